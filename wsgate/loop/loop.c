@@ -1,0 +1,285 @@
+/*
+ * The event loop. A round is: wait, read the clock once, timers, descriptors, tasks from other threads, the hook, deferred
+ * tasks. Posting from another thread costs a system call only while the loop sleeps.
+ */
+#include "loop/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "loop/heap.h"
+
+enum { EVENTS_PER_ROUND = 512, TIMERS_PER_ROUND = 4096 };
+
+struct wsg_loop {
+    int epoll_fd;
+    int wake_fd;
+    struct wsg_heap timers;
+    struct epoll_event *events;        /* owned; the round's, so that unwatch can strike out what is still to come */
+    int event_count;
+    int event_at;
+    _Atomic(struct wsg_task *) posted; /* newest first */
+    _Atomic bool sleeps;               /* a poster must write wake_fd */
+    _Atomic bool stop;
+    struct wsg_task *deferred;
+    struct wsg_task **deferred_end;
+    void (*hook)(void *ctx);
+    void *hook_ctx; /* borrowed */
+    uint64_t now_us;
+    uint64_t wall_ns;
+    pthread_t thread;
+};
+
+static uint64_t clock_ns(clockid_t id)
+{
+    struct timespec ts;
+    clock_gettime(id, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void read_clocks(struct wsg_loop *l)
+{
+    l->now_us = clock_ns(CLOCK_MONOTONIC) / 1000;
+    l->wall_ns = clock_ns(CLOCK_REALTIME);
+}
+
+wsb_err wsg_loop_new(struct wsg_loop **ret)
+{
+    wsb_err err = WSB_ERR_IO;
+    struct wsg_loop *l = calloc(1, sizeof *l);
+    if (!l)
+        return WSB_ERR_NOMEM;
+    l->epoll_fd = l->wake_fd = -1;
+    l->deferred_end = &l->deferred;
+    l->thread = pthread_self();
+    l->events = calloc(EVENTS_PER_ROUND, sizeof *l->events);
+    if (!l->events) {
+        err = WSB_ERR_NOMEM;
+        goto out;
+    }
+    l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (l->epoll_fd < 0 || l->wake_fd < 0)
+        goto out;
+    /* Edge-triggered and never read: each write is one edge. */
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
+    if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, l->wake_fd, &e) != 0)
+        goto out;
+    read_clocks(l);
+    *ret = l;
+    l = NULL;
+    err = WSB_OK;
+out:
+    wsg_loop_free(l);
+    return err;
+}
+
+void wsg_loop_free(struct wsg_loop *l)
+{
+    if (!l)
+        return;
+    if (l->epoll_fd >= 0)
+        close(l->epoll_fd);
+    if (l->wake_fd >= 0)
+        close(l->wake_fd);
+    wsg_heap_deinit(&l->timers);
+    free(l->events);
+    free(l);
+}
+
+uint64_t wsg_loop_now_ms(const struct wsg_loop *l)
+{
+    return l->now_us / 1000;
+}
+
+uint64_t wsg_loop_now_us(const struct wsg_loop *l)
+{
+    return l->now_us;
+}
+
+uint64_t wsg_loop_wall_ns(const struct wsg_loop *l)
+{
+    return l->wall_ns;
+}
+
+bool wsg_loop_is_own_thread(const struct wsg_loop *l)
+{
+    return pthread_equal(l->thread, pthread_self()) != 0;
+}
+
+void wsg_loop_set_round_hook(struct wsg_loop *l, void (*fn)(void *ctx), void *ctx)
+{
+    l->hook = fn;
+    l->hook_ctx = ctx;
+}
+
+/* ------------------------------------------------------------- descriptors */
+
+wsb_err wsg_loop_watch(struct wsg_loop *l, struct wsg_watch *w, uint32_t events)
+{
+    struct epoll_event e = {.events = events, .data.ptr = w};
+    if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, w->fd, &e) != 0)
+        return errno == ENOMEM || errno == ENOSPC ? WSB_ERR_NOMEM : WSB_ERR_IO;
+    w->events = events;
+    return WSB_OK;
+}
+
+void wsg_loop_rewatch(struct wsg_loop *l, struct wsg_watch *w, uint32_t events)
+{
+    if (w->events == events)
+        return;
+    struct epoll_event e = {.events = events, .data.ptr = w};
+    int failed = epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, w->fd, &e);
+    assert(!failed); /* registered before: only a bug can make this fail */
+    (void)failed;
+    w->events = events;
+}
+
+void wsg_loop_unwatch(struct wsg_loop *l, struct wsg_watch *w)
+{
+    if (w->fd >= 0)
+        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+    w->events = 0;
+    for (int i = l->event_at; i < l->event_count; i++) {
+        if (l->events[i].data.ptr == w)
+            l->events[i].events = 0;
+    }
+}
+
+static void dispatch(struct wsg_loop *l)
+{
+    for (l->event_at = 0; l->event_at < l->event_count;) {
+        struct epoll_event *e = &l->events[l->event_at++];
+        struct wsg_watch *w = e->data.ptr;
+        if (w && e->events)
+            w->fn(w, e->events);
+    }
+    l->event_count = l->event_at = 0;
+}
+
+/* ------------------------------------------------------------------ timers */
+
+wsb_err wsg_loop_arm(struct wsg_loop *l, struct wsg_timer *t, uint64_t due_ms)
+{
+    return wsg_heap_set(&l->timers, t, due_ms);
+}
+
+void wsg_loop_disarm(struct wsg_loop *l, struct wsg_timer *t)
+{
+    wsg_heap_remove(&l->timers, t);
+}
+
+static void run_timers(struct wsg_loop *l)
+{
+    for (int budget = TIMERS_PER_ROUND; budget; budget--) { /* a storm of timers must not starve the descriptors */
+        struct wsg_timer *t = wsg_heap_pop_due(&l->timers, wsg_loop_now_ms(l));
+        if (!t)
+            return;
+        t->fn(t);
+    }
+}
+
+/* ------------------------------------------------------------------- tasks */
+
+static void wake(struct wsg_loop *l)
+{
+    uint64_t one = 1;
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_exchange_explicit(&l->sleeps, false, memory_order_acq_rel)) {
+        ssize_t ignored = write(l->wake_fd, &one, sizeof one);
+        (void)ignored; /* EAGAIN: the counter is full, so a wake-up is on its way */
+    }
+}
+
+void wsg_loop_post(struct wsg_loop *l, struct wsg_task *t)
+{
+    struct wsg_task *head = atomic_load_explicit(&l->posted, memory_order_relaxed);
+    do {
+        t->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&l->posted, &head, t, memory_order_release, memory_order_relaxed));
+    wake(l);
+}
+
+void wsg_loop_stop(struct wsg_loop *l)
+{
+    atomic_store(&l->stop, true);
+    wake(l);
+}
+
+static void run_posted(struct wsg_loop *l)
+{
+    struct wsg_task *newest = atomic_exchange_explicit(&l->posted, NULL, memory_order_acquire);
+    struct wsg_task *oldest = NULL;
+    while (newest) { /* turn the list round: oldest first */
+        struct wsg_task *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest) {
+        struct wsg_task *t = oldest;
+        oldest = t->next; /* before the call: the task may free itself */
+        t->fn(t);
+    }
+}
+
+void wsg_loop_defer(struct wsg_loop *l, struct wsg_task *t)
+{
+    t->next = NULL;
+    *l->deferred_end = t;
+    l->deferred_end = &t->next;
+}
+
+static void run_deferred(struct wsg_loop *l)
+{
+    while (l->deferred) {
+        struct wsg_task *t = l->deferred;
+        l->deferred = t->next;
+        if (!l->deferred)
+            l->deferred_end = &l->deferred;
+        t->fn(t);
+    }
+}
+
+/* ------------------------------------------------------------------ rounds */
+
+static int sleep_time(struct wsg_loop *l, int limit_ms)
+{
+    int wait_ms = wsg_heap_wait_ms(&l->timers, wsg_loop_now_ms(l));
+    if (limit_ms >= 0 && (wait_ms < 0 || wait_ms > limit_ms))
+        wait_ms = limit_ms;
+    return wait_ms;
+}
+
+void wsg_loop_round(struct wsg_loop *l, int timeout_ms)
+{
+    int wait_ms = sleep_time(l, timeout_ms);
+    atomic_store(&l->sleeps, true);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&l->posted) || atomic_load(&l->stop))
+        wait_ms = 0;
+    int n = epoll_wait(l->epoll_fd, l->events, EVENTS_PER_ROUND, wait_ms);
+    atomic_store(&l->sleeps, false);
+    l->event_count = n > 0 ? n : 0;
+    l->event_at = 0;
+    read_clocks(l);
+    run_timers(l);
+    dispatch(l);
+    run_posted(l);
+    if (l->hook)
+        l->hook(l->hook_ctx);
+    run_deferred(l);
+}
+
+void wsg_loop_run(struct wsg_loop *l)
+{
+    l->thread = pthread_self();
+    while (!atomic_load(&l->stop))
+        wsg_loop_round(l, -1);
+}

@@ -1,0 +1,23 @@
+#ifndef WSG_NET_SOCKET_H
+#define WSG_NET_SOCKET_H
+
+/* Non-blocking stream sockets: listening, accepting, reading, and what errno means for us. */
+
+#include "net/address.h"
+
+/* Listen. TCP uses SO_REUSEPORT, so that each worker has a listener of its own. A stale Unix socket file is replaced; one
+ * that somebody listens on is WSB_ERR_EXISTS. `ret_bound` has the port that the kernel chose for port 0. */
+WSB_MUST_CHECK wsb_err wsg_socket_listen(const struct wsg_address *a, unsigned unix_mode, int *ret_fd,
+                                         struct wsg_address *ret_bound, struct wsb_fault *fault);
+
+/* WSB_AGAIN: nobody is waiting. WSB_ERR_LIMIT: out of descriptors or memory, the caller pauses. WSB_ERR_IO: this one
+ * connection is lost, go on. */
+WSB_MUST_CHECK wsb_err wsg_socket_accept(int listen_fd, int *ret_fd, struct wsg_address *ret_peer);
+
+/* WSB_AGAIN: nothing there. WSB_CLOSED: orderly end. WSB_ERR_IO: reset or worse. */
+WSB_MUST_CHECK wsb_err wsg_socket_read(int fd, uint8_t *data, size_t len, size_t *ret_len);
+
+/* The uid of the process at the other end of a Unix socket; false when it cannot be told. */
+bool wsg_socket_peer_uid(int fd, unsigned *ret_uid);
+
+#endif
