@@ -1,0 +1,85 @@
+#ifndef WSG_CONFIG_CONFIG_H
+#define WSG_CONFIG_CONFIG_H
+
+/*
+ * What a gate is told to do, checked and with every default filled in. Comes from command line flags, a file, or both; the
+ * gate builds its objects from it and does not change it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+
+enum wsg_route_kind {
+    WSG_ROUTE_WEBSOCKET = 1,
+    WSG_ROUTE_HTTP = 2,
+    WSG_ROUTE_BOTH = 3
+};
+
+enum wsg_no_handler {
+    WSG_NO_HANDLER_REFUSE, /* 503 instead of the 101 */
+    WSG_NO_HANDLER_CLOSE   /* 101, then close 1013: a browser's script can see that */
+};
+
+struct wsg_route_config {
+    char *name;                    /* owned; [A-Za-z0-9_.-]{1,64} */
+    char *path;                    /* owned; pattern, e.g. "/chat/{room}" */
+    char *host;                    /* owned; NULL: any */
+    enum wsg_route_kind kind;      /* default both */
+    bool publish;                  /* deliver = publish: events go to the `events` endpoint only */
+    bool tap;                      /* a copy of every event on `events` as well */
+    bool accept_by_handler;        /* the 101 waits for ACCEPT or REJECT */
+    enum wsg_no_handler no_handler;
+    char **subprotocols;           /* owned array of owned strings; those the route speaks */
+    size_t subprotocol_count;
+    size_t max_message;            /* bytes; default 16 MiB */
+    size_t max_frame;              /* bytes; default max_message */
+    uint32_t max_fragments;        /* of one message; default 65,536 */
+    size_t max_queue;              /* bytes waiting for one client; default 4 MiB */
+    size_t max_body;               /* of a request, bytes; default 16 MiB */
+    uint32_t accept_timeout_ms;    /* default 10 s */
+    uint32_t request_timeout_ms;   /* default 30 s */
+};
+
+struct wsg_static_config {
+    char *prefix; /* owned; begins and ends with '/' */
+    char *dir;    /* owned */
+};
+
+struct wsg_listener_config {
+    char *address; /* owned; see net/address.h */
+    unsigned mode; /* of a Unix socket's file; default 0600 */
+};
+
+struct wsg_config {
+    struct wsg_listener_config *listeners; /* owned */
+    size_t listener_count;
+    struct wsg_route_config *routes; /* owned */
+    size_t route_count;
+    struct wsg_static_config *statics; /* owned */
+    size_t static_count;
+    char *runtime_dir;            /* owned; NULL: found by the rules of docs/protocol.md §1 */
+    unsigned bus_mode;            /* of the endpoints' files; default 0600 */
+    unsigned workers;             /* 0: the number of cores */
+    size_t max_connections;       /* of the gate; default 65,536 */
+    size_t max_head;              /* of a request, bytes; default 16 KiB */
+    uint32_t max_headers;         /* default 100 */
+    uint32_t head_timeout_ms;     /* from the first byte of a request, or from accept; default 10 s */
+    uint32_t keepalive_timeout_ms; /* between requests; default 60 s */
+    uint32_t close_timeout_ms;    /* closing handshake; default 10 s */
+    uint32_t drain_timeout_ms;    /* SIGTERM to exit; default 10 s */
+    uint32_t ping_interval_ms;    /* pings to idle WebSocket clients; 0 (default): none */
+    uint32_t ping_timeout_ms;     /* the client must answer within; default 20 s */
+    enum wsb_log_format log_format;
+    enum wsb_level log_level;                     /* default info */
+    int module_levels[WSB_LOG_MODULES];           /* -1: as log_level */
+};
+
+/* Defaults only: no listener, no route. */
+void wsg_config_init(struct wsg_config *c);
+void wsg_config_deinit(struct wsg_config *c);
+
+#endif
