@@ -25,6 +25,7 @@ else()
 endif()
 if(WSBUS_FUZZ)
     target_compile_options(wsbus_settings INTERFACE -fsanitize=fuzzer-no-link)
+    add_custom_target(fuzzers) # all fuzz targets, and nothing else
 endif()
 
 # wsb_module(NAME SOURCES file… [LINK target…]): the library of one folder. Includes are written from the roots
@@ -60,6 +61,7 @@ function(wsb_fuzz_target name)
     if(WSBUS_FUZZ)
         add_executable(${target} ${ARG_SOURCES})
         target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+        add_dependencies(fuzzers ${target})
     else()
         add_executable(${target} ${ARG_SOURCES} "${PROJECT_SOURCE_DIR}/tests/fuzz/replay.c")
         add_test(NAME ${target} COMMAND ${target} "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}"

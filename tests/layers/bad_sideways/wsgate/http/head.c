@@ -1,0 +1,1 @@
+#  include "ws/frame.h" /* for the masks */

@@ -1,0 +1,3 @@
+#include LOOP_BACKEND
+#include "loop/no_such_file.h"
+#include <wsbus/no_such_header.h>

@@ -1,0 +1,1 @@
+struct wsg_session;

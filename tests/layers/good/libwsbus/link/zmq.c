@@ -1,0 +1,3 @@
+#include "link/link.h"
+
+#include <zmq.h>

@@ -1,0 +1,3 @@
+#include "gate/gate.h"
+
+#include <jansson.h>

@@ -1,0 +1,3 @@
+#include <sys/epoll.h>
+
+#include "base/buf.h"

@@ -1,0 +1,3 @@
+#include "link/link.h"
+#include "net/conn.h"
+#include "ws/handshake.h"

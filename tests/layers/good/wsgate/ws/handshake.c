@@ -1,0 +1,3 @@
+#include "handshake.h"
+
+#include <openssl/sha.h>
