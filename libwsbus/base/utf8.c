@@ -1,0 +1,104 @@
+/*
+ * UTF-8 validation, RFC 3629 §4, as a state of three bytes: how many continuation bytes are due and the bounds of the next
+ * one. The bounds of the second byte carry all special cases (overlong forms, surrogates, the end of Unicode), so each
+ * bad text is refused at its first bad byte. Most text of most peers is ASCII: runs of it are skipped a vector at a time.
+ */
+#include "base/utf8.h"
+
+#include <string.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+enum { CONT_LOWER = 0x80, CONT_UPPER = 0xbf };
+
+void wsb_utf8_init(struct wsb_utf8 *u)
+{
+    *u = (struct wsb_utf8){.need = 0, .lower = CONT_LOWER, .upper = CONT_UPPER};
+}
+
+/* The first byte at or behind p that is not ASCII, or end. */
+static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end)
+{
+#ifdef __SSE2__
+    for (; end - p >= 16; p += 16) {
+        __m128i block = _mm_loadu_si128((const __m128i *)(const void *)p);
+        unsigned high = (unsigned)_mm_movemask_epi8(block);
+        if (high)
+            return p + __builtin_ctz(high);
+    }
+#endif
+    for (; end - p >= 8; p += 8) {
+        uint64_t word;
+        memcpy(&word, p, sizeof word);
+        if (word & UINT64_C(0x8080808080808080))
+            break;
+    }
+    while (p < end && *p < 0x80)
+        p++;
+    return p;
+}
+
+/* The lead byte of a sequence of two to four bytes. */
+static bool open_sequence(struct wsb_utf8 *u, uint8_t lead)
+{
+    *u = (struct wsb_utf8){.need = 1, .lower = CONT_LOWER, .upper = CONT_UPPER};
+    if (lead < 0xc2) /* a continuation byte out of place; C0 and C1 could only start an overlong form */
+        return false;
+    if (lead < 0xe0)
+        return true;
+    if (lead < 0xf0) {
+        u->need = 2;
+        if (lead == 0xe0)
+            u->lower = 0xa0; /* below: overlong */
+        else if (lead == 0xed)
+            u->upper = 0x9f; /* above: surrogates D800–DFFF */
+        return true;
+    }
+    u->need = 3;
+    if (lead == 0xf0)
+        u->lower = 0x90; /* below: overlong */
+    else if (lead == 0xf4)
+        u->upper = 0x8f; /* above: beyond U+10FFFF */
+    return lead <= 0xf4;
+}
+
+bool wsb_utf8_feed(struct wsb_utf8 *u, const uint8_t *data, size_t len)
+{
+    if (len == 0)
+        return true; /* data may be NULL then */
+
+    struct wsb_utf8 s = *u; /* a local, so that the compiler can keep it in registers */
+    const uint8_t *p = data;
+    const uint8_t *end = data + len;
+    while (p < end) {
+        if (s.need == 0) {
+            if (*p < 0x80) {
+                p = skip_ascii(p, end);
+                continue;
+            }
+            if (!open_sequence(&s, *p++))
+                return false;
+            continue;
+        }
+        if (*p < s.lower || *p > s.upper)
+            return false;
+        s = (struct wsb_utf8){.need = (uint8_t)(s.need - 1), .lower = CONT_LOWER, .upper = CONT_UPPER};
+        p++;
+    }
+    *u = s;
+    return true;
+}
+
+bool wsb_utf8_is_complete(const struct wsb_utf8 *u)
+{
+    return u->need == 0;
+}
+
+bool wsb_utf8_is_valid(const uint8_t *data, size_t len)
+{
+    struct wsb_utf8 u;
+    wsb_utf8_init(&u);
+    return wsb_utf8_feed(&u, data, len) && wsb_utf8_is_complete(&u);
+}
