@@ -1,0 +1,117 @@
+/* Groups. A member knows its place in the group's array, so leaving costs the same however large the group is. */
+#include "bus/group.h"
+
+#include <stdlib.h>
+
+struct wsg_group *wsg_groups_find(const struct wsg_groups *t, struct wsb_span name)
+{
+    struct wsg_group *g = NULL;
+    HASH_FIND(hh, t->by_name, name.ptr, name.len, g);
+    return g;
+}
+
+static struct wsg_group *group_new(struct wsg_groups *t, struct wsb_span name)
+{
+    struct wsg_group *g = calloc(1, sizeof *g + name.len + 1);
+    if (!g)
+        return NULL;
+    g->table = t;
+    g->name_len = name.len;
+    memcpy(g->name, name.ptr, name.len);
+    HASH_ADD_KEYPTR(hh, t->by_name, g->name, g->name_len, g);
+    return g;
+}
+
+static void group_free(struct wsg_group *g)
+{
+    HASH_DEL(g->table->by_name, g);
+    free(g->members);
+    free(g);
+}
+
+static void free_if_empty(struct wsg_group *g)
+{
+    if (g->count == 0)
+        group_free(g);
+}
+
+static wsb_err make_room(struct wsg_group *g)
+{
+    if (g->count < g->cap)
+        return WSB_OK;
+    size_t cap = g->cap ? g->cap * 2 : 4;
+    struct wsg_member **members = realloc(g->members, cap * sizeof(struct wsg_member *));
+    if (!members)
+        return WSB_ERR_NOMEM;
+    g->members = members;
+    g->cap = cap;
+    return WSB_OK;
+}
+
+static struct wsg_member **find_member(struct wsg_pin *p, const struct wsg_group *g)
+{
+    struct wsg_member **at = &p->members;
+    while (*at && (*at)->group != g)
+        at = &(*at)->next;
+    return at;
+}
+
+wsb_err wsg_groups_join(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span name)
+{
+    if (name.len == 0 || name.len > WSG_GROUP_NAME_MAX || p->member_count >= WSG_GROUPS_PER_CONNECTION)
+        return WSB_ERR_LIMIT;
+    struct wsg_group *g = wsg_groups_find(t, name);
+    if (g && *find_member(p, g))
+        return WSB_OK;
+    if (!g)
+        g = group_new(t, name);
+    if (!g)
+        return WSB_ERR_NOMEM;
+    struct wsg_member *m = malloc(sizeof *m);
+    if (!m || make_room(g) != WSB_OK) {
+        free(m);
+        free_if_empty(g);
+        return WSB_ERR_NOMEM;
+    }
+    *m = (struct wsg_member){.group = g, .pin = p, .index = g->count, .next = p->members};
+    g->members[g->count++] = m;
+    p->members = m;
+    p->member_count++;
+    return WSB_OK;
+}
+
+static void leave(struct wsg_pin *p, struct wsg_member **at)
+{
+    struct wsg_member *m = *at;
+    struct wsg_group *g = m->group;
+    struct wsg_member *last = g->members[--g->count];
+    g->members[m->index] = last;
+    last->index = m->index;
+    *at = m->next;
+    p->member_count--;
+    free(m);
+    free_if_empty(g);
+}
+
+wsb_err wsg_groups_leave(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span name)
+{
+    struct wsg_group *g = wsg_groups_find(t, name);
+    struct wsg_member **at = g ? find_member(p, g) : NULL;
+    if (!at || !*at)
+        return WSB_ERR_NOT_FOUND;
+    leave(p, at);
+    return WSB_OK;
+}
+
+void wsg_groups_leave_all(struct wsg_pin *p)
+{
+    while (p->members)
+        leave(p, &p->members);
+}
+
+void wsg_groups_deinit(struct wsg_groups *t)
+{
+    struct wsg_group *g, *next;
+    HASH_ITER (hh, t->by_name, g, next)
+        group_free(g);
+}

@@ -1,0 +1,36 @@
+#ifndef WSG_BUS_GROUP_H
+#define WSG_BUS_GROUP_H
+
+/* Groups of connections, by name. A group exists while it has members. */
+
+#include "bus/pin.h"
+
+enum { WSG_GROUP_NAME_MAX = 255, WSG_GROUPS_PER_CONNECTION = 1024 };
+
+struct wsg_groups;
+
+struct wsg_group {
+    struct wsg_groups *table;    /* borrowed */
+    struct wsg_member **members; /* owned array; the members are owned by their pins */
+    size_t count;
+    size_t cap;
+    UT_hash_handle hh;
+    size_t name_len;
+    char name[];
+};
+
+struct wsg_groups {
+    struct wsg_group *by_name; /* owned */
+};
+
+/* Call after the pins are gone. */
+void wsg_groups_deinit(struct wsg_groups *t);
+
+/* WSB_ERR_LIMIT: the name is empty or too long, or the connection is in too many. Joining twice is WSB_OK. */
+WSB_MUST_CHECK wsb_err wsg_groups_join(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span name);
+/* WSB_ERR_NOT_FOUND: not in it. */
+WSB_MUST_CHECK wsb_err wsg_groups_leave(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span name);
+void wsg_groups_leave_all(struct wsg_pin *p);
+struct wsg_group *wsg_groups_find(const struct wsg_groups *t, struct wsb_span name);
+
+#endif

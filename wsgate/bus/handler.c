@@ -1,0 +1,79 @@
+/* The registry of handlers. */
+#include "bus/handler.h"
+
+#include <stdlib.h>
+
+wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct wsg_handler **ret)
+{
+    if (peer.len == 0 || peer.len > WSB_PEER_MAX)
+        return WSB_ERR_PROTO;
+    if (t->count >= WSG_HANDLERS_MAX)
+        return WSB_ERR_LIMIT;
+    struct wsg_handler *h = calloc(1, sizeof *h);
+    struct wsb_account *account = wsb_account_new();
+    if (!h || !account) {
+        free(h);
+        wsb_account_unref(account);
+        return WSB_ERR_NOMEM;
+    }
+    h->account = account;
+    memcpy(h->peer, peer.ptr, peer.len);
+    h->peer_len = (uint8_t)peer.len;
+    h->id = ++t->last_id;
+    HASH_ADD(by_peer, t->by_peer, peer, h->peer_len, h);
+    HASH_ADD(by_id, t->by_id, id, sizeof h->id, h);
+    t->count++;
+    *ret = h;
+    return WSB_OK;
+}
+
+void wsg_handlers_remove(struct wsg_handlers *t, struct wsg_handler *h)
+{
+    HASH_DELETE(by_peer, t->by_peer, h);
+    HASH_DELETE(by_id, t->by_id, h);
+    t->count--;
+    wsb_block_free(h->block);
+    wsb_account_unref(h->account);
+    free(h->routes);
+    free(h);
+}
+
+void wsg_handlers_deinit(struct wsg_handlers *t)
+{
+    struct wsg_handler *h, *next;
+    HASH_ITER (by_id, t->by_id, h, next)
+        wsg_handlers_remove(t, h);
+}
+
+struct wsg_handler *wsg_handlers_by_peer(const struct wsg_handlers *t, struct wsb_span peer)
+{
+    struct wsg_handler *h = NULL;
+    HASH_FIND(by_peer, t->by_peer, peer.ptr, peer.len, h);
+    return h;
+}
+
+struct wsg_handler *wsg_handlers_by_id(const struct wsg_handlers *t, uint32_t id)
+{
+    struct wsg_handler *h = NULL;
+    HASH_FIND(by_id, t->by_id, &id, sizeof id, h);
+    return h;
+}
+
+bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r)
+{
+    for (size_t i = 0; i < h->route_count; i++) {
+        if (h->routes[i] == r->index)
+            return true;
+    }
+    return false;
+}
+
+struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, const struct wsg_handler *except)
+{
+    struct wsg_handler *best = NULL;
+    for (struct wsg_handler *h = t->by_id; h; h = h->by_id.next) {
+        if (h != except && wsg_handler_serves(h, r) && (!best || h->pinned < best->pinned))
+            best = h;
+    }
+    return best;
+}

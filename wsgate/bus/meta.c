@@ -1,0 +1,211 @@
+/* Metadata in. jansson refuses what is not UTF-8, duplicate keys and NUL; the types and ranges are checked here. */
+#include "bus/meta.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "bus/conn_id.h"
+
+static struct wsb_span text_of(const json_t *v)
+{
+    return wsb_span(json_string_value(v), json_string_length(v));
+}
+
+static wsb_err get_text(const json_t *root, const char *key, struct wsb_span *ret, struct wsb_fault *fault)
+{
+    const json_t *v = json_object_get(root, key);
+    if (!v)
+        return WSB_OK;
+    if (!json_is_string(v))
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\" must be a string", key);
+    *ret = text_of(v);
+    return WSB_OK;
+}
+
+static wsb_err get_int(const json_t *root, const char *key, int64_t low, int64_t high, int64_t *ret, struct wsb_fault *fault)
+{
+    const json_t *v = json_object_get(root, key);
+    if (!v)
+        return WSB_OK;
+    if (!json_is_integer(v) || json_integer_value(v) < low || json_integer_value(v) > high)
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\" must be an integer from %lld to %lld", key, (long long)low,
+                             (long long)high);
+    *ret = json_integer_value(v);
+    return WSB_OK;
+}
+
+static wsb_err get_array(const json_t *root, const char *key, size_t max, const json_t **ret, struct wsb_fault *fault)
+{
+    const json_t *v = json_object_get(root, key);
+    *ret = v;
+    if (!v)
+        return WSB_OK;
+    if (!json_is_array(v) || json_array_size(v) > max)
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\" must be an array of at most %zu", key, max);
+    return WSB_OK;
+}
+
+static wsb_err get_ids(const json_t *root, const char *key, wsb_conn **ret, size_t *ret_count, bool *ret_has,
+                       struct wsb_fault *fault)
+{
+    const json_t *array;
+    wsb_err err = get_array(root, key, WSG_TARGETS_MAX, &array, fault);
+    if (err || !array)
+        return err;
+    size_t count = json_array_size(array);
+    *ret = calloc(count ? count : 1, sizeof **ret);
+    if (!*ret)
+        return WSB_ERR_NOMEM;
+    for (size_t i = 0; i < count; i++) {
+        const char *text = json_string_value(json_array_get(array, i));
+        if (!text || !wsg_id_parse(text, &(*ret)[i]))
+            return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\"[%zu] must be a string of 16 hexadecimal digits", key, i);
+    }
+    *ret_count = count;
+    *ret_has = true;
+    return WSB_OK;
+}
+
+static wsb_err get_texts(const json_t *root, const char *key, struct wsb_span **ret, size_t *ret_count,
+                         struct wsb_fault *fault)
+{
+    const json_t *array;
+    wsb_err err = get_array(root, key, 1024, &array, fault);
+    if (err || !array)
+        return err;
+    size_t count = json_array_size(array);
+    *ret = calloc(count ? count : 1, sizeof **ret);
+    if (!*ret)
+        return WSB_ERR_NOMEM;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *v = json_array_get(array, i);
+        if (!json_is_string(v))
+            return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\"[%zu] must be a string", key, i);
+        (*ret)[i] = text_of(v);
+    }
+    *ret_count = count;
+    return WSB_OK;
+}
+
+static wsb_err add_field(struct wsg_meta *m, const char *name, const json_t *value, struct wsb_fault *fault)
+{
+    if (!json_is_string(value))
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "header \"%.60s\" must be a string or an array of strings", name);
+    if (m->field_count >= WSG_FIELDS_MAX)
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "more than %d headers", WSG_FIELDS_MAX);
+    m->fields[m->field_count++] = (struct wsg_field){wsb_span_str(name), text_of(value)};
+    return WSB_OK;
+}
+
+static wsb_err get_fields(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
+{
+    json_t *headers = json_object_get(root, "headers");
+    const char *name;
+    json_t *value;
+    if (!headers)
+        return WSB_OK;
+    if (!json_is_object(headers))
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"headers\" must be an object");
+    m->fields = calloc(WSG_FIELDS_MAX, sizeof *m->fields);
+    if (!m->fields)
+        return WSB_ERR_NOMEM;
+    json_object_foreach (headers, name, value) {
+        size_t count = json_is_array(value) ? json_array_size(value) : 1;
+        for (size_t i = 0; i < count; i++) {
+            wsb_err err = add_field(m, name, json_is_array(value) ? json_array_get(value, i) : value, fault);
+            if (err)
+                return err;
+        }
+    }
+    return WSB_OK;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    wsb_conn x = *(const wsb_conn *)a;
+    wsb_conn y = *(const wsb_conn *)b;
+    return x < y ? -1 : x > y;
+}
+
+static wsb_err get_flag(const json_t *root, const char *key, bool *ret, struct wsb_fault *fault)
+{
+    const json_t *v = json_object_get(root, key);
+    if (!v)
+        return WSB_OK;
+    if (!json_is_boolean(v))
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\" must be true or false", key);
+    *ret = json_is_true(v);
+    return WSB_OK;
+}
+
+static wsb_err get_level(const json_t *root, int *ret, struct wsb_fault *fault)
+{
+    static const char *const names[] = {"debug", "info", "wslog", "warn", "error"};
+    struct wsb_span text = {NULL, 0};
+    wsb_err err = get_text(root, "level", &text, fault);
+    if (err || !text.ptr)
+        return err;
+    for (int i = 0; i < 5; i++) {
+        if (wsb_span_eq_str(text, names[i])) {
+            *ret = i;
+            return WSB_OK;
+        }
+    }
+    return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"level\" must be debug, info, wslog, warn or error");
+}
+
+static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
+{
+    int64_t code = 1000;
+    int64_t status = 0;
+    bool has_except = false;
+    wsb_err err;
+    if ((err = get_ids(root, "to", &m->to, &m->to_count, &m->has_to, fault)) ||
+        (err = get_ids(root, "except", &m->except, &m->except_count, &has_except, fault)) ||
+        (err = get_int(root, "code", 1000, 4999, &code, fault)) || (err = get_int(root, "status", 100, 599, &status, fault)) ||
+        (err = get_int(root, "pid", 0, INT32_MAX, &m->pid, fault)) || (err = get_text(root, "reason", &m->reason, fault)) ||
+        (err = get_text(root, "subprotocol", &m->subprotocol, fault)) || (err = get_text(root, "group", &m->group, fault)) ||
+        (err = get_text(root, "route", &m->route, fault)) || (err = get_text(root, "name", &m->name, fault)) ||
+        (err = get_text(root, "language", &m->language, fault)) ||
+        (err = get_texts(root, "groups", &m->groups, &m->group_count, fault)) ||
+        (err = get_texts(root, "routes", &m->routes, &m->route_count, fault)) ||
+        (err = get_flag(root, "batch", &m->batch, fault)) || (err = get_level(root, &m->level, fault)) ||
+        (err = get_fields(root, m, fault)))
+        return err;
+    m->code = (uint16_t)code;
+    m->status = (uint16_t)status;
+    if (m->except_count)
+        qsort(m->except, m->except_count, sizeof *m->except, compare_ids);
+    return WSB_OK;
+}
+
+wsb_err wsg_meta_parse(struct wsb_span json, struct wsg_meta *ret, struct wsb_fault *fault)
+{
+    json_error_t error;
+    *ret = (struct wsg_meta){.code = 1000, .level = -1};
+    if (json.len == 0)
+        return WSB_OK;
+    json_t *root = json_loadb((const char *)json.ptr, json.len, JSON_REJECT_DUPLICATES, &error);
+    if (!root)
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "metadata is not JSON: %s at byte %d", error.text, error.position);
+    ret->root = root;
+    if (!json_is_object(root))
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "metadata must be a JSON object");
+    return decode(root, ret, fault);
+}
+
+void wsg_meta_deinit(struct wsg_meta *m)
+{
+    json_decref(m->root);
+    free(m->to);
+    free(m->except);
+    free(m->fields);
+    free(m->groups);
+    free(m->routes);
+    *m = (struct wsg_meta){.level = -1};
+}
+
+bool wsg_meta_excepts(const struct wsg_meta *m, wsb_conn conn)
+{
+    return m->except_count && bsearch(&conn, m->except, m->except_count, sizeof conn, compare_ids);
+}
