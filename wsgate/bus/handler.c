@@ -5,7 +5,7 @@
 
 wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct wsg_handler **ret)
 {
-    if (peer.len == 0 || peer.len > WSB_PEER_MAX)
+    if (peer.len == 0 || peer.len > WSG_PEER_MAX)
         return WSB_ERR_PROTO;
     if (t->count >= WSG_HANDLERS_MAX)
         return WSB_ERR_LIMIT;

@@ -5,14 +5,16 @@
 
 #include <uthash.h>
 
+#include "base/block.h"
 #include "bus/route.h"
-#include "link/link.h"
 
 struct wsg_pin;
 
+enum { WSG_PEER_MAX = 255 /* a ZeroMQ routing id */ };
+
 struct wsg_handler {
     uint32_t id; /* 1, 2, 3, …; never used twice by one gate */
-    uint8_t peer[WSB_PEER_MAX];
+    uint8_t peer[WSG_PEER_MAX];
     uint8_t peer_len;
     bool batch;
     char name[65];

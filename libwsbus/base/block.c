@@ -1,9 +1,10 @@
 /* Blocks on their way to a peer, and the account they are charged to. The last block may be freed by another thread. */
+#include "base/block.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/size.h"
-#include "link/link.h"
 
 struct wsb_account {
     _Atomic size_t bytes;

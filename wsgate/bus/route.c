@@ -1,0 +1,123 @@
+/* The table of routes: most specific pattern first, a route for one host before one for all. */
+#include "bus/route.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+wsb_err wsg_routes_init(struct wsg_routes *t, size_t count)
+{
+    *t = (struct wsg_routes){0};
+    if (count > WSG_ROUTES_MAX)
+        return WSB_ERR_LIMIT;
+    t->routes = calloc(count ? count : 1, sizeof *t->routes);
+    t->order = calloc(count ? count : 1, sizeof *t->order);
+    if (t->routes && t->order)
+        return WSB_OK;
+    wsg_routes_deinit(t);
+    return WSB_ERR_NOMEM;
+}
+
+void wsg_routes_deinit(struct wsg_routes *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        wsb_pattern_free(t->routes[i].pattern);
+    free(t->routes);
+    free(t->order);
+    *t = (struct wsg_routes){0};
+}
+
+static bool is_name(const char *name)
+{
+    size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
+    return n > 0 && n <= WSG_ROUTE_NAME_MAX && name[n] == 0;
+}
+
+static bool overlaps(const struct wsg_route *a, const struct wsg_route *b)
+{
+    bool same_host = a->host && b->host ? strcasecmp(a->host, b->host) == 0 : a->host == b->host;
+    return same_host && (a->policy.kinds & b->policy.kinds) && wsb_pattern_compare(a->pattern, b->pattern) == 0;
+}
+
+wsb_err wsg_routes_add(struct wsg_routes *t, const char *name, const char *path, const char *host,
+                       const struct wsg_route_policy *policy, struct wsb_fault *fault)
+{
+    struct wsg_route *r = &t->routes[t->count];
+    if (!is_name(name))
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "route name '%.70s': use 1 to %d letters, digits, '_', '.' or '-'", name, WSG_ROUTE_NAME_MAX);
+    if (wsg_routes_find(t, wsb_span_str(name)))
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s' is there twice", name);
+    struct wsb_pattern *pattern = NULL;
+    struct wsb_fault inner = {0};
+    wsb_err err = wsb_pattern_new(&pattern, path, &inner);
+    if (err)
+        return wsb_fault_set(fault, err, 0, "route '%s', path '%.80s': %.120s", name, path, inner.text);
+    *r = (struct wsg_route){.index = (uint16_t)t->count, .host = host, .pattern = pattern, .policy = *policy};
+    memcpy(r->name, name, strlen(name) + 1);
+    for (size_t i = 0; i < t->count; i++) {
+        if (overlaps(&t->routes[i], r)) {
+            wsb_pattern_free(pattern);
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s' matches the same paths as route '%s'", name,
+                                 t->routes[i].name);
+        }
+    }
+    t->count++;
+    return WSB_OK;
+}
+
+static bool comes_before(const struct wsg_route *a, const struct wsg_route *b)
+{
+    if ((a->host != NULL) != (b->host != NULL))
+        return a->host != NULL;
+    return wsb_pattern_compare(a->pattern, b->pattern) < 0;
+}
+
+void wsg_routes_seal(struct wsg_routes *t)
+{
+    for (size_t i = 0; i < t->count; i++) { /* insertion sort: once at start, and stable */
+        size_t at = i;
+        while (at > 0 && comes_before(&t->routes[i], &t->routes[t->order[at - 1]])) {
+            t->order[at] = t->order[at - 1];
+            at--;
+        }
+        t->order[at] = (uint16_t)i;
+    }
+}
+
+/* Without the port, if any; an IPv6 literal keeps its brackets. */
+static struct wsb_span host_name(struct wsb_span host)
+{
+    size_t end = host.len;
+    while (end > 0 && host.ptr[end - 1] >= '0' && host.ptr[end - 1] <= '9')
+        end--;
+    if (end > 0 && host.ptr[end - 1] == ':')
+        host.len = end - 1;
+    return host;
+}
+
+struct wsg_route *wsg_routes_match(const struct wsg_routes *t, struct wsb_span host, struct wsb_span path, unsigned kind,
+                                   struct wsb_span ret_params[WSB_PATTERN_PARAMS_MAX], bool *ret_other_kind)
+{
+    struct wsb_span name = host_name(host);
+    *ret_other_kind = false;
+    for (size_t i = 0; i < t->count; i++) {
+        struct wsg_route *r = &t->routes[t->order[i]];
+        if (r->host && !wsb_span_ieq_str(name, r->host))
+            continue;
+        if (!wsb_pattern_match(r->pattern, path, ret_params))
+            continue;
+        if (r->policy.kinds & kind)
+            return r;
+        *ret_other_kind = true;
+    }
+    return NULL;
+}
+
+struct wsg_route *wsg_routes_find(const struct wsg_routes *t, struct wsb_span name)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (wsb_span_eq_str(name, t->routes[i].name))
+            return &t->routes[i];
+    }
+    return NULL;
+}
