@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 c_files() {
-    find libwsbus wsgate wsctl examples tests bench -name node_modules -prune -o -type f -name '*.[ch]' -print0 2>/dev/null || true
+    find libwsbus wsgate wsctl examples tests bench \( -name node_modules -o -path tests/layers \) -prune -o -type f -name '*.[ch]' -print0 2>/dev/null || true
 }
 
 case "${1:-}" in
