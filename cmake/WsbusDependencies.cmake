@@ -32,6 +32,6 @@ else()
         target_include_directories(wsbus_llhttp SYSTEM PUBLIC "${LLHTTP_INCLUDE_DIR}")
         target_compile_options(wsbus_llhttp PRIVATE -w)
         # Loose mode accepts a bare CR, "Host : a" and wrong chunk ends; a unit test proves that this took effect.
-        target_compile_definitions(wsbus_llhttp PRIVATE LLHTTP_STRICT_MODE=1)
+        target_compile_definitions(wsbus_llhttp PUBLIC LLHTTP_STRICT_MODE=1)
     endif()
 endif()
