@@ -1,0 +1,142 @@
+/*
+ * The message reader. Input: two bytes (role, bits, limits; the size of the pieces), then a stream of frames.
+ * Properties: it uses no more than there is and leaves at most the beginning of a header; the stream in pieces comes to the
+ * same events as the stream in one; taking a payload equals unmasking it byte by byte; it holds no more memory than
+ * what has arrived, and none when idle.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "ws/close.h"
+#include "ws/message.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { HEADER_REST_MAX = 13 };
+
+/* What came of a stream: a running hash of its events, how many there were, and how it ended. */
+struct outcome {
+    uint64_t hash;
+    size_t events;
+    wsb_err end;
+};
+
+static void require(bool truth)
+{
+    if (!truth)
+        abort();
+}
+
+static void add(struct outcome *o, const void *bytes, size_t len)
+{
+    const uint8_t *p = bytes;
+    for (size_t i = 0; i < len; i++)
+        o->hash = (o->hash ^ p[i]) * UINT64_C(0x100000001b3);
+}
+
+static void add_number(struct outcome *o, size_t v)
+{
+    add(o, &v, sizeof v);
+}
+
+static wsb_err add_message(struct outcome *o, const struct wsg_ws_event *ev)
+{
+    uint8_t *taken = malloc(ev->len ? ev->len : 1);
+    uint8_t *naive = malloc(ev->len ? ev->len : 1);
+    require(taken && naive);
+    for (size_t i = 0; i < ev->len; i++)
+        naive[i] = ev->masked ? ev->payload[i] ^ ev->mask[i % 4] : ev->payload[i];
+    wsb_err err = wsg_ws_event_take(ev, taken);
+    bool is_text = ev->opcode == WSG_OP_TEXT && !ev->rsv;
+    require(err == (is_text && !wsb_utf8_is_valid(naive, ev->len) ? WSB_ERR_UTF8 : WSB_OK));
+    if (!err) {
+        require(ev->len == 0 || memcmp(taken, naive, ev->len) == 0);
+        add(o, naive, ev->len);
+        add_number(o, ev->len);
+        add_number(o, ev->rsv);
+    }
+    free(naive);
+    free(taken);
+    return err;
+}
+
+static wsb_err add_event(struct outcome *o, const struct wsg_ws_event *ev)
+{
+    if (ev->type == WSG_WS_MESSAGE) {
+        wsb_err err = add_message(o, ev);
+        if (err)
+            return err;
+    } else {
+        require(ev->len <= WSG_CONTROL_MAX);
+        add(o, ev->control, ev->len);
+    }
+    if (ev->type == WSG_WS_CLOSE) {
+        require(ev->has_code || ev->len == 0);
+        require(!ev->has_code || wsg_close_code_is_sendable(ev->code));
+        require(wsb_utf8_is_valid(ev->control, ev->len));
+        add_number(o, ev->code);
+    }
+    add_number(o, ev->type);
+    add_number(o, ev->opcode);
+    o->events++;
+    return WSB_OK;
+}
+
+static struct outcome read_stream(const uint8_t *stream, size_t len, size_t piece, uint8_t how)
+{
+    const struct wsg_ws_limits limits = {
+        .max_message = how & 0x40 ? 200 : 0, .max_frame = how & 0x20 ? 100 : 0, .max_fragments = how & 0x10 ? 3 : 0};
+    struct outcome o = {.end = WSB_MORE};
+    struct wsg_ws_in in;
+    wsg_ws_in_init(&in, how & 1 ? WSG_ROLE_CLIENT : WSG_ROLE_SERVER, (how >> 1) & 7, &limits);
+
+    size_t start = 0; /* of what has not been used */
+    size_t end = 0;   /* of what has arrived */
+    while (end < len && o.end == WSB_MORE) {
+        end = len - end < piece ? len : end + piece;
+        uint8_t *data = malloc(end - start); /* exact, so that the sanitizer sees a byte too many */
+        require(data);
+        memcpy(data, stream + start, end - start);
+        size_t at = 0;
+        do {
+            struct wsg_ws_event ev;
+            size_t used = 0;
+            o.end = wsg_ws_in_next(&in, data + at, end - start - at, &used, &ev);
+            require(used <= end - start - at);
+            at += used;
+            if (o.end == WSB_OK)
+                o.end = add_event(&o, &ev);
+        } while (o.end == WSB_OK);
+        require(wsg_ws_in_held(&in) <= 2 * end + 256);
+        if (o.end == WSB_MORE)
+            require(end - start - at <= HEADER_REST_MAX);
+        else
+            require(o.end != WSB_CLOSED || at == end - start);
+        free(data);
+        start += at;
+    }
+    if (o.end != WSB_MORE && o.end != WSB_ERR_UTF8) /* a text refused by take() leaves the reader as it was */
+        require(wsg_ws_in_held(&in) == 0);
+    wsg_ws_in_deinit(&in);
+    require(wsg_ws_in_held(&in) == 0);
+    return o;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 2)
+        return 0;
+    const uint8_t *stream = data + 2;
+    size_t len = size - 2;
+    struct outcome whole = read_stream(stream, len, len ? len : 1, data[0]);
+    struct outcome pieces = read_stream(stream, len, (size_t)data[1] + 1, data[0]);
+    struct outcome bytes = read_stream(stream, len, 1, data[0]);
+
+    /* Also for bad text: in one piece it is refused by take(), in several while it is gathered, each time before what
+     * comes next. */
+    require(whole.end == pieces.end && whole.events == pieces.events && whole.hash == pieces.hash);
+    require(whole.end == bytes.end && whole.events == bytes.events && whole.hash == bytes.hash);
+    return 0;
+}
