@@ -15,7 +15,8 @@
 #include "http/request.h"
 
 /* Small, so that rows can reach them. */
-static const struct wsg_http_limits LIMITS = {.max_head_bytes = 512, .max_headers = 6, .max_target = 64, .max_body = 32};
+static const struct wsg_http_limits LIMITS = {
+    .max_head_bytes = 512, .max_headers = 6, .max_target = 64, .max_body = 32};
 
 struct row {
     const char *name;
@@ -24,15 +25,15 @@ struct row {
     size_t in_len; /* 0: strlen(in) */
 };
 
-#define H    "Host: a\r\n"
-#define GET  "GET / HTTP/1.1\r\n" H
-#define POST "POST / HTTP/1.1\r\n" H
-#define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
-#define OK_GET  "HEAD GET / host=a keep\nEND\n"
-#define WS      "Connection: Upgrade\r\nUpgrade: websocket\r\n"
-#define X16     "xxxxxxxxxxxxxxxx"
-#define X64     X16 X16 X16 X16
-#define X256    X64 X64 X64 X64
+#define H             "Host: a\r\n"
+#define GET           "GET / HTTP/1.1\r\n" H
+#define POST          "POST / HTTP/1.1\r\n" H
+#define CHUNKED       POST "Transfer-Encoding: chunked\r\n\r\n"
+#define OK_GET        "HEAD GET / host=a keep\nEND\n"
+#define WS            "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+#define X16           "xxxxxxxxxxxxxxxx"
+#define X64           X16 X16 X16 X16
+#define X256          X64 X64 X64 X64
 #define NUL_ROW(text) .in = (text), .in_len = sizeof(text) - 1
 
 static const struct row rows[] = {
@@ -80,7 +81,8 @@ static const struct row rows[] = {
     {"query", "GET /a/b?c=d&e=%20?/ HTTP/1.1\r\n" H "\r\n", "HEAD GET /a/b?c=d&e=%20?/ host=a keep\nEND\n", 0},
     {"empty query", "GET /? HTTP/1.1\r\n" H "\r\n", "HEAD GET /? host=a keep\nEND\n", 0},
     {"path is decoded", "GET /%41%c3%a9 HTTP/1.1\r\n" H "\r\n", "HEAD GET /A\xc3\xa9 host=a keep\nEND\n", 0},
-    {"encoded question mark stays in the path", "GET /%3fx HTTP/1.1\r\n" H "\r\n", "HEAD GET /?x host=a keep\nEND\n", 0},
+    {"encoded question mark stays in the path", "GET /%3fx HTTP/1.1\r\n" H "\r\n", "HEAD GET /?x host=a keep\nEND\n",
+     0},
     {"encoded slash", "GET /a%2Fb HTTP/1.1\r\n" H "\r\n", "FAIL 400\n", 0},
     {"encoded NUL", "GET /a%00 HTTP/1.1\r\n" H "\r\n", "FAIL 400\n", 0},
     {"encoded LF", "GET /a%0ab HTTP/1.1\r\n" H "\r\n", "FAIL 400\n", 0},
@@ -164,11 +166,15 @@ static const struct row rows[] = {
      "HEAD GET / host=a Connection=[close]\nEND\n" OK_GET, 0},
 
     /* length */
-    {"body", POST "Content-Length: 5\r\n\r\nhello", "HEAD POST / host=a keep len=5 Content-Length=[5]\nBODY hello\nEND\n", 0},
-    {"GET with a body", GET "Content-Length: 1\r\n\r\nx", "HEAD GET / host=a keep len=1 Content-Length=[1]\nBODY x\nEND\n", 0},
+    {"body", POST "Content-Length: 5\r\n\r\nhello",
+     "HEAD POST / host=a keep len=5 Content-Length=[5]\nBODY hello\nEND\n", 0},
+    {"GET with a body", GET "Content-Length: 1\r\n\r\nx",
+     "HEAD GET / host=a keep len=1 Content-Length=[1]\nBODY x\nEND\n", 0},
     {"length 0", POST "Content-Length: 0\r\n\r\n", "HEAD POST / host=a keep Content-Length=[0]\nEND\n", 0},
-    {"leading zeros", POST "Content-Length: 0002\r\n\r\nhi", "HEAD POST / host=a keep len=2 Content-Length=[0002]\nBODY hi\nEND\n", 0},
-    {"1.0 with a body", "POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi", "HEAD 1.0 POST / len=2 Content-Length=[2]\nBODY hi\nEND\n", 0},
+    {"leading zeros", POST "Content-Length: 0002\r\n\r\nhi",
+     "HEAD POST / host=a keep len=2 Content-Length=[0002]\nBODY hi\nEND\n", 0},
+    {"1.0 with a body", "POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi",
+     "HEAD 1.0 POST / len=2 Content-Length=[2]\nBODY hi\nEND\n", 0},
     {"equal lengths", POST "Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "FAIL 400\n", 0},
     {"different lengths", POST "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", "FAIL 400\n", 0},
     {"list of lengths", POST "Content-Length: 2, 2\r\n\r\nhi", "FAIL 400\n", 0},
@@ -183,7 +189,8 @@ static const struct row rows[] = {
     {"length over the limit", POST "Content-Length: 33\r\n\r\n", "FAIL 413\n", 0},
 
     /* transfer coding */
-    {"chunked", CHUNKED "5\r\nhello\r\n0\r\n\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nBODY hello\nEND\n", 0},
+    {"chunked", CHUNKED "5\r\nhello\r\n0\r\n\r\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nBODY hello\nEND\n", 0},
     {"Chunked in capitals", POST "Transfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n",
      "HEAD POST / host=a keep chunked Transfer-Encoding=[CHUNKED]\nEND\n", 0},
     {"two chunks and a pipelined request", CHUNKED "3\r\nabc\r\n00A\r\n0123456789\r\n0\r\n\r\n" GET "\r\n",
@@ -199,14 +206,19 @@ static const struct row rows[] = {
     {"chunked and length 0", POST "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n", "FAIL 400\n", 0},
     {"chunked in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "FAIL 400\n", 0},
     {"gzip before chunked", POST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "FAIL 501\n", 0},
-    {"gzip and chunked on two lines", POST "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "FAIL 501\n", 0},
+    {"gzip and chunked on two lines", POST "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     "FAIL 501\n", 0},
     {"chunked not last", POST "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", "FAIL 400\n", 0},
-    {"chunked not last on two lines", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n", "FAIL 400\n", 0},
+    {"chunked not last on two lines", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n",
+     "FAIL 400\n", 0},
     {"gzip only", POST "Transfer-Encoding: gzip\r\n\r\n", "FAIL 400\n", 0},
     {"identity", POST "Transfer-Encoding: identity\r\n\r\n", "FAIL 400\n", 0},
     {"chunked twice", POST "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", "FAIL 400\n", 0},
     {"chunked with something glued on", POST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "FAIL 400\n", 0},
-    {"chunked with vertical tab", POST "Transfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n", "FAIL 400\n", 0},
+    {"chunked with vertical tab",
+     POST "Transfer-Encoding: \x0b"
+          "chunked\r\n\r\n0\r\n\r\n",
+     "FAIL 400\n", 0},
     {"chunked with a parameter", POST "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n", "FAIL 400\n", 0},
     {"quoted chunked", POST "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", "FAIL 400\n", 0},
     {"empty transfer coding", POST "Transfer-Encoding:\r\n\r\n", "FAIL 400\n", 0},
@@ -214,22 +226,34 @@ static const struct row rows[] = {
     {"bad chunk size", CHUNKED "x\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
     {"empty chunk size", CHUNKED "\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
     {"0x chunk size", CHUNKED "0x1\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
-    {"signed chunk size", CHUNKED "+1\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
-    {"space behind the chunk size", CHUNKED "1 \r\nx\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
-    {"LF behind the chunk size", CHUNKED "1\nx\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
-    {"LF behind an extension", CHUNKED "1;a\nx\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
-    {"CR inside an extension", CHUNKED "1;a\rb\r\nx\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
-    {"chunk size beyond 64 bits", CHUNKED "10000000000000000\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
-    {"chunk size 2^64-1", CHUNKED "ffffffffffffffff\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 413\n", 0},
-    {"many zeros", CHUNKED "00000000000000001\r\nx\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
-    {"chunk data longer than said", CHUNKED "1\r\nxy\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nBODY x\nFAIL 400\n", 0},
-    {"LF behind chunk data", CHUNKED "1\r\nx\n0\r\n\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nBODY x\nFAIL 400\n", 0},
+    {"signed chunk size", CHUNKED "+1\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n",
+     0},
+    {"space behind the chunk size", CHUNKED "1 \r\nx\r\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
+    {"LF behind the chunk size", CHUNKED "1\nx\r\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
+    {"LF behind an extension", CHUNKED "1;a\nx\r\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
+    {"CR inside an extension", CHUNKED "1;a\rb\r\nx\r\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
+    {"chunk size beyond 64 bits", CHUNKED "10000000000000000\r\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
+    {"chunk size 2^64-1", CHUNKED "ffffffffffffffff\r\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 413\n", 0},
+    {"many zeros", CHUNKED "00000000000000001\r\nx\r\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
+    {"chunk data longer than said", CHUNKED "1\r\nxy\r\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nBODY x\nFAIL 400\n", 0},
+    {"LF behind chunk data", CHUNKED "1\r\nx\n0\r\n\r\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nBODY x\nFAIL 400\n", 0},
     {"chunks over the limit", CHUNKED "10\r\n" X16 "\r\n11\r\n" X16 "x\r\n0\r\n\r\n",
      "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nBODY " X16 "\nFAIL 413\n", 0},
     {"chunks at the limit", CHUNKED "10\r\n" X16 "\r\n10\r\n" X16 "\r\n0\r\n\r\n",
      "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nBODY " X16 X16 "\nEND\n", 0},
-    {"folded trailer", CHUNKED "0\r\nA: b\r\n c\r\n\r\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
-    {"LF ends the trailers", CHUNKED "0\r\n\n", "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
+    {"folded trailer", CHUNKED "0\r\nA: b\r\n c\r\n\r\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
+    {"LF ends the trailers", CHUNKED "0\r\n\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 400\n", 0},
     {"too many trailers", CHUNKED "0\r\nA:1\r\nB:1\r\nC:1\r\nD:1\r\nE:1\r\nF:1\r\nG:1\r\n\r\n",
      "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nFAIL 431\n", 0},
     {"trailers too large", CHUNKED "0\r\nA: " X256 X256 "\r\n\r\n",
@@ -238,7 +262,8 @@ static const struct row rows[] = {
     /* expectations */
     {"100-continue", POST "Content-Length: 1\r\nExpect: 100-Continue\r\n\r\nx",
      "HEAD POST / host=a keep expect len=1 Content-Length=[1] Expect=[100-Continue]\nBODY x\nEND\n", 0},
-    {"100-continue without a body", POST "Expect: 100-continue\r\n\r\n", "HEAD POST / host=a keep Expect=[100-continue]\nEND\n", 0},
+    {"100-continue without a body", POST "Expect: 100-continue\r\n\r\n",
+     "HEAD POST / host=a keep Expect=[100-continue]\nEND\n", 0},
     {"100-continue in HTTP/1.0", "POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\nx",
      "HEAD 1.0 POST / len=1 Content-Length=[1] Expect=[100-continue]\nBODY x\nEND\n", 0},
     {"other expectation", POST "Expect: 200-ok\r\n\r\n", "FAIL 417\n", 0},
@@ -248,9 +273,12 @@ static const struct row rows[] = {
     {"websocket", GET WS "\r\n", "HEAD GET / host=a keep upgrade Connection=[Upgrade] Upgrade=[websocket]\nEND\n", 0},
     {"websocket among others", GET "Connection: keep-alive, upgrade\r\nUpgrade: h2c, WebSocket\r\n\r\n",
      "HEAD GET / host=a keep upgrade Connection=[keep-alive, upgrade] Upgrade=[h2c, WebSocket]\nEND\n", 0},
-    {"Upgrade without Connection", GET "Upgrade: websocket\r\n\r\n", "HEAD GET / host=a keep Upgrade=[websocket]\nEND\n", 0},
-    {"Connection without Upgrade", GET "Connection: upgrade\r\n\r\n", "HEAD GET / host=a keep Connection=[upgrade]\nEND\n", 0},
-    {"websocket in HTTP/1.0", "GET / HTTP/1.0\r\n" H WS "\r\n", "HEAD 1.0 GET / host=a Connection=[Upgrade] Upgrade=[websocket]\nEND\n", 0},
+    {"Upgrade without Connection", GET "Upgrade: websocket\r\n\r\n",
+     "HEAD GET / host=a keep Upgrade=[websocket]\nEND\n", 0},
+    {"Connection without Upgrade", GET "Connection: upgrade\r\n\r\n",
+     "HEAD GET / host=a keep Connection=[upgrade]\nEND\n", 0},
+    {"websocket in HTTP/1.0", "GET / HTTP/1.0\r\n" H WS "\r\n",
+     "HEAD 1.0 GET / host=a Connection=[Upgrade] Upgrade=[websocket]\nEND\n", 0},
     {"websocket with a length", GET WS "Content-Length: 2\r\n\r\nhi", "FAIL 400\n", 0},
     {"websocket with length 0", GET WS "Content-Length: 0\r\n\r\n", "FAIL 400\n", 0},
     {"websocket with chunks", GET WS "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "FAIL 400\n", 0},
@@ -258,8 +286,11 @@ static const struct row rows[] = {
      "HEAD GET / host=a keep Connection=[Upgrade] Upgrade=[h2c]\nEND\n" OK_GET, 0},
     {"h2c with a body is ignored", POST "Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nhi" GET "\r\n",
      "HEAD POST / host=a keep len=2 Connection=[Upgrade] Upgrade=[h2c] Content-Length=[2]\nBODY hi\nEND\n" OK_GET, 0},
-    {"h2c with chunks is ignored", POST "Connection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n" GET "\r\n",
-     "HEAD POST / host=a keep chunked Connection=[Upgrade] Upgrade=[h2c] Transfer-Encoding=[chunked]\nBODY x\nEND\n" OK_GET, 0},
+    {"h2c with chunks is ignored",
+     POST "Connection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n" GET "\r\n",
+     "HEAD POST / host=a keep chunked Connection=[Upgrade] Upgrade=[h2c] Transfer-Encoding=[chunked]\nBODY "
+     "x\nEND\n" OK_GET,
+     0},
 };
 
 /* ---- the transcript ---- */
