@@ -83,7 +83,7 @@ static wsb_err on_byte(struct wsg_http_chunk *c, uint8_t b)
     case WSG_CHUNK_DONE:
         break;
     }
-    assert(!"a finished chunk line takes no more bytes");
+    assert(0 && "a finished chunk line takes no more bytes");
     return WSB_ERR_INTERNAL;
 }
 

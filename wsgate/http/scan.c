@@ -195,7 +195,7 @@ static wsb_err on_byte(struct wsg_http_scan *s, const struct wsg_http_limits *li
     case WSG_SCAN_DONE:
         break;
     }
-    assert(!"a finished head takes no more bytes");
+    assert(0 && "a finished head takes no more bytes");
     return WSB_ERR_INTERNAL;
 }
 
