@@ -64,6 +64,26 @@ static bool open_sequence(struct wsb_utf8 *u, uint8_t lead)
     return lead <= 0xf4;
 }
 
+static bool is_cont(uint8_t byte)
+{
+    return (byte & 0xc0) == 0x80;
+}
+
+/* The length of a valid character of two or three bytes that is there whole, which most of the world's text is made of;
+ * 0 for everything else, which then goes byte by byte. */
+static size_t common_char(const uint8_t *p, const uint8_t *end)
+{
+    if (end - p < 3 || !is_cont(p[1]))
+        return 0;
+    if (p[0] >= 0xc2 && p[0] <= 0xdf)
+        return 2;
+    if ((p[0] & 0xf0) != 0xe0 || !is_cont(p[2]))
+        return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))
+        return 0; /* overlong, surrogate */
+    return 3;
+}
+
 bool wsb_utf8_feed(struct wsb_utf8 *u, const uint8_t *data, size_t len)
 {
     if (len == 0)
@@ -78,7 +98,10 @@ bool wsb_utf8_feed(struct wsb_utf8 *u, const uint8_t *data, size_t len)
                 p = skip_ascii(p, end);
                 continue;
             }
-            if (!open_sequence(&s, *p++))
+            const uint8_t *start = p;
+            for (size_t n; (n = common_char(p, end)) != 0;)
+                p += n;
+            if (p == start && !open_sequence(&s, *p++))
                 return false;
             continue;
         }

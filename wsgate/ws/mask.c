@@ -104,15 +104,25 @@ static void run_bytes(struct run *r)
     }
 }
 
+/* In registers: bytes stored one by one and loaded as a word would stall, and most messages are short. */
+static uint64_t turned_key(const uint8_t mask[4], size_t phase)
+{
+    unsigned turn = 8 * (unsigned)(phase & 3);
+    uint32_t key;
+    memcpy(&key, mask, sizeof key);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    key = key >> turn | key << (-turn & 31);
+#else
+    key = key << turn | key >> (-turn & 31);
+#endif
+    return (uint64_t)key << 32 | key;
+}
+
 bool wsg_mask_copy_ascii(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4], size_t phase)
 {
     if (len == 0)
         return true;
-    uint8_t turned[8];
-    for (size_t i = 0; i < sizeof turned; i++)
-        turned[i] = mask[(phase + i) & 3];
-    struct run r = {.dst = dst, .src = src, .len = len};
-    memcpy(&r.key, turned, sizeof r.key);
+    struct run r = {.dst = dst, .src = src, .len = len, .key = turned_key(mask, phase)};
 
     run_vectors(&r);
     run_words(&r);
