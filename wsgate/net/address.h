@@ -4,6 +4,8 @@
 /* Socket addresses as text: "127.0.0.1:8080", "[::1]:8080", "*:8080", "unix:/run/app.sock". Numeric only: the gate never
  * waits for a name server. */
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 

@@ -1,0 +1,229 @@
+/* What a session tells the bus: each event with its metadata, written to the worker's outbox. */
+#include "base/json.h"
+#include "base/log.h"
+#include "base/size.h"
+#include "session/parts.h"
+#include "ws/handshake.h"
+
+static void put(struct wsg_session *s, const struct wsg_out *out)
+{
+    if (wsg_outbox_put(&s->env->outbox, out) != WSB_OK) /* only without memory: nothing else bounds the outbox */
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "event lost: out of memory", WSB_KID("conn", s->id),
+                WSB_KS("event", wsb_type_name(out->envelope.header.type)));
+}
+
+static struct wsg_out event_of(const struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags)
+{
+    return (struct wsg_out){
+        .kind = WSG_OUT_EVENT,
+        .route = s->route ? s->route->index : 0,
+        .envelope.header = {.type = type, .code = code, .flags = flags, .conn = s->id, .time_ns = wsg_loop_wall_ns(s->env->loop)},
+    };
+}
+
+void wsg_emit(struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags, struct wsb_span payload, struct wsb_span meta)
+{
+    struct wsg_out out = event_of(s, type, code, flags);
+    out.envelope.payload = payload;
+    out.envelope.meta = meta;
+    put(s, &out);
+}
+
+/* The hot path: the message goes from where it was received to its place on the bus, unmasked and checked on the way. */
+wsb_err wsg_emit_message(struct wsg_session *s, const struct wsg_ws_event *ev)
+{
+    struct wsg_out out = event_of(s, WSB_DATA, ev->opcode, 0);
+    uint8_t *payload;
+    out.envelope.header.payload_len = (uint32_t)ev->len;
+    wsb_err err = wsg_outbox_begin(&s->env->outbox, &out, &payload);
+    if (err)
+        return err;
+    err = wsg_ws_event_take(ev, payload);
+    wsg_outbox_end(&s->env->outbox, /*keep=*/err == WSB_OK);
+    if (!err && wsg_session_is_tapped(s)) {
+        struct wsb_span copy = wsb_span(payload, ev->len < WSG_TAP_BYTES ? ev->len : WSG_TAP_BYTES);
+        if (wsb_buf_reserve(&s->env->outbox.buf, 2 * WSG_TAP_BYTES) == WSB_OK) {
+            /* the outbox may have moved: find the payload again, at its end */
+            copy.ptr = s->env->outbox.buf.data + s->env->outbox.buf.len - wsb_align8(ev->len);
+            wsg_tap(s, WSG_OUT_TAP_IN, ev->opcode, copy);
+        }
+    }
+    return err;
+}
+
+void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason, bool clean)
+{
+    struct wsb_json j;
+    uint64_t age_ms = wsg_loop_now_ms(s->env->loop) - s->opened_ms;
+    wsb_buf_clear(&s->env->text);
+    wsb_json_begin(&j, &s->env->text);
+    wsb_json_object(&j);
+    wsb_json_kcstr(&j, "by", wsg_by_name(by));
+    wsb_json_ku64(&j, "code", code);
+    wsb_json_kstr(&j, "reason", reason);
+    wsb_json_kbool(&j, "clean", clean);
+    wsb_json_ku64(&j, "messages_in", s->messages_in);
+    wsb_json_ku64(&j, "bytes_in", s->bytes_in);
+    wsb_json_ku64(&j, "messages_out", s->messages_out);
+    wsb_json_ku64(&j, "bytes_out", s->bytes_out);
+    wsb_json_ku64(&j, "age_ms", age_ms);
+    wsb_json_object_end(&j);
+    if (wsb_json_end(&j) == WSB_OK)
+        wsg_emit(s, WSB_CLOSED_EV, 0, 0, wsb_span(NULL, 0), wsb_buf_span(&s->env->text));
+    if (wsg_session_is_tapped(s))
+        wsg_tap(s, WSG_OUT_TAP_NOTE, 0, wsb_span_str("closed"));
+    WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "closed", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
+            WSB_KS("by", wsg_by_name(by)), WSB_KU("code", code), WSB_KSPAN("reason", reason), WSB_KS("peer", s->peer),
+            WSB_KU("in", s->messages_in), WSB_KU("out", s->messages_out), WSB_KU("age_ms", age_ms));
+}
+
+void wsg_emit_done(struct wsg_session *s)
+{
+    struct wsg_out out = {.kind = WSG_OUT_DONE, .envelope.header = {.type = WSB_CLOSED_EV, .conn = s->id}};
+    put(s, &out);
+}
+
+void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum wsb_outcome outcome, const char *reason)
+{
+    struct wsg_out out = {
+        .kind = WSG_OUT_REPLY,
+        .origin = origin,
+        .envelope.header = {.type = WSB_OUTCOME, .code = (uint8_t)outcome, .conn = s->id, .seq = seq,
+                            .time_ns = wsg_loop_wall_ns(s->env->loop)},
+    };
+    if (reason) {
+        struct wsb_json j;
+        wsb_buf_clear(&s->env->text);
+        wsb_json_begin(&j, &s->env->text);
+        wsb_json_object(&j);
+        wsb_json_kcstr(&j, "reason", reason);
+        wsb_json_object_end(&j);
+        if (wsb_json_end(&j) == WSB_OK)
+            out.envelope.meta = wsb_buf_span(&s->env->text);
+    }
+    put(s, &out);
+}
+
+void wsg_outcome(struct wsg_session *s, const struct wsg_command *c, enum wsb_outcome outcome, const char *reason)
+{
+    if (outcome != WSB_OUTCOME_WRITTEN && s->route && (c->type == WSB_SEND || c->type == WSB_PUBLISH))
+        wsg_count(&s->route->dropped, 1);
+    if (c->flags & WSB_FLAG_WANT_OUTCOME)
+        wsg_emit_outcome(s, c->origin, c->seq, outcome, reason);
+}
+
+void wsg_emit_pong(struct wsg_session *s, struct wsb_span payload, uint64_t rtt_us)
+{
+    struct wsb_json j;
+    wsb_buf_clear(&s->env->text);
+    wsb_json_begin(&j, &s->env->text);
+    wsb_json_object(&j);
+    wsb_json_ku64(&j, "rtt_us", rtt_us);
+    wsb_json_object_end(&j);
+    if (wsb_json_end(&j) != WSB_OK)
+        return;
+    struct wsg_out out = {
+        .kind = WSG_OUT_REPLY,
+        .origin = s->ping_origin,
+        .envelope = {.header = {.type = WSB_PONG_EV, .conn = s->id, .seq = s->ping_seq, .time_ns = wsg_loop_wall_ns(s->env->loop)},
+                     .payload = payload,
+                     .meta = wsb_buf_span(&s->env->text)},
+    };
+    put(s, &out);
+}
+
+void wsg_tap(struct wsg_session *s, enum wsg_outbox_kind kind, uint8_t opcode, struct wsb_span payload)
+{
+    struct wsg_out out = event_of(s, WSB_DATA, opcode, 0);
+    out.kind = kind;
+    out.envelope.header.seq = payload.len; /* how long it really is */
+    out.envelope.payload = wsb_span(payload.ptr, payload.len < WSG_TAP_BYTES ? payload.len : WSG_TAP_BYTES);
+    put(s, &out);
+}
+
+/* ---------------------------------------------------------------- metadata */
+
+/* Headers as one object: repeated ones are joined, as RFC 9110 §5.3 allows. */
+static void put_headers(struct wsb_json *j, const struct wsg_http_head *head, struct wsb_buf *scratch)
+{
+    wsb_json_key(j, "headers");
+    wsb_json_object(j);
+    for (size_t i = 0; i < head->header_count; i++) {
+        char name[256];
+        struct wsb_span n = head->headers[i].name;
+        bool seen = false;
+        size_t len = n.len < sizeof name ? n.len : sizeof name - 1;
+        for (size_t k = 0; k < len; k++)
+            name[k] = (char)(n.ptr[k] >= 'A' && n.ptr[k] <= 'Z' ? n.ptr[k] | 0x20 : n.ptr[k]);
+        name[len] = 0;
+        for (size_t k = 0; k < i && !seen; k++)
+            seen = head->headers[k].name.len == n.len && wsb_span_ieq_str(head->headers[k].name, name);
+        if (seen || n.len >= sizeof name)
+            continue;
+        wsb_buf_clear(scratch);
+        for (size_t k = i; k < head->header_count; k++) {
+            if (!wsb_span_ieq_str(head->headers[k].name, name))
+                continue;
+            const char *joint = strcmp(name, "cookie") == 0 ? "; " : ", ";
+            if ((scratch->len && wsb_buf_append_str(scratch, joint) != WSB_OK) ||
+                wsb_buf_append(scratch, head->headers[k].value.ptr, head->headers[k].value.len) != WSB_OK)
+                j->err = WSB_ERR_NOMEM;
+        }
+        wsb_json_key(j, name);
+        wsb_json_latin1(j, wsb_buf_span(scratch));
+    }
+    wsb_json_object_end(j);
+}
+
+static void put_offered(struct wsb_json *j, const struct wsg_http_head *head)
+{
+    wsb_json_key(j, "offered");
+    wsb_json_array(j);
+    for (size_t i = 0; i < head->header_count; i++) {
+        struct wsb_span rest = head->headers[i].value;
+        struct wsb_span item;
+        if (!wsb_span_ieq_str(head->headers[i].name, "sec-websocket-protocol"))
+            continue;
+        while (wsg_http_list_next(&rest, &item)) {
+            if (item.len)
+                wsb_json_str(j, item);
+        }
+    }
+    wsb_json_array_end(j);
+}
+
+wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params,
+                            bool is_websocket, struct wsb_span subprotocol, struct wsb_buf *out)
+{
+    struct wsb_json j;
+    struct wsb_span origin = {NULL, 0};
+    const struct wsb_pattern *pattern = s->route->pattern;
+    wsb_json_begin(&j, out);
+    wsb_json_object(&j);
+    wsb_json_kcstr(&j, "route", s->route->name);
+    wsb_json_key(&j, "params");
+    wsb_json_object(&j);
+    for (size_t i = 0; i < wsb_pattern_param_count(pattern); i++)
+        wsb_json_kstr(&j, wsb_pattern_param_name(pattern, i), params[i]);
+    wsb_json_object_end(&j);
+    if (!is_websocket)
+        wsb_json_kcstr(&j, "method", wsg_http_method_name(head->method));
+    wsb_json_kstr(&j, "target", head->target);
+    wsb_json_kstr(&j, "path", head->path);
+    wsb_json_kstr(&j, "query", head->query);
+    if (!is_websocket)
+        wsb_json_kcstr(&j, "version", head->minor ? "1.1" : "1.0");
+    wsb_json_kstr(&j, "host", head->host);
+    wsb_json_kcstr(&j, "peer", s->peer);
+    wsb_json_kcstr(&j, "scheme", is_websocket ? "ws" : "http");
+    if (is_websocket) {
+        (void)wsg_http_header_find(head->headers, head->header_count, "origin", &origin);
+        wsb_json_key(&j, "origin");
+        wsb_json_latin1(&j, origin);
+        wsb_json_kstr(&j, "subprotocol", subprotocol);
+        put_offered(&j, head);
+    }
+    put_headers(&j, head, &s->env->text2);
+    wsb_json_object_end(&j);
+    return wsb_json_end(&j);
+}

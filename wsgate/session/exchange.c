@@ -1,0 +1,553 @@
+/*
+ * The HTTP side of a session: requests in, one at a time, to a handler, to a static directory, or to a refusal; responses
+ * out. Relies on http/ for every rule of the protocol.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "http/mime.h"
+#include "http/range.h"
+#include "http/static.h"
+#include "http/static_file.h"
+#include "session/parts.h"
+
+void wsg_exchange_free(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    if (!x)
+        return;
+    wsb_buf_deinit(&x->body);
+    wsb_buf_deinit(&x->meta);
+    free(x->offered);
+    free(x);
+    s->exchange = NULL;
+}
+
+static void log_exchange(const struct wsg_session *s)
+{
+    const struct wsg_exchange *x = s->exchange;
+    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_INFO, "request", WSB_KID("conn", s->id), WSB_KS("method", wsg_http_method_name(x->method)),
+            WSB_KS("target", s->target ? s->target : ""), WSB_KU("status", x->status), WSB_KS("peer", s->peer),
+            WSB_KS("route", x->is_local || !s->route ? "" : s->route->name),
+            WSB_KU("us", wsg_loop_now_us(s->env->loop) - x->begun_us));
+}
+
+/* Both halves are complete: the next request, or the end. */
+static void finish(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    bool keep = x->keep_alive && x->request_complete && !s->env->draining;
+    log_exchange(s);
+    if (x->is_sent)
+        wsg_emit_done(s);
+    wsg_exchange_free(s);
+    s->route = NULL;
+    if (!keep) {
+        wsg_session_linger(s);
+        return;
+    }
+    if (wsg_session_renew_id(s) != WSB_OK) {
+        wsg_session_linger(s);
+        return;
+    }
+    s->state = WSG_SESSION_HTTP;
+    s->request_begun = false;
+    wsg_session_set_timer(s, s->env->keepalive_timeout_ms);
+}
+
+static void finish_if_complete(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    /* A response that is complete before its request was read ends the connection: nothing says where the next begins. */
+    if (x->response_complete && (x->request_complete || !x->keep_alive))
+        finish(s);
+}
+
+/* --------------------------------------------------------------- responses */
+
+struct answer {
+    int status;
+    enum wsg_http_body body;
+    uint64_t length;
+    const struct wsg_http_header *headers;
+    size_t header_count;
+};
+
+static wsb_err begin_response(struct wsg_session *s, const struct answer *a)
+{
+    struct wsg_exchange *x = s->exchange;
+    struct wsg_http_framing framing;
+    struct wsg_http_response r = {
+        .status = a->status,
+        .date = wsg_env_date(s->env),
+        .body = a->body,
+        .length = a->length,
+        .request_minor = x->minor,
+        .keep_alive = x->keep_alive && !s->env->draining,
+        .headers = a->headers,
+        .header_count = a->header_count,
+    };
+    wsb_buf_clear(&s->env->text);
+    wsb_err err = wsg_http_response_head_write(&s->env->text, &r, &framing);
+    if (!err)
+        err = wsg_outq_append(&s->out, &s->env->pool, s->env->text.data, s->env->text.len);
+    if (err)
+        return err;
+    x->status = (uint16_t)a->status;
+    x->response_begun = true;
+    x->has_body = framing.has_body && x->method != WSG_HTTP_HEAD;
+    x->is_chunked = framing.is_chunked;
+    x->keep_alive = framing.keep_alive;
+    wsg_session_mark_dirty(s);
+    return WSB_OK;
+}
+
+static wsb_err append_text(struct wsg_session *s)
+{
+    return wsg_outq_append(&s->out, &s->env->pool, s->env->text.data, s->env->text.len);
+}
+
+static wsb_err append_body(struct wsg_session *s, struct wsb_span body)
+{
+    struct wsg_exchange *x = s->exchange;
+    wsb_err err = WSB_OK;
+    if (!x->has_body || body.len == 0)
+        return WSB_OK;
+    wsb_buf_clear(&s->env->text);
+    if (x->is_chunked && ((err = wsg_http_chunk_head_write(&s->env->text, body.len)) || (err = append_text(s))))
+        return err;
+    err = wsg_outq_append(&s->out, &s->env->pool, body.ptr, body.len);
+    if (!err && x->is_chunked) {
+        wsb_buf_clear(&s->env->text);
+        if (!(err = wsg_http_chunk_tail_write(&s->env->text)))
+            err = append_text(s);
+    }
+    wsg_session_mark_dirty(s);
+    return err;
+}
+
+static wsb_err end_body(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    wsb_err err = WSB_OK;
+    if (x->has_body && x->is_chunked) {
+        wsb_buf_clear(&s->env->text);
+        if (!(err = wsg_http_chunk_last_write(&s->env->text)))
+            err = append_text(s);
+        wsg_session_mark_dirty(s);
+    }
+    x->response_complete = true;
+    return err;
+}
+
+/* A whole answer of our own; the request may be in any state, even unparsable (then there is no exchange). */
+void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers, size_t count)
+{
+    struct wsg_exchange *x = s->exchange;
+    struct wsg_http_framing framing;
+    bool reusable = x && x->keep_alive && x->request_complete && !s->env->draining;
+    struct wsg_http_error e = {
+        .status = status,
+        .date = wsg_env_date(s->env),
+        .request_minor = x ? x->minor : 1,
+        .is_head = x ? x->method == WSG_HTTP_HEAD : wsg_http_in_method(&s->in.http) == WSG_HTTP_HEAD,
+        .keep_alive = reusable,
+        .headers = headers,
+        .header_count = count,
+    };
+    WSB_LOG(WSB_LOG_HTTP, status >= 500 ? WSB_LOG_WARN : WSB_LOG_INFO, "refused", WSB_KID("conn", s->id),
+            WSB_KU("status", status), WSB_KS("why", why), WSB_KS("target", s->target ? s->target : ""), WSB_KS("peer", s->peer));
+    if (s->route)
+        wsg_count(&s->route->refused, 1);
+    wsb_buf_clear(&s->env->text);
+    if (wsg_http_error_response_write(&s->env->text, &e, &framing) != WSB_OK || append_text(s) != WSB_OK) {
+        wsg_session_kill(s, "out of memory");
+        return;
+    }
+    wsg_session_mark_dirty(s);
+    if (!x) {
+        wsg_session_linger(s);
+        return;
+    }
+    x->status = (uint16_t)status;
+    x->response_begun = x->response_complete = true;
+    x->keep_alive = reusable;
+    finish_if_complete(s);
+}
+
+/* Fields of a handler, less those that are ours. */
+static size_t clean_fields(const struct wsg_command *c, struct wsg_http_header out[WSG_FIELDS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < c->field_count; i++) {
+        if (!wsg_http_response_is_reserved(c->fields[i].name))
+            out[count++] = (struct wsg_http_header){c->fields[i].name, c->fields[i].value};
+    }
+    return count;
+}
+
+static bool takes_response(struct wsg_session *s, const struct wsg_command *c, bool begun)
+{
+    struct wsg_exchange *x = s->exchange;
+    if (s->state == WSG_SESSION_EXCHANGE && x->is_sent && !x->response_complete && x->response_begun == begun)
+        return true;
+    wsg_outcome(s, c, WSB_OUTCOME_REFUSED, begun ? "no response has been begun" : "no request waits for a response");
+    return false;
+}
+
+static void receipt(struct wsg_session *s, const struct wsg_command *c)
+{
+    struct wsg_receipt *r;
+    if (!(c->flags & WSB_FLAG_WANT_OUTCOME))
+        return;
+    r = malloc(sizeof *r);
+    if (!r)
+        return;
+    *r = (struct wsg_receipt){.end = s->out.queued, .origin = c->origin, .seq = c->seq};
+    *s->receipts_end = r;
+    s->receipts_end = &r->next;
+}
+
+static void after_response_part(struct wsg_session *s, const struct wsg_command *c, wsb_err err)
+{
+    if (!err && !(c->flags & WSB_FLAG_MORE))
+        err = end_body(s);
+    if (err) { /* half a response is out: only closing tells the client */
+        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "out of memory");
+        wsg_exchange_abort(s, "out of memory");
+        return;
+    }
+    receipt(s, c);
+    if (s->exchange->response_complete)
+        finish_if_complete(s);
+    else
+        wsg_session_set_timer(s, s->route->policy.request_timeout_ms);
+    if (s->state == WSG_SESSION_HTTP)
+        wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
+}
+
+void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
+{
+    struct wsg_http_header headers[WSG_FIELDS_MAX];
+    bool more = (c->flags & WSB_FLAG_MORE) != 0;
+    struct answer a = {
+        .status = c->status ? c->status : 200,
+        .body = more ? WSG_HTTP_BODY_UNKNOWN : WSG_HTTP_BODY_LENGTH,
+        .length = c->payload.len,
+        .headers = headers,
+        .header_count = clean_fields(c, headers),
+    };
+    if (!takes_response(s, c, /*begun=*/false))
+        return;
+    if (a.status < 200 || begin_response(s, &a) != WSB_OK) {
+        wsg_outcome(s, c, WSB_OUTCOME_INVALID, "status or headers cannot be sent");
+        wsg_exchange_error(s, 502, "the handler's response is invalid", NULL, 0);
+        if (s->state == WSG_SESSION_HTTP)
+            wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
+        return;
+    }
+    after_response_part(s, c, append_body(s, c->payload));
+}
+
+void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c)
+{
+    if (!takes_response(s, c, /*begun=*/true))
+        return;
+    if (s->out.bytes > s->route->policy.max_queue) {
+        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "the client does not take what is sent");
+        wsg_exchange_abort(s, "slow client");
+        return;
+    }
+    after_response_part(s, c, append_body(s, c->payload));
+}
+
+/* The exchange ends in the middle: the handler is told, the client loses its connection. */
+void wsg_exchange_abort(struct wsg_session *s, const char *why)
+{
+    struct wsg_exchange *x = s->exchange;
+    if (x && x->is_sent && !x->response_complete) {
+        char meta[128];
+        int n = snprintf(meta, sizeof meta, "{\"reason\":\"%s\"}", why); /* a word of ours, never the peer's */
+        wsg_emit(s, WSB_ABORTED, 0, 0, wsb_span(NULL, 0), wsb_span(meta, (size_t)n));
+    } else if (x && x->is_sent) {
+        wsg_emit_done(s);
+    }
+    if (x)
+        x->is_sent = false;
+    wsg_session_kill(s, why);
+}
+
+void wsg_exchange_timeout(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    if (x->response_begun) {
+        wsg_exchange_abort(s, "response timed out");
+        return;
+    }
+    if (x->is_sent) {
+        static const char meta[] = "{\"reason\":\"request timed out\"}";
+        wsg_emit(s, WSB_ABORTED, 0, 0, wsb_span(NULL, 0), wsb_span(meta, sizeof meta - 1));
+        x->is_sent = false;
+        wsg_exchange_error(s, x->request_complete ? 504 : 408, "timed out", NULL, 0);
+    } else {
+        wsg_exchange_error(s, 408, "the request's body did not come in time", NULL, 0);
+    }
+    if (s->state == WSG_SESSION_HTTP)
+        wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
+}
+
+/* ------------------------------------------------------------ static files */
+
+static void redirect(struct wsg_session *s, const struct wsg_http_head *head)
+{
+    struct wsg_http_header location = {.name = wsb_span_str("Location")};
+    wsb_buf_clear(&s->env->text2);
+    if (wsg_static_location_write(&s->env->text2, head->path, head->query) != WSB_OK) {
+        wsg_exchange_error(s, 500, "out of memory", NULL, 0);
+        return;
+    }
+    location.value = wsb_buf_span(&s->env->text2);
+    wsg_exchange_error(s, 301, "redirect to the directory", &location, 1);
+}
+
+static void send_file(struct wsg_session *s, const struct wsg_http_head *head, const char *name, struct wsg_static_file *file)
+{
+    char modified[WSG_HTTP_DATE_SIZE];
+    char range[WSG_CONTENT_RANGE_SIZE];
+    struct wsg_static_plan plan;
+    struct wsg_http_header headers[6];
+    size_t count = 0;
+    wsg_static_plan(head,
+                    &(struct wsg_file_facts){file->size, file->mtime_s, file->etag,
+                                             (int64_t)(wsg_loop_wall_ns(s->env->loop) / 1000000000u)},
+                    &plan);
+    wsg_http_date_format(file->mtime_s, modified);
+    wsg_content_range_format(&plan, file->size, range);
+    bool is_success = plan.status == 200 || plan.status == 206;
+    if (is_success)
+        headers[count++] = (struct wsg_http_header){wsb_span_str("Content-Type"), wsb_span_str(wsg_mime_type(wsb_span_str(name)))};
+    headers[count++] = (struct wsg_http_header){wsb_span_str("ETag"), wsb_span_str(file->etag)};
+    headers[count++] = (struct wsg_http_header){wsb_span_str("Last-Modified"), wsb_span_str(modified)};
+    headers[count++] = (struct wsg_http_header){wsb_span_str("Accept-Ranges"), wsb_span_str("bytes")};
+    headers[count++] = (struct wsg_http_header){wsb_span_str("X-Content-Type-Options"), wsb_span_str("nosniff")};
+    if (range[0])
+        headers[count++] = (struct wsg_http_header){wsb_span_str("Content-Range"), wsb_span_str(range)};
+    struct answer a = {plan.status, WSG_HTTP_BODY_LENGTH, is_success ? plan.length : 0, headers, count};
+    if (begin_response(s, &a) != WSB_OK) {
+        close(file->fd);
+        wsg_session_kill(s, "out of memory");
+        return;
+    }
+    if (is_success && s->exchange->has_body && plan.length &&
+        wsg_outq_append_file(&s->out, &s->env->pool, file->fd, (off_t)plan.offset, plan.length) == WSB_OK)
+        file->fd = -1;
+    if (file->fd >= 0)
+        close(file->fd);
+    s->exchange->response_complete = true;
+}
+
+static void serve_static(struct wsg_session *s, const struct wsg_http_head *head, const struct wsg_static_root *root,
+                         const char *name)
+{
+    static const struct wsg_http_header allow = {{(const uint8_t *)"Allow", 5}, {(const uint8_t *)"GET, HEAD", 9}};
+    struct wsg_static_file file;
+    if (head->method != WSG_HTTP_GET && head->method != WSG_HTTP_HEAD) {
+        wsg_exchange_error(s, 405, "static files are for GET and HEAD", &allow, 1);
+        return;
+    }
+    wsb_err err = wsg_static_open(root->dirfd, name, &file);
+    if (err)
+        wsg_exchange_error(s, err == WSB_ERR_NOT_FOUND ? 404 : err == WSB_ERR_REFUSED ? 403 : 500, wsb_err_name(err), NULL, 0);
+    else if (file.is_directory)
+        redirect(s, head);
+    else
+        send_file(s, head, name, &file);
+}
+
+/* True when a static directory took the request. */
+static bool try_static(struct wsg_session *s, const struct wsg_http_head *head)
+{
+    char name[WSG_STATIC_NAME_SIZE];
+    for (size_t i = 0; i < s->env->static_count; i++) {
+        const struct wsg_static_root *root = &s->env->statics[i];
+        switch (wsg_static_map(head->path, root->prefix, name)) {
+        case WSG_STATIC_OUTSIDE:
+            continue;
+        case WSG_STATIC_FILE:
+            serve_static(s, head, root, name);
+            return true;
+        case WSG_STATIC_REDIRECT:
+            redirect(s, head);
+            return true;
+        case WSG_STATIC_REFUSED:
+            wsg_exchange_error(s, 404, "the path is never served", NULL, 0);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---------------------------------------------------------------- requests */
+
+static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
+{
+    struct wsg_exchange *x = s->exchange;
+    if (!s->route->policy.publish && atomic_load_explicit(&s->route->handlers, memory_order_relaxed) == 0) {
+        wsg_exchange_error(s, 503, "no handler", NULL, 0);
+        return;
+    }
+    if (head->content_length > s->route->policy.max_body) {
+        wsg_exchange_error(s, 413, "the body is longer than the route allows", NULL, 0);
+        return;
+    }
+    if (wsg_meta_of_request(s, head, params, /*is_websocket=*/false, wsb_span(NULL, 0), &x->meta) != WSB_OK) {
+        wsg_exchange_error(s, 500, "out of memory", NULL, 0);
+        return;
+    }
+    if (head->expect_continue) {
+        wsb_buf_clear(&s->env->text);
+        if (wsg_http_continue_write(&s->env->text) == WSB_OK && append_text(s) == WSB_OK)
+            wsg_session_mark_dirty(s);
+    }
+}
+
+static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
+{
+    struct wsb_span params[WSB_PATTERN_PARAMS_MAX];
+    bool other_kind = false;
+    bool has_body = head->content_length > 0 || head->is_chunked;
+    struct wsg_exchange *x = calloc(1, sizeof *x);
+    if (!x || !wsg_session_set_text(&s->target, head->target)) {
+        free(x);
+        wsg_session_kill(s, "out of memory");
+        return;
+    }
+    *x = (struct wsg_exchange){
+        .method = (uint8_t)head->method,
+        .minor = head->minor,
+        .keep_alive = head->keep_alive,
+        .request_complete = !has_body,
+        .begun_us = wsg_loop_now_us(s->env->loop),
+    };
+    s->exchange = x;
+    s->state = WSG_SESSION_EXCHANGE;
+    if (head->is_upgrade) {
+        wsg_websocket_begin(s, head);
+        return;
+    }
+    s->route = wsg_routes_match(s->env->routes, head->host, head->path, WSG_KIND_HTTP, params, &other_kind);
+    if (s->route) {
+        begin_routed(s, head, params);
+        return;
+    }
+    x->is_local = true;
+    if (try_static(s, head)) {
+        if (s->exchange && s->exchange->response_complete)
+            finish_if_complete(s);
+        return;
+    }
+    if (other_kind)
+        wsg_exchange_error(s, 426, "the route speaks WebSocket only", NULL, 0);
+    else
+        wsg_exchange_error(s, 404, "no route", NULL, 0);
+}
+
+static void send_request(struct wsg_session *s, bool more)
+{
+    struct wsg_exchange *x = s->exchange;
+    wsg_emit(s, WSB_REQUEST, 0, more ? WSB_FLAG_MORE : 0, wsb_buf_span(&x->body), wsb_buf_span(&x->meta));
+    x->is_sent = true;
+    wsb_buf_deinit(&x->body);
+    wsb_buf_deinit(&x->meta);
+    wsg_count(&s->route->requests, 1);
+}
+
+static void on_body(struct wsg_session *s, struct wsb_span body)
+{
+    struct wsg_exchange *x = s->exchange;
+    x->body_bytes += body.len;
+    s->bytes_in += body.len;
+    if (x->response_complete || !s->route)
+        return; /* refused already; the connection ends after the answer */
+    if (x->body_bytes > s->route->policy.max_body) {
+        if (x->is_sent || x->response_begun) {
+            wsg_exchange_abort(s, "the body is longer than the route allows");
+            return;
+        }
+        wsg_exchange_error(s, 413, "the body is longer than the route allows", NULL, 0);
+        return;
+    }
+    wsg_session_set_timer(s, s->env->head_timeout_ms);
+    if (x->is_sent) {
+        wsg_emit(s, WSB_BODY_EV, 0, WSB_FLAG_MORE, body, wsb_span(NULL, 0));
+        return;
+    }
+    if (wsb_buf_append(&x->body, body.ptr, body.len) != WSB_OK) {
+        wsg_exchange_error(s, 500, "out of memory", NULL, 0);
+        return;
+    }
+    if (x->body.len > WSG_BODY_WHOLE)
+        send_request(s, /*more=*/true);
+}
+
+static void on_end(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    x->request_complete = true;
+    if (x->response_complete) {
+        finish_if_complete(s);
+        return;
+    }
+    if (x->is_sent)
+        wsg_emit(s, WSB_BODY_EV, 0, 0, wsb_span(NULL, 0), wsb_span(NULL, 0));
+    else
+        send_request(s, /*more=*/false);
+    wsg_session_set_timer(s, s->route->policy.request_timeout_ms);
+    wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, true);
+}
+
+static void refuse_bytes(struct wsg_session *s)
+{
+    struct wsg_http_in *in = &s->in.http;
+    struct wsg_exchange *x = s->exchange;
+    if (x && (x->is_sent || x->response_begun)) {
+        wsg_exchange_abort(s, "the request's body is malformed");
+        return;
+    }
+    if (x)
+        x->keep_alive = false;
+    wsg_exchange_error(s, wsg_http_in_status(in), wsg_http_in_reason(in), NULL, 0);
+}
+
+wsb_err wsg_exchange_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used)
+{
+    struct wsg_http_event ev;
+    if (s->out.bytes > WSG_HTTP_OUTPUT_MAX) {
+        wsg_session_set_paused(s, WSG_PAUSE_OUTPUT, true);
+        *ret_used = 0;
+        return WSB_MORE;
+    }
+    if (s->state == WSG_SESSION_HTTP && !s->request_begun && len) {
+        s->request_begun = true;
+        wsg_session_set_timer(s, s->env->head_timeout_ms);
+    }
+    wsb_err err = wsg_http_in_next(&s->in.http, data, len, ret_used, &ev);
+    if (err == WSB_MORE)
+        return WSB_MORE;
+    if (err) {
+        *ret_used = len;
+        refuse_bytes(s);
+        return WSB_MORE;
+    }
+    if (ev.kind == WSG_HTTP_EV_HEAD)
+        on_head(s, ev.head);
+    else if (!s->exchange)
+        return WSB_OK; /* END of a request that was answered when its head came */
+    else if (ev.kind == WSG_HTTP_EV_BODY)
+        on_body(s, ev.body);
+    else
+        on_end(s);
+    return WSB_OK;
+}

@@ -1,0 +1,47 @@
+#ifndef WSG_SESSION_OUTBOX_H
+#define WSG_SESSION_OUTBOX_H
+
+/*
+ * What the sessions of one worker have to say to the bus in one loop round: events for handlers, outcomes of commands,
+ * copies for taps. The payload is written straight to its place here; whoever owns the bus takes all of it at the end
+ * of the round. Pure.
+ */
+
+#include "wire/envelope.h"
+
+enum wsg_outbox_kind {
+    WSG_OUT_EVENT,   /* for the owner of the connection */
+    WSG_OUT_REPLY,   /* OUTCOME or PONG, for whoever gave the command */
+    WSG_OUT_DONE,    /* the connection's id is spent; nobody is told */
+    WSG_OUT_TAP_IN,  /* a message from the client, for those who watch it */
+    WSG_OUT_TAP_OUT, /* a message to the client */
+    WSG_OUT_TAP_NOTE /* something else about the connection, in words */
+};
+
+struct wsg_outbox {
+    struct wsb_buf buf;
+    size_t begun; /* bytes of the entry between begin and end */
+};
+
+/* One entry; the spans are valid until the outbox is cleared. */
+struct wsg_out {
+    enum wsg_outbox_kind kind;
+    uint16_t route;  /* index, with OPEN and REQUEST */
+    uint64_t origin; /* of the command, with a reply */
+    struct wsb_envelope envelope;
+};
+
+void wsg_outbox_init(struct wsg_outbox *o, size_t max);
+void wsg_outbox_deinit(struct wsg_outbox *o);
+
+/* Begin an entry whose payload of header->payload_len bytes the caller writes to *ret_payload. Seq is the bus's to fill in. */
+WSB_MUST_CHECK wsb_err wsg_outbox_begin(struct wsg_outbox *o, const struct wsg_out *entry, uint8_t **ret_payload);
+/* End it: keep it, or as if it had never been begun. */
+void wsg_outbox_end(struct wsg_outbox *o, bool keep);
+/* A whole entry in one call. */
+WSB_MUST_CHECK wsb_err wsg_outbox_put(struct wsg_outbox *o, const struct wsg_out *entry);
+
+/* Walk over entries; *rest begins as all bytes of the outbox. False at the end. */
+bool wsg_outbox_next(struct wsb_span *rest, struct wsg_out *ret);
+
+#endif

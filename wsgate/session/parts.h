@@ -1,0 +1,101 @@
+#ifndef WSG_SESSION_PARTS_H
+#define WSG_SESSION_PARTS_H
+
+/*
+ * What the files of session/ share, and nobody else uses: session.c owns the socket and the life of a client, exchange.c
+ * speaks HTTP with it, websocket.c WebSocket, events.c tells the bus.
+ */
+
+#include "http/response.h"
+#include "session/session.h"
+
+enum {
+    WSG_BODY_WHOLE = 64 << 10,    /* a request body up to this reaches the handler in one piece */
+    WSG_HTTP_OUTPUT_MAX = 256 << 10, /* a client that does not take this much gets no further request served */
+    WSG_TAP_BYTES = 16 << 10      /* of a message that a tap shows */
+};
+
+/* One HTTP request and its response, or a handshake that waits for its handler. */
+struct wsg_exchange {
+    uint8_t method; /* enum wsg_http_method */
+    uint8_t minor;
+    bool keep_alive;
+    bool is_local;         /* answered by the gate: the bus never hears of it */
+    bool is_sent;          /* REQUEST is out */
+    bool request_complete; /* all of the body is here */
+    bool response_begun;
+    bool response_complete;
+    bool has_body;
+    bool is_chunked;
+    uint16_t status;
+    uint64_t begun_us;
+    uint64_t body_bytes;
+    struct wsb_buf body; /* owned; until REQUEST is sent */
+    struct wsb_buf meta; /* owned; of REQUEST or OPEN */
+    char accept[32];     /* PENDING: Sec-WebSocket-Accept */
+    char *offered;       /* owned; PENDING: the client's subprotocols, each ended by a NUL, and one more NUL */
+};
+
+/* A command whose outcome is known when the kernel has all bytes up to `end`. */
+struct wsg_receipt {
+    struct wsg_receipt *next;
+    uint64_t end;
+    uint64_t origin;
+    uint64_t seq;
+};
+
+/* session.c */
+void wsg_session_mark_dirty(struct wsg_session *s);
+void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms);
+void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on);
+void wsg_session_watch(struct wsg_session *s); /* bring what epoll waits for in line with the state */
+void wsg_session_linger(struct wsg_session *s);
+wsb_err wsg_session_renew_id(struct wsg_session *s);
+bool wsg_session_set_text(char **field, struct wsb_span text);
+const char *wsg_env_date(struct wsg_env *env);
+
+/* exchange.c: WSB_OK one event was handled, WSB_MORE nothing more to be had from these bytes now */
+wsb_err wsg_exchange_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used);
+void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c);
+void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c);
+void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers, size_t count);
+void wsg_exchange_abort(struct wsg_session *s, const char *why);
+void wsg_exchange_timeout(struct wsg_session *s);
+void wsg_exchange_free(struct wsg_session *s);
+
+/* websocket.c */
+void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head);
+wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used);
+void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c);
+void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c);
+void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c);
+void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c);
+void wsg_websocket_close(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason);
+void wsg_websocket_timer(struct wsg_session *s);
+/* The connection ended without, or in the middle of, a closing handshake. */
+void wsg_websocket_lost(struct wsg_session *s, const char *why);
+
+/* events.c */
+void wsg_emit(struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags, struct wsb_span payload, struct wsb_span meta);
+wsb_err wsg_emit_message(struct wsg_session *s, const struct wsg_ws_event *ev);
+void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason, bool clean);
+void wsg_emit_done(struct wsg_session *s);
+void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum wsb_outcome outcome, const char *reason);
+/* The same, only if the command wants to know. */
+void wsg_outcome(struct wsg_session *s, const struct wsg_command *c, enum wsb_outcome outcome, const char *reason);
+void wsg_emit_pong(struct wsg_session *s, struct wsb_span payload, uint64_t rtt_us);
+void wsg_tap(struct wsg_session *s, enum wsg_outbox_kind kind, uint8_t opcode, struct wsb_span payload);
+wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params,
+                            bool is_websocket, struct wsb_span subprotocol, struct wsb_buf *out);
+
+static inline bool wsg_session_is_tapped(const struct wsg_session *s)
+{
+    return s->is_tapped || (s->route && atomic_load_explicit(&s->route->taps, memory_order_relaxed));
+}
+
+static inline void wsg_count(_Atomic uint64_t *counter, uint64_t by)
+{
+    atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,594 @@
+/*
+ * The life of a client: its socket, its timer, what it is told to do. The socket is read into the worker's one scratch
+ * buffer, so that an idle connection holds none; what cannot be used at once is kept in `unread`. Nothing is freed in a
+ * dispatch: kill() takes the session out of everything, the round's end frees it.
+ */
+#include "session/session.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "session/parts.h"
+
+enum { FLUSH_BUDGET = 1 << 20, OUTBOX_SOFT = 8 << 20, LINGER_MS = 2000 };
+
+static void on_socket(struct wsg_watch *w, uint32_t events);
+static void on_timer(struct wsg_timer *t);
+
+#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+const char *wsg_by_name(enum wsg_by by)
+{
+    static const char *const names[] = {"client", "handler", "gate", "network", "admin"};
+    return names[by];
+}
+
+const char *wsg_session_describe(const struct wsg_session *s)
+{
+    switch ((enum wsg_session_state)s->state) {
+    case WSG_SESSION_HTTP:
+        return s->request_begun ? "HTTP(server, READING)" : "HTTP(server, IDLE)";
+    case WSG_SESSION_EXCHANGE:
+        return s->exchange && s->exchange->response_begun ? "HTTP(server, RESPONDING)" : "HTTP(server, WAITING)";
+    case WSG_SESSION_PENDING:
+        return "WebSocket(server, CONNECTING)";
+    case WSG_SESSION_OPEN:
+        return "WebSocket(server, CONNECTED)";
+    case WSG_SESSION_CLOSING:
+        return "WebSocket(server, CLOSING)";
+    case WSG_SESSION_LINGER:
+    case WSG_SESSION_DEAD:
+        return s->in_is_ws ? "WebSocket(server, CLOSED)" : "HTTP(server, CLOSED)";
+    }
+    return "";
+}
+
+/* ------------------------------------------------------------------ the env */
+
+wsb_err wsg_env_init(struct wsg_env *env)
+{
+    env->scratch = malloc(WSG_SCRATCH_BYTES);
+    wsg_outbox_init(&env->outbox, 0);
+    wsb_buf_init(&env->text, 0);
+    wsb_buf_init(&env->text2, 0);
+    env->date_s = -1;
+    return env->scratch ? WSB_OK : WSB_ERR_NOMEM;
+}
+
+void wsg_env_deinit(struct wsg_env *env)
+{
+    free(env->scratch);
+    env->scratch = NULL;
+    wsg_outbox_deinit(&env->outbox);
+    wsb_buf_deinit(&env->text);
+    wsb_buf_deinit(&env->text2);
+    wsg_chunk_pool_deinit(&env->pool);
+    wsg_slots_deinit(&env->slots);
+}
+
+const char *wsg_env_date(struct wsg_env *env)
+{
+    int64_t now_s = (int64_t)(wsg_loop_wall_ns(env->loop) / 1000000000u);
+    if (now_s != env->date_s) {
+        env->date_s = now_s;
+        wsg_http_date_format(now_s, env->date);
+    }
+    return env->date;
+}
+
+/* ------------------------------------------------------------ small helpers */
+
+bool wsg_session_set_text(char **field, struct wsb_span text)
+{
+    char *copy = malloc(text.len + 1);
+    if (!copy)
+        return false;
+    if (text.len)
+        memcpy(copy, text.ptr, text.len);
+    copy[text.len] = 0;
+    free(*field);
+    *field = copy;
+    return true;
+}
+
+void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms)
+{
+    if (wsg_loop_arm(s->env->loop, &s->timer, wsg_loop_now_ms(s->env->loop) + after_ms) != WSB_OK)
+        wsg_session_kill(s, "out of memory");
+}
+
+void wsg_session_mark_dirty(struct wsg_session *s)
+{
+    if (s->is_dirty || s->state == WSG_SESSION_DEAD)
+        return;
+    s->is_dirty = true;
+    s->next_dirty = s->env->dirty;
+    s->env->dirty = s;
+}
+
+wsb_err wsg_session_renew_id(struct wsg_session *s)
+{
+    return wsg_slots_renew(&s->env->slots, &s->id);
+}
+
+/* What epoll waits for follows from the state, here and nowhere else. */
+void wsg_session_watch(struct wsg_session *s)
+{
+    uint32_t events = 0;
+    if (s->state == WSG_SESSION_DEAD)
+        return;
+    if (s->paused == 0 && !s->is_stalled)
+        events |= EPOLLIN;
+    else if (s->paused & WSG_PAUSE_EXCHANGE)
+        events |= EPOLLRDHUP; /* a client that gives up must not cost its handler the work */
+    if (s->wants_write)
+        events |= EPOLLOUT;
+    wsg_loop_rewatch(s->env->loop, &s->watch, events);
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static bool reads(const struct wsg_session *s)
+{
+    return s->paused == 0 && s->state != WSG_SESSION_DEAD;
+}
+
+/* Use as much of the bytes as can be used now. */
+static size_t process(struct wsg_session *s, const uint8_t *data, size_t len)
+{
+    size_t used = 0;
+    wsb_err err = WSB_OK;
+    while (!err && reads(s)) {
+        size_t step = 0;
+        switch ((enum wsg_session_state)s->state) {
+        case WSG_SESSION_HTTP:
+        case WSG_SESSION_EXCHANGE:
+            err = wsg_exchange_step(s, data + used, len - used, &step);
+            break;
+        case WSG_SESSION_OPEN:
+        case WSG_SESSION_CLOSING:
+            err = wsg_websocket_step(s, data + used, len - used, &step);
+            break;
+        case WSG_SESSION_LINGER:
+            step = len - used; /* too late for anything */
+            err = WSB_MORE;
+            break;
+        case WSG_SESSION_PENDING:
+        case WSG_SESSION_DEAD:
+            return len;
+        }
+        used += step;
+    }
+    return used;
+}
+
+static void keep_unread(struct wsg_session *s, const uint8_t *data, size_t len)
+{
+    if (s->state == WSG_SESSION_DEAD || len == 0)
+        return;
+    if (wsb_buf_append(&s->unread, data, len) != WSB_OK)
+        wsg_session_kill(s, "out of memory");
+}
+
+static void process_unread(struct wsg_session *s)
+{
+    size_t used = process(s, s->unread.data, s->unread.len);
+    if (s->state == WSG_SESSION_DEAD)
+        return;
+    if (used < s->unread.len)
+        wsb_buf_consume(&s->unread, used);
+    else
+        wsb_buf_deinit(&s->unread);
+}
+
+static void take_bytes(struct wsg_session *s, const uint8_t *data, size_t len)
+{
+    s->active_ms = wsg_loop_now_ms(s->env->loop);
+    if (s->unread.len == 0) {
+        size_t used = process(s, data, len);
+        keep_unread(s, data + used, len - used);
+    } else {
+        keep_unread(s, data, len);
+        if (s->state != WSG_SESSION_DEAD)
+            process_unread(s);
+    }
+}
+
+/* The client is gone, or will send no more. */
+static void on_end_of_input(struct wsg_session *s, const char *why)
+{
+    switch ((enum wsg_session_state)s->state) {
+    case WSG_SESSION_EXCHANGE:
+        wsg_exchange_abort(s, "the client went away");
+        break;
+    case WSG_SESSION_PENDING:
+        wsg_emit_closed(s, WSG_BY_CLIENT, 1006, wsb_span_str("the client went away"), /*clean=*/false);
+        s->exchange->is_sent = false;
+        wsg_session_kill(s, why);
+        break;
+    case WSG_SESSION_OPEN:
+    case WSG_SESSION_CLOSING:
+        wsg_websocket_lost(s, why);
+        break;
+    case WSG_SESSION_HTTP:
+    case WSG_SESSION_LINGER:
+        wsg_session_kill(s, why);
+        break;
+    case WSG_SESSION_DEAD:
+        break;
+    }
+}
+
+static void stall(struct wsg_session *s)
+{
+    if (!s->is_stalled) {
+        s->is_stalled = true;
+        s->next_stalled = s->env->stalled;
+        s->env->stalled = s;
+    }
+    wsg_session_watch(s);
+}
+
+static void on_readable(struct wsg_session *s)
+{
+    size_t len;
+    if (s->env->outbox_full || s->env->outbox.buf.len > OUTBOX_SOFT) {
+        stall(s);
+        return;
+    }
+    wsb_err err = wsg_socket_read(s->watch.fd, s->env->scratch, WSG_SCRATCH_BYTES, &len);
+    if (err == WSB_OK)
+        take_bytes(s, s->env->scratch, len);
+    else if (err != WSB_AGAIN)
+        on_end_of_input(s, err == WSB_CLOSED ? "the client closed the connection" : "the connection was reset");
+}
+
+static void on_socket(struct wsg_watch *w, uint32_t events)
+{
+    struct wsg_session *s = CONTAINER(w, struct wsg_session, watch);
+    if ((events & EPOLLOUT) && s->state != WSG_SESSION_DEAD)
+        wsg_session_mark_dirty(s);
+    if ((events & EPOLLIN) && reads(s) && !s->is_stalled)
+        on_readable(s);
+    else if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+        on_end_of_input(s, "the connection was reset");
+}
+
+void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on)
+{
+    uint8_t before = s->paused;
+    s->paused = (uint8_t)(on ? before | reason : before & ~reason);
+    if (s->state == WSG_SESSION_DEAD || s->paused == before)
+        return;
+    if (before && !s->paused && s->unread.len)
+        process_unread(s);
+    wsg_session_watch(s);
+}
+
+void wsg_sessions_unstall(struct wsg_env *env)
+{
+    while (env->stalled) {
+        struct wsg_session *s = env->stalled;
+        env->stalled = s->next_stalled;
+        s->is_stalled = false;
+        wsg_session_watch(s);
+    }
+}
+
+/* ------------------------------------------------------------------ writing */
+
+static void settle_receipts(struct wsg_session *s)
+{
+    while (s->receipts && s->receipts->end <= s->out.written) {
+        struct wsg_receipt *r = s->receipts;
+        s->receipts = r->next;
+        if (!s->receipts)
+            s->receipts_end = &s->receipts;
+        wsg_emit_outcome(s, r->origin, r->seq, WSB_OUTCOME_WRITTEN, NULL);
+        free(r);
+    }
+}
+
+static void on_drained(struct wsg_session *s)
+{
+    if (s->state == WSG_SESSION_LINGER && !s->shut) {
+        s->shut = true;
+        (void)shutdown(s->watch.fd, SHUT_WR); /* then read to the end, so that no reset destroys what we said last */
+    }
+}
+
+static void flush(struct wsg_session *s)
+{
+    wsb_err err = wsg_outq_flush(&s->out, &s->env->pool, s->watch.fd, FLUSH_BUDGET);
+    settle_receipts(s);
+    if (err == WSB_ERR_IO) {
+        on_end_of_input(s, "the connection was reset");
+        return;
+    }
+    s->wants_write = err == WSB_AGAIN || err == WSB_MORE;
+    if (!err)
+        on_drained(s);
+    if ((s->paused & WSG_PAUSE_OUTPUT) && s->out.bytes <= WSG_HTTP_OUTPUT_MAX / 2)
+        wsg_session_set_paused(s, WSG_PAUSE_OUTPUT, false);
+    wsg_session_watch(s);
+}
+
+void wsg_sessions_flush(struct wsg_env *env)
+{
+    struct wsg_session *s = env->dirty;
+    env->dirty = NULL;
+    while (s) { /* what becomes dirty meanwhile is on the new list, for the next round */
+        struct wsg_session *next = s->next_dirty;
+        s->is_dirty = false;
+        if (s->state != WSG_SESSION_DEAD)
+            flush(s);
+        s = next;
+    }
+}
+
+/* --------------------------------------------------------------- begin, end */
+
+wsb_err wsg_session_open(struct wsg_env *env, int fd, const struct wsg_address *peer)
+{
+    char text[WSG_ADDRESS_TEXT];
+    wsb_err err = WSB_ERR_NOMEM;
+    unsigned uid;
+    struct wsg_session *s = calloc(1, sizeof *s);
+    if (!s) {
+        close(fd);
+        return WSB_ERR_NOMEM;
+    }
+    s->watch = (struct wsg_watch){.fd = fd, .fn = on_socket};
+    s->timer.fn = on_timer;
+    s->env = env;
+    s->receipts_end = &s->receipts;
+    wsg_http_in_init(&s->in.http, &env->http_limits);
+    wsg_address_format(peer, text);
+    if (wsg_address_is_unix(peer) && wsg_socket_peer_uid(fd, &uid))
+        (void)snprintf(text, sizeof text, "unix:%u", uid);
+    if (!wsg_session_set_text(&s->peer, wsb_span_str(text)))
+        goto fail;
+    err = wsg_slots_add(&env->slots, s, &s->id);
+    if (err)
+        goto fail;
+    s->opened_ms = s->active_ms = wsg_loop_now_ms(env->loop);
+    err = wsg_loop_watch(env->loop, &s->watch, EPOLLIN);
+    if (!err)
+        err = wsg_loop_arm(env->loop, &s->timer, s->opened_ms + env->head_timeout_ms);
+    if (!err)
+        return WSB_OK;
+    wsg_loop_unwatch(env->loop, &s->watch);
+    wsg_slots_remove(&env->slots, s->id);
+fail:
+    wsg_http_in_deinit(&s->in.http);
+    close(fd);
+    free(s->peer);
+    free(s);
+    return err;
+}
+
+/* Say no more, let the output leave, then wait a moment for the client to close. */
+void wsg_session_linger(struct wsg_session *s)
+{
+    if (s->state == WSG_SESSION_DEAD)
+        return;
+    s->state = WSG_SESSION_LINGER;
+    s->paused = 0;
+    wsb_buf_deinit(&s->unread);
+    wsg_session_set_timer(s, s->env->close_timeout_ms < LINGER_MS || s->out.bytes ? s->env->close_timeout_ms : LINGER_MS);
+    wsg_session_mark_dirty(s);
+    wsg_session_watch(s);
+}
+
+static void drop_receipts(struct wsg_session *s)
+{
+    while (s->receipts) {
+        struct wsg_receipt *r = s->receipts;
+        s->receipts = r->next;
+        wsg_emit_outcome(s, r->origin, r->seq, WSB_OUTCOME_GONE, "closed before it was written");
+        free(r);
+    }
+    s->receipts_end = &s->receipts;
+}
+
+static void remove_from_stalled(struct wsg_session *s)
+{
+    struct wsg_session **at = &s->env->stalled;
+    while (*at && *at != s)
+        at = &(*at)->next_stalled;
+    if (*at)
+        *at = s->next_stalled;
+    s->is_stalled = false;
+}
+
+void wsg_session_kill(struct wsg_session *s, const char *why)
+{
+    if (s->state == WSG_SESSION_DEAD)
+        return;
+    WSB_LOG(s->in_is_ws ? WSB_LOG_WS : WSB_LOG_HTTP, WSB_LOG_DEBUG, "connection ended", WSB_KID("conn", s->id),
+            WSB_KS("why", why), WSB_KS("peer", s->peer));
+    drop_receipts(s);
+    if (s->exchange && s->exchange->is_sent)
+        wsg_emit_done(s);
+    if (s->is_stalled)
+        remove_from_stalled(s);
+    if (s->is_tapped)
+        s->env->taps--;
+    s->state = WSG_SESSION_DEAD;
+    wsg_loop_unwatch(s->env->loop, &s->watch);
+    wsg_loop_disarm(s->env->loop, &s->timer);
+    close(s->watch.fd);
+    s->watch.fd = -1;
+    wsg_outq_deinit(&s->out, &s->env->pool);
+    wsg_slots_remove(&s->env->slots, s->id);
+    s->next_dead = s->env->dead;
+    s->env->dead = s;
+}
+
+static void session_free(struct wsg_session *s)
+{
+    wsg_exchange_free(s);
+    if (s->in_is_ws)
+        wsg_ws_in_deinit(&s->in.ws);
+    else
+        wsg_http_in_deinit(&s->in.http);
+    wsb_buf_deinit(&s->unread);
+    free(s->peer);
+    free(s->target);
+    free(s->subprotocol);
+    free(s->close_reason);
+    free(s);
+}
+
+void wsg_sessions_reap(struct wsg_env *env)
+{
+    struct wsg_session *s = env->dead;
+    env->dead = NULL;
+    while (s) {
+        struct wsg_session *next = s->next_dead;
+        if (s->is_dirty) { /* still on that list: after the next flush */
+            s->next_dead = env->dead;
+            env->dead = s;
+        } else {
+            session_free(s);
+        }
+        s = next;
+    }
+}
+
+static void on_timer(struct wsg_timer *t)
+{
+    struct wsg_session *s = CONTAINER(t, struct wsg_session, timer);
+    switch ((enum wsg_session_state)s->state) {
+    case WSG_SESSION_HTTP:
+        if (s->request_begun && !wsg_http_in_is_idle(&s->in.http))
+            wsg_exchange_error(s, 408, "the request did not come in time", NULL, 0);
+        else
+            wsg_session_kill(s, "idle");
+        break;
+    case WSG_SESSION_EXCHANGE:
+        wsg_exchange_timeout(s);
+        break;
+    case WSG_SESSION_PENDING:
+        wsg_emit_closed(s, WSG_BY_GATE, 1006, wsb_span_str("accept timed out"), /*clean=*/false);
+        s->exchange->is_sent = false;
+        s->exchange->keep_alive = false;
+        wsg_exchange_error(s, 504, "the handler did not accept in time", NULL, 0);
+        break;
+    case WSG_SESSION_OPEN:
+    case WSG_SESSION_CLOSING:
+        wsg_websocket_timer(s);
+        break;
+    case WSG_SESSION_LINGER:
+        wsg_session_kill(s, "lingered long enough");
+        break;
+    case WSG_SESSION_DEAD:
+        break;
+    }
+}
+
+/* ----------------------------------------------------------------- commands */
+
+static void drain(struct wsg_session *s)
+{
+    switch ((enum wsg_session_state)s->state) {
+    case WSG_SESSION_HTTP:
+        if (!s->request_begun)
+            wsg_session_kill(s, "the gate is shutting down");
+        break;
+    case WSG_SESSION_EXCHANGE:
+        s->exchange->keep_alive = s->exchange->keep_alive && s->exchange->response_begun;
+        break;
+    case WSG_SESSION_OPEN:
+        wsg_websocket_close(s, WSG_BY_GATE, 1001, wsb_span_str("the gate is shutting down"));
+        break;
+    default:
+        break;
+    }
+}
+
+static void close_by_command(struct wsg_session *s, const struct wsg_command *c)
+{
+    switch ((enum wsg_session_state)s->state) {
+    case WSG_SESSION_OPEN:
+        wsg_websocket_close(s, (enum wsg_by)c->by, c->status, c->reason);
+        wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
+        break;
+    case WSG_SESSION_HTTP:
+        wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
+        wsg_session_kill(s, "closed by command");
+        break;
+    case WSG_SESSION_EXCHANGE:
+        wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
+        wsg_exchange_abort(s, "closed by command");
+        break;
+    case WSG_SESSION_PENDING:
+        wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
+        wsg_emit_closed(s, (enum wsg_by)c->by, 1006, wsb_span_str("closed before it was accepted"), /*clean=*/false);
+        s->exchange->is_sent = false;
+        s->exchange->keep_alive = false;
+        wsg_exchange_error(s, 503, "closed by command", NULL, 0);
+        break;
+    case WSG_SESSION_CLOSING:
+    case WSG_SESSION_LINGER:
+    case WSG_SESSION_DEAD:
+        wsg_outcome(s, c, WSB_OUTCOME_GONE, "closing already");
+        break;
+    }
+}
+
+static void set_tap(struct wsg_session *s, bool on)
+{
+    if (s->is_tapped == on)
+        return;
+    s->is_tapped = on;
+    s->env->taps += on ? 1 : -1u;
+}
+
+void wsg_session_command(struct wsg_session *s, const struct wsg_command *c)
+{
+    switch (c->type) {
+    case WSB_SEND:
+    case WSB_PUBLISH:
+        wsg_websocket_send(s, c);
+        break;
+    case WSB_CLOSE:
+        close_by_command(s, c);
+        break;
+    case WSB_PING:
+        wsg_websocket_ping(s, c);
+        break;
+    case WSB_ACCEPT:
+        wsg_websocket_accept(s, c);
+        break;
+    case WSB_REJECT:
+        wsg_websocket_reject(s, c);
+        break;
+    case WSB_RESPOND:
+        wsg_exchange_respond(s, c);
+        break;
+    case WSB_BODY:
+        wsg_exchange_body(s, c);
+        break;
+    case WSG_CMD_PAUSE:
+        if (s->state == WSG_SESSION_OPEN || s->state == WSG_SESSION_EXCHANGE)
+            wsg_session_set_paused(s, WSG_PAUSE_HANDLER, true);
+        break;
+    case WSG_CMD_RESUME:
+        wsg_session_set_paused(s, WSG_PAUSE_HANDLER, false);
+        break;
+    case WSG_CMD_TAP:
+        set_tap(s, c->code != 0);
+        break;
+    case WSG_CMD_DRAIN:
+        drain(s);
+        break;
+    default:
+        assert(!"a command that no session carries out");
+    }
+}

@@ -1,0 +1,155 @@
+#ifndef WSG_SESSION_SESSION_H
+#define WSG_SESSION_SESSION_H
+
+/*
+ * One client, from accept to close: the place where bytes, HTTP, WebSocket and the bus are joined. It reads from its
+ * socket, writes what happened to its worker's outbox, and is told what to do by commands.
+ *
+ *            accept
+ *              │
+ *              ▼      request of a route                 response complete
+ *   ┌────────▶ HTTP ───────────────────────▶ EXCHANGE ──────────────────────┐
+ *   │           │ │                                                         │
+ *   │  keep-alive │ handshake, route asks its handler                       │
+ *   └───────────│─│─────────────────────────────────────────────────────────┘
+ *               │ └──────▶ PENDING ──ACCEPT──┐
+ *               │ handshake                  ▼
+ *               └─────────────────────────▶ OPEN ──we close──▶ CLOSING
+ *                                            │                   │
+ *        anything final was said             ▼                   ▼
+ *   HTTP, EXCHANGE, PENDING ─────────────▶ LINGER ──output gone, peer closed, or time up──▶ DEAD
+ *
+ * Threads   its worker's
+ */
+
+#include "bus/route.h"
+#include "bus/slots.h"
+#include "http/date.h"
+#include "http/request.h"
+#include "loop/loop.h"
+#include "net/outq.h"
+#include "net/socket.h"
+#include "session/command.h"
+#include "session/outbox.h"
+#include "ws/message.h"
+
+enum wsg_session_state {
+    WSG_SESSION_HTTP,
+    WSG_SESSION_EXCHANGE,
+    WSG_SESSION_PENDING,
+    WSG_SESSION_OPEN,
+    WSG_SESSION_CLOSING,
+    WSG_SESSION_LINGER,
+    WSG_SESSION_DEAD
+};
+
+enum wsg_pause {
+    WSG_PAUSE_HANDLER = 1, /* the handler has too much under way */
+    WSG_PAUSE_OUTBOX = 2,  /* the worker's way to the bus is full */
+    WSG_PAUSE_OUTPUT = 4,  /* the client does not take what it asked for */
+    WSG_PAUSE_EXCHANGE = 8 /* one request at a time: the next one waits for the response */
+};
+
+struct wsg_static_root {
+    struct wsb_span prefix; /* borrowed */
+    int dirfd;              /* owned by the gate */
+};
+
+struct wsg_session;
+
+enum { WSG_SCRATCH_BYTES = 64 << 10 };
+
+/* What all sessions of a worker share. The gate fills it in; only the lists and buffers change afterwards. */
+struct wsg_env {
+    struct wsg_loop *loop;                  /* borrowed */
+    const struct wsg_routes *routes;        /* borrowed */
+    const struct wsg_static_root *statics;  /* borrowed; longest prefix first */
+    size_t static_count;
+    struct wsg_http_limits http_limits;
+    uint32_t head_timeout_ms, keepalive_timeout_ms, close_timeout_ms, ping_interval_ms, ping_timeout_ms;
+    struct wsg_slots slots;
+    struct wsg_chunk_pool pool;
+    struct wsg_outbox outbox;
+    uint8_t *scratch;    /* owned; WSG_SCRATCH_BYTES, what one read brings */
+    struct wsb_buf text; /* scratch for heads and metadata, at most until the next use */
+    struct wsb_buf text2;
+    struct wsg_session *dirty;   /* with output queued this round */
+    struct wsg_session *dead;    /* to be freed when the round is over */
+    struct wsg_session *stalled; /* paused because of the outbox */
+    bool outbox_full;            /* the bus is behind; sessions stop reading until the gate says otherwise */
+    bool draining;
+    uint32_t taps; /* sessions watched, to skip the question when there are none */
+    int64_t date_s;
+    char date[WSG_HTTP_DATE_SIZE];
+};
+
+struct wsg_exchange;
+struct wsg_receipt;
+
+struct wsg_session {
+    struct wsg_watch watch;
+    struct wsg_timer timer;
+    struct wsg_env *env; /* borrowed */
+    wsb_conn id;
+    uint8_t state;  /* enum wsg_session_state */
+    uint8_t paused; /* enum wsg_pause, or-ed */
+    bool is_dirty;
+    bool is_stalled;
+    bool is_tapped;
+    bool wants_write;
+    bool shut;       /* LINGER: our direction is closed */
+    bool request_begun;
+    bool close_sent;
+    uint8_t close_by; /* CLOSING: whose wish it was */
+    uint16_t close_code;
+    char *close_reason; /* owned; NULL: none */
+    struct wsg_route *route; /* borrowed; NULL before a request */
+    union {
+        struct wsg_http_in http; /* HTTP, EXCHANGE, PENDING */
+        struct wsg_ws_in ws;     /* OPEN, CLOSING */
+    } in;
+    bool in_is_ws;
+    struct wsb_buf unread; /* bytes that came and could not be used yet */
+    struct wsg_outq out;
+    struct wsg_exchange *exchange; /* owned; EXCHANGE, PENDING */
+    struct wsg_receipt *receipts;  /* owned; outcomes waiting for the kernel to take the bytes */
+    struct wsg_receipt **receipts_end;
+    char *peer;        /* owned */
+    char *target;      /* owned; of the handshake or the latest request */
+    char *subprotocol; /* owned; NULL: none */
+    uint64_t opened_ms;
+    uint64_t active_ms;    /* last byte from the client */
+    uint64_t ping_sent_us; /* 0: none under way */
+    uint64_t ping_origin;
+    uint64_t ping_seq;
+    uint32_t rtt_us; /* of the latest ping; 0: never measured */
+    uint64_t messages_in, bytes_in, messages_out, bytes_out;
+    struct wsg_session *next_dirty, *next_dead, *next_stalled;
+};
+
+/* Takes fd, also on failure. */
+WSB_MUST_CHECK wsb_err wsg_session_open(struct wsg_env *env, int fd, const struct wsg_address *peer);
+
+/*
+ * Do what a command says.
+ *
+ * Returns   nothing: when the command asks for an outcome it is in the outbox at once, or when the kernel has the bytes
+ */
+void wsg_session_command(struct wsg_session *s, const struct wsg_command *c);
+
+/* The end of a round: write what the sessions queued, free those that died. */
+void wsg_sessions_flush(struct wsg_env *env);
+void wsg_sessions_reap(struct wsg_env *env);
+/* The bus has caught up: read again. */
+void wsg_sessions_unstall(struct wsg_env *env);
+
+/* No more waiting: the connection is gone now. */
+void wsg_session_kill(struct wsg_session *s, const char *why);
+
+/* "WebSocket(server, CONNECTED)", "HTTP(server, IDLE)", …: as `wsctl` and the logs print it. */
+const char *wsg_session_describe(const struct wsg_session *s);
+
+wsb_err wsg_env_init(struct wsg_env *env); /* after the borrowed fields are set */
+void wsg_env_deinit(struct wsg_env *env);
+
+#endif

@@ -1,0 +1,492 @@
+/*
+ * The WebSocket side of a session: the opening handshake, messages both ways, pings, and the closing handshake with its
+ * timer. Relies on ws/ for every rule of the protocol. Pings are answered and closes completed here, whatever the
+ * handlers do.
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "session/parts.h"
+#include "ws/close.h"
+#include "ws/frame.h"
+#include "ws/handshake.h"
+
+static void handshake_of(const struct wsg_http_head *head, struct wsg_handshake_header *headers, struct wsg_handshake_request *ret)
+{
+    for (size_t i = 0; i < head->header_count; i++)
+        headers[i] = (struct wsg_handshake_header){head->headers[i].name, head->headers[i].value};
+    *ret = (struct wsg_handshake_request){
+        .method = wsb_span_str(wsg_http_method_name(head->method)),
+        .http_minor = head->minor,
+        .host = head->host,
+        .headers = headers,
+        .header_count = head->header_count,
+    };
+}
+
+/* ------------------------------------------------------------------ opening */
+
+static wsb_err write_101(struct wsg_session *s, const char *accept, const struct wsg_command *c)
+{
+    wsb_err err = WSB_OK;
+    struct wsb_span subprotocol = wsb_span_str(s->subprotocol);
+    wsb_buf_clear(&s->env->text);
+    wsb_buf_clear(&s->env->text2);
+    for (size_t i = 0; c && i < c->field_count && !err; i++) {
+        const struct wsg_field *f = &c->fields[i];
+        if (wsg_http_response_is_reserved(f->name))
+            continue;
+        err = wsb_buf_printf(&s->env->text2, "%.*s: %.*s\r\n", (int)f->name.len, (const char *)f->name.ptr, (int)f->value.len,
+                             (const char *)f->value.ptr);
+    }
+    if (!err)
+        err = wsg_handshake_response_write(&s->env->text, accept, subprotocol, wsb_buf_span(&s->env->text2));
+    if (!err)
+        err = wsg_outq_append(&s->out, &s->env->pool, s->env->text.data, s->env->text.len);
+    if (!err)
+        wsg_session_mark_dirty(s);
+    return err;
+}
+
+static void start_ping_timer(struct wsg_session *s)
+{
+    if (s->env->ping_interval_ms)
+        wsg_session_set_timer(s, s->env->ping_interval_ms);
+    else
+        wsg_loop_disarm(s->env->loop, &s->timer);
+}
+
+/* From HTTP to WebSocket: what the client sent behind its request is the first of its frames. */
+static void become_websocket(struct wsg_session *s)
+{
+    const struct wsg_route_policy *p = &s->route->policy;
+    struct wsg_ws_limits limits = {
+        .max_message = (uint32_t)(p->max_message < UINT32_MAX ? p->max_message : UINT32_MAX),
+        .max_frame = (uint32_t)(p->max_frame < UINT32_MAX ? p->max_frame : UINT32_MAX),
+        .max_fragments = p->max_fragments,
+    };
+    wsg_exchange_free(s);
+    wsg_http_in_deinit(&s->in.http);
+    wsg_ws_in_init(&s->in.ws, WSG_ROLE_SERVER, 0, &limits);
+    s->in_is_ws = true;
+    s->state = WSG_SESSION_OPEN;
+    s->opened_ms = wsg_loop_now_ms(s->env->loop);
+    s->bytes_in = 0;
+    start_ping_timer(s);
+    wsg_count(&s->route->opened, 1);
+    WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
+            WSB_KS("target", s->target), WSB_KS("subprotocol", s->subprotocol ? s->subprotocol : ""), WSB_KS("peer", s->peer));
+    if (s->env->draining)
+        wsg_websocket_close(s, WSG_BY_GATE, WSG_CLOSE_GOING_AWAY, wsb_span_str("the gate is shutting down"));
+}
+
+static char *list_of_offered(const struct wsg_handshake_request *req)
+{
+    struct wsg_subprotocol_iter it = {.req = req};
+    struct wsb_span name;
+    struct wsb_buf list;
+    wsb_buf_init(&list, WSG_MAX_SUBPROTOCOLS * (WSG_SUBPROTOCOL_LEN_MAX + 1) + 1);
+    wsb_err err = WSB_OK;
+    while (!err && wsg_handshake_next_subprotocol(&it, &name)) {
+        if (!(err = wsb_buf_append(&list, name.ptr, name.len)))
+            err = wsb_buf_append(&list, "", 1);
+    }
+    if (!err)
+        err = wsb_buf_append(&list, "", 1);
+    if (err)
+        wsb_buf_deinit(&list);
+    return (char *)list.data;
+}
+
+static bool choose_subprotocol(struct wsg_session *s, const struct wsg_handshake_request *req)
+{
+    struct wsb_span allowed[WSG_MAX_SUBPROTOCOLS];
+    const struct wsg_route_policy *p = &s->route->policy;
+    struct wsb_span chosen = {NULL, 0};
+    size_t count = p->subprotocol_count < WSG_MAX_SUBPROTOCOLS ? p->subprotocol_count : WSG_MAX_SUBPROTOCOLS;
+    for (size_t i = 0; i < count; i++)
+        allowed[i] = wsb_span_str(p->subprotocols[i]);
+    if (!wsg_handshake_choose_subprotocol(req, allowed, count, &chosen))
+        return true; /* none: the client decides whether it stays */
+    return wsg_session_set_text(&s->subprotocol, chosen);
+}
+
+static void open_now(struct wsg_session *s, const struct wsg_handshake *hs, bool has_handler)
+{
+    struct wsb_buf meta = s->exchange->meta; /* outlives the exchange for a moment */
+    s->exchange->meta = (struct wsb_buf){0};
+    if (write_101(s, hs->accept, NULL) != WSB_OK) {
+        wsb_buf_deinit(&meta);
+        wsg_session_kill(s, "out of memory");
+        return;
+    }
+    if (has_handler) {
+        wsg_emit(s, WSB_OPEN, 0, 0, wsb_span(NULL, 0), wsb_buf_span(&meta));
+        become_websocket(s);
+    } else {
+        become_websocket(s);
+        /* the bus never heard of it: close with nobody to tell */
+        wsg_websocket_close(s, WSG_BY_GATE, WSG_CLOSE_TRY_AGAIN_LATER, wsb_span_str("no handler"));
+    }
+    wsb_buf_deinit(&meta);
+}
+
+static void wait_for_accept(struct wsg_session *s, const struct wsg_handshake *hs, const struct wsg_handshake_request *req)
+{
+    struct wsg_exchange *x = s->exchange;
+    x->offered = list_of_offered(req);
+    if (!x->offered) {
+        wsg_session_kill(s, "out of memory");
+        return;
+    }
+    memcpy(x->accept, hs->accept, sizeof hs->accept);
+    x->is_sent = true;
+    s->state = WSG_SESSION_PENDING;
+    wsg_emit(s, WSB_OPEN, 0, WSB_FLAG_PENDING, wsb_span(NULL, 0), wsb_buf_span(&x->meta));
+    wsg_session_set_timer(s, s->route->policy.accept_timeout_ms);
+    wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, true);
+}
+
+static void refuse_handshake(struct wsg_session *s, const struct wsg_handshake *hs)
+{
+    struct wsg_http_header version = {wsb_span_str("Sec-WebSocket-Version"), wsb_span_str("13")};
+    s->exchange->keep_alive = false;
+    wsg_exchange_error(s, hs->status, hs->reason, &version, strstr(hs->headers, "Sec-WebSocket-Version") ? 1 : 0);
+}
+
+void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head)
+{
+    struct wsb_span params[WSB_PATTERN_PARAMS_MAX];
+    struct wsg_handshake_header headers[256];
+    struct wsg_handshake_request req;
+    struct wsg_handshake hs;
+    bool other_kind;
+    struct wsg_exchange *x = s->exchange;
+    x->is_local = true; /* until the bus hears of it */
+    if (head->header_count > sizeof headers / sizeof *headers) {
+        wsg_exchange_error(s, 431, "too many headers for a handshake", NULL, 0);
+        return;
+    }
+    handshake_of(head, headers, &req);
+    wsg_handshake_check(&req, &hs);
+    if (hs.status != 101) {
+        refuse_handshake(s, &hs);
+        return;
+    }
+    s->route = wsg_routes_match(s->env->routes, head->host, head->path, WSG_KIND_WEBSOCKET, params, &other_kind);
+    if (!s->route) {
+        wsg_exchange_error(s, 404, other_kind ? "the route does not speak WebSocket" : "no route", NULL, 0);
+        return;
+    }
+    const struct wsg_route_policy *p = &s->route->policy;
+    bool has_handler = p->publish || atomic_load_explicit(&s->route->handlers, memory_order_relaxed) > 0;
+    if (s->env->draining || (!has_handler && !p->close_without_handler)) {
+        wsg_exchange_error(s, 503, has_handler ? "the gate is shutting down" : "no handler", NULL, 0);
+        return;
+    }
+    if (!choose_subprotocol(s, &req) ||
+        wsg_meta_of_request(s, head, params, /*is_websocket=*/true, wsb_span_str(s->subprotocol), &x->meta) != WSB_OK) {
+        wsg_session_kill(s, "out of memory");
+        return;
+    }
+    x->is_local = false;
+    if (has_handler && p->accept_by_handler && !p->publish)
+        wait_for_accept(s, &hs, &req);
+    else
+        open_now(s, &hs, has_handler);
+}
+
+static bool was_offered(const char *offered, struct wsb_span name)
+{
+    for (; *offered; offered += strlen(offered) + 1) {
+        if (wsb_span_eq_str(name, offered))
+            return true;
+    }
+    return false;
+}
+
+void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c)
+{
+    if (s->state != WSG_SESSION_PENDING) {
+        wsg_outcome(s, c, WSB_OUTCOME_REFUSED, "the connection does not wait for ACCEPT");
+        return;
+    }
+    struct wsg_exchange *x = s->exchange;
+    bool valid = !c->subprotocol.ptr || c->subprotocol.len == 0 || was_offered(x->offered, c->subprotocol);
+    if (valid && c->subprotocol.ptr) {
+        free(s->subprotocol);
+        s->subprotocol = NULL;
+        if (c->subprotocol.len && !wsg_session_set_text(&s->subprotocol, c->subprotocol))
+            valid = false;
+    }
+    if (!valid || write_101(s, x->accept, c) != WSB_OK) {
+        wsg_outcome(s, c, WSB_OUTCOME_INVALID, "a subprotocol that was not offered, or headers that cannot be sent");
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "invalid ACCEPT", WSB_KID("conn", s->id), WSB_KS("route", s->route->name));
+        wsg_emit_closed(s, WSG_BY_GATE, WSG_CLOSE_ABNORMAL, wsb_span_str("invalid ACCEPT"), /*clean=*/false);
+        x->is_sent = false;
+        wsg_exchange_error(s, 502, "the handler's ACCEPT is invalid", NULL, 0);
+        return;
+    }
+    wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
+    become_websocket(s);
+    wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
+}
+
+void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c)
+{
+    if (s->state != WSG_SESSION_PENDING) {
+        wsg_outcome(s, c, WSB_OUTCOME_REFUSED, "the connection does not wait for REJECT");
+        return;
+    }
+    struct wsg_command respond = *c;
+    struct wsg_exchange *x = s->exchange;
+    if (respond.status < 300)
+        respond.status = 403;
+    respond.flags &= (uint8_t)~WSB_FLAG_MORE;
+    x->keep_alive = false;
+    wsg_emit_closed(s, c->by == WSG_BY_GATE ? WSG_BY_GATE : WSG_BY_HANDLER, WSG_CLOSE_ABNORMAL, wsb_span_str("rejected"),
+                    /*clean=*/true);
+    wsg_count(&s->route->refused, 1);
+    s->state = WSG_SESSION_EXCHANGE; /* from here on an ordinary response; its outcome is REJECT's */
+    wsg_exchange_respond(s, &respond);
+}
+
+/* ----------------------------------------------------------------- incoming */
+
+/* Our close frame, once. */
+static void send_close(struct wsg_session *s, uint16_t code, struct wsb_span reason)
+{
+    uint8_t frame[WSG_CLOSE_FRAME_MAX];
+    size_t len = wsg_close_frame_write(frame, code, reason);
+    if (s->close_sent || len == 0)
+        return;
+    s->close_sent = true;
+    if (wsg_outq_append(&s->out, &s->env->pool, frame, len) == WSB_OK)
+        wsg_session_mark_dirty(s);
+}
+
+/* The client broke a rule: say so and be done; its answer is not waited for (RFC 6455 §7.1.7). */
+static void fail(struct wsg_session *s, wsb_err err)
+{
+    uint16_t code = wsg_ws_in_close_code(err);
+    const char *reason = err == WSB_ERR_LIMIT ? "message too big" : wsb_err_name(err);
+    if (s->state == WSG_SESSION_OPEN) {
+        send_close(s, code, wsb_span_str(reason));
+        wsg_emit_closed(s, WSG_BY_GATE, code, wsb_span_str(reason), /*clean=*/false);
+    } else {
+        wsg_emit_closed(s, (enum wsg_by)s->close_by, s->close_code, wsb_span_str(s->close_reason), /*clean=*/false);
+    }
+    wsg_session_linger(s);
+}
+
+static void on_message(struct wsg_session *s, const struct wsg_ws_event *ev)
+{
+    if (s->state != WSG_SESSION_OPEN)
+        return; /* we said goodbye already */
+    wsb_err err = wsg_emit_message(s, ev);
+    if (!ev->masked)
+        wsg_ws_in_release(&s->in.ws); /* a big message leaves no big buffer behind */
+    if (err) {
+        fail(s, err);
+        return;
+    }
+    s->messages_in++;
+    s->bytes_in += ev->len;
+    wsg_count(&s->route->messages_in, 1);
+    wsg_count(&s->route->bytes_in, ev->len);
+}
+
+static wsb_err append_frame(struct wsg_session *s, uint8_t opcode, struct wsb_span payload)
+{
+    uint8_t header[WSG_FRAME_HDR_MAX];
+    uint8_t *to;
+    size_t n = wsg_frame_hdr_write(header, &(struct wsg_frame_hdr){.opcode = opcode, .fin = true, .payload_len = payload.len});
+    wsb_err err = wsg_outq_space(&s->out, &s->env->pool, n + payload.len, &to);
+    if (err)
+        return err;
+    memcpy(to, header, n);
+    if (payload.len)
+        memcpy(to + n, payload.ptr, payload.len);
+    wsg_session_mark_dirty(s);
+    return WSB_OK;
+}
+
+static bool is_too_slow(const struct wsg_session *s, size_t more)
+{
+    return s->out.bytes > 0 && s->out.bytes + more > s->route->policy.max_queue;
+}
+
+static void close_slow(struct wsg_session *s)
+{
+    wsg_websocket_close(s, WSG_BY_GATE, WSG_CLOSE_TRY_AGAIN_LATER, wsb_span_str("slow client"));
+}
+
+static void on_ping(struct wsg_session *s, const struct wsg_ws_event *ev)
+{
+    if (s->close_sent)
+        return;
+    if (is_too_slow(s, ev->len))
+        close_slow(s);
+    else if (append_frame(s, WSG_OP_PONG, wsb_span(ev->control, ev->len)) != WSB_OK)
+        fail(s, WSB_ERR_NOMEM);
+}
+
+static void on_pong(struct wsg_session *s, const struct wsg_ws_event *ev)
+{
+    if (!s->ping_sent_us)
+        return; /* unsolicited: allowed, and means nothing (RFC 6455 §5.5.3) */
+    uint64_t rtt_us = wsg_loop_now_us(s->env->loop) - s->ping_sent_us;
+    s->rtt_us = (uint32_t)(rtt_us < UINT32_MAX ? rtt_us : UINT32_MAX);
+    s->ping_sent_us = 0;
+    if (s->ping_origin)
+        wsg_emit_pong(s, wsb_span(ev->control, ev->len), rtt_us);
+    s->ping_origin = 0;
+    if (s->state == WSG_SESSION_OPEN)
+        start_ping_timer(s);
+}
+
+static void on_close(struct wsg_session *s, const struct wsg_ws_event *ev)
+{
+    uint16_t code = ev->has_code ? ev->code : WSG_CLOSE_NO_STATUS;
+    struct wsb_span reason = wsb_span(ev->control, ev->len);
+    if (s->state == WSG_SESSION_OPEN) {
+        send_close(s, code, wsb_span(NULL, 0)); /* the same code back, RFC 6455 §5.5.1 */
+        wsg_emit_closed(s, WSG_BY_CLIENT, code, reason, /*clean=*/true);
+    } else {
+        wsg_emit_closed(s, (enum wsg_by)s->close_by, s->close_code, wsb_span_str(s->close_reason), /*clean=*/true);
+    }
+    wsg_session_linger(s);
+}
+
+wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used)
+{
+    struct wsg_ws_event ev;
+    wsb_err err = wsg_ws_in_next(&s->in.ws, data, len, ret_used, &ev);
+    if (err == WSB_MORE)
+        return WSB_MORE;
+    if (err) {
+        *ret_used = len;
+        fail(s, err);
+        return WSB_MORE;
+    }
+    switch (ev.type) {
+    case WSG_WS_MESSAGE:
+        on_message(s, &ev);
+        break;
+    case WSG_WS_PING:
+        on_ping(s, &ev);
+        break;
+    case WSG_WS_PONG:
+        on_pong(s, &ev);
+        break;
+    case WSG_WS_CLOSE:
+        on_close(s, &ev);
+        break;
+    }
+    return WSB_OK;
+}
+
+/* ----------------------------------------------------------------- outgoing */
+
+static void add_receipt(struct wsg_session *s, const struct wsg_command *c)
+{
+    struct wsg_receipt *r;
+    if (!(c->flags & WSB_FLAG_WANT_OUTCOME))
+        return;
+    r = malloc(sizeof *r);
+    if (!r) {
+        wsg_emit_outcome(s, c->origin, c->seq, WSB_OUTCOME_DROPPED, "out of memory for the outcome; the message was queued");
+        return;
+    }
+    *r = (struct wsg_receipt){.end = s->out.queued, .origin = c->origin, .seq = c->seq};
+    *s->receipts_end = r;
+    s->receipts_end = &r->next;
+}
+
+void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c)
+{
+    if (s->state != WSG_SESSION_OPEN) {
+        bool is_gone = s->state == WSG_SESSION_CLOSING || s->state == WSG_SESSION_LINGER || s->state == WSG_SESSION_DEAD;
+        wsg_outcome(s, c, is_gone ? WSB_OUTCOME_GONE : WSB_OUTCOME_REFUSED, is_gone ? "closing" : "not an open WebSocket");
+        return;
+    }
+    size_t len = c->payload.len;
+    if (len > s->route->policy.max_message) {
+        wsg_outcome(s, c, WSB_OUTCOME_TOO_BIG, "larger than max_message of the route");
+        return;
+    }
+    if (is_too_slow(s, len)) {
+        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "slow client");
+        close_slow(s);
+        return;
+    }
+    wsb_err err = c->frame ? wsg_outq_append_shared(&s->out, &s->env->pool, c->frame) : append_frame(s, c->code, c->payload);
+    if (err) {
+        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "out of memory");
+        return;
+    }
+    wsg_session_mark_dirty(s);
+    add_receipt(s, c);
+    s->messages_out++;
+    s->bytes_out += len;
+    wsg_count(&s->route->messages_out, 1);
+    wsg_count(&s->route->bytes_out, len);
+    if (wsg_session_is_tapped(s))
+        wsg_tap(s, WSG_OUT_TAP_OUT, c->code, c->payload);
+}
+
+void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c)
+{
+    if (s->state != WSG_SESSION_OPEN || c->payload.len > WSG_CONTROL_MAX) {
+        wsg_outcome(s, c, s->state == WSG_SESSION_OPEN ? WSB_OUTCOME_TOO_BIG : WSB_OUTCOME_REFUSED, "not an open WebSocket");
+        return;
+    }
+    if (is_too_slow(s, c->payload.len) || append_frame(s, WSG_OP_PING, c->payload) != WSB_OK) {
+        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "slow client");
+        return;
+    }
+    s->ping_sent_us = wsg_loop_now_us(s->env->loop);
+    s->ping_origin = c->origin;
+    s->ping_seq = c->seq;
+}
+
+void wsg_websocket_close(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason)
+{
+    if (s->state != WSG_SESSION_OPEN)
+        return;
+    if (reason.len > WSG_CLOSE_REASON_MAX)
+        reason.len = WSG_CLOSE_REASON_MAX;
+    s->state = WSG_SESSION_CLOSING;
+    s->close_by = (uint8_t)by;
+    s->close_code = code;
+    (void)wsg_session_set_text(&s->close_reason, reason);
+    send_close(s, code, reason);
+    wsg_session_set_timer(s, s->env->close_timeout_ms);
+    wsg_session_set_paused(s, WSG_PAUSE_HANDLER, false); /* nothing of it goes to the handler any more */
+}
+
+void wsg_websocket_timer(struct wsg_session *s)
+{
+    if (s->state == WSG_SESSION_CLOSING) {
+        wsg_websocket_lost(s, "closing handshake timed out");
+        return;
+    }
+    if (s->ping_sent_us && wsg_loop_now_us(s->env->loop) - s->ping_sent_us >= (uint64_t)s->env->ping_timeout_ms * 1000) {
+        wsg_websocket_lost(s, "no answer to a ping");
+        return;
+    }
+    if (!s->ping_sent_us) {
+        if (!is_too_slow(s, 0) && append_frame(s, WSG_OP_PING, wsb_span(NULL, 0)) == WSB_OK)
+            s->ping_sent_us = wsg_loop_now_us(s->env->loop);
+    }
+    wsg_session_set_timer(s, s->env->ping_timeout_ms);
+}
+
+void wsg_websocket_lost(struct wsg_session *s, const char *why)
+{
+    if (s->state == WSG_SESSION_CLOSING)
+        wsg_emit_closed(s, (enum wsg_by)s->close_by, s->close_code, wsb_span_str(s->close_reason), /*clean=*/false);
+    else
+        wsg_emit_closed(s, WSG_BY_NETWORK, WSG_CLOSE_ABNORMAL, wsb_span_str(why), /*clean=*/false);
+    wsg_session_kill(s, why);
+}
