@@ -437,7 +437,8 @@ static wsb_err take_chunk_line(struct wsg_http_in *in, const uint8_t *data, size
     m->is_chunk_line = false;
     if (m->parser.content_length != m->chunk.size)
         return fail_proto(in, "ambiguous chunk size");
-    if (m->chunk.size > in->limits->max_body - m->body_seen)
+    uint64_t max = in->limits->max_body;
+    if (m->chunk.size > max || m->body_seen > max - m->chunk.size)
         return fail(in, WSB_ERR_LIMIT, 413, "chunked body over the limit");
     m->body_seen += m->chunk.size;
     m->body_left = m->chunk.size;

@@ -215,10 +215,8 @@ wsb_err wsg_http_scan_feed(struct wsg_http_scan *s, const struct wsg_http_limits
         }
         /* Most of a head is field values: do not go through the switch for each of their bytes. */
         if (s->state == WSG_SCAN_VALUE) {
-            size_t room = limits->max_head_bytes - s->bytes;
-            size_t end = len - i < room ? len : i + room;
             size_t from = i;
-            while (i < end && wsg_http_is_class(data[i], WSG_HTTP_FIELD))
+            while (i < len && wsg_http_is_class(data[i], WSG_HTTP_FIELD))
                 i++;
             s->bytes += i - from;
         }

@@ -64,6 +64,7 @@ static void test_date_parses_three_formats_and_nothing_else(void **state)
         {"Sunday, 06-Nov-94 08:49:37 GMT", 784111777},
         {"Sun Nov  6 08:49:37 1994", 784111777},
         {"Wed Nov 16 08:49:37 1994", 784975777},
+        {"Tue, 29 Feb 2000 00:00:00 GMT", 951782400},
         {"Mon, 06 Nov 1994 08:49:37 GMT", 784111777},    /* the wrong day is not our problem */
         {"Sun, 31 Dec 1995 23:59:60 GMT", 820454400},    /* a leap second */
         {"Tuesday, 14-Nov-73 00:00:00 GMT", 3277843200}, /* 50 years ahead of 2023: still the future */

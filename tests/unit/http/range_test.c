@@ -79,6 +79,7 @@ static const struct row {
     {"empty suffix", {{"Range", "bytes=-0"}}, 416, 0, 0, false},
     {"behind the end", {{"Range", "bytes=100-"}}, 416, 0, 0, false},
     {"behind the end, beyond 64 bits", {{"Range", "bytes=99999999999999999999999-"}}, 416, 0, 0, false},
+    {"2^64 does not become 0", {{"Range", "bytes=18446744073709551616-"}}, 416, 0, 0, false},
     {"backwards is ignored", {{"Range", "bytes=5-4"}}, 200, 0, 100, false},
     {"unit in capitals", {{"Range", "BYTES=0-0"}}, 206, 0, 1, false},
     {"other unit is ignored", {{"Range", "lines=0-0"}}, 200, 0, 100, false},

@@ -44,6 +44,8 @@ static int setup(void **state)
     write_file(t->root, "a.txt", "hello");
     assert_int_equal(mkdirat(t->root, "d", 0755), 0);
     write_file(t->root, "d/b", "");
+    assert_int_equal(mkdirat(t->root, "d/e", 0755), 0);
+    write_file(t->root, "d/e/f", "deep");
     assert_int_equal(mkfifoat(t->root, "fifo", 0644), 0);
     assert_int_equal(symlinkat("../secret", t->root, "up"), 0);
     assert_int_equal(symlinkat("/etc/hostname", t->root, "absolute"), 0);
@@ -83,6 +85,7 @@ static const struct {
     {"a.txt", WSB_OK, false},
     {"d/b", WSB_OK, false},
     {"d", WSB_OK, true},
+    {"d/e/f", WSB_OK, false},
     {"missing", WSB_ERR_NOT_FOUND, false},
     {"d/missing", WSB_ERR_NOT_FOUND, false},
     {"a.txt/x", WSB_ERR_NOT_FOUND, false},
