@@ -63,7 +63,7 @@ static void read_head(const uint8_t *p, const uint8_t *end, struct facts *f)
         p += 2;
         line = line_at(p, end);
     }
-    REQUIRE(line.len > 9 && memcmp(line.ptr + line.len - 9, " HTTP/1.", 8) == 0);
+    REQUIRE(line.len > 9 && wsb_span_eq_str(wsb_span(line.ptr + line.len - 9, 8), " HTTP/1."));
     for (;;) {
         p += line.len + 2;
         line = line_at(p, end);
@@ -126,15 +126,16 @@ static void check_head(const struct wsg_http_head *h, const uint8_t *begin, cons
 /* Decode a chunked body the simple way; it has to be complete, and to end exactly at `end`. */
 static void check_chunked(const uint8_t *p, const uint8_t *end, const struct wsb_buf *body)
 {
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
     size_t seen = 0;
     for (;;) {
         struct wsb_span line = line_at(p, end);
         size_t n = 0;
         size_t i = 0;
         for (; i < line.len && line.ptr[i] != ';'; i++) {
-            const char *at = memchr("0123456789abcdef0123456789ABCDEF", line.ptr[i], 32);
+            const char *at = line.ptr[i] ? strchr(digits, line.ptr[i]) : NULL;
             REQUIRE(at && n <= LIMITS.max_body);
-            n = n * 16 + (size_t)(at - "0123456789abcdef0123456789ABCDEF") % 16;
+            n = n * 16 + (size_t)(at - digits) % 16;
         }
         REQUIRE(i > 0);
         p += line.len + 2;

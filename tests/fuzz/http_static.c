@@ -1,6 +1,6 @@
 /*
- * Static files without the files: a path, a prefix, a file's size and the conditions of a request. A name that comes out
- * never leaves the directory, a range never leaves the file, a date that was read is written back the same, what a
+ * Static files without the files: a path, a prefix, a file's size and the conditions of a request. A name that comes
+ * out never leaves the directory, a range never leaves the file, a date that was read is written back the same, what a
  * pattern takes lies in the path, and a Location stays on this host.
  *
  * Input: one line each of path, prefix, size, pattern, then "Name: value" lines.

@@ -174,6 +174,6 @@ wsb_err wsg_http_date_parse(struct wsb_span text, int64_t now_s, int64_t *ret_ti
     /* 60: a leap second, which is the first second of the next minute for us */
     if (c.day < 1 || c.day > month_days(c.year, c.month) || c.hour > 23 || c.minute > 59 || c.second > 60)
         return WSB_ERR_PROTO;
-    *ret_time_s = days_of(c.year, c.month, c.day) * DAY_S + c.hour * 3600 + c.minute * 60 + c.second;
+    *ret_time_s = days_of(c.year, c.month, c.day) * DAY_S + (int64_t)c.hour * 3600 + (int64_t)c.minute * 60 + c.second;
     return WSB_OK;
 }

@@ -381,7 +381,7 @@ static wsb_err next_head(struct wsg_http_in *in, const uint8_t *data, size_t len
         *ret_used = used;
         return WSB_MORE;
     }
-    size_t skip = 2u * in->scan.empty_lines;
+    size_t skip = (size_t)2 * in->scan.empty_lines;
     err = head_parse(in, head.ptr + skip, head.len - skip);
     if (err)
         return err;

@@ -99,8 +99,8 @@ void wsg_http_in_deinit(struct wsg_http_in *in);
  * @data      what was received and not yet consumed; may be empty
  * @ret_used  bytes consumed: all of them on WSB_MORE, up to the end of the head with HEAD
  *
- * Returns   WSB_OK an event; WSB_MORE nothing to report, read more; WSB_ERR_PROTO, WSB_ERR_LIMIT or WSB_ERR_NOMEM: answer
- *           wsg_http_in_status and close, what follows cannot be trusted. A failure is final and repeats itself.
+ * Returns   WSB_OK an event; WSB_MORE nothing to report, read more; WSB_ERR_PROTO, WSB_ERR_LIMIT or WSB_ERR_NOMEM:
+ *           answer wsg_http_in_status and close, what follows cannot be trusted. A failure is final and repeats itself.
  * Lifetime  an event is good until the next call or deinit, and while data is
  * Source    RFC 9112 §2–7, RFC 9110 §7.2, §7.8, §10.1.1
  */

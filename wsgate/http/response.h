@@ -16,14 +16,14 @@ enum wsg_http_body {
 };
 
 struct wsg_http_response {
-    int status;       /* 100 to 999 */
-    const char *date; /* as formatted by wsg_http_date_format; NULL: no Date, for a gate without a clock */
-    enum wsg_http_body body;
-    uint64_t length;
-    uint8_t request_minor;                 /* the HTTP/1.x version of the request */
-    bool keep_alive;                       /* wanted by the request and by us */
+    const char *date;                      /* from wsg_http_date_format; NULL: no Date, for a gate without a clock */
     const struct wsg_http_header *headers; /* extra ones; borrowed */
     size_t header_count;
+    uint64_t length;
+    enum wsg_http_body body;
+    int status;            /* 100 to 999 */
+    uint8_t request_minor; /* the HTTP/1.x version of the request */
+    bool keep_alive;       /* wanted by the request and by us */
 };
 
 /* What the head that was written means for what comes after it. */
@@ -64,16 +64,19 @@ WSB_MUST_CHECK wsb_err wsg_http_chunk_tail_write(struct wsb_buf *out);
 WSB_MUST_CHECK wsb_err wsg_http_chunk_last_write(struct wsb_buf *out);
 
 struct wsg_http_error {
-    int status;
     const char *date;
-    uint8_t request_minor;
-    bool is_head;                          /* the request was HEAD: no body */
-    bool keep_alive;                       /* false after anything that wsg_http_in refused */
-    const struct wsg_http_header *headers; /* extra ones; borrowed */
+    const struct wsg_http_header *headers; /* extra ones, at most 15; borrowed */
     size_t header_count;
+    int status; /* 300 to 999 */
+    uint8_t request_minor;
+    bool is_head;    /* the request was HEAD: no body */
+    bool keep_alive; /* false after anything that wsg_http_in refused */
 };
 
-/* Append a whole answer: the head and one line of text, "404 Not Found". Nothing of the request is echoed. */
+/*
+ * Append a whole answer: the head and one line of text, "404 Not Found". Nothing of the request is echoed. Results as
+ * for a head; WSB_ERR_MISUSE too for a status below 300 or too many headers.
+ */
 WSB_MUST_CHECK wsb_err wsg_http_error_response_write(struct wsb_buf *out, const struct wsg_http_error *error,
                                                      struct wsg_http_framing *ret_framing);
 

@@ -17,9 +17,10 @@ struct wsg_http_limits {
     uint64_t max_body;     /* bytes of a request body, decoded */
 };
 
+/* 16 KiB of head, 8 KiB of target, 16 MiB of body */
 #define WSG_HTTP_LIMITS_DEFAULT                                                                                        \
     {                                                                                                                  \
-        .max_head_bytes = 16 * 1024, .max_headers = 100, .max_target = 8 * 1024, .max_body = 16 * 1024 * 1024          \
+        .max_head_bytes = 16384, .max_headers = 100, .max_target = 8192, .max_body = 16777216                          \
     }
 
 /*

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -47,6 +48,7 @@ static void test_pattern_refuses_with_a_column(void **state)
 static void test_pattern_refuses_what_is_too_long(void **state)
 {
     (void)state;
+    const size_t segments_max_len = (size_t)2 * WSB_PATTERN_SEGMENTS_MAX; /* of "/a/a/a…" */
     char text[WSB_PATTERN_TEXT_MAX + 2];
     struct wsb_pattern *p = NULL;
     memset(text, 'a', sizeof text);
@@ -58,11 +60,11 @@ static void test_pattern_refuses_what_is_too_long(void **state)
     p = NULL;
     text[sizeof text - 2] = 'a';
     assert_int_equal(wsb_pattern_new(&p, text, NULL), WSB_ERR_CONFIG);
-    for (size_t i = 0; i < 2 * (WSB_PATTERN_SEGMENTS_MAX + 1); i++)
+    for (size_t i = 0; i < segments_max_len + 2; i++)
         text[i] = i % 2 ? 'a' : '/';
-    text[2 * (WSB_PATTERN_SEGMENTS_MAX + 1)] = 0;
+    text[segments_max_len + 2] = 0;
     assert_int_equal(wsb_pattern_new(&p, text, NULL), WSB_ERR_CONFIG);
-    text[2 * WSB_PATTERN_SEGMENTS_MAX] = 0;
+    text[segments_max_len] = 0;
     assert_int_equal(wsb_pattern_new(&p, text, NULL), WSB_OK);
     wsb_pattern_free(p);
     wsb_pattern_free(NULL);
@@ -118,8 +120,8 @@ static void test_pattern_matches(void **state)
         if (matches != (rows[i].want != NULL))
             fail_msg("%s on %s: %s", rows[i].pattern, rows[i].path, matches ? "matches" : "does not match");
         for (size_t k = 0; matches && k < wsb_pattern_param_count(p); k++) {
-            strncat(got, (const char *)params[k].ptr, params[k].len);
-            strcat(got, "|");
+            (void)snprintf(got + strlen(got), sizeof got - strlen(got), "%.*s|", (int)params[k].len,
+                           (const char *)params[k].ptr);
         }
         if (matches)
             assert_string_equal(got, rows[i].want);

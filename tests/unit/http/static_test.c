@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -142,8 +143,8 @@ static void test_mime_finds_all_of_its_table(void **state)
         "webmanifest", "webp", "woff", "woff2", "xhtml", "xml",  "xz",  "yaml", "yml",  "zip",  "zst",  "7z",
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        char name[32] = "x.";
-        strcat(name, all[i]);
+        char name[32];
+        (void)snprintf(name, sizeof name, "x.%s", all[i]);
         if (strcmp(wsg_mime_type(wsb_span_str(name)), "application/octet-stream") == 0)
             fail_msg("%s is not found", all[i]);
     }
