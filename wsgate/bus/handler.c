@@ -72,7 +72,7 @@ struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct
 {
     struct wsg_handler *best = NULL;
     for (struct wsg_handler *h = t->by_id; h; h = h->by_id.next) {
-        if (h != except && wsg_handler_serves(h, r) && (!best || h->pinned < best->pinned))
+        if (h != except && !h->is_dead && wsg_handler_serves(h, r) && (!best || h->pinned < best->pinned))
             best = h;
     }
     return best;

@@ -28,6 +28,7 @@ struct wsg_handler {
     struct wsb_account *account; /* owned reference: what is under way to it */
     struct wsb_block *block;     /* owned: the batch of this round */
     bool paused;                 /* too much under way: its clients are not read */
+    bool is_dead;                /* cannot be reached; is not picked, and removed soon */
     bool in_round;               /* on the list of those with something to send this round */
     uint64_t since_ms;
     uint64_t seen_ms;

@@ -12,11 +12,13 @@ enum wsg_internal_command {
     WSG_CMD_PAUSE = 200,  /* do not read this client: its handler has too much */
     WSG_CMD_RESUME = 201,
     WSG_CMD_TAP = 202,    /* code: 1 watch, 0 no longer */
-    WSG_CMD_DRAIN = 203   /* finish what is under way, begin nothing new */
+    WSG_CMD_DRAIN = 203,  /* finish what is under way, begin nothing new */
+    WSG_CMD_FAIL = 204    /* no handler will answer: status is the HTTP status, reason why */
 };
 
-/* Who gave it, so that an outcome finds the way back. 0: nobody waits for one. */
-enum { WSG_ORIGIN_ADMIN_BIT = 63 };
+/* Who gave it, so that an outcome finds the way back: a handler's id, or a number of the control socket's with this bit
+ * set. 0: nobody. */
+#define WSG_ORIGIN_ADMIN ((uint64_t)1 << 63)
 
 struct wsg_command {
     uint8_t type; /* enum wsb_type or enum wsg_internal_command */

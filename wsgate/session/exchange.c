@@ -197,19 +197,6 @@ static bool takes_response(struct wsg_session *s, const struct wsg_command *c, b
     return false;
 }
 
-static void receipt(struct wsg_session *s, const struct wsg_command *c)
-{
-    struct wsg_receipt *r;
-    if (!(c->flags & WSB_FLAG_WANT_OUTCOME))
-        return;
-    r = malloc(sizeof *r);
-    if (!r)
-        return;
-    *r = (struct wsg_receipt){.end = s->out.queued, .origin = c->origin, .seq = c->seq};
-    *s->receipts_end = r;
-    s->receipts_end = &r->next;
-}
-
 static void after_response_part(struct wsg_session *s, const struct wsg_command *c, wsb_err err)
 {
     if (!err && !(c->flags & WSB_FLAG_MORE))
@@ -219,7 +206,7 @@ static void after_response_part(struct wsg_session *s, const struct wsg_command 
         wsg_exchange_abort(s, "out of memory");
         return;
     }
-    receipt(s, c);
+    wsg_session_add_receipt(s, c);
     if (s->exchange->response_complete)
         finish_if_complete(s);
     else
@@ -277,6 +264,20 @@ void wsg_exchange_abort(struct wsg_session *s, const char *why)
     if (x)
         x->is_sent = false;
     wsg_session_kill(s, why);
+}
+
+/* The bus has nobody who will answer; it has forgotten the exchange already. */
+void wsg_exchange_fail(struct wsg_session *s, int status, const char *why)
+{
+    struct wsg_exchange *x = s->exchange;
+    x->is_sent = false;
+    if (x->response_begun) {
+        wsg_session_kill(s, why);
+        return;
+    }
+    wsg_exchange_error(s, status, why, NULL, 0);
+    if (s->state == WSG_SESSION_HTTP)
+        wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
 }
 
 void wsg_exchange_timeout(struct wsg_session *s)

@@ -49,6 +49,7 @@ void wsg_session_mark_dirty(struct wsg_session *s);
 void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms);
 void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on);
 void wsg_session_watch(struct wsg_session *s); /* bring what epoll waits for in line with the state */
+void wsg_session_add_receipt(struct wsg_session *s, const struct wsg_command *c);
 void wsg_session_linger(struct wsg_session *s);
 wsb_err wsg_session_renew_id(struct wsg_session *s);
 bool wsg_session_set_text(char **field, struct wsb_span text);
@@ -59,6 +60,7 @@ wsb_err wsg_exchange_step(struct wsg_session *s, const uint8_t *data, size_t len
 void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c);
 void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c);
 void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers, size_t count);
+void wsg_exchange_fail(struct wsg_session *s, int status, const char *why);
 void wsg_exchange_abort(struct wsg_session *s, const char *why);
 void wsg_exchange_timeout(struct wsg_session *s);
 void wsg_exchange_free(struct wsg_session *s);

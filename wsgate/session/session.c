@@ -282,6 +282,21 @@ void wsg_sessions_unstall(struct wsg_env *env)
 
 /* ------------------------------------------------------------------ writing */
 
+/* The outcome of a command is known when the kernel has everything queued so far. */
+void wsg_session_add_receipt(struct wsg_session *s, const struct wsg_command *c)
+{
+    if (!(c->flags & WSB_FLAG_WANT_OUTCOME))
+        return;
+    struct wsg_receipt *r = malloc(sizeof *r);
+    if (!r) {
+        wsg_emit_outcome(s, c->origin, c->seq, WSB_OUTCOME_DROPPED, "out of memory for the outcome; the message was queued");
+        return;
+    }
+    *r = (struct wsg_receipt){.end = s->out.queued, .origin = c->origin, .seq = c->seq};
+    *s->receipts_end = r;
+    s->receipts_end = &r->next;
+}
+
 static void settle_receipts(struct wsg_session *s)
 {
     while (s->receipts && s->receipts->end <= s->out.written) {
@@ -542,6 +557,19 @@ static void close_by_command(struct wsg_session *s, const struct wsg_command *c)
     }
 }
 
+static void fail_by_command(struct wsg_session *s, const struct wsg_command *c)
+{
+    char why[128];
+    struct wsg_command reject = {.type = WSB_REJECT, .status = c->status, .by = WSG_BY_GATE};
+    (void)snprintf(why, sizeof why, "%.*s", (int)c->reason.len, (const char *)c->reason.ptr);
+    if (s->state == WSG_SESSION_PENDING)
+        wsg_websocket_reject(s, &reject);
+    else if (s->state == WSG_SESSION_OPEN)
+        wsg_websocket_close(s, WSG_BY_GATE, 1013, c->reason);
+    else if (s->state == WSG_SESSION_EXCHANGE)
+        wsg_exchange_fail(s, c->status, why);
+}
+
 static void set_tap(struct wsg_session *s, bool on)
 {
     if (s->is_tapped == on)
@@ -587,6 +615,9 @@ void wsg_session_command(struct wsg_session *s, const struct wsg_command *c)
         break;
     case WSG_CMD_DRAIN:
         drain(s);
+        break;
+    case WSG_CMD_FAIL:
+        fail_by_command(s, c);
         break;
     default:
         assert(!"a command that no session carries out");

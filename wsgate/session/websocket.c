@@ -388,21 +388,6 @@ wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t le
 
 /* ----------------------------------------------------------------- outgoing */
 
-static void add_receipt(struct wsg_session *s, const struct wsg_command *c)
-{
-    struct wsg_receipt *r;
-    if (!(c->flags & WSB_FLAG_WANT_OUTCOME))
-        return;
-    r = malloc(sizeof *r);
-    if (!r) {
-        wsg_emit_outcome(s, c->origin, c->seq, WSB_OUTCOME_DROPPED, "out of memory for the outcome; the message was queued");
-        return;
-    }
-    *r = (struct wsg_receipt){.end = s->out.queued, .origin = c->origin, .seq = c->seq};
-    *s->receipts_end = r;
-    s->receipts_end = &r->next;
-}
-
 void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c)
 {
     if (s->state != WSG_SESSION_OPEN) {
@@ -426,7 +411,7 @@ void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c)
         return;
     }
     wsg_session_mark_dirty(s);
-    add_receipt(s, c);
+    wsg_session_add_receipt(s, c);
     s->messages_out++;
     s->bytes_out += len;
     wsg_count(&s->route->messages_out, 1);

@@ -1,0 +1,644 @@
+/*
+ * The gate: what main builds and runs. Workers are threads; the first one is the caller's. Ending: listeners close first,
+ * then clients are told, then whoever is left after the drain timeout is cut off.
+ */
+#include "gate/gate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/runtime_dir.h"
+
+enum { DRAIN_CHECK_MS = 20, BATCH_SLACK = 4 << 20 };
+
+#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+struct wsg_gate {
+    const struct wsg_config *config; /* borrowed */
+    char dir[WSB_RUNTIME_DIR_MAX];
+    struct wsg_routes routes;
+    struct wsg_static_root *statics; /* owned */
+    size_t static_count;
+    struct wsg_worker *workers; /* owned */
+    size_t worker_count;
+    struct wsg_hub hub;
+    char (*listeners)[WSG_ADDRESS_TEXT]; /* owned */
+    size_t listener_count;
+    int unix_fds[WSG_LISTENERS_MAX]; /* owned; shared by the workers */
+    char *unix_paths[WSG_LISTENERS_MAX]; /* borrowed from the configuration */
+    size_t unix_count;
+    struct wsg_gate_listener listener;
+    struct wsg_timer drain_timer;
+    uint64_t drain_until_ms;
+    uint64_t started_ms;
+    bool draining;
+    _Atomic size_t connections;
+    _Atomic uint64_t accepted, refused;
+};
+
+/* ------------------------------------------------------------------- accessors */
+
+struct wsg_hub *wsg_gate_hub(struct wsg_gate *g)
+{
+    return &g->hub;
+}
+
+struct wsg_loop *wsg_gate_loop(struct wsg_gate *g)
+{
+    return g->workers[0].loop;
+}
+
+const struct wsg_config *wsg_gate_config(const struct wsg_gate *g)
+{
+    return g->config;
+}
+
+struct wsg_routes *wsg_gate_routes(struct wsg_gate *g)
+{
+    return &g->routes;
+}
+
+const char *wsg_gate_dir(const struct wsg_gate *g)
+{
+    return g->dir;
+}
+
+uint64_t wsg_gate_started_ms(const struct wsg_gate *g)
+{
+    return g->started_ms;
+}
+
+bool wsg_gate_is_draining(const struct wsg_gate *g)
+{
+    return g->draining;
+}
+
+size_t wsg_gate_worker_count(const struct wsg_gate *g)
+{
+    return g->worker_count;
+}
+
+struct wsg_worker *wsg_gate_worker(struct wsg_gate *g, size_t index)
+{
+    return &g->workers[index];
+}
+
+size_t wsg_gate_listener_count(const struct wsg_gate *g)
+{
+    return g->listener_count;
+}
+
+const char *wsg_gate_listener(const struct wsg_gate *g, size_t index)
+{
+    return g->listeners[index];
+}
+
+void wsg_gate_set_listener(struct wsg_gate *g, const struct wsg_gate_listener *l)
+{
+    g->listener = *l;
+}
+
+void wsg_gate_stats(struct wsg_gate *g, struct wsg_gate_stats *ret)
+{
+    *ret = (struct wsg_gate_stats){
+        .accepted = atomic_load_explicit(&g->accepted, memory_order_relaxed),
+        .refused = atomic_load_explicit(&g->refused, memory_order_relaxed),
+        .connections = atomic_load_explicit(&g->connections, memory_order_relaxed),
+    };
+}
+
+bool wsg_gate_count_connection(struct wsg_gate *g, struct wsg_worker *w)
+{
+    (void)w;
+    if (atomic_load_explicit(&g->connections, memory_order_relaxed) >= g->config->max_connections) {
+        wsg_gate_count_refusal(g);
+        return false;
+    }
+    atomic_fetch_add_explicit(&g->accepted, 1, memory_order_relaxed);
+    return true;
+}
+
+void wsg_gate_count_refusal(struct wsg_gate *g)
+{
+    atomic_fetch_add_explicit(&g->refused, 1, memory_order_relaxed);
+}
+
+/* Connections are counted by the workers' places; each worker tells the difference at the end of its rounds. */
+void wsg_gate_publish_count(struct wsg_gate *g, struct wsg_worker *w)
+{
+    size_t now = w->env.slots.used;
+    if (now == w->counted)
+        return;
+    atomic_fetch_add_explicit(&g->connections, now - w->counted, memory_order_relaxed); /* wraps for a decrease, rightly */
+    w->counted = now;
+}
+
+/* ----------------------------------------------------------------- commands */
+
+void wsg_gate_command(struct wsg_gate *g, const struct wsg_command *c, const wsb_conn *ids, size_t count)
+{
+    if (g->worker_count == 1) {
+        wsg_worker_command(&g->workers[0], c, ids, count);
+        return;
+    }
+    wsb_conn *sorted = count > 1 ? malloc(count * sizeof *sorted) : NULL;
+    if (count > 1 && !sorted) {
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "command lost: out of memory");
+        return;
+    }
+    for (size_t w = 0; w < g->worker_count; w++) {
+        const wsb_conn *mine = ids;
+        size_t n = 0;
+        for (size_t i = 0; i < count; i++) {
+            /* an id that names no worker of ours is answered by the first one */
+            size_t of = wsg_id_parts(ids[i]).worker;
+            if ((of < g->worker_count ? of : 0) != w)
+                continue;
+            if (sorted)
+                sorted[n] = ids[i];
+            n++;
+        }
+        if (sorted)
+            mine = sorted;
+        if (n && w == 0)
+            wsg_worker_command(&g->workers[0], c, mine, n);
+        else if (n)
+            wsg_worker_post_command(&g->workers[w], c, mine, n);
+    }
+    free(sorted);
+}
+
+static void hub_command(void *ctx, const struct wsg_command *c, const wsb_conn *ids, size_t count)
+{
+    wsg_gate_command(ctx, c, ids, count);
+}
+
+static void hub_reply(void *ctx, uint64_t origin, const struct wsb_envelope *e)
+{
+    struct wsg_gate *g = ctx;
+    if (g->listener.reply)
+        g->listener.reply(g->listener.ctx, origin, e);
+}
+
+static void hub_tap(void *ctx, const struct wsg_out *out)
+{
+    struct wsg_gate *g = ctx;
+    if (g->listener.tap)
+        g->listener.tap(g->listener.ctx, out);
+}
+
+/* ------------------------------------------------------------------ listing */
+
+struct listing {
+    struct wsg_gate *gate;
+    void (*done)(void *ctx, struct wsg_conn_info *rows, size_t count);
+    void *ctx;
+    struct wsg_conn_info *rows; /* owned; of all workers that answered */
+    size_t count;
+    size_t waiting; /* workers that have not */
+};
+
+/* What one worker adds; goes there and comes back. */
+struct listing_part {
+    struct wsg_task task;
+    struct listing *listing;
+    struct wsg_worker *worker;
+    struct wsg_conn_info *rows; /* owned */
+    size_t count, cap;
+};
+
+static void cut_text(char *to, size_t size, const char *from)
+{
+    (void)snprintf(to, size, "%s", from ? from : "");
+}
+
+static void add_row(struct wsg_session *s, void *ctx)
+{
+    struct listing_part *p = ctx;
+    uint64_t now_ms = wsg_loop_now_ms(p->worker->loop);
+    if (p->count == p->cap)
+        return; /* more came since we counted: the next listing has them */
+    struct wsg_conn_info *r = &p->rows[p->count++];
+    *r = (struct wsg_conn_info){
+        .id = s->id,
+        .what = wsg_session_describe(s),
+        .route = s->route ? s->route->name : "",
+        .worker = p->worker->index,
+        .state = s->state,
+        .is_tapped = s->is_tapped,
+        .is_paused = s->paused != 0,
+        .age_ms = now_ms - s->opened_ms,
+        .idle_ms = now_ms - s->active_ms,
+        .messages_in = s->messages_in,
+        .bytes_in = s->bytes_in,
+        .messages_out = s->messages_out,
+        .bytes_out = s->bytes_out,
+        .queued = s->out.bytes,
+        .rtt_us = s->rtt_us,
+    };
+    cut_text(r->peer, sizeof r->peer, s->peer);
+    cut_text(r->target, sizeof r->target, s->target);
+    cut_text(r->subprotocol, sizeof r->subprotocol, s->subprotocol);
+}
+
+static void on_part_back(struct wsg_task *t)
+{
+    struct listing_part *p = CONTAINER(t, struct listing_part, task);
+    struct listing *l = p->listing;
+    struct wsg_conn_info *rows = p->count ? realloc(l->rows, (l->count + p->count) * sizeof *rows) : NULL;
+    if (rows) {
+        memcpy(rows + l->count, p->rows, p->count * sizeof *rows);
+        l->rows = rows;
+        l->count += p->count;
+    }
+    free(p->rows);
+    free(p);
+    if (--l->waiting == 0) {
+        l->done(l->ctx, l->rows, l->count);
+        free(l);
+    }
+}
+
+static void on_part(struct wsg_task *t)
+{
+    struct listing_part *p = CONTAINER(t, struct listing_part, task);
+    p->cap = p->worker->env.slots.used;
+    p->rows = calloc(p->cap ? p->cap : 1, sizeof *p->rows);
+    if (!p->rows)
+        p->cap = 0;
+    wsg_worker_each(p->worker, add_row, p);
+    p->task.fn = on_part_back;
+    wsg_loop_post(p->listing->gate->workers[0].loop, &p->task);
+}
+
+wsb_err wsg_gate_list(struct wsg_gate *g, void (*done)(void *ctx, struct wsg_conn_info *rows, size_t count), void *ctx)
+{
+    struct listing_part *parts[WSG_ID_WORKERS] = {0};
+    struct listing *l = malloc(sizeof *l);
+    bool ok = l != NULL;
+    for (size_t i = 0; i < g->worker_count && ok; i++)
+        ok = (parts[i] = calloc(1, sizeof *parts[i])) != NULL;
+    if (!ok) {
+        for (size_t i = 0; i < g->worker_count; i++)
+            free(parts[i]);
+        free(l);
+        return WSB_ERR_NOMEM;
+    }
+    *l = (struct listing){.gate = g, .done = done, .ctx = ctx, .waiting = g->worker_count};
+    for (size_t i = 0; i < g->worker_count; i++) {
+        *parts[i] = (struct listing_part){.task.fn = on_part, .listing = l, .worker = &g->workers[i]};
+        wsg_loop_post(g->workers[i].loop, &parts[i]->task);
+    }
+    return WSB_OK;
+}
+
+/* ----------------------------------------------------------------- draining */
+
+struct each_task {
+    struct wsg_task task;
+    struct wsg_worker *worker;
+};
+
+static void drain_one(struct wsg_session *s, void *ctx)
+{
+    static const struct wsg_command drain = {.type = WSG_CMD_DRAIN, .by = WSG_BY_GATE};
+    (void)ctx;
+    wsg_session_command(s, &drain);
+}
+
+static void on_drain_worker(struct wsg_task *t)
+{
+    struct each_task *e = CONTAINER(t, struct each_task, task);
+    wsg_worker_stop_listening(e->worker);
+    e->worker->env.draining = true;
+    wsg_worker_each(e->worker, drain_one, NULL);
+    free(e);
+}
+
+static void stop_all(struct wsg_gate *g)
+{
+    for (size_t i = 0; i < g->worker_count; i++)
+        wsg_loop_stop(g->workers[i].loop);
+}
+
+static void on_drain_timer(struct wsg_timer *t)
+{
+    struct wsg_gate *g = CONTAINER(t, struct wsg_gate, drain_timer);
+    uint64_t now_ms = wsg_loop_now_ms(g->workers[0].loop);
+    size_t left = atomic_load(&g->connections);
+    if (left && now_ms < g->drain_until_ms) {
+        (void)!wsg_loop_arm(g->workers[0].loop, t, now_ms + DRAIN_CHECK_MS);
+        return;
+    }
+    WSB_LOG(WSB_LOG_GATE, left ? WSB_LOG_WARN : WSB_LOG_INFO, "drained", WSB_KU("cut_off", left));
+    stop_all(g);
+}
+
+void wsg_gate_drain(struct wsg_gate *g)
+{
+    if (g->draining) {
+        stop_all(g);
+        return;
+    }
+    g->draining = true;
+    WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "draining", WSB_KU("connections", atomic_load(&g->connections)),
+            WSB_KU("timeout_ms", g->config->drain_timeout_ms));
+    for (size_t i = 0; i < g->worker_count; i++) {
+        struct each_task *e = malloc(sizeof *e);
+        if (!e) {
+            stop_all(g);
+            return;
+        }
+        *e = (struct each_task){.task.fn = on_drain_worker, .worker = &g->workers[i]};
+        wsg_loop_post(g->workers[i].loop, &e->task);
+    }
+    uint64_t now_ms = wsg_loop_now_ms(g->workers[0].loop);
+    g->drain_until_ms = now_ms + g->config->drain_timeout_ms;
+    g->drain_timer.fn = on_drain_timer;
+    if (wsg_loop_arm(g->workers[0].loop, &g->drain_timer, now_ms + DRAIN_CHECK_MS) != WSB_OK)
+        stop_all(g);
+}
+
+/* ----------------------------------------------------------------- building */
+
+static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *routes, struct wsb_fault *fault)
+{
+    wsb_err err = wsg_routes_init(routes, c->route_count);
+    if (err)
+        return wsb_fault_set(fault, err, 0, "cannot have %zu routes", c->route_count);
+    for (size_t i = 0; i < c->route_count; i++) {
+        const struct wsg_route_config *r = &c->routes[i];
+        struct wsg_route_policy policy = {
+            .kinds = ((unsigned)r->kind & WSG_ROUTE_WEBSOCKET ? WSG_KIND_WEBSOCKET : 0u) |
+                     ((unsigned)r->kind & WSG_ROUTE_HTTP ? WSG_KIND_HTTP : 0u),
+            .publish = r->publish,
+            .tap = r->tap,
+            .accept_by_handler = r->accept_by_handler,
+            .close_without_handler = r->no_handler == WSG_NO_HANDLER_CLOSE,
+            .subprotocols = r->subprotocols,
+            .subprotocol_count = r->subprotocol_count,
+            .max_message = r->max_message,
+            .max_frame = r->max_frame,
+            .max_fragments = r->max_fragments,
+            .max_queue = r->max_queue,
+            .max_body = r->max_body,
+            .accept_timeout_ms = r->accept_timeout_ms,
+            .request_timeout_ms = r->request_timeout_ms,
+        };
+        err = wsg_routes_add(routes, r->name, r->path, r->host, &policy, fault);
+        if (err)
+            return err;
+    }
+    wsg_routes_seal(routes);
+    return WSB_OK;
+}
+
+static int by_prefix_length(const void *a, const void *b)
+{
+    size_t x = ((const struct wsg_static_root *)a)->prefix.len;
+    size_t y = ((const struct wsg_static_root *)b)->prefix.len;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static wsb_err open_statics(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    const struct wsg_config *c = g->config;
+    g->statics = calloc(c->static_count ? c->static_count : 1, sizeof *g->statics);
+    if (!g->statics)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    for (size_t i = 0; i < c->static_count; i++) {
+        int fd = open(c->statics[i].dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            return wsb_fault_set(fault, WSB_ERR_IO, errno, "static directory %s: %s", c->statics[i].dir, strerror(errno));
+        g->statics[g->static_count++] = (struct wsg_static_root){wsb_span_str(c->statics[i].prefix), fd};
+    }
+    qsort(g->statics, g->static_count, sizeof *g->statics, by_prefix_length);
+    return WSB_OK;
+}
+
+static size_t largest_message(const struct wsg_config *c)
+{
+    size_t largest = 1 << 20;
+    for (size_t i = 0; i < c->route_count; i++) {
+        if (c->routes[i].max_message > largest)
+            largest = c->routes[i].max_message;
+        if (c->routes[i].max_body > largest)
+            largest = c->routes[i].max_body;
+    }
+    return largest;
+}
+
+static wsb_err init_worker(struct wsg_gate *g, size_t index, uint64_t epoch)
+{
+    const struct wsg_config *c = g->config;
+    struct wsg_worker *w = &g->workers[index];
+    w->env = (struct wsg_env){
+        .routes = &g->routes,
+        .statics = g->statics,
+        .static_count = g->static_count,
+        .http_limits = WSG_HTTP_LIMITS_DEFAULT,
+        .head_timeout_ms = c->head_timeout_ms,
+        .keepalive_timeout_ms = c->keepalive_timeout_ms,
+        .close_timeout_ms = c->close_timeout_ms,
+        .ping_interval_ms = c->ping_interval_ms,
+        .ping_timeout_ms = c->ping_timeout_ms,
+    };
+    w->env.http_limits.max_head_bytes = c->max_head;
+    w->env.http_limits.max_headers = c->max_headers;
+    w->env.http_limits.max_body = SIZE_MAX; /* the route's limit decides */
+    wsg_slots_init(&w->env.slots, epoch, (uint8_t)index);
+    return wsg_worker_init(w, g, (uint8_t)index);
+}
+
+static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fault)
+{
+    struct wsb_server *server;
+    struct wsb_server_options o = {
+        .dir = g->dir,
+        .mode = g->config->bus_mode,
+        .max_message = largest_message(g->config) + BATCH_SLACK,
+        .heartbeat_ms = WSG_HEARTBEAT_MS,
+    };
+    struct wsg_hub_host host = {.ctx = g, .command = hub_command, .reply = hub_reply, .tap = hub_tap};
+    wsb_err err = wsb_zmq_server_open(&o, &server, fault);
+    if (err)
+        return err;
+    err = wsg_hub_open(&g->hub, g->workers[0].loop, &g->routes, server, &host, epoch, largest_message(g->config));
+    return err ? wsb_fault_set(fault, err, 0, "cannot watch the bus") : WSB_OK;
+}
+
+static wsb_err listen_everywhere(struct wsg_gate *g, const struct wsg_address *address, unsigned mode, const char *path,
+                                 struct wsb_fault *fault)
+{
+    struct wsg_address bound = *address;
+    bool is_unix = wsg_address_is_unix(address);
+    int fd = -1;
+    wsb_err err = WSB_OK;
+    for (size_t i = 0; i < g->worker_count && !err; i++) {
+        if (i == 0 || !is_unix) {
+            struct wsg_address at = bound; /* the port that the kernel chose for the first */
+            err = wsg_socket_listen(&at, mode, &fd, &bound, fault);
+            if (err)
+                return err;
+        }
+        if (is_unix && i == 0) {
+            g->unix_fds[g->unix_count] = fd;
+            g->unix_paths[g->unix_count++] = (char *)path;
+        }
+        err = wsg_worker_listen(&g->workers[i], fd, !is_unix);
+        if (err && !is_unix)
+            close(fd);
+    }
+    wsg_address_format(&bound, g->listeners[g->listener_count++]);
+    return err ? wsb_fault_set(fault, err, 0, "cannot watch a listener") : WSB_OK;
+}
+
+static wsb_err open_listeners(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    const struct wsg_config *c = g->config;
+    if (c->listener_count > WSG_LISTENERS_MAX)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "at most %d listeners", WSG_LISTENERS_MAX);
+    g->listeners = calloc(c->listener_count ? c->listener_count : 1, sizeof *g->listeners);
+    if (!g->listeners)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    for (size_t i = 0; i < c->listener_count; i++) {
+        struct wsg_address address;
+        wsb_err err = wsg_address_parse(c->listeners[i].address, &address, fault);
+        if (!err)
+            err = listen_everywhere(g, &address, c->listeners[i].mode, c->listeners[i].address + strlen("unix:"), fault);
+        if (err)
+            return err;
+    }
+    return WSB_OK;
+}
+
+static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    const struct wsg_config *c = g->config;
+    uint64_t epoch;
+    wsb_err err;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t count = c->workers ? c->workers : (size_t)(cores > 0 ? cores : 1);
+    if (getrandom(&epoch, sizeof epoch, 0) != sizeof epoch)
+        return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
+    if ((err = wsb_runtime_dir_resolve(c->runtime_dir, g->dir, fault)) || (err = wsb_runtime_dir_prepare(g->dir, fault)) ||
+        (err = build_routes(c, &g->routes, fault)) || (err = open_statics(g, fault)))
+        return err;
+    count = count < WSG_ID_WORKERS ? count : WSG_ID_WORKERS;
+    g->workers = calloc(count, sizeof *g->workers);
+    if (!g->workers)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    for (; g->worker_count < count; g->worker_count++) {
+        if ((err = init_worker(g, g->worker_count, epoch)))
+            return wsb_fault_set(fault, err, 0, "cannot make worker %zu", g->worker_count);
+    }
+    g->started_ms = wsg_loop_now_ms(g->workers[0].loop);
+    if ((err = open_bus(g, epoch, fault)))
+        return err;
+    return open_listeners(g, fault);
+}
+
+wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_gate **ret, struct wsb_fault *fault)
+{
+    struct wsg_gate *g = calloc(1, sizeof *g);
+    if (!g)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    g->config = config;
+    wsb_err err = build(g, fault);
+    if (err) {
+        wsg_gate_free(g);
+        return err;
+    }
+    *ret = g;
+    return WSB_OK;
+}
+
+void wsg_gate_free(struct wsg_gate *g)
+{
+    if (!g)
+        return;
+    for (size_t i = 0; i < g->worker_count; i++)
+        wsg_worker_stop_listening(&g->workers[i]);
+    for (size_t i = 0; i < g->unix_count; i++) {
+        close(g->unix_fds[i]);
+        (void)unlink(g->unix_paths[i]);
+    }
+    wsg_hub_close(&g->hub);
+    for (size_t i = g->worker_count; i-- > 0;)
+        wsg_worker_deinit(&g->workers[i]);
+    for (size_t i = 0; i < g->static_count; i++)
+        close(g->statics[i].dirfd);
+    free(g->statics);
+    free(g->workers);
+    free(g->listeners);
+    wsg_routes_deinit(&g->routes);
+    free(g);
+}
+
+wsb_err wsg_gate_check(const struct wsg_config *config, struct wsb_fault *fault)
+{
+    struct wsg_gate g = {.config = config};
+    struct wsg_address ignored;
+    wsb_err err = build_routes(config, &g.routes, fault);
+    if (!err)
+        err = open_statics(&g, fault);
+    for (size_t i = 0; i < config->listener_count && !err; i++)
+        err = wsg_address_parse(config->listeners[i].address, &ignored, fault);
+    for (size_t i = 0; i < g.static_count; i++)
+        close(g.statics[i].dirfd);
+    free(g.statics);
+    wsg_routes_deinit(&g.routes);
+    return err;
+}
+
+/* ------------------------------------------------------------------ running */
+
+static void *worker_main(void *arg)
+{
+    struct wsg_worker *w = arg;
+    wsg_loop_run(w->loop);
+    return NULL;
+}
+
+static wsb_err start_threads(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    sigset_t all, before;
+    int failed = 0;
+    sigfillset(&all); /* signals are for the first worker */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (size_t i = 1; i < g->worker_count && !failed; i++) {
+        failed = pthread_create(&g->workers[i].thread, NULL, worker_main, &g->workers[i]);
+        g->workers[i].has_thread = !failed;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed ? wsb_fault_set(fault, WSB_ERR_IO, failed, "cannot start a worker: %s", strerror(failed)) : WSB_OK;
+}
+
+/* What was posted before the end still owns memory: let it run. */
+static void run_leftovers(struct wsg_gate *g)
+{
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = g->worker_count; i-- > 0;)
+            wsg_loop_round(g->workers[i].loop, 0);
+    }
+}
+
+wsb_err wsg_gate_run(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    wsb_err err = start_threads(g, fault);
+    if (!err)
+        wsg_loop_run(g->workers[0].loop);
+    stop_all(g);
+    for (size_t i = 1; i < g->worker_count; i++) {
+        if (g->workers[i].has_thread)
+            pthread_join(g->workers[i].thread, NULL);
+    }
+    run_leftovers(g);
+    return err;
+}

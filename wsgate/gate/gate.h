@@ -1,0 +1,96 @@
+#ifndef WSG_GATE_GATE_H
+#define WSG_GATE_GATE_H
+
+/*
+ * The gate: owns the route table, the workers and the hub, listens, runs, and ends in good order.
+ *
+ *   BUILT ──run──▶ RUNNING ──drain──▶ DRAINING ──nobody left, or time up──▶ stopped: run returns
+ */
+
+#include "config/config.h"
+#include "gate/hub.h"
+#include "gate/worker.h"
+
+struct wsg_gate;
+
+struct wsg_gate_stats {
+    uint64_t accepted, refused; /* connections */
+    size_t connections;
+};
+
+/**
+ * Build a gate: bind the bus, open listeners and static directories. Nothing is served before run.
+ *
+ * @config  borrowed for the gate's life
+ *
+ * Returns  WSB_OK, or what went wrong, in words in *fault
+ */
+WSB_MUST_CHECK wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_gate **ret, struct wsb_fault *fault);
+void wsg_gate_free(struct wsg_gate *g);
+
+/* Check all that can be checked of a configuration without binding anything. */
+WSB_MUST_CHECK wsb_err wsg_gate_check(const struct wsg_config *config, struct wsb_fault *fault);
+
+/* Run in this thread, which becomes the first worker's, until drained. */
+WSB_MUST_CHECK wsb_err wsg_gate_run(struct wsg_gate *g, struct wsb_fault *fault);
+/* Stop accepting, close clients with 1001, and stop when all are gone or the drain timeout is over. A second call stops now. */
+void wsg_gate_drain(struct wsg_gate *g);
+
+/* For the first worker's thread: the control socket. */
+struct wsg_hub *wsg_gate_hub(struct wsg_gate *g);
+struct wsg_loop *wsg_gate_loop(struct wsg_gate *g);
+const struct wsg_config *wsg_gate_config(const struct wsg_gate *g);
+struct wsg_routes *wsg_gate_routes(struct wsg_gate *g);
+const char *wsg_gate_dir(const struct wsg_gate *g);
+uint64_t wsg_gate_started_ms(const struct wsg_gate *g);
+bool wsg_gate_is_draining(const struct wsg_gate *g);
+size_t wsg_gate_worker_count(const struct wsg_gate *g);
+void wsg_gate_stats(struct wsg_gate *g, struct wsg_gate_stats *ret);
+size_t wsg_gate_listener_count(const struct wsg_gate *g);
+const char *wsg_gate_listener(const struct wsg_gate *g, size_t index); /* with the port that is really bound */
+
+/* Carry out a command on connections, wherever they are. What it points at is borrowed. */
+void wsg_gate_command(struct wsg_gate *g, const struct wsg_command *c, const wsb_conn *ids, size_t count);
+
+/* Where OUTCOME and PONG of commands with WSG_ORIGIN_ADMIN go, and what taps show. */
+struct wsg_gate_listener {
+    void *ctx; /* borrowed */
+    void (*reply)(void *ctx, uint64_t origin, const struct wsb_envelope *e);
+    void (*tap)(void *ctx, const struct wsg_out *out);
+};
+void wsg_gate_set_listener(struct wsg_gate *g, const struct wsg_gate_listener *l);
+
+/* One connection as `wsctl list` shows it. */
+struct wsg_conn_info {
+    wsb_conn id;
+    const char *what;   /* static; "WebSocket(server, CONNECTED)" */
+    const char *route;  /* the route's name, or "" */
+    char peer[64];
+    char target[160]; /* cut when longer */
+    char subprotocol[64];
+    uint8_t worker;
+    uint8_t state; /* enum wsg_session_state */
+    bool is_tapped;
+    bool is_paused;
+    uint64_t age_ms, idle_ms;
+    uint64_t messages_in, bytes_in, messages_out, bytes_out;
+    uint64_t queued; /* bytes waiting for the client */
+    uint32_t rtt_us; /* 0: never measured */
+};
+
+/**
+ * Ask all workers for their connections. `done` is called once, later, in the first worker's thread; the rows are its to
+ * free() (NULL with count 0 when there are none, or without memory).
+ *
+ * Returns  WSB_OK; WSB_ERR_NOMEM, and done is not called
+ */
+WSB_MUST_CHECK wsb_err wsg_gate_list(struct wsg_gate *g, void (*done)(void *ctx, struct wsg_conn_info *rows, size_t count),
+                                     void *ctx);
+
+/* For workers. */
+struct wsg_worker *wsg_gate_worker(struct wsg_gate *g, size_t index);
+bool wsg_gate_count_connection(struct wsg_gate *g, struct wsg_worker *w); /* false: there are as many as may be */
+void wsg_gate_count_refusal(struct wsg_gate *g);
+void wsg_gate_publish_count(struct wsg_gate *g, struct wsg_worker *w);
+
+#endif

@@ -1,0 +1,334 @@
+/* A worker: accepting, commands, and the end of each round. */
+#include "gate/worker.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "gate/gate.h"
+#include "gate/hub.h"
+
+enum {
+    ACCEPTS_PER_ROUND = 64,
+    ACCEPT_PAUSE_MS = 100,
+    IN_FLIGHT_HIGH = 16 << 20,
+    IN_FLIGHT_LOW = 4 << 20,
+    OUTBOX_KEEP = 1 << 20, /* a larger one gives its memory back */
+};
+
+#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* ------------------------------------------------------------------ accepting */
+
+static void pause_accepting(struct wsg_worker *w)
+{
+    for (size_t i = 0; i < w->acceptor_count; i++) {
+        if (w->acceptors[i].watch.events)
+            wsg_loop_unwatch(w->loop, &w->acceptors[i].watch);
+    }
+    (void)!wsg_loop_arm(w->loop, &w->accept_pause, wsg_loop_now_ms(w->loop) + ACCEPT_PAUSE_MS);
+}
+
+static wsb_err watch_acceptor(struct wsg_worker *w, struct wsg_acceptor *a)
+{
+    /* A shared descriptor wakes one worker a client, not all of them. */
+    return wsg_loop_watch(w->loop, &a->watch, a->owns_fd ? EPOLLIN : EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+static void on_accept_pause(struct wsg_timer *t)
+{
+    struct wsg_worker *w = CONTAINER(t, struct wsg_worker, accept_pause);
+    for (size_t i = 0; i < w->acceptor_count; i++) {
+        if (watch_acceptor(w, &w->acceptors[i]) != WSB_OK) {
+            (void)!wsg_loop_arm(w->loop, t, wsg_loop_now_ms(w->loop) + ACCEPT_PAUSE_MS);
+            return;
+        }
+    }
+}
+
+static void on_client(struct wsg_watch *watch, uint32_t events)
+{
+    struct wsg_acceptor *a = CONTAINER(watch, struct wsg_acceptor, watch);
+    struct wsg_worker *w = a->worker;
+    struct wsg_address peer;
+    int fd;
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
+        wsb_err err = wsg_socket_accept(watch->fd, &fd, &peer);
+        if (err == WSB_AGAIN)
+            return;
+        if (err == WSB_ERR_LIMIT) {
+            WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "cannot accept: out of descriptors or memory");
+            pause_accepting(w);
+            return;
+        }
+        if (err)
+            continue;
+        if (!wsg_gate_count_connection(w->gate, w)) {
+            close(fd);
+            continue;
+        }
+        if (wsg_session_open(&w->env, fd, &peer) != WSB_OK)
+            wsg_gate_count_refusal(w->gate);
+    }
+}
+
+wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, bool owns_fd)
+{
+    struct wsg_acceptor *a = &w->acceptors[w->acceptor_count];
+    if (w->acceptor_count == WSG_LISTENERS_MAX)
+        return WSB_ERR_LIMIT;
+    *a = (struct wsg_acceptor){.watch = {.fd = fd, .fn = on_client}, .worker = w, .owns_fd = owns_fd};
+    wsb_err err = watch_acceptor(w, a);
+    if (!err)
+        w->acceptor_count++;
+    return err;
+}
+
+void wsg_worker_stop_listening(struct wsg_worker *w)
+{
+    wsg_loop_disarm(w->loop, &w->accept_pause);
+    for (size_t i = 0; i < w->acceptor_count; i++) {
+        wsg_loop_unwatch(w->loop, &w->acceptors[i].watch);
+        if (w->acceptors[i].owns_fd)
+            close(w->acceptors[i].watch.fd);
+    }
+    w->acceptor_count = 0;
+}
+
+/* ------------------------------------------------------------------- commands */
+
+static void answer_missing(struct wsg_worker *w, const struct wsg_command *c, wsb_conn id, wsb_err why)
+{
+    if (!(c->flags & WSB_FLAG_WANT_OUTCOME))
+        return;
+    bool is_gone = why == WSB_ERR_GONE;
+    static const char gone[] = "{\"reason\":\"closed\"}";
+    static const char stale[] = "{\"reason\":\"not a connection of this gate\"}";
+    struct wsg_out out = {
+        .kind = WSG_OUT_REPLY,
+        .origin = c->origin,
+        .envelope = {.header = {.type = WSB_OUTCOME, .code = is_gone ? WSB_OUTCOME_GONE : WSB_OUTCOME_STALE, .conn = id,
+                                .seq = c->seq, .time_ns = wsg_loop_wall_ns(w->loop)},
+                     .meta = is_gone ? wsb_span(gone, sizeof gone - 1) : wsb_span(stale, sizeof stale - 1)},
+    };
+    (void)!wsg_outbox_put(&w->env.outbox, &out);
+}
+
+void wsg_worker_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        void *s;
+        wsb_err err = wsg_slots_find(&w->env.slots, ids[i], &s);
+        if (err)
+            answer_missing(w, c, ids[i], err);
+        else
+            wsg_session_command(s, c);
+    }
+}
+
+/* A command on its way to another worker: one block of memory with everything it points at. */
+struct parcel {
+    struct wsg_task task;
+    struct wsg_worker *worker;
+    struct wsg_command command;
+    size_t count;
+    wsb_conn *ids;
+};
+
+static void on_parcel(struct wsg_task *t)
+{
+    struct parcel *p = CONTAINER(t, struct parcel, task);
+    wsg_worker_command(p->worker, &p->command, p->ids, p->count);
+    wsg_shared_unref(p->command.frame);
+    free(p);
+}
+
+static struct wsb_span copy_span(uint8_t **at, struct wsb_span s)
+{
+    struct wsb_span copy = wsb_span(s.ptr ? *at : NULL, s.len);
+    if (s.len)
+        memcpy(*at, s.ptr, s.len);
+    *at += s.len;
+    return copy;
+}
+
+void wsg_worker_post_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count)
+{
+    size_t size = sizeof(struct parcel) + count * sizeof *ids + c->field_count * sizeof *c->fields + c->reason.len +
+                  c->subprotocol.len + (c->frame ? 0 : c->payload.len);
+    for (size_t i = 0; i < c->field_count; i++)
+        size += c->fields[i].name.len + c->fields[i].value.len;
+    struct parcel *p = malloc(size);
+    if (!p) {
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "command lost: out of memory", WSB_KU("worker", w->index));
+        return;
+    }
+    *p = (struct parcel){.task.fn = on_parcel, .worker = w, .command = *c, .count = count};
+    p->ids = (wsb_conn *)(void *)(p + 1);
+    memcpy(p->ids, ids, count * sizeof *ids);
+    struct wsg_field *fields = (struct wsg_field *)(void *)(p->ids + count);
+    uint8_t *at = (uint8_t *)(fields + c->field_count);
+    for (size_t i = 0; i < c->field_count; i++) {
+        fields[i].name = copy_span(&at, c->fields[i].name);
+        fields[i].value = copy_span(&at, c->fields[i].value);
+    }
+    p->command.fields = fields;
+    p->command.reason = copy_span(&at, c->reason);
+    p->command.subprotocol = copy_span(&at, c->subprotocol);
+    if (c->frame) { /* the payload is in the frame, at its end */
+        p->command.frame = wsg_shared_ref(c->frame);
+        p->command.payload = wsb_span(c->frame->data + c->frame->len - c->payload.len, c->payload.len);
+    } else {
+        p->command.payload = copy_span(&at, c->payload);
+    }
+    wsg_loop_post(w->loop, &p->task);
+}
+
+/* --------------------------------------------------------------------- rounds */
+
+/* What sessions said, on its way to the hub. */
+struct letter {
+    struct wsg_task task;
+    struct wsg_worker *worker;
+    struct wsb_buf buf; /* owned */
+};
+
+static void on_unstall(struct wsg_task *t)
+{
+    struct wsg_worker *w = CONTAINER(t, struct wsg_worker, unstall);
+    atomic_store(&w->unstall_posted, false);
+    w->env.outbox_full = atomic_load(&w->in_flight) > IN_FLIGHT_HIGH;
+    if (!w->env.outbox_full)
+        wsg_sessions_unstall(&w->env);
+}
+
+static void on_letter(struct wsg_task *t)
+{
+    struct letter *l = CONTAINER(t, struct letter, task);
+    struct wsg_worker *w = l->worker;
+    size_t len = l->buf.len;
+    wsg_hub_take(wsg_gate_hub(w->gate), wsb_buf_span(&l->buf));
+    wsb_buf_deinit(&l->buf);
+    free(l);
+    size_t before = atomic_fetch_sub(&w->in_flight, len);
+    if (before - len <= IN_FLIGHT_LOW && !atomic_exchange(&w->unstall_posted, true))
+        wsg_loop_post(w->loop, &w->unstall);
+}
+
+static void post_outbox(struct wsg_worker *w)
+{
+    struct wsb_buf *buf = &w->env.outbox.buf;
+    struct letter *l;
+    if (buf->len == 0)
+        return;
+    l = malloc(sizeof *l);
+    if (!l)
+        return; /* it stays where it is, for the next round */
+    *l = (struct letter){.task.fn = on_letter, .worker = w, .buf = *buf};
+    size_t before = atomic_fetch_add(&w->in_flight, l->buf.len);
+    if (before + l->buf.len > IN_FLIGHT_HIGH)
+        w->env.outbox_full = true;
+    wsb_buf_init(buf, 0);
+    wsg_loop_post(wsg_gate_worker(w->gate, 0)->loop, &l->task);
+}
+
+static void take_outbox(struct wsg_worker *w, struct wsg_hub *hub)
+{
+    struct wsb_buf taken = w->env.outbox.buf; /* what the hub makes sessions say meanwhile goes to a new one */
+    if (taken.len == 0)
+        return;
+    wsb_buf_init(&w->env.outbox.buf, 0);
+    wsg_hub_take(hub, wsb_buf_span(&taken));
+    if (w->env.outbox.buf.cap == 0 && taken.cap <= OUTBOX_KEEP) {
+        w->env.outbox.buf = taken;
+        wsb_buf_clear(&w->env.outbox.buf);
+    } else {
+        wsb_buf_deinit(&taken);
+    }
+}
+
+/* The first worker's round: commands in, events out, then the clients, then what writing to them brought about. */
+static void hub_round(struct wsg_worker *w)
+{
+    struct wsg_hub *hub = wsg_gate_hub(w->gate);
+    wsg_hub_receive(hub);
+    take_outbox(w, hub);
+    wsg_sessions_flush(&w->env);
+    while (w->env.outbox.buf.len)
+        take_outbox(w, hub);
+    wsg_hub_flush(hub);
+    wsg_hub_before_sleep(hub);
+    if (w->env.stalled)
+        wsg_sessions_unstall(&w->env);
+}
+
+static void on_round(void *ctx)
+{
+    struct wsg_worker *w = ctx;
+    if (w->index == 0)
+        hub_round(w);
+    else
+        wsg_sessions_flush(&w->env);
+    while (w->env.dirty) /* flushing and taking may have queued more */
+        wsg_sessions_flush(&w->env);
+    if (w->index != 0)
+        post_outbox(w);
+    else if (w->env.outbox.buf.len && !w->again_posted) {
+        w->again_posted = true; /* said too late for this round: do not sleep on it */
+        wsg_loop_post(w->loop, &w->again);
+    }
+    wsg_sessions_reap(&w->env);
+    wsg_gate_publish_count(w->gate, w);
+}
+
+static void on_again(struct wsg_task *t)
+{
+    CONTAINER(t, struct wsg_worker, again)->again_posted = false;
+}
+
+/* --------------------------------------------------------------- begin, end */
+
+wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t index)
+{
+    w->gate = gate;
+    w->index = index;
+    w->unstall.fn = on_unstall;
+    w->again.fn = on_again;
+    w->accept_pause.fn = on_accept_pause;
+    wsb_err err = wsg_loop_new(&w->loop);
+    if (err)
+        return err;
+    wsg_loop_set_round_hook(w->loop, on_round, w);
+    w->env.loop = w->loop;
+    return wsg_env_init(&w->env);
+}
+
+void wsg_worker_each(struct wsg_worker *w, void (*fn)(struct wsg_session *s, void *ctx), void *ctx)
+{
+    for (uint32_t i = 0; i < w->env.slots.count; i++) {
+        if (w->env.slots.slots[i].value)
+            fn(w->env.slots.slots[i].value, ctx);
+    }
+}
+
+static void kill_one(struct wsg_session *s, void *ctx)
+{
+    (void)ctx;
+    wsg_session_kill(s, "the gate stopped");
+}
+
+void wsg_worker_deinit(struct wsg_worker *w)
+{
+    if (!w->loop)
+        return;
+    wsg_worker_stop_listening(w);
+    wsg_worker_each(w, kill_one, NULL);
+    wsg_sessions_flush(&w->env);
+    wsg_sessions_reap(&w->env);
+    wsg_env_deinit(&w->env);
+    wsg_loop_free(w->loop);
+    w->loop = NULL;
+}

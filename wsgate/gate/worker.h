@@ -1,0 +1,56 @@
+#ifndef WSG_GATE_WORKER_H
+#define WSG_GATE_WORKER_H
+
+/*
+ * One thread with one loop, its own listeners and its own connections. The first worker also has the hub. Workers share
+ * nothing but the route table and the tasks they post to each other: batches of what sessions said on the way to the hub,
+ * commands on the way back.
+ */
+
+#include <pthread.h>
+
+#include "net/socket.h"
+#include "session/session.h"
+
+struct wsg_gate;
+
+enum { WSG_LISTENERS_MAX = 64 };
+
+struct wsg_acceptor {
+    struct wsg_watch watch;
+    struct wsg_worker *worker; /* borrowed */
+    bool owns_fd;              /* a Unix socket's descriptor is shared by all workers */
+};
+
+struct wsg_worker {
+    struct wsg_gate *gate; /* borrowed */
+    uint8_t index;
+    struct wsg_loop *loop; /* owned */
+    struct wsg_env env;
+    struct wsg_acceptor acceptors[WSG_LISTENERS_MAX];
+    size_t acceptor_count;
+    struct wsg_timer accept_pause; /* out of descriptors: try again */
+    _Atomic size_t in_flight;      /* bytes posted to the hub that it has not taken */
+    _Atomic bool unstall_posted;
+    struct wsg_task unstall;
+    struct wsg_task again;
+    bool again_posted;
+    size_t counted; /* connections, as last told to the gate */
+    pthread_t thread;
+    bool has_thread;
+};
+
+WSB_MUST_CHECK wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t index);
+void wsg_worker_deinit(struct wsg_worker *w); /* all sessions are gone afterwards */
+WSB_MUST_CHECK wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, bool owns_fd); /* takes fd if owns_fd, on success */
+void wsg_worker_stop_listening(struct wsg_worker *w);
+
+/* In the worker's thread: carry out a command on its connections. An id that is not there gets its outcome here. */
+void wsg_worker_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count);
+/* From the hub's thread: the same, wherever the worker runs. Everything is copied. */
+void wsg_worker_post_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count);
+
+/* Each session that there is; the callback may kill it. */
+void wsg_worker_each(struct wsg_worker *w, void (*fn)(struct wsg_session *s, void *ctx), void *ctx);
+
+#endif

@@ -1,0 +1,157 @@
+/*
+ * wsgate: reads what it is told, builds the gate and its control socket, runs until a signal says to end. Exit status: 0
+ * after an orderly end, 1 when it could not start or run, 2 when what it was told is wrong.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <sys/epoll.h>
+
+#include "admin/admin.h"
+#include "base/log.h"
+#include "config/cli.h"
+#include "gate/gate.h"
+
+struct signals {
+    struct wsg_watch watch;
+    struct wsg_gate *gate; /* borrowed */
+};
+
+static void on_signal(struct wsg_watch *w, uint32_t events)
+{
+    struct signals *s = (struct signals *)(void *)w; /* the watch is its first member */
+    struct signalfd_siginfo info;
+    (void)events;
+    while (read(w->fd, &info, sizeof info) == sizeof info) {
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "signal", WSB_KU("number", info.ssi_signo), WSB_KI("from_pid", info.ssi_pid));
+        wsg_gate_drain(s->gate);
+    }
+}
+
+/* SIGTERM and SIGINT become bytes on a descriptor of the first worker's loop. */
+static wsb_err watch_signals(struct signals *s, struct wsg_gate *gate)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return WSB_ERR_IO;
+    s->gate = gate;
+    s->watch = (struct wsg_watch){.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), .fn = on_signal};
+    if (s->watch.fd < 0)
+        return WSB_ERR_IO;
+    return wsg_loop_watch(wsg_gate_loop(gate), &s->watch, EPOLLIN);
+}
+
+static int complain(const struct wsb_fault *fault, int status)
+{
+    (void)fprintf(stderr, "wsgate: %s\n", fault->text);
+    return status;
+}
+
+/* Each connection is a descriptor: take as many as we may have. */
+static void raise_descriptor_limit(size_t connections)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    rlim_t want = connections + 256;
+    if (limit.rlim_cur >= want)
+        return;
+    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || want < limit.rlim_max ? want : limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < want)
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "fewer descriptors than connections allowed", WSB_KU("descriptors", limit.rlim_cur),
+                WSB_KU("connections", connections));
+}
+
+static void announce(struct wsg_gate *gate)
+{
+    for (size_t i = 0; i < wsg_gate_listener_count(gate); i++)
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "listening", WSB_KS("address", wsg_gate_listener(gate, i)));
+    WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "ready", WSB_KS("version", WSBUS_VERSION), WSB_KS("runtime_dir", wsg_gate_dir(gate)),
+            WSB_KU("workers", wsg_gate_worker_count(gate)), WSB_KI("pid", getpid()));
+}
+
+static wsb_err open_log(const struct wsg_config *config)
+{
+    wsb_err err = wsb_log_open(STDERR_FILENO, config->log_format, config->log_level);
+    for (int i = 0; !err && i < WSB_LOG_MODULES; i++) {
+        if (config->module_levels[i] >= 0)
+            wsb_log_set_level((enum wsb_log_module)i, (enum wsb_level)config->module_levels[i]);
+    }
+    return err;
+}
+
+static int run(const struct wsg_config *config)
+{
+    struct wsb_fault fault = {0};
+    struct wsg_gate *gate = NULL;
+    struct wsg_admin *admin = NULL;
+    struct signals signals = {.watch.fd = -1};
+    int status = 1;
+    (void)signal(SIGPIPE, SIG_IGN); /* a client that left is an error of its own write, not our end */
+    if (open_log(config) != WSB_OK) {
+        (void)fputs("wsgate: cannot start the log\n", stderr);
+        return 1;
+    }
+    raise_descriptor_limit(config->max_connections);
+    if (wsg_gate_new(config, &gate, &fault) != WSB_OK || wsg_admin_new(gate, &admin, &fault) != WSB_OK)
+        goto out;
+    if (watch_signals(&signals, gate) != WSB_OK) {
+        (void)wsb_fault_set(&fault, WSB_ERR_IO, 0, "cannot watch for signals");
+        goto out;
+    }
+    announce(gate);
+    if (wsg_gate_run(gate, &fault) == WSB_OK)
+        status = 0;
+out:
+    wsg_admin_free(admin);
+    if (signals.watch.fd >= 0) {
+        wsg_loop_unwatch(wsg_gate_loop(gate), &signals.watch);
+        close(signals.watch.fd);
+    }
+    wsg_gate_free(gate);
+    if (status == 0)
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "stopped");
+    wsb_log_close();
+    return status ? complain(&fault, status) : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct wsg_config config;
+    struct wsb_fault fault = {0};
+    enum wsg_action action;
+    int status = 0;
+    wsg_config_init(&config);
+    if (wsg_config_from_args(argc, argv, &config, &action, &fault) != WSB_OK) {
+        status = complain(&fault, 2);
+        goto out;
+    }
+    switch (action) {
+    case WSG_ACTION_HELP:
+        (void)fputs(wsg_cli_help(), stdout);
+        break;
+    case WSG_ACTION_VERSION:
+        (void)puts("wsgate " WSBUS_VERSION);
+        break;
+    case WSG_ACTION_CHECK:
+        if (wsg_gate_check(&config, &fault) != WSB_OK)
+            status = complain(&fault, 2);
+        else
+            (void)puts("wsgate: the configuration is good");
+        break;
+    case WSG_ACTION_RUN:
+        status = wsg_gate_check(&config, &fault) != WSB_OK ? complain(&fault, 2) : run(&config);
+        break;
+    }
+out:
+    wsg_config_deinit(&config);
+    return status;
+}
