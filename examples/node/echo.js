@@ -1,0 +1,17 @@
+/* Echo: what comes in goes back. Usage: node echo.js --bus DIRECTORY [--route NAME]… */
+import { parseArgs } from "node:util";
+import { Handler } from "./wsbus.js";
+
+const { values } = parseArgs({ options: { bus: { type: "string" }, route: { type: "string", multiple: true } } });
+const bus = new Handler({
+  bus: values.bus ?? process.env.WSBUS_DIR ?? "/run/wsbus",
+  routes: values.route ?? ["echo"],
+  name: "echo.js",
+});
+
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => bus.bye().then(() => process.exit(0)));
+
+for await (const event of bus) {
+  if (event.type === "data") bus.send(event.conn, event.payload, event.opcode);
+  else if (event.type === "request") bus.respond(event.conn, `hello from Node: ${event.meta.method} ${event.meta.target}\n`);
+}
