@@ -1,0 +1,204 @@
+"""Fixtures: a real gate, real handlers, real clients. Everything waits for a condition with a deadline, never for a time."""
+
+import asyncio
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("WSBUS_BUILD", ROOT / "build" / "dev"))
+PYTHON = "/usr/bin/python3"
+DEADLINE = float(os.environ.get("WSBUS_TEST_DEADLINE", "20"))  # generous: sanitizer builds on a busy machine
+
+sys.path.insert(0, str(ROOT / "examples" / "python"))
+
+
+def eventually(condition, what="the condition", deadline=DEADLINE):
+    """Wait until condition() is true; return what it returned."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, "not within %g s: %s" % (deadline, what)
+        time.sleep(0.01)
+
+
+class Process:
+    """A program of ours with its output kept; `lines` grows while it runs."""
+
+    def __init__(self, command, env=None):
+        self.command = [str(part) for part in command]
+        self.lines = []
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})},
+            text=True, errors="replace",
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def output(self):
+        return "\n".join(self.lines)
+
+    def wait_line(self, pattern, deadline=DEADLINE):
+        regex = re.compile(pattern)
+
+        def found():
+            for line in list(self.lines):
+                match = regex.search(line)
+                if match:
+                    return match
+            assert self.process.poll() is None or self._reader.is_alive(), "%s ended (%s):\n%s" % (
+                self.command, self.process.returncode, self.output)
+            return None
+
+        return eventually(found, "a line that matches %r from %s; it said:\n%s" % (pattern, self.command[0], self.output), deadline)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+
+    def stop(self, deadline=DEADLINE):
+        """SIGTERM, and its exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(deadline)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError("%s did not end on SIGTERM:\n%s" % (self.command, self.output))
+        self._reader.join(deadline)
+        return self.process.returncode
+
+    def memory_kib(self):
+        for line in pathlib.Path("/proc/%d/status" % self.pid).read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise AssertionError("no VmRSS")
+
+
+class Gate(Process):
+    """A running wsgate. `port` is its first TCP listener's."""
+
+    def __init__(self, directory, args=(), routes=("echo=/echo",), listen=("127.0.0.1:0",)):
+        self.dir = str(directory)
+        command = [BUILD / "wsgate" / "wsgate", "--runtime-dir", self.dir]
+        for address in listen:
+            command += ["--listen", address]
+        for route in routes:
+            command += ["--route", route]
+        super().__init__(command + list(args))
+        self.wait_line(r"msg=ready")
+        match = re.search(r"address=\S*:(\d+)", self.output)
+        self.port = int(match.group(1)) if match else None
+
+    def url(self, path="/echo"):
+        return "ws://127.0.0.1:%d%s" % (self.port, path)
+
+    def http(self, path="/"):
+        return "http://127.0.0.1:%d%s" % (self.port, path)
+
+    def wsctl(self, *args, status=0):
+        """What wsctl --json says."""
+        run = subprocess.run(
+            [str(BUILD / "wsctl" / "wsctl"), "--dir", self.dir, *map(str, args), "--json"], capture_output=True, text=True, timeout=DEADLINE)
+        assert run.returncode == status, "wsctl %s: %d\n%s%s" % (args, run.returncode, run.stdout, run.stderr)
+        return json.loads(run.stdout) if run.stdout.strip() else None
+
+    def wait_handlers(self, route, count):
+        """Until `count` handlers serve the route."""
+        return eventually(
+            lambda: sum(route in handler["routes"] for handler in self.wsctl("handlers")["handlers"]) == count,
+            "%d handlers of %s" % (count, route))
+
+
+def assert_clean(process):
+    """No sanitizer had anything to say, and no assertion failed."""
+    for word in ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "Assertion"):
+        assert word not in process.output, process.output
+
+
+@pytest.fixture
+def processes():
+    """Starts programs, and sees to it that none is left and none complained."""
+    started = []
+
+    def start(command, **kwargs):
+        process = Process(command, **kwargs)
+        started.append(process)
+        return process
+
+    start.started = started
+    yield start
+    for process in reversed(started):
+        with contextlib.suppress(ProcessLookupError):
+            process.signal(signal.SIGCONT)
+        process.stop()
+    for process in started:
+        assert_clean(process)
+
+
+@pytest.fixture
+def make_gate(processes, tmp_path_factory):
+    """make_gate(routes=[…], args=[…]) starts a gate of its own directory."""
+
+    def make(directory=None, **kwargs):
+        gate = Gate(directory or tmp_path_factory.mktemp("gate"), **kwargs)
+        processes.started.append(gate)
+        return gate
+
+    return make
+
+
+@pytest.fixture
+def gate(make_gate):
+    """A gate with one route, echo, for both kinds."""
+    return make_gate()
+
+
+HANDLERS = {
+    "c": lambda gate, route: [BUILD / "examples" / "wsbus-echo", "--bus", gate.dir, "--route", route],
+    "python": lambda gate, route: [PYTHON, ROOT / "examples/python/echo.py", "--bus", gate.dir, "--route", route],
+    "raw": lambda gate, route: [PYTHON, ROOT / "examples/python/echo_raw.py", gate.dir],
+    "node": lambda gate, route: ["node", ROOT / "examples/node/echo.js", "--bus", gate.dir, "--route", route],
+}
+
+
+@pytest.fixture
+def echo(processes):
+    """echo(gate, "c") starts an echo handler in that language and waits until the gate knows it."""
+
+    def start(gate, language="c", route="echo"):
+        before = sum(route in handler["routes"] for handler in gate.wsctl("handlers")["handlers"])
+        process = processes(HANDLERS[language](gate, route))
+        gate.wait_handlers(route, before + 1)
+        return process
+
+    return start
+
+
+def run_async(coroutine, deadline=DEADLINE * 3):
+    """Run a client's conversation, bounded."""
+    return asyncio.run(asyncio.wait_for(coroutine, deadline))
