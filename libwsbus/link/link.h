@@ -62,4 +62,55 @@ struct wsb_server_options {
 WSB_MUST_CHECK wsb_err wsb_zmq_server_open(const struct wsb_server_options *o, struct wsb_server **ret,
                                            struct wsb_fault *fault);
 
+/*
+ * The handler's end: one gate, which may not be there yet, may vanish, and is connected to again by itself. What was on its
+ * way to a gate that vanished is dropped: the next one would not know what it is about.
+ */
+enum wsb_link_change {
+    WSB_LINK_SAME,
+    WSB_LINK_UP,  /* connected: whoever is there knows nobody yet */
+    WSB_LINK_DOWN /* the connection is gone */
+};
+
+enum { WSB_CLIENT_FDS = 2 };
+
+/* One message from the gate; its bytes are valid until it is released. `next` is for whoever holds it. */
+struct wsb_received {
+    struct wsb_received *next;
+    struct wsb_envelope envelope;
+    size_t size; /* bytes it keeps */
+};
+
+struct wsb_client;
+
+struct wsb_client_ops {
+    /* What was sent still leaves, within a bounded time. */
+    void (*close)(struct wsb_client *c);
+    /* Readable when something may have come; to be believed only when recv and change have said that nothing is left. */
+    void (*fds)(const struct wsb_client *c, int ret[WSB_CLIENT_FDS]);
+    /* WSB_AGAIN: nothing more. WSB_ERR_PROTO: a message that is no envelope, and is gone. WSB_ERR_NOMEM. */
+    wsb_err (*recv)(struct wsb_client *c, struct wsb_received **ret);
+    void (*release)(struct wsb_received *m); /* accepts NULL */
+    /* True when recv would not say WSB_AGAIN. Sending may swallow what the descriptors would have told: ask before a wait. */
+    bool (*has_input)(struct wsb_client *c);
+    /* The next change of the link, in order; WSB_LINK_SAME when there is none. */
+    enum wsb_link_change (*change)(struct wsb_client *c);
+    /* Takes payload (never NULL), whatever it returns. WSB_AGAIN: no gate is connected. */
+    wsb_err (*send)(struct wsb_client *c, const struct wsb_header *h, struct wsb_block *payload, struct wsb_span meta);
+};
+
+struct wsb_client {
+    const struct wsb_client_ops *ops;
+};
+
+struct wsb_client_options {
+    const char *endpoint;  /* ZeroMQ's, "ipc://DIR/handlers" or "tcp://HOST:PORT"; borrowed for the call */
+    size_t max_message;    /* a larger part cuts the gate off */
+    unsigned heartbeat_ms;
+    unsigned linger_ms;    /* longest wait in close */
+};
+
+WSB_MUST_CHECK wsb_err wsb_zmq_client_open(const struct wsb_client_options *o, struct wsb_client **ret,
+                                           struct wsb_fault *fault);
+
 #endif

@@ -1,0 +1,469 @@
+/*
+ * Commands: one function for each. They check what can be checked here, so that a mistake is told at once and to the
+ * thread that made it; what only the gate can know comes back as OUTCOME or ERROR.
+ */
+#include "api/handle.h"
+#include "base/json.h"
+#include "base/size.h"
+#include "base/utf8.h"
+
+enum {
+    PUMP_EVERY_MS = 250,
+    TARGETS_A_COMMAND = 1 << 16, /* what every gate takes at once */
+    FIELDS_MAX = 128,
+    GROUPS_MAX = 1024,
+    GROUP_NAME_MAX = 256 /* bytes */
+};
+
+/* A program that only writes still has to hear the gate: look now and then, and whenever the gate has to be found. */
+static struct wsb_handle *begin(wsb_handler handler)
+{
+    struct wsb_handle *h = wsb_enter(handler);
+    if (!h)
+        return NULL;
+    if (h->serving != WSB_SERVING_YES || (!h->polling && wsb_now_ms() - h->pumped_ms >= PUMP_EVERY_MS))
+        (void)wsb_pump(h);
+    return h;
+}
+
+static struct wsb_json *begin_meta(struct wsb_handle *h, struct wsb_json *j)
+{
+    wsb_buf_clear(&h->scratch);
+    wsb_json_begin(j, &h->scratch);
+    wsb_json_object(j);
+    return j;
+}
+
+static enum wsb_reason end_meta(struct wsb_json *j)
+{
+    wsb_json_object_end(j);
+    return wsb_reason_of(wsb_json_end(j));
+}
+
+static struct wsb_span no_meta(void)
+{
+    return wsb_span(NULL, 0);
+}
+
+static enum wsb_reason check_conn(const struct wsb_handle *h, wsb_conn conn)
+{
+    if (!conn)
+        return WSB_REASON_MISUSE;
+    return wsb_conns_state(&h->conns, conn) == WSB_CONN_GONE ? WSB_REASON_GONE : WSB_REASON_OK;
+}
+
+static enum wsb_reason check_payload(const struct wsb_handle *h, const void *data, size_t len)
+{
+    if (len && !data)
+        return WSB_REASON_MISUSE;
+    return len > h->max_message ? WSB_REASON_TOO_BIG : WSB_REASON_OK;
+}
+
+static enum wsb_reason check_message(const struct wsb_handle *h, enum wsb_opcode op, const void *data, size_t len)
+{
+    if (op != WSB_TEXT && op != WSB_BINARY)
+        return WSB_REASON_MISUSE;
+    enum wsb_reason reason = check_payload(h, data, len);
+    if (reason)
+        return reason;
+    return op == WSB_BINARY || wsb_utf8_is_valid(data, len) ? WSB_REASON_OK : WSB_REASON_UTF8;
+}
+
+/* A name or a value that goes into JSON: terminated, not endless, UTF-8. */
+static enum wsb_reason check_text(const char *s, size_t min, size_t max)
+{
+    size_t len = s ? strnlen(s, max + 1) : 0;
+    if (!s || len < min || len > max)
+        return WSB_REASON_MISUSE;
+    return wsb_utf8_is_valid((const uint8_t *)s, len) ? WSB_REASON_OK : WSB_REASON_UTF8;
+}
+
+/* ------------------------------------------------------------------- messages */
+
+static enum wsb_reason write_one(struct wsb_handle *h, wsb_conn conn, enum wsb_opcode op, struct wsb_span data,
+                                 uint8_t flags, uint64_t seq)
+{
+    enum wsb_reason reason = check_message(h, op, data.ptr, data.len);
+    if (!reason)
+        reason = check_conn(h, conn);
+    if (reason)
+        return reason;
+    const struct wsb_header d = {.type = WSB_SEND, .code = (uint8_t)op, .flags = flags, .conn = conn, .seq = seq};
+    return wsb_put(h, &d, data, no_meta());
+}
+
+bool wsb_writeguarded(wsb_handler handler, wsb_conn conn, enum wsb_opcode op, const void *data, size_t len)
+{
+    struct wsb_handle *h = begin(handler);
+    return h && wsb_done(h, write_one(h, conn, op, wsb_span(data, len), 0, ++h->seq));
+}
+
+static enum wsb_reason await(struct wsb_handle *h, const struct wsb_waiter *w, uint64_t until_ms)
+{
+    enum wsb_reason reason = wsb_pump(h);
+    while (!reason && !w->done) {
+        if (h->inbox_bytes >= h->in_limit)
+            return WSB_REASON_FULL; /* the outcome is behind what nobody reads */
+        reason = wsb_wait(h, until_ms);
+    }
+    return w->done ? w->reason : reason;
+}
+
+static void forget(struct wsb_handle *h, const struct wsb_waiter *w)
+{
+    struct wsb_waiter **at = &h->waiters;
+    while (*at && *at != w)
+        at = &(*at)->next;
+    if (*at)
+        *at = w->next;
+}
+
+bool wsb_sendwait(wsb_handler handler, wsb_conn conn, enum wsb_opcode op, const void *data, size_t len, int timeout_ms)
+{
+    struct wsb_handle *h = begin(handler);
+    if (!h)
+        return false;
+    uint64_t until = wsb_deadline(timeout_ms);
+    struct wsb_waiter w = {.next = h->waiters, .seq = ++h->seq | WSB_SEQ_WAITED};
+    enum wsb_reason reason = write_one(h, conn, op, wsb_span(data, len), WSB_FLAG_WANT_OUTCOME, w.seq);
+    if (!reason)
+        reason = wsb_outbox_flush(h);
+    if (!reason) {
+        h->waiters = &w;
+        reason = await(h, &w, until);
+        forget(h, &w);
+    }
+    return wsb_done(h, reason);
+}
+
+static void put_ids(struct wsb_json *j, const char *key, const wsb_conn *conns, size_t count)
+{
+    wsb_json_key(j, key);
+    wsb_json_array(j);
+    for (size_t i = 0; i < count; i++)
+        wsb_json_id(j, conns[i]);
+    wsb_json_array_end(j);
+}
+
+static enum wsb_reason check_ids(const wsb_conn *conns, size_t count)
+{
+    if (count && !conns)
+        return WSB_REASON_MISUSE;
+    if (count > SIZE_MAX / sizeof *conns)
+        return WSB_REASON_MISUSE;
+    return WSB_REASON_OK;
+}
+
+static enum wsb_reason send_many(struct wsb_handle *h, const wsb_conn *conns, size_t count, const struct wsb_header *d,
+                                 struct wsb_span data)
+{
+    enum wsb_reason reason = WSB_REASON_OK;
+    for (size_t at = 0; at < count && !reason; at += TARGETS_A_COMMAND) {
+        struct wsb_json j;
+        size_t some = count - at < TARGETS_A_COMMAND ? count - at : TARGETS_A_COMMAND;
+        put_ids(begin_meta(h, &j), "to", conns + at, some);
+        reason = end_meta(&j);
+        if (!reason)
+            reason = wsb_put(h, d, data, wsb_buf_span(&h->scratch));
+    }
+    return reason;
+}
+
+bool wsb_send_many(wsb_handler handler, const wsb_conn *conns, size_t count, enum wsb_opcode op, const void *data,
+                   size_t len, uint64_t *ret_seq)
+{
+    struct wsb_handle *h = begin(handler);
+    if (!h)
+        return false;
+    enum wsb_reason reason = check_message(h, op, data, len);
+    if (!reason)
+        reason = check_ids(conns, count);
+    const struct wsb_header d = {
+        .type = WSB_SEND, .code = (uint8_t)op, .flags = ret_seq ? WSB_FLAG_WANT_OUTCOME : 0, .seq = ++h->seq};
+    if (!reason)
+        reason = send_many(h, conns, count, &d, wsb_span(data, len));
+    if (!reason && ret_seq)
+        *ret_seq = d.seq;
+    return wsb_done(h, reason);
+}
+
+static enum wsb_reason check_audience(const struct wsb_audience *to)
+{
+    if (!to || !to->group == !to->route)
+        return WSB_REASON_MISUSE;
+    enum wsb_reason reason = check_text(to->group ? to->group : to->route, 1, GROUP_NAME_MAX);
+    return reason ? reason : check_ids(to->except, to->except_count);
+}
+
+bool wsb_publish(wsb_handler handler, const struct wsb_audience *to, enum wsb_opcode op, const void *data, size_t len)
+{
+    struct wsb_handle *h = begin(handler);
+    if (!h)
+        return false;
+    enum wsb_reason reason = check_message(h, op, data, len);
+    if (!reason)
+        reason = check_audience(to);
+    if (reason)
+        return wsb_done(h, reason);
+    struct wsb_json j;
+    begin_meta(h, &j);
+    wsb_json_kcstr(&j, to->group ? "group" : "route", to->group ? to->group : to->route);
+    if (to->except_count)
+        put_ids(&j, "except", to->except, to->except_count);
+    reason = end_meta(&j);
+    const struct wsb_header d = {.type = WSB_PUBLISH, .code = (uint8_t)op, .seq = ++h->seq};
+    if (!reason)
+        reason = wsb_put(h, &d, wsb_span(data, len), wsb_buf_span(&h->scratch));
+    return wsb_done(h, reason);
+}
+
+/* --------------------------------------------------------------- the connection */
+
+/* A command for one connection whose metadata is in the scratch buffer. */
+static enum wsb_reason put_for(struct wsb_handle *h, wsb_conn conn, enum wsb_type type, uint8_t flags, struct wsb_span data)
+{
+    const struct wsb_header d = {.type = (uint8_t)type, .flags = flags, .conn = conn, .seq = ++h->seq};
+    return wsb_put(h, &d, data, wsb_buf_span(&h->scratch));
+}
+
+static bool change_group(wsb_handler handler, wsb_conn conn, const char *group, enum wsb_type type)
+{
+    struct wsb_json j;
+    struct wsb_handle *h = begin(handler);
+    if (!h)
+        return false;
+    enum wsb_reason reason = check_text(group, 1, GROUP_NAME_MAX);
+    if (!reason)
+        reason = check_conn(h, conn);
+    if (reason)
+        return wsb_done(h, reason);
+    wsb_json_key(begin_meta(h, &j), "groups");
+    wsb_json_array(&j);
+    wsb_json_cstr(&j, group);
+    wsb_json_array_end(&j);
+    reason = end_meta(&j);
+    return wsb_done(h, reason ? reason : put_for(h, conn, type, 0, no_meta()));
+}
+
+bool wsb_join(wsb_handler h, wsb_conn conn, const char *group)
+{
+    return change_group(h, conn, group, WSB_JOIN);
+}
+
+bool wsb_leave(wsb_handler h, wsb_conn conn, const char *group)
+{
+    return change_group(h, conn, group, WSB_LEAVE);
+}
+
+/* What may stand in a head: RFC 9110 §5.6.2 for names, §5.5 for values; nothing that could end the line. */
+static bool is_field(const struct wsb_field *f)
+{
+    static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    if (!f->name || !*f->name || !f->value || f->name[strspn(f->name, token)])
+        return false;
+    for (const char *c = f->value; *c; c++) {
+        if (((uint8_t)*c < 0x20 && *c != '\t') || *c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static enum wsb_reason check_fields(const struct wsb_field *fields, size_t count)
+{
+    if (count > FIELDS_MAX || (count && !fields))
+        return WSB_REASON_MISUSE;
+    for (size_t i = 0; i < count; i++) {
+        if (!is_field(&fields[i]))
+            return WSB_REASON_MISUSE;
+    }
+    return WSB_REASON_OK;
+}
+
+static bool is_first(const struct wsb_field *fields, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (strcasecmp(fields[i].name, fields[at].name) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* JSON has no repeated keys: fields of one name become one array. */
+static void put_fields(struct wsb_json *j, const struct wsb_field *fields, size_t count)
+{
+    if (!count)
+        return;
+    wsb_json_key(j, "headers");
+    wsb_json_object(j);
+    for (size_t i = 0; i < count; i++) {
+        if (!is_first(fields, i))
+            continue;
+        wsb_json_key(j, fields[i].name);
+        wsb_json_array(j);
+        for (size_t k = i; k < count; k++) {
+            if (strcasecmp(fields[i].name, fields[k].name) == 0)
+                wsb_json_cstr(j, fields[k].value);
+        }
+        wsb_json_array_end(j);
+    }
+    wsb_json_object_end(j);
+}
+
+static enum wsb_reason check_accept(const struct wsb_accept_options *o)
+{
+    enum wsb_reason reason = check_fields(o->headers, o->header_count);
+    if (o->subprotocol && !reason)
+        reason = check_text(o->subprotocol, 1, GROUP_NAME_MAX);
+    if (o->group_count > GROUPS_MAX || (o->group_count && !o->groups))
+        return WSB_REASON_MISUSE;
+    for (size_t i = 0; i < o->group_count && !reason; i++)
+        reason = check_text(o->groups[i], 1, GROUP_NAME_MAX);
+    return reason;
+}
+
+static void put_accept(struct wsb_json *j, const struct wsb_accept_options *o)
+{
+    if (o->subprotocol)
+        wsb_json_kcstr(j, "subprotocol", o->subprotocol);
+    put_fields(j, o->headers, o->header_count);
+    if (!o->group_count)
+        return;
+    wsb_json_key(j, "groups");
+    wsb_json_array(j);
+    for (size_t i = 0; i < o->group_count; i++)
+        wsb_json_cstr(j, o->groups[i]);
+    wsb_json_array_end(j);
+}
+
+bool wsb_accept(wsb_handler handler, wsb_conn conn, const struct wsb_accept_options *options)
+{
+    struct wsb_json j;
+    struct wsb_handle *h = begin(handler);
+    if (!h)
+        return false;
+    enum wsb_reason reason = check_conn(h, conn);
+    if (!reason && options)
+        reason = check_accept(options);
+    if (reason)
+        return wsb_done(h, reason);
+    begin_meta(h, &j);
+    if (options)
+        put_accept(&j, options);
+    reason = end_meta(&j);
+    return wsb_done(h, reason ? reason : put_for(h, conn, WSB_ACCEPT, 0, no_meta()));
+}
+
+bool wsb_reject(wsb_handler handler, wsb_conn conn, unsigned status, const char *body)
+{
+    struct wsb_json j;
+    struct wsb_handle *h = begin(handler);
+    if (!h)
+        return false;
+    struct wsb_span text = wsb_span_str(body);
+    enum wsb_reason reason = status && (status < 300 || status > 599) ? WSB_REASON_MISUSE : check_conn(h, conn);
+    if (!reason)
+        reason = check_payload(h, text.ptr, text.len);
+    if (reason)
+        return wsb_done(h, reason);
+    wsb_json_ku64(begin_meta(h, &j), "status", status ? status : 403);
+    reason = end_meta(&j);
+    return wsb_done(h, reason ? reason : put_for(h, conn, WSB_REJECT, 0, text));
+}
+
+/* RFC 6455 §7.4.1: 1004, 1005, 1006 and 1015 are never sent; 1016 to 2999 mean nothing yet. */
+static bool is_close_code(unsigned code)
+{
+    return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) || (code >= 3000 && code <= 4999);
+}
+
+bool wsb_close(wsb_handler handler, wsb_conn conn, unsigned code, const char *why)
+{
+    struct wsb_json j;
+    struct wsb_handle *h = begin(handler);
+    if (!h)
+        return false;
+    size_t len = why ? strnlen(why, WSB_CLOSE_REASON_MAX + 1) : 0;
+    enum wsb_reason reason = code && !is_close_code(code) ? WSB_REASON_MISUSE : check_conn(h, conn);
+    if (!reason && len > WSB_CLOSE_REASON_MAX)
+        reason = WSB_REASON_TOO_BIG;
+    if (!reason && !wsb_utf8_is_valid((const uint8_t *)why, len))
+        reason = WSB_REASON_UTF8;
+    if (reason)
+        return wsb_done(h, reason);
+    wsb_json_ku64(begin_meta(h, &j), "code", code ? code : 1000);
+    if (len)
+        wsb_json_kcstr(&j, "reason", why);
+    reason = end_meta(&j);
+    return wsb_done(h, reason ? reason : put_for(h, conn, WSB_CLOSE, 0, no_meta()));
+}
+
+bool wsb_ping(wsb_handler handler, wsb_conn conn, const void *data, size_t len, uint64_t *ret_seq)
+{
+    struct wsb_handle *h = begin(handler);
+    if (!h)
+        return false;
+    enum wsb_reason reason = check_payload(h, data, len);
+    if (!reason && len > WSB_CONTROL_MAX)
+        reason = WSB_REASON_TOO_BIG;
+    if (!reason && conn)
+        reason = check_conn(h, conn);
+    const struct wsb_header d = {.type = WSB_PING, .conn = conn, .seq = ++h->seq};
+    if (!reason)
+        reason = wsb_put(h, &d, wsb_span(data, len), no_meta());
+    if (!reason && ret_seq)
+        *ret_seq = d.seq;
+    return wsb_done(h, reason);
+}
+
+/* ----------------------------------------------------------------------- HTTP */
+
+static enum wsb_reason check_response(const struct wsb_handle *h, const struct wsb_response *r)
+{
+    if (!r || (r->status && (r->status < 200 || r->status > 599)))
+        return WSB_REASON_MISUSE;
+    enum wsb_reason reason = check_fields(r->headers, r->header_count);
+    return reason ? reason : check_payload(h, r->body, r->len);
+}
+
+bool wsb_respond(wsb_handler handler, wsb_conn conn, const struct wsb_response *r)
+{
+    struct wsb_json j;
+    struct wsb_handle *h = begin(handler);
+    if (!h)
+        return false;
+    enum wsb_reason reason = check_response(h, r);
+    if (!reason)
+        reason = check_conn(h, conn);
+    if (reason)
+        return wsb_done(h, reason);
+    wsb_json_ku64(begin_meta(h, &j), "status", r->status ? r->status : 200);
+    put_fields(&j, r->headers, r->header_count);
+    reason = end_meta(&j);
+    if (!reason)
+        reason = put_for(h, conn, WSB_RESPOND, r->more ? WSB_FLAG_MORE : 0, wsb_span(r->body, r->len));
+    if (!reason && !r->more)
+        wsb_conns_closed(&h->conns, conn); /* the gate says nothing more about it */
+    return wsb_done(h, reason);
+}
+
+bool wsb_respond_more(wsb_handler handler, wsb_conn conn, const void *data, size_t len, bool last)
+{
+    struct wsb_handle *h = begin(handler);
+    if (!h)
+        return false;
+    enum wsb_reason reason = check_payload(h, data, len);
+    if (!reason)
+        reason = check_conn(h, conn);
+    const struct wsb_header d = {.type = WSB_BODY, .flags = last ? 0 : WSB_FLAG_MORE, .conn = conn, .seq = ++h->seq};
+    if (!reason)
+        reason = wsb_put(h, &d, wsb_span(data, len), no_meta());
+    if (!reason && last)
+        wsb_conns_closed(&h->conns, conn);
+    return wsb_done(h, reason);
+}
+
+bool wsb_flush(wsb_handler handler)
+{
+    struct wsb_handle *h = begin(handler);
+    return h && wsb_done(h, wsb_outbox_flush(h));
+}

@@ -1,0 +1,120 @@
+/* The two sets of connections. Removal closes the gap in the probe sequence, so there are no tombstones to pile up. */
+#include "api/conns.h"
+
+#include <stdlib.h>
+
+enum { FIRST_PLACES = 64 };
+
+static size_t place_of(const struct wsb_idset *s, wsb_conn id)
+{
+    return (size_t)((id * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & s->mask;
+}
+
+/* Where the id is, or the free place where it would be. */
+static size_t find(const struct wsb_idset *s, wsb_conn id)
+{
+    size_t i = place_of(s, id);
+    while (s->places[i] && s->places[i] != id)
+        i = (i + 1) & s->mask;
+    return i;
+}
+
+static bool has(const struct wsb_idset *s, wsb_conn id)
+{
+    return s->count && s->places[find(s, id)] == id;
+}
+
+static bool grow(struct wsb_idset *s)
+{
+    struct wsb_idset bigger = {.count = s->count, .mask = s->mask ? s->mask * 2 + 1 : FIRST_PLACES - 1};
+    bigger.places = calloc(bigger.mask + 1, sizeof *bigger.places);
+    if (!bigger.places)
+        return false;
+    for (size_t i = 0; s->places && i <= s->mask; i++) {
+        if (s->places[i])
+            bigger.places[find(&bigger, s->places[i])] = s->places[i];
+    }
+    free(s->places);
+    *s = bigger;
+    return true;
+}
+
+static bool add(struct wsb_idset *s, wsb_conn id, size_t max)
+{
+    if (has(s, id))
+        return true;
+    if (s->count >= max || ((s->count + 1) * 4 > (s->mask + 1) * 3 && !grow(s)))
+        return false;
+    s->places[find(s, id)] = id;
+    s->count++;
+    return true;
+}
+
+static bool take_out(struct wsb_idset *s, wsb_conn id)
+{
+    if (!has(s, id))
+        return false;
+    size_t gap = find(s, id);
+    for (size_t i = (gap + 1) & s->mask; s->places[i]; i = (i + 1) & s->mask) {
+        size_t home = place_of(s, s->places[i]);
+        if (((i - home) & s->mask) >= ((i - gap) & s->mask)) { /* may stand at the gap */
+            s->places[gap] = s->places[i];
+            gap = i;
+        }
+    }
+    s->places[gap] = 0;
+    s->count--;
+    return true;
+}
+
+void wsb_conns_deinit(struct wsb_conns *c)
+{
+    free(c->open.places);
+    free(c->gone.places);
+    free(c->order);
+    *c = (struct wsb_conns){0};
+}
+
+void wsb_conns_opened(struct wsb_conns *c, wsb_conn conn)
+{
+    if (conn)
+        (void)add(&c->open, conn, WSB_CONNS_OPEN_MAX);
+}
+
+static void remember(struct wsb_conns *c, wsb_conn conn)
+{
+    if (!c->order)
+        c->order = calloc(WSB_CONNS_GONE_MAX, sizeof *c->order);
+    if (!c->order || has(&c->gone, conn))
+        return;
+    if (c->order[c->next])
+        (void)take_out(&c->gone, c->order[c->next]);
+    c->order[c->next] = 0;
+    if (!add(&c->gone, conn, WSB_CONNS_GONE_MAX))
+        return;
+    c->order[c->next] = conn;
+    c->next = (c->next + 1) % WSB_CONNS_GONE_MAX;
+}
+
+void wsb_conns_closed(struct wsb_conns *c, wsb_conn conn)
+{
+    if (take_out(&c->open, conn))
+        remember(c, conn);
+}
+
+void wsb_conns_all_closed(struct wsb_conns *c)
+{
+    for (size_t i = 0; c->open.places && i <= c->open.mask; i++) {
+        if (c->open.places[i])
+            remember(c, c->open.places[i]);
+    }
+    free(c->open.places);
+    c->open = (struct wsb_idset){0};
+}
+
+enum wsb_conn_state wsb_conns_state(const struct wsb_conns *c, wsb_conn conn)
+{
+    if (has(&c->open, conn))
+        return WSB_CONN_OPEN;
+    return has(&c->gone, conn) ? WSB_CONN_GONE : WSB_CONN_UNKNOWN;
+}

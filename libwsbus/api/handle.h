@@ -1,0 +1,188 @@
+#ifndef WSB_API_HANDLE_H
+#define WSB_API_HANDLE_H
+
+/*
+ * What is behind a wsb_handler, and what the files of this folder tell each other about it.
+ *
+ *   slots.c    which handles there are; why calls failed           handler.c  open, close, getters
+ *   inbox.c    what the gate sends, and waiting for it             read.c     events out of the inbox
+ *   outbox.c   commands on their way, in batches                   command.c  one function for each command
+ *   meta.c     metadata of events                                  log.c      wsb_log
+ *
+ * There is no thread of our own: whoever calls does the work. One thread at a time polls, with the lock released; the others
+ * that have to wait do so on `changed`, until it comes back and tells them.
+ *
+ * Threads   all fields belong to the lock of the slot, except where it says so
+ */
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/conns.h"
+#include "link/link.h"
+#include "wsbus/handler.h"
+
+/*
+ *          link up                 WELCOME
+ *   DOWN ───────────▶ ASKED ──────────────────▶ SERVING
+ *     ▲                │ ▲ ▲                        │
+ *     │                │ │ └────────────────────────┘ ERROR 5, or no PING for too long
+ *     │     ERROR, ours│ │ every RETRY_REFUSED_MS
+ *     │                ▼ │
+ *     │              REFUSED
+ *     └── link down, from each
+ */
+enum wsb_serving {
+    WSB_SERVING_DOWN,
+    WSB_SERVING_ASKED,
+    WSB_SERVING_REFUSED,
+    WSB_SERVING_YES
+};
+
+/* A call that waits for its outcome; on the stack of that call. */
+struct wsb_waiter {
+    struct wsb_waiter *next;
+    uint64_t seq;
+    bool done;
+    enum wsb_reason reason;
+};
+
+struct wsb_slot;
+
+struct wsb_handle {
+    struct wsb_slot *slot;   /* borrowed: slots live as long as the process */
+    struct wsb_client *link; /* owned */
+    enum wsb_serving serving;
+    bool closing;
+    unsigned inside; /* threads that are in a call with the lock released */
+    pthread_cond_t changed;
+
+    /* in */
+    bool polling;                 /* a thread polls, and must be woken when there is something */
+    bool reading;                 /* a thread is in wsb_readguarded() */
+    struct wsb_received *current; /* owned: the message whose records are being read */
+    struct wsb_span rest;         /* of it, when it is a batch */
+    bool current_is_spent;
+    struct wsb_received *first; /* owned: messages not read yet */
+    struct wsb_received *last;
+    size_t inbox_bytes;
+    size_t in_limit;
+    struct wsb_waiter *waiters;
+    uint64_t heard_ms;  /* when the gate was last heard of */
+    uint64_t pumped_ms; /* when somebody last looked */
+    uint64_t malformed;
+    int epoll_fd; /* owned; -1 until asked for */
+
+    /* the event that was read last */
+    uint64_t token;
+    struct wsb_span meta; /* of it; in current */
+    json_t *parsed;       /* owned: its metadata, once somebody has asked */
+
+    /* out */
+    uint64_t round_of;         /* the thread that holds an event and will read again; 0: none */
+    struct wsb_account *account; /* owned */
+    struct wsb_block *batch;     /* owned; NULL: nothing is waiting */
+    size_t usual_batch;          /* bytes, of the last one */
+    size_t out_limit;
+    uint64_t seq;
+    uint64_t hello_seq;
+    uint64_t hello_ms;
+    struct wsb_buf hello;   /* its metadata */
+    struct wsb_buf scratch; /* metadata of the command being written */
+
+    /* what is known */
+    unsigned heartbeat_ms;
+    size_t max_message;
+    uint64_t epoch;
+    uint64_t id;
+    struct wsb_conns conns;
+    _Atomic int level; /* read without the lock */
+};
+
+/* Numbers of commands whose outcome a call waits for: never an event. */
+#define WSB_SEQ_WAITED (UINT64_C(1) << 63)
+
+/* --------------------------------------------------------------------------------------------------------- slots.c */
+
+/* Take the lock of an open handle; NULL, with MISUSE noted, when it is none. Ends with wsb_done(). */
+struct wsb_handle *wsb_enter(wsb_handler h);
+/* The same for getters, which do not note anything. Ends with wsb_unlock(). */
+struct wsb_handle *wsb_peek(wsb_handler h);
+/* Note the reason, wake who has to be woken, release the lock; true when the reason is OK. */
+bool wsb_done(struct wsb_handle *h, enum wsb_reason reason);
+void wsb_lock(struct wsb_handle *h);
+void wsb_unlock(struct wsb_handle *h);
+
+/* A place for a new handle, which becomes valid with this. False: there is none left, or no descriptor. */
+enum wsb_reason wsb_slots_add(struct wsb_handle *h, wsb_handler *ret);
+/* No call finds the handle any more; those inside it still have it. */
+void wsb_slots_close(struct wsb_handle *h);
+/* The slot can be used again; releases the lock. */
+void wsb_slots_free(struct wsb_handle *h);
+
+wsb_handler wsb_handle_value(const struct wsb_handle *h);
+void wsb_note_reason(wsb_handler h, enum wsb_reason reason);
+enum wsb_reason wsb_reason_of(wsb_err err);
+/* A number for the calling thread that is never another's. */
+uint64_t wsb_thread_number(void);
+
+/* The descriptor that interrupts a poll, and whether it was wsb_wake() that did. */
+int wsb_signal_fd(const struct wsb_handle *h);
+void wsb_signal_set(struct wsb_handle *h);
+void wsb_signal_clear(struct wsb_handle *h);
+bool wsb_signal_is_set(const struct wsb_handle *h);
+bool wsb_take_interrupt(struct wsb_handle *h);
+/* With the lock released, wait on the condition until something changes or the time has come (CLOCK_MONOTONIC). */
+void wsb_cond_wait(struct wsb_handle *h, uint64_t until_ms);
+
+/* --------------------------------------------------------------------------------------------------------- inbox.c */
+
+uint64_t wsb_now_ms(void);
+#define WSB_FOREVER UINT64_MAX
+uint64_t wsb_deadline(int timeout_ms);
+
+/* Take what has arrived, without waiting; answer, note and file it. */
+enum wsb_reason wsb_pump(struct wsb_handle *h);
+/* Wait until something may have changed, then pump. OK, TIMEOUT, SIGNAL, CLOSED, NOMEM. */
+enum wsb_reason wsb_wait(struct wsb_handle *h, uint64_t until_ms);
+/* The descriptor that others may poll tells the truth after this. */
+void wsb_tell_pollers(struct wsb_handle *h);
+/* True when the record is something for the program, which the others are not. */
+bool wsb_is_event(const struct wsb_envelope *e);
+enum wsb_reason wsb_outcome_reason(uint8_t code);
+enum wsb_reason wsb_error_reason(uint8_t code);
+/* The next message of the inbox becomes the current one; false when there is none. */
+bool wsb_inbox_next(struct wsb_handle *h);
+void wsb_inbox_deinit(struct wsb_handle *h);
+
+/* -------------------------------------------------------------------------------------------------------- outbox.c */
+
+/* Put one command on its way. Payload and metadata are copied. */
+enum wsb_reason wsb_put(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload, struct wsb_span meta);
+enum wsb_reason wsb_outbox_flush(struct wsb_handle *h);
+void wsb_outbox_drop(struct wsb_handle *h);
+/* Send a message that belongs to the link, not to the program: HELLO, PONG, BYE. */
+enum wsb_reason wsb_send_control(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
+                                 struct wsb_span meta);
+
+/* ---------------------------------------------------------------------------------------------------------- meta.c */
+
+/* The welcome of a gate. */
+struct wsb_welcome {
+    uint64_t epoch;
+    uint64_t id;
+    unsigned heartbeat_ms;
+    size_t max_message;
+};
+
+WSB_MUST_CHECK wsb_err wsb_welcome_parse(struct wsb_span meta, struct wsb_welcome *ret);
+/* The metadata of HELLO. */
+WSB_MUST_CHECK wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o);
+
+/* ------------------------------------------------------------------------------------------------------- address.c */
+
+/* The ZeroMQ endpoint of an address, by the rules of docs/protocol.md §1. */
+WSB_MUST_CHECK wsb_err wsb_endpoint(const char *address, struct wsb_buf *ret, struct wsb_fault *fault);
+
+#endif

@@ -1,0 +1,287 @@
+/* A handle from open to close, and what can be asked of it. */
+#include "wsbus/handler.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "api/handle.h"
+#include "base/utf8.h"
+
+enum {
+    LIMIT = 64 << 20,
+    LINGER_MS = 500,
+    LINGER_MAX_MS = 60000,
+    HEARTBEAT_MS = 1000,
+    MESSAGE_MAX = 16 << 20,         /* until the gate says otherwise */
+    PART_MAX = 256 << 20,           /* bytes: no batch of a gate comes near */
+    ROUTES_MAX = 1024,
+    ENDPOINT_MAX = 512,
+    COMMAND_META_MAX = WSB_META_MAX
+};
+
+static _Thread_local struct wsb_fault open_fault;
+
+const char *wsb_why(void)
+{
+    return open_fault.text;
+}
+
+/* ----------------------------------------------------------------------- open */
+
+static wsb_err check_text(const char *what, const char *s, size_t max)
+{
+    if (!s || !*s)
+        return wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "%s must not be empty", what);
+    if (strlen(s) > max)
+        return wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "%s must have at most %zu bytes", what, max);
+    if (!wsb_utf8_is_valid((const uint8_t *)s, strlen(s)))
+        return wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "%s must be UTF-8", what);
+    return WSB_OK;
+}
+
+static wsb_err check_options(const struct wsb_handler_options *o)
+{
+    wsb_err err = WSB_OK;
+    if (o->route_count > ROUTES_MAX || (o->route_count && !o->routes))
+        return wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "routes: at most %d, and not NULL", ROUTES_MAX);
+    for (size_t i = 0; i < o->route_count && !err; i++)
+        err = check_text("the name of a route", o->routes[i], 256);
+    if (!err && o->name)
+        err = check_text("name", o->name, WSB_NAME_MAX);
+    if (!err && ((unsigned)o->level > WSB_LOG_ERROR || o->linger_ms > LINGER_MAX_MS || o->wait_ms > INT32_MAX))
+        err = wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "level, linger_ms or wait_ms is out of range");
+    return err;
+}
+
+static void handle_free(struct wsb_handle *h)
+{
+    if (!h)
+        return;
+    if (h->link) {
+        wsb_inbox_deinit(h);
+        wsb_outbox_drop(h);
+        h->link->ops->close(h->link);
+    }
+    if (h->epoll_fd >= 0)
+        (void)close(h->epoll_fd);
+    json_decref(h->parsed);
+    wsb_account_unref(h->account);
+    wsb_buf_deinit(&h->hello);
+    wsb_buf_deinit(&h->scratch);
+    wsb_conns_deinit(&h->conns);
+    (void)pthread_cond_destroy(&h->changed);
+    free(h);
+}
+
+static struct wsb_handle *handle_new(const struct wsb_handler_options *o)
+{
+    pthread_condattr_t attr;
+    struct wsb_handle *h = calloc(1, sizeof *h);
+    if (!h)
+        return NULL;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&h->changed, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    h->epoll_fd = -1;
+    h->out_limit = o->out_limit ? o->out_limit : LIMIT;
+    h->in_limit = o->in_limit ? o->in_limit : LIMIT;
+    h->heartbeat_ms = HEARTBEAT_MS;
+    h->max_message = MESSAGE_MAX;
+    atomic_init(&h->level, (int)o->level);
+    wsb_buf_init(&h->hello, COMMAND_META_MAX);
+    wsb_buf_init(&h->scratch, COMMAND_META_MAX);
+    h->account = wsb_account_new();
+    if (h->account && wsb_hello_write(&h->hello, o) == WSB_OK)
+        return h;
+    handle_free(h);
+    return NULL;
+}
+
+static wsb_err open_link(struct wsb_handle *h, const char *address, const struct wsb_handler_options *o)
+{
+    struct wsb_buf endpoint;
+    wsb_buf_init(&endpoint, ENDPOINT_MAX);
+    wsb_err err = wsb_endpoint(address, &endpoint, &open_fault);
+    if (!err) {
+        const struct wsb_client_options client = {.endpoint = (const char *)endpoint.data,
+                                                  .max_message = PART_MAX,
+                                                  .heartbeat_ms = HEARTBEAT_MS,
+                                                  .linger_ms = o->linger_ms ? o->linger_ms : LINGER_MS};
+        err = wsb_zmq_client_open(&client, &h->link, &open_fault);
+    }
+    wsb_buf_deinit(&endpoint);
+    return err == WSB_ERR_LIMIT ? wsb_fault_set(&open_fault, WSB_ERR_CONFIG, 0, "the address is too long") : err;
+}
+
+/* Wait for the gate; its WELCOME stays in the inbox, for the reader. */
+static enum wsb_reason wait_for_gate(wsb_handler handler, unsigned wait_ms)
+{
+    struct wsb_handle *h = wsb_enter(handler);
+    if (!h)
+        return WSB_REASON_MISUSE;
+    uint64_t until = wsb_now_ms() + wait_ms;
+    enum wsb_reason reason = wsb_pump(h);
+    while (!reason && h->serving != WSB_SERVING_YES)
+        reason = wsb_wait(h, until);
+    if (reason == WSB_REASON_TIMEOUT)
+        reason = WSB_REASON_GATE_GONE;
+    (void)wsb_done(h, reason);
+    return reason;
+}
+
+static enum wsb_reason open_handle(const char *address, const struct wsb_handler_options *o, wsb_handler *ret)
+{
+    if (check_options(o) != WSB_OK)
+        return WSB_REASON_MISUSE;
+    struct wsb_handle *h = handle_new(o);
+    enum wsb_reason reason = WSB_REASON_NOMEM;
+    if (!h)
+        goto out;
+    reason = wsb_reason_of(open_link(h, address, o));
+    if (reason)
+        goto out;
+    reason = wsb_slots_add(h, ret);
+    if (reason) {
+        (void)wsb_fault_set(&open_fault, WSB_ERR_LIMIT, 0, "%s", "too many handles, or descriptors");
+        goto out;
+    }
+    h = NULL; /* the slot has it */
+    reason = o->wait_ms ? wait_for_gate(*ret, o->wait_ms) : WSB_REASON_OK;
+    if (reason) {
+        (void)wsb_fault_set(&open_fault, WSB_ERR_TIMEOUT, 0, "no gate has answered: %s", wsb_reason_name(reason));
+        (void)wsb_handler_close(*ret);
+    }
+out:
+    handle_free(h);
+    return reason;
+}
+
+bool wsb_handler_open(const char *address, const struct wsb_handler_options *options, wsb_handler *ret)
+{
+    static const struct wsb_handler_options defaults;
+    enum wsb_reason reason = WSB_REASON_MISUSE;
+    wsb_handler h = {0};
+    (void)wsb_fault_set(&open_fault, WSB_OK, 0, "%s", "");
+    if (ret) {
+        reason = open_handle(address, options ? options : &defaults, &h);
+        *ret = reason ? (wsb_handler){0} : h;
+    }
+    if (reason && !*open_fault.text)
+        (void)wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "%s", wsb_reason_name(reason));
+    wsb_note_reason((wsb_handler){0}, reason);
+    return reason == WSB_REASON_OK;
+}
+
+/* ---------------------------------------------------------------------- close */
+
+bool wsb_handler_close(wsb_handler handler)
+{
+    struct wsb_handle *h = wsb_enter(handler);
+    if (!h)
+        return false;
+    h->closing = true; /* no call finds it any more, and those inside come out */
+    wsb_slots_close(h);
+    wsb_signal_set(h);
+    (void)pthread_cond_broadcast(&h->changed);
+    while (h->inside)
+        wsb_cond_wait(h, WSB_FOREVER);
+    const struct wsb_header bye = {.type = WSB_BYE, .seq = ++h->seq};
+    (void)wsb_outbox_flush(h);
+    if (h->serving != WSB_SERVING_DOWN)
+        (void)wsb_send_control(h, &bye, wsb_span(NULL, 0), wsb_span(NULL, 0));
+    wsb_slots_free(h);
+    handle_free(h); /* without the lock: it may take linger_ms */
+    wsb_note_reason(handler, WSB_REASON_OK);
+    return true;
+}
+
+/* -------------------------------------------------------------------- getters */
+
+static bool fill_epoll(struct wsb_handle *h)
+{
+    int fds[WSB_CLIENT_FDS + 1];
+    fds[WSB_CLIENT_FDS] = wsb_signal_fd(h);
+    h->link->ops->fds(h->link, fds);
+    for (int i = 0; i <= WSB_CLIENT_FDS; i++) {
+        struct epoll_event e = {.events = EPOLLIN};
+        if (epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fds[i], &e) != 0)
+            return false;
+    }
+    return true;
+}
+
+int wsb_handler_fd(wsb_handler handler)
+{
+    struct wsb_handle *h = wsb_enter(handler);
+    if (!h)
+        return -1;
+    if (h->epoll_fd < 0) {
+        h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (h->epoll_fd >= 0 && !fill_epoll(h)) {
+            (void)close(h->epoll_fd);
+            h->epoll_fd = -1;
+        }
+    }
+    int fd = h->epoll_fd;
+    (void)wsb_done(h, fd < 0 ? WSB_REASON_IO : WSB_REASON_OK);
+    return fd;
+}
+
+bool wsb_connected(wsb_handler handler)
+{
+    struct wsb_handle *h = wsb_peek(handler);
+    if (!h)
+        return false;
+    bool is = h->serving == WSB_SERVING_YES;
+    wsb_unlock(h);
+    return is;
+}
+
+static uint64_t get(wsb_handler handler, size_t offset)
+{
+    uint64_t v = 0;
+    struct wsb_handle *h = wsb_peek(handler);
+    if (!h)
+        return 0;
+    memcpy(&v, (const char *)h + offset, sizeof v);
+    wsb_unlock(h);
+    return v;
+}
+
+uint64_t wsb_epoch(wsb_handler h)
+{
+    return get(h, offsetof(struct wsb_handle, epoch));
+}
+
+uint64_t wsb_handler_id(wsb_handler h)
+{
+    return get(h, offsetof(struct wsb_handle, id));
+}
+
+uint64_t wsb_malformed(wsb_handler h)
+{
+    return get(h, offsetof(struct wsb_handle, malformed));
+}
+
+size_t wsb_max_message(wsb_handler handler)
+{
+    struct wsb_handle *h = wsb_peek(handler);
+    if (!h)
+        return 0;
+    size_t max = h->max_message;
+    wsb_unlock(h);
+    return max;
+}
+
+bool wsb_isopen(wsb_handler handler, wsb_conn conn)
+{
+    struct wsb_handle *h = wsb_peek(handler);
+    if (!h)
+        return false;
+    bool is = wsb_conns_state(&h->conns, conn) == WSB_CONN_OPEN;
+    wsb_unlock(h);
+    return is;
+}

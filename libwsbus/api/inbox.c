@@ -1,0 +1,370 @@
+/*
+ * What the gate sends. A message is looked through once when it arrives: what is for the library is answered, what makes no
+ * sense is dropped whole, and what is for the program waits in the inbox until the reader has come that far. Nothing the
+ * gate sends is trusted; nothing it sends or leaves unsent makes a call wait longer than it may.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "api/handle.h"
+
+enum {
+    HELLO_RETRY_MS = 1000,
+    RETRY_REFUSED_MS = 5000,
+    HEARTBEATS_MISSED = 3
+};
+
+uint64_t wsb_now_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+uint64_t wsb_deadline(int timeout_ms)
+{
+    return timeout_ms < 0 ? WSB_FOREVER : wsb_now_ms() + (uint64_t)timeout_ms;
+}
+
+/* ------------------------------------------------------------- the library's */
+
+static void finish_waiter(struct wsb_handle *h, uint64_t seq, enum wsb_reason reason)
+{
+    for (struct wsb_waiter *w = h->waiters; w; w = w->next) {
+        if (w->seq == seq) {
+            w->done = true;
+            w->reason = reason;
+        }
+    }
+}
+
+static void fail_waiters(struct wsb_handle *h)
+{
+    for (struct wsb_waiter *w = h->waiters; w; w = w->next) {
+        w->done = true;
+        w->reason = WSB_REASON_GATE_GONE;
+    }
+}
+
+static void say_hello(struct wsb_handle *h)
+{
+    h->serving = WSB_SERVING_ASKED;
+    h->hello_ms = wsb_now_ms();
+    h->hello_seq = ++h->seq;
+    const struct wsb_header hello = {.type = WSB_HELLO, .seq = h->hello_seq};
+    (void)wsb_send_control(h, &hello, wsb_span(NULL, 0), wsb_buf_span(&h->hello)); /* said again until it is answered */
+}
+
+static void lose_gate(struct wsb_handle *h)
+{
+    h->serving = WSB_SERVING_DOWN;
+    wsb_outbox_drop(h);
+    fail_waiters(h);
+}
+
+static void on_welcome(struct wsb_handle *h, const struct wsb_envelope *e)
+{
+    struct wsb_welcome w;
+    if (h->serving == WSB_SERVING_DOWN || wsb_welcome_parse(e->meta, &w) != WSB_OK)
+        return;
+    h->serving = WSB_SERVING_YES;
+    h->heartbeat_ms = w.heartbeat_ms;
+    h->max_message = w.max_message;
+}
+
+enum wsb_reason wsb_error_reason(uint8_t code)
+{
+    switch (code) {
+    case WSB_ERROR_NOT_REGISTERED:
+        return WSB_REASON_GATE_GONE;
+    case WSB_ERROR_REFUSED:
+        return WSB_REASON_REFUSED;
+    case WSB_ERROR_LIMIT:
+        return WSB_REASON_TOO_BIG;
+    default:
+        return WSB_REASON_INVALID;
+    }
+}
+
+enum wsb_reason wsb_outcome_reason(uint8_t code)
+{
+    static const enum wsb_reason reasons[] = {
+        [WSB_OUTCOME_WRITTEN] = WSB_REASON_OK,      [WSB_OUTCOME_DROPPED] = WSB_REASON_DROPPED,
+        [WSB_OUTCOME_GONE] = WSB_REASON_GONE,       [WSB_OUTCOME_STALE] = WSB_REASON_STALE,
+        [WSB_OUTCOME_TOO_BIG] = WSB_REASON_TOO_BIG, [WSB_OUTCOME_REFUSED] = WSB_REASON_REFUSED,
+        [WSB_OUTCOME_INVALID] = WSB_REASON_INVALID,
+    };
+    return code < sizeof reasons / sizeof *reasons ? reasons[code] : WSB_REASON_INVALID;
+}
+
+static void on_error(struct wsb_handle *h, const struct wsb_envelope *e)
+{
+    if (e->header.code == WSB_ERROR_NOT_REGISTERED) {
+        if (h->serving == WSB_SERVING_YES)
+            say_hello(h);
+        fail_waiters(h);
+    } else if (e->header.seq == h->hello_seq && h->serving == WSB_SERVING_ASKED) {
+        h->serving = WSB_SERVING_REFUSED;
+    }
+    finish_waiter(h, e->header.seq, wsb_error_reason(e->header.code));
+}
+
+static void on_ping(struct wsb_handle *h, const struct wsb_envelope *e)
+{
+    const struct wsb_header pong = {.type = WSB_PONG, .seq = e->header.seq};
+    if (e->payload.len <= WSB_CONTROL_MAX)
+        (void)wsb_send_control(h, &pong, e->payload, wsb_span(NULL, 0)); /* a gate that does not read needs no answer */
+}
+
+bool wsb_is_event(const struct wsb_envelope *e)
+{
+    const struct wsb_header *d = &e->header;
+    switch (d->type) {
+    case WSB_DATA:
+        return d->conn && (d->code == WSB_TEXT || d->code == WSB_BINARY);
+    case WSB_OPEN:
+    case WSB_CLOSED_EV:
+    case WSB_REQUEST:
+    case WSB_BODY_EV:
+    case WSB_ABORTED:
+    case WSB_REVOKED:
+        return d->conn != 0;
+    case WSB_OUTCOME:
+        return !(d->seq & WSB_SEQ_WAITED);
+    case WSB_ERROR:
+        return d->code != WSB_ERROR_NOT_REGISTERED && !(d->seq & WSB_SEQ_WAITED);
+    case WSB_WELCOME:
+    case WSB_PONG_EV:
+    case WSB_WRITABLE:
+    case WSB_DRAIN:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void look_at(struct wsb_handle *h, const struct wsb_envelope *e)
+{
+    switch (e->header.type) {
+    case WSB_WELCOME:
+        on_welcome(h, e);
+        break;
+    case WSB_OUTCOME:
+        finish_waiter(h, e->header.seq, wsb_outcome_reason(e->header.code));
+        break;
+    case WSB_PING_EV:
+        on_ping(h, e);
+        break;
+    case WSB_LEVEL:
+        if (e->header.code <= WSB_LOG_ERROR)
+            atomic_store_explicit(&h->level, e->header.code, memory_order_relaxed);
+        break;
+    case WSB_ERROR:
+        on_error(h, e);
+        break;
+    default:
+        if (!wsb_is_event(e))
+            h->malformed++;
+        break;
+    }
+}
+
+/* ------------------------------------------------------------------- filing */
+
+static bool is_whole(struct wsb_span batch, size_t *ret_events)
+{
+    struct wsb_envelope e;
+    wsb_err err;
+    *ret_events = 0;
+    while ((err = wsb_record_next(&batch, &e)) == WSB_OK)
+        *ret_events += wsb_is_event(&e);
+    return err == WSB_CLOSED;
+}
+
+/* True when there is something for the program in it. */
+static bool look_through(struct wsb_handle *h, const struct wsb_received *m)
+{
+    size_t events;
+    if (m->envelope.header.type != WSB_BATCH) {
+        look_at(h, &m->envelope);
+        return wsb_is_event(&m->envelope);
+    }
+    struct wsb_span batch = m->envelope.payload;
+    if (m->envelope.meta.len || !is_whole(batch, &events)) {
+        h->malformed++;
+        return false;
+    }
+    struct wsb_envelope e;
+    while (wsb_record_next(&batch, &e) == WSB_OK)
+        look_at(h, &e);
+    return events > 0;
+}
+
+static void file(struct wsb_handle *h, struct wsb_received *m)
+{
+    if (!look_through(h, m)) {
+        h->link->ops->release(m);
+        return;
+    }
+    m->next = NULL;
+    if (h->last)
+        h->last->next = m;
+    else
+        h->first = m;
+    h->last = m;
+    h->inbox_bytes += m->size;
+}
+
+static enum wsb_reason receive_all(struct wsb_handle *h)
+{
+    while (h->inbox_bytes < h->in_limit) {
+        struct wsb_received *m;
+        wsb_err err = h->link->ops->recv(h->link, &m);
+        if (err == WSB_AGAIN)
+            return WSB_REASON_OK;
+        if (err == WSB_ERR_NOMEM)
+            return WSB_REASON_NOMEM;
+        h->heard_ms = wsb_now_ms();
+        if (err)
+            h->malformed++;
+        else
+            file(h, m);
+    }
+    return WSB_REASON_OK;
+}
+
+/* ------------------------------------------------------------------ the gate */
+
+static void follow_link(struct wsb_handle *h)
+{
+    enum wsb_link_change change;
+    while ((change = h->link->ops->change(h->link)) != WSB_LINK_SAME) {
+        if (h->serving != WSB_SERVING_DOWN)
+            lose_gate(h);
+        if (change == WSB_LINK_UP) {
+            h->heard_ms = wsb_now_ms();
+            say_hello(h);
+        }
+    }
+}
+
+/* When the gate has to be asked (again); never while there is none. */
+static uint64_t ask_at(const struct wsb_handle *h)
+{
+    switch (h->serving) {
+    case WSB_SERVING_ASKED:
+        return h->hello_ms + HELLO_RETRY_MS;
+    case WSB_SERVING_REFUSED:
+        return h->hello_ms + RETRY_REFUSED_MS;
+    case WSB_SERVING_YES:
+        return h->heard_ms + (uint64_t)h->heartbeat_ms * HEARTBEATS_MISSED;
+    case WSB_SERVING_DOWN:
+        break;
+    }
+    return WSB_FOREVER;
+}
+
+enum wsb_reason wsb_pump(struct wsb_handle *h)
+{
+    enum wsb_reason reason = receive_all(h);
+    h->pumped_ms = wsb_now_ms();
+    if (reason || h->inbox_bytes >= h->in_limit)
+        return reason; /* the silence of a gate that was not listened to says nothing */
+    follow_link(h);
+    if (h->pumped_ms >= ask_at(h))
+        say_hello(h);
+    return WSB_REASON_OK;
+}
+
+/* ------------------------------------------------------------------- waiting */
+
+static int poll_timeout(uint64_t until_ms)
+{
+    uint64_t now = wsb_now_ms();
+    if (until_ms == WSB_FOREVER)
+        return -1;
+    return until_ms <= now ? 0 : until_ms - now > 60000 ? 60000 : (int)(until_ms - now);
+}
+
+static enum wsb_reason poll_link(struct wsb_handle *h, uint64_t until_ms)
+{
+    int fds[WSB_CLIENT_FDS];
+    struct pollfd polled[WSB_CLIENT_FDS + 1] = {{.fd = wsb_signal_fd(h), .events = POLLIN}};
+    h->link->ops->fds(h->link, fds);
+    for (int i = 0; i < WSB_CLIENT_FDS; i++)
+        polled[i + 1] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+    uint64_t ask = ask_at(h);
+
+    h->polling = true;
+    h->inside++;
+    wsb_unlock(h);
+    int n = poll(polled, WSB_CLIENT_FDS + 1, poll_timeout(until_ms < ask ? until_ms : ask));
+    bool interrupted = n < 0 && errno == EINTR;
+    wsb_lock(h);
+    h->inside--;
+    h->polling = false;
+    if (polled[0].revents)
+        wsb_signal_clear(h);
+    return interrupted ? WSB_REASON_SIGNAL : WSB_REASON_OK;
+}
+
+enum wsb_reason wsb_wait(struct wsb_handle *h, uint64_t until_ms)
+{
+    enum wsb_reason reason = WSB_REASON_OK;
+    if (wsb_now_ms() >= until_ms)
+        return WSB_REASON_TIMEOUT;
+    if (h->polling) {
+        h->inside++;
+        wsb_cond_wait(h, until_ms);
+        h->inside--;
+    } else {
+        reason = poll_link(h, until_ms);
+    }
+    if (!reason && !h->closing)
+        reason = wsb_pump(h);
+    (void)pthread_cond_broadcast(&h->changed); /* one of the others may have what it waits for, or has to poll now */
+    return h->closing ? WSB_REASON_CLOSED : reason;
+}
+
+static bool is_ready(struct wsb_handle *h)
+{
+    bool unread = h->first || (h->current && !h->current_is_spent);
+    return unread || h->closing || (h->inbox_bytes < h->in_limit && h->link->ops->has_input(h->link));
+}
+
+void wsb_tell_pollers(struct wsb_handle *h)
+{
+    if (!h->polling && h->epoll_fd < 0)
+        return; /* nobody asks: whoever polls next looks first */
+    if (is_ready(h))
+        wsb_signal_set(h);
+    else if (wsb_signal_is_set(h))
+        wsb_signal_clear(h);
+}
+
+/* -------------------------------------------------------------------- reading */
+
+bool wsb_inbox_next(struct wsb_handle *h)
+{
+    h->link->ops->release(h->current);
+    h->current = h->first;
+    h->current_is_spent = false;
+    h->rest = wsb_span(NULL, 0);
+    if (!h->current)
+        return false;
+    h->first = h->current->next;
+    if (!h->first)
+        h->last = NULL;
+    h->inbox_bytes -= h->current->size;
+    if (h->current->envelope.header.type == WSB_BATCH)
+        h->rest = h->current->envelope.payload;
+    return true;
+}
+
+void wsb_inbox_deinit(struct wsb_handle *h)
+{
+    while (wsb_inbox_next(h))
+        ;
+}

@@ -1,0 +1,110 @@
+/*
+ * Commands on their way to the gate. They are gathered as records in one block, which leaves as one BATCH: one ZeroMQ
+ * message costs as much as many records. The block and what ZeroMQ still holds of those before it are charged to one
+ * account, and that is what the limit is about.
+ */
+#include <stdlib.h>
+
+#include "api/handle.h"
+#include "base/size.h"
+
+enum { BATCH_MAX = 256 << 10, BATCH_MIN = 512 };
+
+static enum wsb_reason send_block(struct wsb_handle *h, struct wsb_header header, struct wsb_block *block,
+                                  struct wsb_span meta)
+{
+    header.payload_len = (uint32_t)block->len;
+    header.flags = (uint8_t)(meta.len ? header.flags | WSB_FLAG_META : header.flags);
+    return wsb_reason_of(h->link->ops->send(h->link, &header, block, meta));
+}
+
+enum wsb_reason wsb_outbox_flush(struct wsb_handle *h)
+{
+    struct wsb_block *batch = h->batch;
+    if (!batch)
+        return WSB_REASON_OK;
+    h->batch = NULL;
+    h->usual_batch = batch->len;
+    return send_block(h, (struct wsb_header){.type = WSB_BATCH}, batch, wsb_span(NULL, 0));
+}
+
+void wsb_outbox_drop(struct wsb_handle *h)
+{
+    wsb_block_free(h->batch);
+    h->batch = NULL;
+}
+
+static enum wsb_reason send_alone(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
+                                  struct wsb_span meta)
+{
+    struct wsb_block *block = wsb_block_new(h->account, payload.len);
+    if (!block)
+        return WSB_REASON_NOMEM;
+    if (payload.len)
+        memcpy(block->data, payload.ptr, payload.len);
+    block->len = payload.len;
+    return send_block(h, *header, block, meta);
+}
+
+enum wsb_reason wsb_send_control(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
+                                 struct wsb_span meta)
+{
+    if (wsb_account_bytes(h->account) > h->out_limit)
+        return WSB_REASON_FULL;
+    return send_alone(h, header, payload, meta);
+}
+
+static bool make_room(struct wsb_handle *h, size_t more)
+{
+    if (!h->batch) {
+        size_t cap = h->usual_batch > BATCH_MIN ? h->usual_batch : BATCH_MIN;
+        h->batch = wsb_block_new(h->account, cap > more ? cap : more);
+        return h->batch != NULL;
+    }
+    size_t need = h->batch->len + more;
+    if (need <= h->batch->cap)
+        return true;
+    struct wsb_block *bigger = wsb_block_grow(h->batch, need > h->batch->cap * 2 ? need : h->batch->cap * 2);
+    if (bigger)
+        h->batch = bigger;
+    return bigger != NULL;
+}
+
+static enum wsb_reason append(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
+                              struct wsb_span meta, size_t size)
+{
+    enum wsb_reason reason = h->batch && h->batch->len + size > BATCH_MAX ? wsb_outbox_flush(h) : WSB_REASON_OK;
+    if (reason)
+        return reason;
+    if (!make_room(h, size))
+        return WSB_REASON_NOMEM;
+    struct wsb_header full = *header;
+    full.payload_len = (uint32_t)payload.len;
+    full.flags = (uint8_t)(meta.len ? full.flags | WSB_FLAG_META : full.flags);
+    uint8_t *place;
+    wsb_record_begin(h->batch->data + h->batch->len, &full, meta, &place);
+    if (payload.len)
+        memcpy(place, payload.ptr, payload.len);
+    h->batch->len += size;
+    return WSB_REASON_OK;
+}
+
+enum wsb_reason wsb_put(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload, struct wsb_span meta)
+{
+    size_t size = wsb_record_size(payload.len, meta.len);
+    size_t total;
+    if (!size || meta.len > WSB_META_MAX)
+        return WSB_REASON_TOO_BIG;
+    if (h->serving != WSB_SERVING_YES)
+        return WSB_REASON_GATE_GONE;
+    if (!wsb_size_add(wsb_account_bytes(h->account), size, &total) || total > h->out_limit)
+        return WSB_REASON_FULL;
+    bool in_round = h->round_of && h->round_of == wsb_thread_number();
+    if (size <= BATCH_MAX) {
+        enum wsb_reason reason = append(h, header, payload, meta, size);
+        return reason || in_round ? reason : wsb_outbox_flush(h);
+    }
+    /* A large one gains nothing from a batch, and order is kept by sending what is before it. */
+    enum wsb_reason reason = wsb_outbox_flush(h);
+    return reason ? reason : send_alone(h, header, payload, meta);
+}

@@ -1,0 +1,142 @@
+/*
+ * wsb_readguarded(): events out of the inbox, one by one, where they stand in the message that brought them. Nothing is
+ * copied; the message is released when the reader comes back and has seen all of it.
+ */
+#include "api/handle.h"
+
+static void forget_event(struct wsb_handle *h)
+{
+    json_decref(h->parsed);
+    h->parsed = NULL;
+    h->meta = wsb_span(NULL, 0);
+    h->token++;
+}
+
+/* Keep the account of connections, in step with what the program has been told. */
+static void follow(struct wsb_handle *h, const struct wsb_header *d)
+{
+    switch (d->type) {
+    case WSB_OPEN:
+    case WSB_REQUEST:
+        wsb_conns_opened(&h->conns, d->conn);
+        break;
+    case WSB_CLOSED_EV:
+    case WSB_ABORTED:
+    case WSB_REVOKED:
+        wsb_conns_closed(&h->conns, d->conn);
+        break;
+    default:
+        break;
+    }
+}
+
+/* A gate repeats its welcome when it is asked twice; the program hears of it when something has changed. */
+static bool is_news(struct wsb_handle *h, const struct wsb_envelope *e)
+{
+    struct wsb_welcome w;
+    if (e->header.type != WSB_WELCOME)
+        return true;
+    if (wsb_welcome_parse(e->meta, &w) != WSB_OK || (w.epoch == h->epoch && w.id == h->id))
+        return false;
+    h->epoch = w.epoch;
+    h->id = w.id;
+    wsb_conns_all_closed(&h->conns);
+    return true;
+}
+
+static enum wsb_reason event_reason(const struct wsb_header *d)
+{
+    return d->type == WSB_OUTCOME ? wsb_outcome_reason(d->code)
+           : d->type == WSB_ERROR ? wsb_error_reason(d->code)
+                                  : WSB_REASON_OK;
+}
+
+static void hand_out(struct wsb_handle *h, const struct wsb_envelope *e, struct wsb_event *ret)
+{
+    const struct wsb_header *d = &e->header;
+    h->meta = e->meta;
+    *ret = (struct wsb_event){
+        .type = (enum wsb_event_type)d->type,
+        .opcode = d->type == WSB_DATA ? (enum wsb_opcode)d->code : (enum wsb_opcode)0,
+        .reason = event_reason(d),
+        .conn = d->conn,
+        .seq = d->seq,
+        .time_ns = d->time_ns,
+        .more = (d->flags & WSB_FLAG_MORE) != 0,
+        .redelivered = (d->flags & WSB_FLAG_REDELIVERED) != 0,
+        .pending = (d->flags & WSB_FLAG_PENDING) != 0,
+        .data = e->payload.len ? (const void *)e->payload.ptr : "",
+        .len = e->payload.len,
+        .meta = (const char *)e->meta.ptr,
+        .meta_len = e->meta.len,
+        .handler = wsb_handle_value(h),
+        .token = h->token,
+    };
+}
+
+/* The next record of the current message; false when it has none left. */
+static bool next_record(struct wsb_handle *h, struct wsb_envelope *ret)
+{
+    if (!h->current || h->current_is_spent)
+        return false;
+    if (h->current->envelope.header.type == WSB_BATCH) {
+        bool got = wsb_record_next(&h->rest, ret) == WSB_OK;
+        h->current_is_spent = h->rest.len == 0;
+        return got;
+    }
+    h->current_is_spent = true;
+    *ret = h->current->envelope;
+    return true;
+}
+
+static bool next_event(struct wsb_handle *h, struct wsb_event *ret)
+{
+    struct wsb_envelope e;
+    while (next_record(h, &e)) {
+        if (wsb_is_event(&e) && is_news(h, &e)) {
+            follow(h, &e.header);
+            hand_out(h, &e, ret);
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum wsb_reason read_event(struct wsb_handle *h, struct wsb_event *ret, uint64_t until_ms)
+{
+    for (;;) {
+        if (wsb_take_interrupt(h))
+            return WSB_REASON_SIGNAL;
+        if (next_event(h, ret))
+            return WSB_REASON_OK;
+        (void)wsb_outbox_flush(h); /* a gate that is gone has its own way to the program */
+        if (wsb_inbox_next(h))
+            continue;
+        enum wsb_reason reason = wsb_pump(h);
+        if (!reason && !h->first)
+            reason = wsb_wait(h, until_ms);
+        if (reason)
+            return reason == WSB_REASON_TIMEOUT && h->serving != WSB_SERVING_YES ? WSB_REASON_GATE_GONE : reason;
+    }
+}
+
+bool wsb_readguarded(wsb_handler handler, struct wsb_event *ret_ev, int timeout_ms)
+{
+    if (ret_ev)
+        *ret_ev = (struct wsb_event){0};
+    struct wsb_handle *h = wsb_enter(handler);
+    if (!h)
+        return false;
+    if (!ret_ev || h->reading)
+        return wsb_done(h, WSB_REASON_MISUSE);
+    h->reading = true;
+    h->round_of = 0;
+    forget_event(h);
+    enum wsb_reason reason = read_event(h, ret_ev, wsb_deadline(timeout_ms));
+    if (!reason)
+        h->round_of = wsb_thread_number();
+    else if (h->epoll_fd >= 0)
+        wsb_signal_clear(h); /* a wake that came late; what is true is set again below */
+    h->reading = false;
+    return wsb_done(h, reason);
+}

@@ -1,0 +1,288 @@
+/*
+ * The handles of the process. A handle is a slot number and a generation; a slot is never given back to the system, so its
+ * lock and its descriptor may be used by a call that comes too late, which then finds another generation. This is the one
+ * mutable global of the library: without it, a value could not be told from garbage.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/handle.h"
+
+struct wsb_slot {
+    pthread_mutex_t lock;
+    _Atomic uint64_t value;   /* of the open handle; 0: free */
+    _Atomic int signal_fd;    /* owned; stays when the handle goes: a late wsb_wake() then hits nobody else's */
+    _Atomic bool interrupted; /* wsb_wake() was called */
+    bool is_signaled;         /* signal_fd is readable, as far as we have made it so */
+    uint64_t generation;
+    struct wsb_handle *handle; /* owned by itself */
+};
+
+enum { SLOT_BITS = 8 };
+
+static struct wsb_slot slots[WSB_HANDLERS_MAX] = {
+    [0 ... WSB_HANDLERS_MAX - 1] = {.lock = PTHREAD_MUTEX_INITIALIZER, .signal_fd = -1},
+};
+
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static _Atomic uint64_t threads;
+
+/* What the last call on each slot came to, in this thread; and the last open. */
+static _Thread_local struct {
+    uint64_t handle;
+    enum wsb_reason reason;
+} notes[WSB_HANDLERS_MAX];
+static _Thread_local enum wsb_reason open_note;
+static _Thread_local uint64_t thread_number;
+
+/* In a child nothing of the parent's handles may be touched: their locks may be held by threads that are not here, their
+ * sockets and descriptors are shared. They are left alone, and their values become invalid. */
+static void forget_all(void)
+{
+    for (size_t i = 0; i < WSB_HANDLERS_MAX; i++) {
+        struct wsb_slot *s = &slots[i];
+        int fd = atomic_exchange(&s->signal_fd, -1);
+        if (fd >= 0)
+            (void)close(fd);
+        atomic_store(&s->value, 0);
+        atomic_store(&s->interrupted, false);
+        s->is_signaled = false;
+        s->handle = NULL;
+        (void)pthread_mutex_init(&s->lock, NULL);
+    }
+}
+
+static void watch_forks(void)
+{
+    (void)pthread_atfork(NULL, NULL, forget_all);
+}
+
+static struct wsb_slot *slot_of(wsb_handler h)
+{
+    uint64_t number = h.v & ((1u << SLOT_BITS) - 1);
+    return h.v && number < WSB_HANDLERS_MAX ? &slots[number] : NULL;
+}
+
+struct wsb_handle *wsb_peek(wsb_handler h)
+{
+    struct wsb_slot *s = slot_of(h);
+    if (!s || atomic_load(&s->value) != h.v)
+        return NULL;
+    (void)pthread_mutex_lock(&s->lock);
+    if (atomic_load(&s->value) == h.v)
+        return s->handle;
+    (void)pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+struct wsb_handle *wsb_enter(wsb_handler h)
+{
+    struct wsb_handle *handle = wsb_peek(h);
+    if (!handle)
+        wsb_note_reason(h, WSB_REASON_MISUSE);
+    return handle;
+}
+
+bool wsb_done(struct wsb_handle *h, enum wsb_reason reason)
+{
+    struct wsb_slot *s = h->slot;
+    wsb_note_reason(wsb_handle_value(h), reason);
+    wsb_tell_pollers(h);
+    (void)pthread_mutex_unlock(&s->lock);
+    return reason == WSB_REASON_OK;
+}
+
+void wsb_lock(struct wsb_handle *h)
+{
+    (void)pthread_mutex_lock(&h->slot->lock);
+}
+
+void wsb_unlock(struct wsb_handle *h)
+{
+    (void)pthread_mutex_unlock(&h->slot->lock);
+}
+
+static bool fill_slot(struct wsb_slot *s, struct wsb_handle *h, wsb_handler *ret)
+{
+    if (atomic_load(&s->signal_fd) < 0)
+        atomic_store(&s->signal_fd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (atomic_load(&s->signal_fd) < 0)
+        return false;
+    s->handle = h;
+    h->slot = s;
+    wsb_signal_clear(h);
+    atomic_store(&s->interrupted, false);
+    s->generation++;
+    *ret = (wsb_handler){s->generation << SLOT_BITS | (uint64_t)(s - slots)};
+    atomic_store(&s->value, ret->v);
+    return true;
+}
+
+enum wsb_reason wsb_slots_add(struct wsb_handle *h, wsb_handler *ret)
+{
+    enum wsb_reason reason = WSB_REASON_MISUSE; /* too many */
+    (void)pthread_once(&fork_once, watch_forks);
+    for (size_t i = 0; i < WSB_HANDLERS_MAX && reason == WSB_REASON_MISUSE; i++) {
+        struct wsb_slot *s = &slots[i];
+        (void)pthread_mutex_lock(&s->lock);
+        if (!s->handle)
+            reason = fill_slot(s, h, ret) ? WSB_REASON_OK : WSB_REASON_IO;
+        (void)pthread_mutex_unlock(&s->lock);
+    }
+    return reason;
+}
+
+void wsb_slots_close(struct wsb_handle *h)
+{
+    atomic_store(&h->slot->value, 0);
+}
+
+void wsb_slots_free(struct wsb_handle *h)
+{
+    struct wsb_slot *s = h->slot;
+    s->handle = NULL;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+wsb_handler wsb_handle_value(const struct wsb_handle *h)
+{
+    return (wsb_handler){h->slot->generation << SLOT_BITS | (uint64_t)(h->slot - slots)};
+}
+
+/* ------------------------------------------------------------------ reasons */
+
+void wsb_note_reason(wsb_handler h, enum wsb_reason reason)
+{
+    struct wsb_slot *s = slot_of(h);
+    if (s) {
+        notes[s - slots].handle = h.v;
+        notes[s - slots].reason = reason;
+    } else if (h.v == 0) {
+        open_note = reason;
+    }
+}
+
+enum wsb_reason wsb_reason(wsb_handler h)
+{
+    struct wsb_slot *s = slot_of(h);
+    if (h.v == 0)
+        return open_note;
+    if (!s)
+        return WSB_REASON_MISUSE;
+    if (notes[s - slots].handle == h.v)
+        return notes[s - slots].reason;
+    return atomic_load(&s->value) == h.v ? WSB_REASON_OK : WSB_REASON_MISUSE;
+}
+
+const char *wsb_reason_name(enum wsb_reason reason)
+{
+    static const char *const names[] = {
+        [WSB_REASON_OK] = "ok",           [WSB_REASON_TIMEOUT] = "timeout",
+        [WSB_REASON_CLOSED] = "closed",   [WSB_REASON_GATE_GONE] = "gate gone",
+        [WSB_REASON_MISUSE] = "misuse",   [WSB_REASON_SIGNAL] = "signal",
+        [WSB_REASON_GONE] = "gone",       [WSB_REASON_STALE] = "stale",
+        [WSB_REASON_FULL] = "full",       [WSB_REASON_TOO_BIG] = "too big",
+        [WSB_REASON_UTF8] = "not UTF-8",  [WSB_REASON_REFUSED] = "refused",
+        [WSB_REASON_INVALID] = "invalid", [WSB_REASON_DROPPED] = "dropped",
+        [WSB_REASON_ADDRESS] = "address", [WSB_REASON_NOMEM] = "out of memory",
+        [WSB_REASON_IO] = "input/output",
+    };
+    return (unsigned)reason < sizeof names / sizeof *names ? names[reason] : "unknown";
+}
+
+enum wsb_reason wsb_reason_of(wsb_err err)
+{
+    switch (err) {
+    case WSB_OK:
+        return WSB_REASON_OK;
+    case WSB_AGAIN:
+    case WSB_CLOSED:
+        return WSB_REASON_GATE_GONE;
+    case WSB_ERR_NOMEM:
+        return WSB_REASON_NOMEM;
+    case WSB_ERR_LIMIT:
+        return WSB_REASON_TOO_BIG;
+    case WSB_ERR_UTF8:
+        return WSB_REASON_UTF8;
+    case WSB_ERR_CONFIG:
+    case WSB_ERR_UNSUPPORTED:
+        return WSB_REASON_ADDRESS;
+    case WSB_ERR_MISUSE:
+        return WSB_REASON_MISUSE;
+    default:
+        return WSB_REASON_IO;
+    }
+}
+
+uint64_t wsb_thread_number(void)
+{
+    if (!thread_number)
+        thread_number = atomic_fetch_add(&threads, 1) + 1;
+    return thread_number;
+}
+
+/* ------------------------------------------------------------------- waking */
+
+int wsb_signal_fd(const struct wsb_handle *h)
+{
+    return atomic_load(&h->slot->signal_fd);
+}
+
+static void ring(int fd)
+{
+    const uint64_t one = 1;
+    int before = errno; /* this runs in signal handlers */
+    if (fd >= 0)
+        (void)!write(fd, &one, sizeof one); /* cannot block; when it is full it is readable already */
+    errno = before;
+}
+
+void wsb_signal_set(struct wsb_handle *h)
+{
+    if (!h->slot->is_signaled)
+        ring(wsb_signal_fd(h));
+    h->slot->is_signaled = true;
+}
+
+void wsb_signal_clear(struct wsb_handle *h)
+{
+    uint64_t count;
+    (void)!read(wsb_signal_fd(h), &count, sizeof count); /* does not block */
+    h->slot->is_signaled = false;
+}
+
+bool wsb_signal_is_set(const struct wsb_handle *h)
+{
+    return h->slot->is_signaled;
+}
+
+void wsb_wake(wsb_handler h)
+{
+    struct wsb_slot *s = slot_of(h);
+    if (!s || atomic_load(&s->value) != h.v)
+        return;
+    atomic_store(&s->interrupted, true);
+    ring(atomic_load(&s->signal_fd));
+}
+
+bool wsb_take_interrupt(struct wsb_handle *h)
+{
+    if (!atomic_load_explicit(&h->slot->interrupted, memory_order_relaxed) || !atomic_exchange(&h->slot->interrupted, false))
+        return false;
+    wsb_signal_clear(h);
+    return true;
+}
+
+void wsb_cond_wait(struct wsb_handle *h, uint64_t until_ms)
+{
+    struct timespec at = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
+    if (until_ms == WSB_FOREVER)
+        (void)pthread_cond_wait(&h->changed, &h->slot->lock);
+    else
+        (void)pthread_cond_timedwait(&h->changed, &h->slot->lock, &at);
+}

@@ -1,0 +1,412 @@
+#ifndef WSBUS_HANDLER_H
+#define WSBUS_HANDLER_H
+
+/*
+ * A handler: a program that serves routes of a gate. It opens a handle, reads events, and answers.
+ *
+ *     wsb_handler h;
+ *     struct wsb_event ev;
+ *     const char *routes[] = {"echo"};
+ *     if (!wsb_handler_open(NULL, &(struct wsb_handler_options){.routes = routes, .route_count = 1}, &h))
+ *         return 1;
+ *     while (wsb_readguarded(h, &ev, -1)) {
+ *         if (ev.type == WSB_EV_DATA)
+ *             wsb_writeguarded(h, ev.conn, ev.opcode, ev.data, ev.len);
+ *     }
+ *     wsb_handler_close(h);
+ *
+ * Every call is guarded. Whatever the gate, the connection or the arguments have become, it returns true, or false
+ * with a reason that wsb_reason() tells; it does not crash, raise SIGPIPE, or wait longer than it was allowed to. A handle
+ * is a value: one that is closed, made up, or of a parent process is a misuse, never undefined behaviour.
+ *
+ * Threads. Every function may be called from every thread, also on one handle, except that one thread at a time reads: a
+ * second reader is refused as a misuse while the first one is inside wsb_readguarded(). A reader that waits holds
+ * nobody up. What the reading thread writes between two reads leaves together, when it asks for more than has arrived; what
+ * another thread writes leaves at once, as does everything at wsb_flush().
+ *
+ * The gate. The handle finds its gate by itself, now or later, and again when the gate restarts; the program sees a
+ * WSB_EV_WELCOME each time, after which every connection it knew is gone. Until then writing is refused with
+ * WSB_REASON_GATE_GONE. The bus itself is described in docs/protocol.md.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wsbus/msg.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A handle; compare it with nothing and look into it never. A zeroed one is no handle. */
+typedef struct wsb_handler {
+    uint64_t v;
+} wsb_handler;
+
+enum {
+    WSB_HANDLERS_MAX = 64,      /* handles open at a time in one process */
+    WSB_CONTROL_MAX = 125,      /* bytes in a ping: RFC 6455 §5.5 */
+    WSB_CLOSE_REASON_MAX = 123, /* bytes: RFC 6455 §5.5 less the code */
+    WSB_NAME_MAX = 64           /* bytes in the name of a handler */
+};
+
+/* Why a call returned false; or, in an outcome, what came of a command. */
+enum wsb_reason {
+    WSB_REASON_OK = 0,
+    WSB_REASON_TIMEOUT,   /* nothing came in time */
+    WSB_REASON_CLOSED,    /* the handle was closed while the call waited */
+    WSB_REASON_GATE_GONE, /* no gate is there now */
+    WSB_REASON_MISUSE,    /* a bad argument, or not an open handle of this process */
+    WSB_REASON_SIGNAL,    /* a signal arrived, or wsb_wake() was called */
+    WSB_REASON_GONE,      /* the connection is closed or closing */
+    WSB_REASON_STALE,     /* the connection is of another gate, or never was */
+    WSB_REASON_FULL,      /* a bounded queue is full */
+    WSB_REASON_TOO_BIG,   /* larger than the gate, or the protocol, allows */
+    WSB_REASON_UTF8,      /* text that is not UTF-8 */
+    WSB_REASON_REFUSED,   /* not allowed in this state */
+    WSB_REASON_INVALID,   /* the gate could not make sense of it */
+    WSB_REASON_DROPPED,   /* the gate took it, and the client was too slow or too far */
+    WSB_REASON_ADDRESS,   /* not an address, or a directory that must not be used */
+    WSB_REASON_NOMEM,     /* out of memory */
+    WSB_REASON_IO         /* the operating system refused */
+};
+
+/* Kinds of events, numbered as on the bus. */
+enum wsb_event_type {
+    WSB_EV_NONE = 0,
+    WSB_EV_WELCOME = 1,   /* registered: all connections of before are gone */
+    WSB_EV_OPEN = 2,      /* a client is connected; with `pending` it waits for wsb_accept() or wsb_reject() */
+    WSB_EV_DATA = 3,      /* a whole message */
+    WSB_EV_CLOSED = 4,    /* the connection is over: wsb_event_close() */
+    WSB_EV_PONG = 5,      /* the answer to wsb_ping(); "rtt_us" when a client gave it */
+    WSB_EV_REQUEST = 6,   /* an HTTP request, with its body, or the beginning of it when `more` */
+    WSB_EV_BODY = 7,      /* more of the request's body */
+    WSB_EV_ABORTED = 8,   /* the request is over without a response */
+    WSB_EV_OUTCOME = 9,   /* what came of a command that asked: `seq` is its number, `reason` the outcome */
+    WSB_EV_WRITABLE = 10, /* a full queue has drained */
+    WSB_EV_REVOKED = 11,  /* the connection belongs to another handler now */
+    WSB_EV_DRAIN = 14,    /* the gate will stop */
+    WSB_EV_ERROR = 15     /* the gate refused a command: `reason`, and text for a human in `data` */
+};
+
+/* One event. Everything it points to is valid until the next wsb_readguarded() on the handle, or its close. */
+struct wsb_event {
+    enum wsb_event_type type;
+    enum wsb_opcode opcode; /* of DATA; otherwise 0 */
+    enum wsb_reason reason; /* of OUTCOME and ERROR */
+    wsb_conn conn;          /* 0 where there is none */
+    uint64_t seq;           /* counts a connection's events from 1; in OUTCOME, PONG and ERROR the command's */
+    uint64_t time_ns;       /* since the Unix epoch, when the gate had all of it */
+    bool more;              /* the body goes on in BODY */
+    bool redelivered;       /* another handler had the connection before */
+    bool pending;           /* OPEN: the client has no answer yet */
+    const void *data;       /* not terminated; never NULL */
+    size_t len;
+    const char *meta; /* JSON, not terminated; NULL when there is none */
+    size_t meta_len;
+    /* Below: the library's own. */
+    wsb_handler handler;
+    uint64_t token;
+};
+
+/* Who closed a connection, and how. */
+enum wsb_closed_by {
+    WSB_BY_UNKNOWN = 0,
+    WSB_BY_CLIENT,
+    WSB_BY_HANDLER,
+    WSB_BY_GATE,
+    WSB_BY_NETWORK
+};
+
+struct wsb_close_info {
+    enum wsb_closed_by by;
+    unsigned code;      /* RFC 6455 §7.4; 1006 where there was none */
+    bool clean;         /* the closing handshake was completed */
+    const char *reason; /* terminated, never NULL; valid as long as the event */
+};
+
+struct wsb_handler_options {
+    const char *const *routes; /* names; copied */
+    size_t route_count;        /* 0: only commands */
+    const char *name;          /* shown by wsctl; NULL: the program's */
+    unsigned wait_ms;          /* longest wait in open for the gate's WELCOME; 0: do not wait */
+    unsigned linger_ms;        /* longest time close gives to what is still on its way; 0: 500 */
+    size_t out_limit;          /* bytes that may wait for the gate; 0: 64 MiB */
+    size_t in_limit;           /* bytes that may wait for the reader while another call waits; 0: 64 MiB */
+    enum wsb_level level;      /* lowest level that wsb_log() lets through, until the gate says otherwise */
+};
+
+/**
+ * Open a handle. The gate need not be there: the handle goes on looking for it.
+ *
+ * @address  NULL: the runtime directory by the rules of docs/protocol.md §1; "ipc:///DIR" or "/DIR": that directory;
+ *           "tcp://HOST:PORT": a gate on the network
+ * @options  NULL: no routes and the defaults; copied
+ * @ret      the handle; zeroed on failure
+ *
+ * Returns   true; false: ADDRESS, MISUSE (options, or more than WSB_HANDLERS_MAX), NOMEM, IO, and with wait_ms GATE_GONE or
+ *           SIGNAL, by wsb_reason() of a zeroed handle; wsb_why() says it in words
+ * Threads   any
+ * Source    docs/protocol.md §1, §4 HELLO
+ */
+WSB_API bool wsb_handler_open(const char *address, const struct wsb_handler_options *options, wsb_handler *ret);
+
+/**
+ * Say BYE and close. A read under way in another thread returns false with WSB_REASON_CLOSED; close waits for it.
+ *
+ * Returns   true; false: MISUSE
+ * Threads   any
+ * Lifetime  events of this handle are void
+ */
+WSB_API bool wsb_handler_close(wsb_handler h);
+
+/**
+ * Wait for the next event.
+ *
+ * @ret_ev      the event; zeroed when false is returned
+ * @timeout_ms  longest wait; 0: do not wait; negative: for ever
+ *
+ * Returns   true; false: TIMEOUT; GATE_GONE the same while no gate is there; SIGNAL; CLOSED; NOMEM; MISUSE, also while
+ *           another thread reads
+ * Threads   any, one at a time
+ * Lifetime  the event before this one is void, whatever is returned
+ */
+WSB_API bool wsb_readguarded(wsb_handler h, struct wsb_event *ret_ev, int timeout_ms);
+
+/**
+ * Send one message to a WebSocket client. Never waits.
+ *
+ * @op       WSB_TEXT or WSB_BINARY; text must be UTF-8
+ * @data     copied; may be NULL when len is 0
+ *
+ * Returns   true: the bus took it; false: GONE, GATE_GONE, FULL, TOO_BIG, UTF8, NOMEM, MISUSE
+ * Threads   any
+ */
+WSB_API bool wsb_writeguarded(wsb_handler h, wsb_conn conn, enum wsb_opcode op, const void *data, size_t len);
+
+/**
+ * Send one message and wait for what comes of it. Events that come in the meantime wait for the reader.
+ *
+ * Returns   true: the kernel of the gate's host has all of it; false: as wsb_writeguarded(), and TIMEOUT, SIGNAL, CLOSED,
+ *           DROPPED, STALE, REFUSED, INVALID. After TIMEOUT it may still arrive. FULL may also mean that in_limit is
+ *           reached: read first.
+ * Threads   any
+ * Source    docs/protocol.md §3 OUTCOME
+ */
+WSB_API bool wsb_sendwait(wsb_handler h, wsb_conn conn, enum wsb_opcode op, const void *data, size_t len,
+                          int timeout_ms);
+
+/**
+ * Send one message to many clients. Those that are gone do not keep it from the others.
+ *
+ * @conns    copied; none is fine
+ * @ret_seq  may be NULL; otherwise each target answers with an OUTCOME event of this number
+ *
+ * Returns   true: the bus took it; false: as wsb_writeguarded(), but never GONE
+ * Threads   any
+ */
+WSB_API bool wsb_send_many(wsb_handler h, const wsb_conn *conns, size_t count, enum wsb_opcode op, const void *data,
+                           size_t len, uint64_t *ret_seq);
+
+/* Where a message is published: to a group, or to all connections of a route; one of them, the other NULL. */
+struct wsb_audience {
+    const char *group;
+    const char *route;
+    const wsb_conn *except; /* who does not get it; may be NULL when except_count is 0 */
+    size_t except_count;
+};
+
+/**
+ * Send one message to all members of a group, or to all WebSocket connections of a route.
+ *
+ * Returns   true: the bus took it; false: GATE_GONE, FULL, TOO_BIG, UTF8, NOMEM, MISUSE
+ * Threads   any
+ */
+WSB_API bool wsb_publish(wsb_handler h, const struct wsb_audience *to, enum wsb_opcode op, const void *data, size_t len);
+
+/**
+ * Put a connection into a group, or take it out. A group is there while it has members.
+ *
+ * @group    UTF-8, not empty
+ *
+ * Returns   true: the bus took it; false: GONE, GATE_GONE, FULL, NOMEM, MISUSE
+ * Threads   any
+ */
+WSB_API bool wsb_join(wsb_handler h, wsb_conn conn, const char *group);
+WSB_API bool wsb_leave(wsb_handler h, wsb_conn conn, const char *group);
+
+/* One field of an HTTP head. */
+struct wsb_field {
+    const char *name;
+    const char *value;
+};
+
+struct wsb_accept_options {
+    const char *subprotocol; /* one of those offered; NULL: leave the gate's choice */
+    const struct wsb_field *headers;
+    size_t header_count;
+    const char *const *groups; /* joined before the first message */
+    size_t group_count;
+};
+
+/**
+ * Let a pending client in, or send it away.
+ *
+ * @options  may be NULL
+ * @status   of the HTTP response, 300 to 599; 0: 403
+ * @body     text for a human; may be NULL
+ *
+ * Returns   true: the bus took it; false: GONE, GATE_GONE, FULL, TOO_BIG, NOMEM, MISUSE
+ * Threads   any
+ */
+WSB_API bool wsb_accept(wsb_handler h, wsb_conn conn, const struct wsb_accept_options *options);
+WSB_API bool wsb_reject(wsb_handler h, wsb_conn conn, unsigned status, const char *body);
+
+/**
+ * Begin the closing handshake. CLOSED comes when it is over.
+ *
+ * @code     1000 to 4999, of those that may be sent (RFC 6455 §7.4); 0: 1000
+ * @reason   UTF-8, at most WSB_CLOSE_REASON_MAX bytes; may be NULL
+ *
+ * Returns   true: the bus took it; false: GONE, GATE_GONE, FULL, TOO_BIG, UTF8, NOMEM, MISUSE
+ * Threads   any
+ */
+WSB_API bool wsb_close(wsb_handler h, wsb_conn conn, unsigned code, const char *reason);
+
+/**
+ * Ping a client, or with connection 0 the gate. The answer is a PONG event with the number of the ping.
+ *
+ * @data     at most WSB_CONTROL_MAX bytes; may be NULL when len is 0
+ * @ret_seq  may be NULL
+ *
+ * Returns   true: the bus took it; false: GONE, GATE_GONE, FULL, TOO_BIG, NOMEM, MISUSE
+ * Threads   any
+ */
+WSB_API bool wsb_ping(wsb_handler h, wsb_conn conn, const void *data, size_t len, uint64_t *ret_seq);
+
+/* An HTTP response, or its beginning. */
+struct wsb_response {
+    unsigned status; /* 200 to 599; 0: 200 */
+    const struct wsb_field *headers; /* one name may stand in several */
+    size_t header_count;
+    const void *body;
+    size_t len;
+    bool more; /* wsb_respond_more() brings the rest */
+};
+
+/**
+ * Answer an HTTP request.
+ *
+ * Returns   true: the bus took it; false: GONE (over, or answered), GATE_GONE, FULL, TOO_BIG, NOMEM, MISUSE
+ * Threads   any
+ */
+WSB_API bool wsb_respond(wsb_handler h, wsb_conn conn, const struct wsb_response *response);
+
+/**
+ * More of a response's body.
+ *
+ * @last     this is the end of it
+ *
+ * Returns, Threads: as wsb_respond()
+ */
+WSB_API bool wsb_respond_more(wsb_handler h, wsb_conn conn, const void *data, size_t len, bool last);
+
+/**
+ * Write one line to stderr and to the gate's log, when the level is on. Never waits: what does not fit is lost.
+ *
+ * @format   as printf; lines are cut at 2 KiB, control characters become spaces
+ *
+ * Returns   true: written, or the level is off; false: MISUSE, GATE_GONE (stderr has it), FULL, NOMEM
+ * Threads   any
+ */
+WSB_API bool wsb_log(wsb_handler h, enum wsb_level level, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 3, 4)))
+#endif
+    ;
+
+/* The lowest level that is on; the gate can change it at any time. WSB_LOG_ERROR for what is no handle. Threads: any. */
+WSB_API enum wsb_level wsb_log_level(wsb_handler h);
+
+/**
+ * Hand everything written so far to the link.
+ *
+ * Returns   true; false: GATE_GONE (it is lost), NOMEM, MISUSE
+ * Threads   any
+ */
+WSB_API bool wsb_flush(wsb_handler h);
+
+/**
+ * Make the read under way, or the next one, return false with WSB_REASON_SIGNAL. Does nothing on what is no handle.
+ *
+ * Threads   any; safe in a signal handler
+ */
+WSB_API void wsb_wake(wsb_handler h);
+
+/**
+ * A descriptor for poll() and the like: readable whenever a read would return at once. It may be readable for nothing, so
+ * read with timeout 0 until that returns false. It belongs to the handle: do not read, write or close it.
+ *
+ * Returns   the descriptor, the same one each time; -1: MISUSE, IO
+ * Threads   any
+ */
+WSB_API int wsb_handler_fd(wsb_handler h);
+
+/* Registered with a gate at this moment. Threads: any. */
+WSB_API bool wsb_connected(wsb_handler h);
+/* Of the last WELCOME that was read: which run of the gate, and the handler's number there; 0 before. Threads: any. */
+WSB_API uint64_t wsb_epoch(wsb_handler h);
+WSB_API uint64_t wsb_handler_id(wsb_handler h);
+/* The largest message that the gate takes, bytes; 0 for what is no handle. Threads: any. */
+WSB_API size_t wsb_max_message(wsb_handler h);
+/* Messages from the gate that made no sense and were dropped. Threads: any. */
+WSB_API uint64_t wsb_malformed(wsb_handler h);
+
+/**
+ * Is the connection (or the request) of this handler, and not over as far as it has read? Costs no system call.
+ *
+ * Threads   any
+ */
+WSB_API bool wsb_isopen(wsb_handler h, wsb_conn conn);
+
+/**
+ * Why the last call of this thread on this handle returned false; WSB_REASON_OK after true. Of a zeroed handle: why
+ * wsb_handler_open() did. The getters above do not change it.
+ *
+ * Threads   any; each has its own
+ */
+WSB_API enum wsb_reason wsb_reason(wsb_handler h);
+
+/* "ok", "timeout", "gate gone", …; never NULL, for any value. Threads: any. */
+WSB_API const char *wsb_reason_name(enum wsb_reason reason);
+
+/* What the last wsb_handler_open() of this thread that failed had to say; never NULL. Valid until the next. */
+WSB_API const char *wsb_why(void);
+
+/**
+ * A text of an event's metadata.
+ *
+ * @ev       an event that is still valid; otherwise NULL is returned
+ * @key      "path", "peer", …; what follows the first dot is looked up in the object before it: "params.room",
+ *           "headers.user-agent"
+ *
+ * Returns   terminated UTF-8; NULL: not there, not a string, or with a zero byte in it
+ * Threads   the reader's
+ * Lifetime  as the event
+ */
+WSB_API const char *wsb_event_str(const struct wsb_event *ev, const char *key);
+
+/* A number (or boolean) of an event's metadata, keys as in wsb_event_str(); `otherwise` when it is not there. */
+WSB_API int64_t wsb_event_num(const struct wsb_event *ev, const char *key, int64_t otherwise);
+
+/* How a connection ended. For an event that is not a valid CLOSED: unknown, 1006, "". */
+WSB_API struct wsb_close_info wsb_event_close(const struct wsb_event *ev);
+
+/* "open", "data", …; "unknown" for any other number. Threads: any. */
+WSB_API const char *wsb_event_type_name(enum wsb_event_type type);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

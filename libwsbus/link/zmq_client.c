@@ -1,0 +1,320 @@
+/*
+ * The handler's end over ZeroMQ: a DEALER and the monitor that tells when it is connected. IMMEDIATE, so that nothing is
+ * queued for a gate that is not there, and what was queued for one that died dies with it. Queues out are not bounded here
+ * in messages: whoever sends bounds them in bytes, by the account of the blocks.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <zmq.h>
+
+#include "link/link.h"
+
+enum {
+    PARTS_MAX = 3,       /* header, payload, metadata */
+    RECEIVE_QUEUE = 256, /* messages; beyond it the gate waits */
+    RECONNECT_MS = 100,
+    RECONNECT_MAX_MS = 1000,
+    HANDSHAKE_MS = 5000
+};
+
+struct received {
+    struct wsb_received base;
+    zmq_msg_t parts[PARTS_MAX];
+    size_t count;
+};
+
+struct zmq_client {
+    struct wsb_client base;
+    void *context;
+    void *socket;
+    void *monitor;
+    struct received *spare; /* owned: made for a message that then was not there */
+};
+
+static const char monitor_name[] = "inproc://link-changes"; /* one context has one client */
+
+static struct zmq_client *self(struct wsb_client *c)
+{
+    return (struct zmq_client *)c;
+}
+
+/* --------------------------------------------------------------- receiving */
+
+static int recv_part(zmq_msg_t *part, void *socket)
+{
+    int n;
+    do {
+        n = zmq_msg_recv(part, socket, ZMQ_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* Take all parts of one message; those beyond PARTS_MAX are dropped and make it malformed. */
+static wsb_err take_parts(void *socket, struct received *m)
+{
+    bool malformed = false;
+    for (bool more = true; more;) {
+        zmq_msg_t part;
+        zmq_msg_init(&part);
+        if (recv_part(&part, socket) < 0) {
+            zmq_msg_close(&part);
+            return WSB_AGAIN; /* parts of one message arrive together: this can only be the first */
+        }
+        more = zmq_msg_more(&part) != 0;
+        if (m->count < PARTS_MAX) {
+            zmq_msg_init(&m->parts[m->count]);
+            zmq_msg_move(&m->parts[m->count++], &part);
+        } else {
+            malformed = true;
+        }
+        zmq_msg_close(&part);
+    }
+    return malformed || m->count < 2 ? WSB_ERR_PROTO : WSB_OK;
+}
+
+static struct wsb_span part_span(struct received *m, size_t at)
+{
+    if (at >= m->count)
+        return wsb_span(NULL, 0);
+    return wsb_span(zmq_msg_data(&m->parts[at]), zmq_msg_size(&m->parts[at]));
+}
+
+static void drop_parts(struct received *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        zmq_msg_close(&m->parts[i]);
+    m->count = 0;
+}
+
+static void zc_release(struct wsb_received *received)
+{
+    struct received *m = (struct received *)received;
+    if (!m)
+        return;
+    drop_parts(m);
+    free(m);
+}
+
+static wsb_err zc_recv(struct wsb_client *c, struct wsb_received **ret)
+{
+    struct zmq_client *z = self(c);
+    struct received *m = z->spare ? z->spare : calloc(1, sizeof *m);
+    if (!m)
+        return WSB_ERR_NOMEM;
+    z->spare = m;
+    wsb_err err = take_parts(z->socket, m);
+    if (!err)
+        err = wsb_envelope_from_parts(part_span(m, 0), part_span(m, 1), part_span(m, 2), &m->base.envelope);
+    if (err) {
+        drop_parts(m);
+        return err;
+    }
+    m->base.size = sizeof *m + m->base.envelope.payload.len + m->base.envelope.meta.len;
+    z->spare = NULL;
+    *ret = &m->base;
+    return WSB_OK;
+}
+
+/* Asking also makes the socket take note of what its I/O thread has told it, connections included. */
+static bool zc_has_input(struct wsb_client *c)
+{
+    int events = 0;
+    size_t len = sizeof events;
+    return zmq_getsockopt(self(c)->socket, ZMQ_EVENTS, &events, &len) == 0 && (events & ZMQ_POLLIN);
+}
+
+static enum wsb_link_change read_change(const zmq_msg_t *m)
+{
+    uint16_t event = 0;
+    if (zmq_msg_size(m) >= sizeof event)
+        memcpy(&event, zmq_msg_data((zmq_msg_t *)(uintptr_t)m), sizeof event);
+    return event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? WSB_LINK_UP
+           : event == ZMQ_EVENT_DISCONNECTED      ? WSB_LINK_DOWN
+                                                  : WSB_LINK_SAME;
+}
+
+static enum wsb_link_change zc_change(struct wsb_client *c)
+{
+    enum wsb_link_change change = WSB_LINK_SAME;
+    while (change == WSB_LINK_SAME) {
+        zmq_msg_t m;
+        zmq_msg_init(&m);
+        int n = recv_part(&m, self(c)->monitor);
+        if (n >= 0)
+            change = read_change(&m);
+        bool more = n >= 0 && zmq_msg_more(&m) != 0;
+        zmq_msg_close(&m);
+        if (n < 0)
+            return WSB_LINK_SAME;
+        while (more) { /* the address */
+            zmq_msg_init(&m);
+            more = recv_part(&m, self(c)->monitor) >= 0 && zmq_msg_more(&m) != 0;
+            zmq_msg_close(&m);
+        }
+    }
+    (void)zc_has_input(c); /* the monitor may be ahead of the socket */
+    return change;
+}
+
+static int fd_of(void *socket)
+{
+    int fd = -1;
+    size_t len = sizeof fd;
+    return zmq_getsockopt(socket, ZMQ_FD, &fd, &len) == 0 ? fd : -1;
+}
+
+static void zc_fds(const struct wsb_client *c, int ret[WSB_CLIENT_FDS])
+{
+    const struct zmq_client *z = (const struct zmq_client *)c;
+    ret[0] = fd_of(z->socket);
+    ret[1] = fd_of(z->monitor);
+}
+
+/* ----------------------------------------------------------------- sending */
+
+static void free_block(void *data, void *hint)
+{
+    (void)data;
+    wsb_block_free(hint);
+}
+
+static wsb_err send_part(zmq_msg_t *m, void *socket, int flags)
+{
+    int n;
+    do {
+        n = zmq_msg_send(m, socket, flags | ZMQ_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return WSB_OK;
+    wsb_err err = errno == EAGAIN ? WSB_AGAIN : WSB_ERR_IO;
+    zmq_msg_close(m);
+    return err;
+}
+
+static wsb_err send_bytes(void *socket, const void *data, size_t len, int flags)
+{
+    zmq_msg_t m;
+    if (zmq_msg_init_size(&m, len) != 0)
+        return WSB_ERR_NOMEM;
+    memcpy(zmq_msg_data(&m), data, len);
+    return send_part(&m, socket, flags);
+}
+
+static wsb_err send_block(void *socket, struct wsb_block *b, int flags)
+{
+    zmq_msg_t m;
+    if (zmq_msg_init_data(&m, b->data, b->len, free_block, b) != 0) {
+        wsb_block_free(b);
+        return WSB_ERR_NOMEM;
+    }
+    return send_part(&m, socket, flags); /* a failure frees the block as well */
+}
+
+/* The header decides whether there is somebody to send to; the other parts follow it. */
+static wsb_err zc_send(struct wsb_client *c, const struct wsb_header *h, struct wsb_block *payload, struct wsb_span meta)
+{
+    void *socket = self(c)->socket;
+    uint8_t header[WSB_HEADER_SIZE];
+    wsb_header_write(header, h);
+    wsb_err err = send_bytes(socket, header, sizeof header, ZMQ_SNDMORE);
+    if (err) {
+        wsb_block_free(payload);
+        return err;
+    }
+    err = send_block(socket, payload, meta.len ? ZMQ_SNDMORE : 0);
+    wsb_err err2 = meta.len ? send_bytes(socket, meta.ptr, meta.len, 0) : WSB_OK;
+    return err ? err : err2;
+}
+
+/* ------------------------------------------------------------ open and close */
+
+static void zc_close(struct wsb_client *c)
+{
+    struct zmq_client *z = self(c);
+    if (!z)
+        return;
+    if (z->monitor)
+        zmq_close(z->monitor);
+    if (z->socket)
+        zmq_close(z->socket);
+    if (z->context) {
+        while (zmq_ctx_term(z->context) != 0 && errno == EINTR) /* bounded by LINGER */
+            ;
+    }
+    zc_release(z->spare ? &z->spare->base : NULL);
+    free(z);
+}
+
+static void set_int(void *socket, int option, int value)
+{
+    (void)zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+static void set_options(void *socket, const struct wsb_client_options *o)
+{
+    int64_t max = (int64_t)o->max_message;
+    (void)zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max, sizeof max);
+    set_int(socket, ZMQ_IMMEDIATE, 1);
+    set_int(socket, ZMQ_LINGER, (int)o->linger_ms);
+    set_int(socket, ZMQ_SNDHWM, 0);
+    set_int(socket, ZMQ_RCVHWM, RECEIVE_QUEUE);
+    set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
+    set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
+    set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set_int(socket, ZMQ_HEARTBEAT_IVL, (int)o->heartbeat_ms);
+    set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, (int)o->heartbeat_ms * 3);
+}
+
+/* The monitor's queue has no limit, because ZeroMQ's I/O thread waits for room in it; it grows by one line a reconnection. */
+static wsb_err open_monitor(struct zmq_client *z)
+{
+    if (zmq_socket_monitor(z->socket, monitor_name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
+        return WSB_ERR_IO;
+    z->monitor = zmq_socket(z->context, ZMQ_PAIR);
+    if (!z->monitor)
+        return WSB_ERR_IO;
+    set_int(z->monitor, ZMQ_RCVHWM, 0);
+    set_int(z->monitor, ZMQ_LINGER, 0);
+    return zmq_connect(z->monitor, monitor_name) == 0 ? WSB_OK : WSB_ERR_IO;
+}
+
+static const struct wsb_client_ops zmq_client_ops = {
+    .close = zc_close,
+    .fds = zc_fds,
+    .recv = zc_recv,
+    .release = zc_release,
+    .has_input = zc_has_input,
+    .change = zc_change,
+    .send = zc_send,
+};
+
+wsb_err wsb_zmq_client_open(const struct wsb_client_options *o, struct wsb_client **ret, struct wsb_fault *fault)
+{
+    struct zmq_client *z = calloc(1, sizeof *z);
+    if (!z)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    z->base.ops = &zmq_client_ops;
+    wsb_err err = WSB_OK;
+    z->context = zmq_ctx_new();
+    z->socket = z->context ? zmq_socket(z->context, ZMQ_DEALER) : NULL;
+    if (!z->socket) {
+        err = wsb_fault_set(fault, WSB_ERR_IO, errno, "cannot make a ZeroMQ socket: %s", zmq_strerror(errno));
+        goto out;
+    }
+    set_options(z->socket, o);
+    err = open_monitor(z);
+    if (err) {
+        err = wsb_fault_set(fault, err, errno, "cannot watch a ZeroMQ socket: %s", zmq_strerror(errno));
+        goto out;
+    }
+    if (zmq_connect(z->socket, o->endpoint) != 0) {
+        err = wsb_fault_set(fault, errno == EINVAL || errno == EPROTONOSUPPORT ? WSB_ERR_CONFIG : WSB_ERR_IO, errno,
+                            "cannot connect to %.150s: %s", o->endpoint, zmq_strerror(errno));
+        goto out;
+    }
+    *ret = &z->base;
+    z = NULL;
+out:
+    zc_close(z ? &z->base : NULL);
+    return err;
+}
