@@ -13,43 +13,55 @@
 #include "base/fault.h"
 #include "base/log.h"
 
-enum wsg_route_kind {
-    WSG_ROUTE_WEBSOCKET = 1,
-    WSG_ROUTE_HTTP = 2,
-    WSG_ROUTE_BOTH = 3
+enum {
+    WSG_CONFIG_ROUTES_MAX = 1024,
+    WSG_CONFIG_STATICS_MAX = 256,
+    WSG_CONFIG_LISTENERS_MAX = 64,
+    WSG_CONFIG_SUBPROTOCOLS_MAX = 64, /* of a route */
 };
+
+enum wsg_route_kind { WSG_ROUTE_WEBSOCKET = 1, WSG_ROUTE_HTTP = 2, WSG_ROUTE_BOTH = 3 };
 
 enum wsg_no_handler {
     WSG_NO_HANDLER_REFUSE, /* 503 instead of the 101 */
     WSG_NO_HANDLER_CLOSE   /* 101, then close 1013: a browser's script can see that */
 };
 
+/* Where something was said, for messages: "wsgate.conf:12" or "--route". */
+struct wsg_origin {
+    char *file; /* owned; or NULL: a flag */
+    int line;   /* of its section's first option */
+};
+
 struct wsg_route_config {
-    char *name;                    /* owned; [A-Za-z0-9_.-]{1,64} */
-    char *path;                    /* owned; pattern, e.g. "/chat/{room}" */
-    char *host;                    /* owned; NULL: any */
-    enum wsg_route_kind kind;      /* default both */
-    bool publish;                  /* deliver = publish: events go to the `events` endpoint only */
-    bool tap;                      /* a copy of every event on `events` as well */
-    bool accept_by_handler;        /* the 101 waits for ACCEPT or REJECT */
+    struct wsg_origin origin;
+    char *name;               /* owned; [A-Za-z0-9_.-]{1,64} */
+    char *path;               /* owned; pattern, e.g. "/chat/{room}" */
+    char *host;               /* owned; NULL: any */
+    enum wsg_route_kind kind; /* default both */
+    bool publish;             /* deliver = publish: events go to the `events` endpoint only */
+    bool tap;                 /* a copy of every event on `events` as well */
+    bool accept_by_handler;   /* the 101 waits for ACCEPT or REJECT */
     enum wsg_no_handler no_handler;
-    char **subprotocols;           /* owned array of owned strings; those the route speaks */
+    char **subprotocols; /* owned array of owned strings; those the route speaks */
     size_t subprotocol_count;
-    size_t max_message;            /* bytes; default 16 MiB */
-    size_t max_frame;              /* bytes; default max_message */
-    uint32_t max_fragments;        /* of one message; default 65,536 */
-    size_t max_queue;              /* bytes waiting for one client; default 4 MiB */
-    size_t max_body;               /* of a request, bytes; default 16 MiB */
-    uint32_t accept_timeout_ms;    /* default 10 s */
-    uint32_t request_timeout_ms;   /* default 30 s */
+    size_t max_message;          /* bytes; default 16 MiB */
+    size_t max_frame;            /* bytes; default max_message */
+    uint32_t max_fragments;      /* of one message; default 65,536 */
+    size_t max_queue;            /* bytes waiting for one client; default 4 MiB */
+    size_t max_body;             /* of a request, bytes; default 16 MiB */
+    uint32_t accept_timeout_ms;  /* default 10 s */
+    uint32_t request_timeout_ms; /* default 30 s */
 };
 
 struct wsg_static_config {
+    struct wsg_origin origin;
     char *prefix; /* owned; begins and ends with '/' */
     char *dir;    /* owned */
 };
 
 struct wsg_listener_config {
+    struct wsg_origin origin;
     char *address; /* owned; see net/address.h */
     unsigned mode; /* of a Unix socket's file; default 0600 */
 };
@@ -61,25 +73,57 @@ struct wsg_config {
     size_t route_count;
     struct wsg_static_config *statics; /* owned */
     size_t static_count;
-    char *runtime_dir;            /* owned; NULL: found by the rules of docs/protocol.md §1 */
-    unsigned bus_mode;            /* of the endpoints' files; default 0600 */
-    unsigned workers;             /* 0: the number of cores */
-    size_t max_connections;       /* of the gate; default 65,536 */
-    size_t max_head;              /* of a request, bytes; default 16 KiB */
-    uint32_t max_headers;         /* default 100 */
-    uint32_t head_timeout_ms;     /* from the first byte of a request, or from accept; default 10 s */
+    char *runtime_dir;             /* owned; NULL: found by the rules of docs/protocol.md §1 */
+    unsigned bus_mode;             /* of the endpoints' files; default 0600 */
+    unsigned workers;              /* 0: the number of cores */
+    size_t max_connections;        /* of the gate; default 65,536 */
+    size_t max_head;               /* of a request, bytes; default 16 KiB */
+    uint32_t max_headers;          /* default 100 */
+    uint32_t head_timeout_ms;      /* from the first byte of a request, or from accept; default 10 s */
     uint32_t keepalive_timeout_ms; /* between requests; default 60 s */
-    uint32_t close_timeout_ms;    /* closing handshake; default 10 s */
-    uint32_t drain_timeout_ms;    /* SIGTERM to exit; default 10 s */
-    uint32_t ping_interval_ms;    /* pings to idle WebSocket clients; 0 (default): none */
-    uint32_t ping_timeout_ms;     /* the client must answer within; default 20 s */
+    uint32_t close_timeout_ms;     /* closing handshake; default 10 s */
+    uint32_t drain_timeout_ms;     /* SIGTERM to exit; default 10 s */
+    uint32_t ping_interval_ms;     /* pings to idle WebSocket clients; 0 (default): none */
+    uint32_t ping_timeout_ms;      /* the client must answer within; default 20 s */
     enum wsb_log_format log_format;
-    enum wsb_level log_level;                     /* default info */
-    int module_levels[WSB_LOG_MODULES];           /* -1: as log_level */
+    enum wsb_level log_level;           /* default info */
+    int module_levels[WSB_LOG_MODULES]; /* -1: as log_level */
 };
 
 /* Defaults only: no listener, no route. */
 void wsg_config_init(struct wsg_config *c);
 void wsg_config_deinit(struct wsg_config *c);
+
+/* The same for one of its parts while it is being filled in. */
+void wsg_route_config_init(struct wsg_route_config *r);
+void wsg_route_config_deinit(struct wsg_route_config *r);
+void wsg_static_config_init(struct wsg_static_config *s);
+void wsg_static_config_deinit(struct wsg_static_config *s);
+void wsg_listener_config_init(struct wsg_listener_config *l);
+void wsg_listener_config_deinit(struct wsg_listener_config *l);
+
+/**
+ * Check a part that has been filled in, derive what it left open (max_frame), and add it.
+ *
+ * @r, @s, @l  taken and zeroed on success, still the caller's on failure
+ * @fault      says what is wrong with it, without its place: the caller knows that
+ *
+ * Returns     WSB_OK; WSB_ERR_CONFIG a value that cannot be; WSB_ERR_EXISTS the name, prefix or address is there already;
+ *             WSB_ERR_LIMIT too many; WSB_ERR_NOMEM
+ */
+WSB_MUST_CHECK wsb_err wsg_config_add_route(struct wsg_config *c, struct wsg_route_config *r, struct wsb_fault *fault);
+WSB_MUST_CHECK wsb_err wsg_config_add_static(struct wsg_config *c, struct wsg_static_config *s,
+                                             struct wsb_fault *fault);
+WSB_MUST_CHECK wsb_err wsg_config_add_listener(struct wsg_config *c, struct wsg_listener_config *l,
+                                               struct wsb_fault *fault);
+
+/*
+ * What the whole has to satisfy once everything is there: something to listen on. Whether routes overlap, directories
+ * exist and addresses are free is found out by whoever uses them.
+ */
+WSB_MUST_CHECK wsb_err wsg_config_check(const struct wsg_config *c, struct wsb_fault *fault);
+
+/* "wsgate.conf:12", or `flag` when it came from one; fits in any buffer, cut where it does not. */
+const char *wsg_origin_text(const struct wsg_origin *o, const char *flag, char *buf, size_t buf_len);
 
 #endif

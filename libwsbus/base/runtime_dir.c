@@ -1,0 +1,98 @@
+/*
+ * Where the endpoints are. Whoever can plant a directory there could take the gate's place or read its traffic, so the
+ * gate uses none that is not its own, and looks at what it opened and never at a name twice.
+ */
+#include "base/runtime_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *env_get(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+/* access_mode: of access(2), what makes the usual place usable */
+static wsb_err choose(const char *wanted, int access_mode, char *ret, struct wsb_fault *fault)
+{
+    static const char usual[] = "/run/wsbus";
+    const char *said = wanted && *wanted ? wanted : env_get("WSBUS_DIR");
+    const char *session = env_get("XDG_RUNTIME_DIR");
+    char text[WSB_RUNTIME_DIR_MAX];
+    int n;
+    if (said)
+        n = snprintf(text, sizeof text, "%s", said);
+    else if (access(usual, access_mode) == 0)
+        n = snprintf(text, sizeof text, "%s", usual);
+    else if (session)
+        n = snprintf(text, sizeof text, "%s/wsbus", session);
+    else
+        n = snprintf(text, sizeof text, "/tmp/wsbus-%lu", (unsigned long)geteuid());
+    if (n < 0 || (size_t)n >= sizeof text)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "runtime directory '%.60s...' is longer than %d bytes, and a socket's address has no room "
+                             "for that",
+                             text, (int)WSB_RUNTIME_DIR_MAX - 1);
+    memcpy(ret, text, (size_t)n + 1);
+    return WSB_OK;
+}
+
+wsb_err wsb_runtime_dir_resolve(const char *wanted, char ret[WSB_RUNTIME_DIR_MAX], struct wsb_fault *fault)
+{
+    return choose(wanted, W_OK | X_OK, ret, fault);
+}
+
+wsb_err wsb_runtime_dir_find(const char *wanted, char ret[WSB_RUNTIME_DIR_MAX], struct wsb_fault *fault)
+{
+    return choose(wanted, X_OK, ret, fault);
+}
+
+static wsb_err owner_check(const char *dir, const struct stat *st, struct wsb_fault *fault)
+{
+    if (st->st_uid != geteuid())
+        return wsb_fault_set(
+            fault, WSB_ERR_REFUSED, 0,
+            "runtime directory %s belongs to user %lu and not to user %lu, who runs this: remove it, or "
+            "use another one",
+            dir, (unsigned long)st->st_uid, (unsigned long)geteuid());
+    if (st->st_mode & (S_IWGRP | S_IWOTH))
+        return wsb_fault_set(fault, WSB_ERR_REFUSED, 0,
+                             "runtime directory %s can be written by others (mode %04o): chmod go-w %s", dir,
+                             (unsigned)(st->st_mode & 07777), dir);
+    return WSB_OK;
+}
+
+wsb_err wsb_runtime_dir_prepare(const char *dir, struct wsb_fault *fault)
+{
+    wsb_err err = WSB_OK;
+    struct stat st;
+    int fd = -1;
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        err = wsb_fault_set(fault, WSB_ERR_IO, errno, "runtime directory %s cannot be made: %s", dir, strerror(errno));
+        goto out;
+    }
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP)) {
+        err = wsb_fault_set(fault, WSB_ERR_REFUSED, errno,
+                            "runtime directory %s is not a directory, or a link to one: remove it, or use another one",
+                            dir);
+        goto out;
+    }
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        err =
+            wsb_fault_set(fault, WSB_ERR_IO, errno, "runtime directory %s cannot be opened: %s", dir, strerror(errno));
+        goto out;
+    }
+    err = owner_check(dir, &st, fault);
+out:
+    if (fd >= 0)
+        (void)close(fd);
+    return err;
+}

@@ -1,0 +1,325 @@
+/*
+ * The command line. Two walks over it: the first finds the file and what is to be done, the second applies the flags on
+ * top of the file, so that their place on the line does not matter.
+ */
+#include "config/cli.h"
+
+#include <assert.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/file.h"
+#include "config/option.h"
+#include "config/value.h"
+
+/* getopt's values: letters where there is one; the options of the table come behind OPTION_BASE by their index. */
+enum {
+    FLAG_CONFIG = 'c',
+    FLAG_TEST = 't',
+    FLAG_HELP = 'h',
+    FLAG_VERSION = 'V',
+    FLAG_LISTEN = 256,
+    FLAG_ROUTE,
+    FLAG_STATIC,
+    OPTION_BASE
+};
+enum { FLAGS_MAX = 96 };
+
+static const struct option own_flags[] = {
+    {"config", required_argument, NULL, FLAG_CONFIG}, {"test", no_argument, NULL, FLAG_TEST},
+    {"help", no_argument, NULL, FLAG_HELP},           {"version", no_argument, NULL, FLAG_VERSION},
+    {"listen", required_argument, NULL, FLAG_LISTEN}, {"route", required_argument, NULL, FLAG_ROUTE},
+    {"static", required_argument, NULL, FLAG_STATIC},
+};
+
+static void flags_fill(struct option flags[FLAGS_MAX])
+{
+    size_t n = sizeof own_flags / sizeof own_flags[0];
+    assert(n + wsg_option_count < FLAGS_MAX);
+    memcpy(flags, own_flags, sizeof own_flags);
+    for (size_t i = 0; i < wsg_option_count; i++) {
+        if (wsg_options[i].flag)
+            flags[n++] = (struct option){wsg_options[i].flag, required_argument, NULL, OPTION_BASE + (int)i};
+    }
+    flags[n] = (struct option){0};
+}
+
+static wsb_err nomem(struct wsb_fault *fault)
+{
+    return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+}
+
+/* Cut `text` at the first `separator`: the rest begins behind it, NULL when there is none. */
+static char *cut(char *text, char separator)
+{
+    char *at = strchr(text, separator);
+    if (at)
+        *at++ = 0;
+    return at;
+}
+
+/* "a|b|c": one value after the other for a list; the value itself for the rest. */
+static wsb_err option_set_all(const struct wsg_option *o, void *target, char *value, struct wsb_fault *fault)
+{
+    wsb_err err = WSB_OK;
+    if (!wsg_option_is_list(o))
+        return wsg_option_set(o, target, value, fault);
+    for (char *rest; value && !err; value = rest) {
+        rest = cut(value, '|');
+        err = wsg_option_set(o, target, value, fault);
+    }
+    return err;
+}
+
+/* "key=value,key=value…" of a flag that stands for a section; NULL for none. Each key once. */
+static wsb_err keys_apply(enum wsg_section section, void *target, char *text, struct wsb_fault *fault)
+{
+    uint64_t seen = 0;
+    wsb_err err = WSB_OK;
+    for (char *rest; text && !err; text = rest) {
+        rest = cut(text, ',');
+        char *value = cut(text, '=');
+        const struct wsg_option *o = wsg_option_find(section, text);
+        if (!o) {
+            const char *near = wsg_option_suggest(section, text);
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown key '%.40s'%s%s%s", text,
+                                 near ? "; did you mean '" : "; wsgate.conf(5) lists those that are known",
+                                 near ? near : "", near ? "'?" : "");
+        }
+        uint64_t bit = (uint64_t)1 << (o - wsg_options);
+        if (!value)
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%s: a value is missing: write %s=VALUE", o->name, o->name);
+        if (seen & bit)
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%s: it is set twice", o->name);
+        seen |= bit;
+        err = option_set_all(o, target, value, fault);
+        if (err)
+            (void)wsg_fault_prefix(fault, "%s", o->name);
+    }
+    return err;
+}
+
+/* ADDRESS[,mode=MODE] */
+static wsb_err listen_apply(struct wsg_config *c, char *text, struct wsb_fault *fault)
+{
+    struct wsg_listener_config l;
+    wsg_listener_config_init(&l);
+    char *keys = cut(text, ',');
+    l.address = strdup(text);
+    wsb_err err = l.address ? keys_apply(WSG_SECTION_LISTEN, &l, keys, fault) : nomem(fault);
+    if (!err)
+        err = wsg_config_add_listener(c, &l, fault);
+    wsg_listener_config_deinit(&l);
+    return err;
+}
+
+/* NAME=PATTERN[,key=value…] */
+static wsb_err route_apply(struct wsg_config *c, char *text, struct wsb_fault *fault)
+{
+    struct wsg_route_config r;
+    wsg_route_config_init(&r);
+    char *keys = cut(text, ',');
+    char *path = cut(text, '=');
+    wsb_err err;
+    if (!path) {
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                            "'%.60s' is not NAME=PATTERN[,key=value…]: write it like chat=/chat/{room}", text);
+        goto out;
+    }
+    r.name = strdup(text);
+    err = r.name ? wsg_value_check_name(text, fault) : nomem(fault);
+    if (!err)
+        err = wsg_option_set(wsg_option_find(WSG_SECTION_ROUTE, "path"), &r, path, fault);
+    if (!err)
+        err = keys_apply(WSG_SECTION_ROUTE, &r, keys, fault);
+    if (!err)
+        err = wsg_config_add_route(c, &r, fault);
+    if (err)
+        (void)wsg_fault_prefix(fault, "'%.64s'", text);
+out:
+    wsg_route_config_deinit(&r);
+    return err;
+}
+
+/* PREFIX=DIR */
+static wsb_err static_apply(struct wsg_config *c, char *text, struct wsb_fault *fault)
+{
+    struct wsg_static_config s;
+    wsg_static_config_init(&s);
+    char *dir = cut(text, '=');
+    wsb_err err;
+    if (!dir || !*dir) {
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'%.60s' is not PREFIX=DIR: write it like /=/var/www", text);
+        goto out;
+    }
+    s.prefix = strdup(text);
+    s.dir = strdup(dir);
+    err = s.prefix && s.dir ? wsg_config_add_static(c, &s, fault) : nomem(fault);
+out:
+    wsg_static_config_deinit(&s);
+    return err;
+}
+
+static wsb_err part_apply(int flag, struct wsg_config *c, const char *value, struct wsb_fault *fault)
+{
+    char *copy = strdup(value); /* taken apart */
+    if (!copy)
+        return nomem(fault);
+    wsb_err err;
+    if (flag == FLAG_LISTEN)
+        err = listen_apply(c, copy, fault);
+    else if (flag == FLAG_ROUTE)
+        err = route_apply(c, copy, fault);
+    else
+        err = static_apply(c, copy, fault);
+    free(copy);
+    return err;
+}
+
+static wsb_err flag_apply(int flag, const char *name, struct wsg_config *c, const char *value, struct wsb_fault *fault)
+{
+    wsb_err err = WSB_OK;
+    if (flag >= OPTION_BASE)
+        err = wsg_option_set(&wsg_options[flag - OPTION_BASE], c, value, fault);
+    else if (flag >= FLAG_LISTEN)
+        err = part_apply(flag, c, value, fault);
+    if (err)
+        (void)wsg_fault_prefix(fault, "--%s", name);
+    return err;
+}
+
+/* What getopt answers with '?' and ':'. */
+static wsb_err flag_refuse(int answer, char *const *argv, struct wsb_fault *fault)
+{
+    const char *arg = argv[optind - 1];
+    const bool is_letter = optopt > 0 && optopt < 256 && (arg[0] != '-' || arg[1] != '-');
+    char letter[3] = {'-', (char)optopt, 0};
+    const char *shown = is_letter ? letter : arg;
+    wsb_err err;
+    if (answer == ':')
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "a value is missing; see wsgate --help");
+    else if (!is_letter && optopt)
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "it takes no value; see wsgate --help");
+    else
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown flag; see wsgate --help");
+    (void)wsg_fault_prefix(fault, "%.80s", shown);
+    return err;
+}
+
+struct walk {
+    const struct option *flags;
+    int argc;
+    char **argv;
+    struct wsg_config *config; /* borrowed; NULL: the first walk */
+    const char *file;          /* borrowed from argv; NULL: none */
+    enum wsg_action action;
+};
+
+static wsb_err flag_note(struct walk *w, int flag, struct wsb_fault *fault)
+{
+    switch (flag) {
+    case FLAG_CONFIG:
+        if (w->file)
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--config: '%.80s': there can be one file only", optarg);
+        w->file = optarg;
+        break;
+    case FLAG_TEST:
+        if (w->action == WSG_ACTION_RUN)
+            w->action = WSG_ACTION_CHECK;
+        break;
+    case FLAG_VERSION:
+    case FLAG_HELP:
+        if (w->action != WSG_ACTION_VERSION && w->action != WSG_ACTION_HELP) /* the first one */
+            w->action = flag == FLAG_HELP ? WSG_ACTION_HELP : WSG_ACTION_VERSION;
+        break;
+    default:
+        break;
+    }
+    return WSB_OK;
+}
+
+static wsb_err args_walk(struct walk *w, struct wsb_fault *fault)
+{
+    wsb_err err = WSB_OK;
+    int answer;
+    int index = 0;
+    optind = 0; /* glibc: begin anew */
+    opterr = 0;
+    while (!err && (answer = getopt_long(w->argc, w->argv, ":c:thV", w->flags, &index)) != -1) {
+        if (answer == '?' || answer == ':')
+            err = flag_refuse(answer, w->argv, fault);
+        else if (!w->config)
+            err = flag_note(w, answer, fault);
+        else
+            err = flag_apply(answer, w->flags[index].name, w->config, optarg, fault);
+    }
+    if (!err && optind < w->argc)
+        err =
+            wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unexpected argument '%.80s'; see wsgate --help", w->argv[optind]);
+    return err;
+}
+
+wsb_err wsg_config_from_args(int argc, char **argv, struct wsg_config *c, enum wsg_action *ret_action,
+                             struct wsb_fault *fault)
+{
+    struct option flags[FLAGS_MAX];
+    struct wsb_fault own = {0};
+    flags_fill(flags);
+    struct walk w = {.flags = flags, .argc = argc, .argv = argv, .action = WSG_ACTION_RUN};
+    wsb_err err = args_walk(&w, &own);
+    if (!err && (w.action == WSG_ACTION_RUN || w.action == WSG_ACTION_CHECK)) {
+        if (w.file)
+            err = wsg_config_read(w.file, c, &own);
+        w.config = c;
+        if (!err)
+            err = args_walk(&w, &own);
+        if (!err)
+            err = wsg_config_check(c, &own);
+    }
+    if (!err)
+        *ret_action = w.action;
+    else if (fault)
+        *fault = own;
+    return err;
+}
+
+const char *wsg_cli_help(void)
+{
+    return "Usage: wsgate [-c FILE] [FLAG]...\n"
+           "A WebSocket and HTTP gateway on a message bus.\n"
+           "\n"
+           "  -c, --config FILE              read FILE first; flags win over it, and add to it\n"
+           "  -t, --test                     check the configuration and exit\n"
+           "  -h, --help                     this text\n"
+           "  -V, --version                  the version\n"
+           "\n"
+           "What to serve (repeatable):\n"
+           "      --listen ADDRESS           127.0.0.1:8080, [::1]:8080, *:8080 or unix:/path[,mode=0660]\n"
+           "      --route NAME=PATTERN[,key=value]...\n"
+           "                                 echo=/echo  chat=/chat/{room},subprotocols=a|b,accept=handler\n"
+           "                                 keys: those of a route in wsgate.conf(5)\n"
+           "      --static PREFIX=DIR        files: /=/var/www\n"
+           "\n"
+           "The gate:\n"
+           "      --runtime-dir DIR          where the bus and the control socket are\n"
+           "      --bus-mode MODE            file mode of the bus's sockets, octal (0600)\n"
+           "      --workers N|auto           threads that serve clients, up to 64 (auto: one for each core)\n"
+           "      --max-connections N        open at once (65536)\n"
+           "      --max-head SIZE            of a request's head (16KiB)\n"
+           "      --max-headers N            of a request (100)\n"
+           "\n"
+           "Times, like 500ms, 10s, 5m or 1h:\n"
+           "      --head-timeout TIME        for a whole request head (10s)\n"
+           "      --keepalive-timeout TIME   between requests (60s)\n"
+           "      --close-timeout TIME       of the closing handshake (10s)\n"
+           "      --drain-timeout TIME       from SIGTERM to the end (10s)\n"
+           "      --ping-interval TIME       of pings to idle WebSocket clients (0: none)\n"
+           "      --ping-timeout TIME        for the answer to a ping (20s)\n"
+           "\n"
+           "Logs:\n"
+           "      --log-level LEVEL          debug, info, wslog, warn or error (info)\n"
+           "      --log MODULE=LEVEL         for gate, http, ws, bus, link, admin or handler (repeatable)\n"
+           "      --log-format FORMAT        logfmt or json (logfmt)\n";
+}

@@ -1,0 +1,220 @@
+/* What a gate is told: defaults, ownership, and what each part has to satisfy before it belongs to the whole. */
+#include "config/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/pattern.h"
+#include "config/value.h"
+
+enum { KIB = 1024, MIB = 1024 * 1024 };
+
+void wsg_config_init(struct wsg_config *c)
+{
+    *c = (struct wsg_config){
+        .bus_mode = 0600,
+        .max_connections = 65536,
+        .max_head = 16 * KIB,
+        .max_headers = 100,
+        .head_timeout_ms = 10000,
+        .keepalive_timeout_ms = 60000,
+        .close_timeout_ms = 10000,
+        .drain_timeout_ms = 10000,
+        .ping_timeout_ms = 20000,
+        .log_format = WSB_LOG_LOGFMT,
+        .log_level = WSB_LOG_INFO,
+    };
+    for (size_t i = 0; i < WSB_LOG_MODULES; i++)
+        c->module_levels[i] = -1;
+}
+
+void wsg_config_deinit(struct wsg_config *c)
+{
+    for (size_t i = 0; i < c->listener_count; i++)
+        wsg_listener_config_deinit(&c->listeners[i]);
+    for (size_t i = 0; i < c->route_count; i++)
+        wsg_route_config_deinit(&c->routes[i]);
+    for (size_t i = 0; i < c->static_count; i++)
+        wsg_static_config_deinit(&c->statics[i]);
+    free(c->listeners);
+    free(c->routes);
+    free(c->statics);
+    free(c->runtime_dir);
+    *c = (struct wsg_config){0};
+}
+
+void wsg_route_config_init(struct wsg_route_config *r)
+{
+    *r = (struct wsg_route_config){
+        .kind = WSG_ROUTE_BOTH,
+        .no_handler = WSG_NO_HANDLER_REFUSE,
+        .max_message = 16 * MIB,
+        .max_frame = 0, /* max_message, once that is known */
+        .max_fragments = 65536,
+        .max_queue = 4 * MIB,
+        .max_body = 16 * MIB,
+        .accept_timeout_ms = 10000,
+        .request_timeout_ms = 30000,
+    };
+}
+
+void wsg_route_config_deinit(struct wsg_route_config *r)
+{
+    for (size_t i = 0; i < r->subprotocol_count; i++)
+        free(r->subprotocols[i]);
+    free(r->subprotocols);
+    free(r->name);
+    free(r->path);
+    free(r->host);
+    free(r->origin.file);
+    *r = (struct wsg_route_config){0};
+}
+
+void wsg_static_config_init(struct wsg_static_config *s)
+{
+    *s = (struct wsg_static_config){0};
+}
+
+void wsg_static_config_deinit(struct wsg_static_config *s)
+{
+    free(s->prefix);
+    free(s->dir);
+    free(s->origin.file);
+    *s = (struct wsg_static_config){0};
+}
+
+void wsg_listener_config_init(struct wsg_listener_config *l)
+{
+    *l = (struct wsg_listener_config){0}; /* mode 0: not said, which on a Unix socket will be 0600 */
+}
+
+void wsg_listener_config_deinit(struct wsg_listener_config *l)
+{
+    free(l->address);
+    free(l->origin.file);
+    *l = (struct wsg_listener_config){0};
+}
+
+const char *wsg_origin_text(const struct wsg_origin *o, const char *flag, char *buf, size_t buf_len)
+{
+    if (o->file)
+        (void)snprintf(buf, buf_len, "%s:%d", o->file, o->line);
+    else
+        (void)snprintf(buf, buf_len, "%s", flag);
+    return buf;
+}
+
+/* Room for one more element behind `count` of them. */
+static wsb_err array_grow(void **array, size_t count, size_t element_size, size_t max, const char *what,
+                          struct wsb_fault *fault)
+{
+    if (count == max)
+        return wsb_fault_set(fault, WSB_ERR_LIMIT, 0, "more than %zu %s", max, what);
+    void *grown = reallocarray(*array, count + 1, element_size);
+    if (!grown)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    *array = grown;
+    return WSB_OK;
+}
+
+static wsb_err is_there_already(const char *what, const struct wsg_origin *o, const char *flag, struct wsb_fault *fault)
+{
+    char where[120];
+    return wsb_fault_set(fault, WSB_ERR_EXISTS, 0, "%s is there already, from %s", what,
+                         wsg_origin_text(o, flag, where, sizeof where));
+}
+
+static wsb_err route_check(const struct wsg_route_config *r, struct wsb_fault *fault)
+{
+    wsb_err err = wsg_value_check_name(r->name ? r->name : "", fault);
+    if (err)
+        return err;
+    if (!r->path)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "path is missing, like path = \"/%.40s\"", r->name);
+    if (r->max_frame > r->max_message)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "max_frame: %zu bytes are more than max_message, %zu",
+                             r->max_frame, r->max_message);
+    if (r->publish && r->accept_by_handler)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "accept: 'handler' needs a handler, and deliver = publish has none: remove one of them");
+    return WSB_OK;
+}
+
+wsb_err wsg_config_add_route(struct wsg_config *c, struct wsg_route_config *r, struct wsb_fault *fault)
+{
+    wsb_err err = route_check(r, fault);
+    if (err)
+        return err;
+    for (size_t i = 0; i < c->route_count; i++) {
+        if (strcmp(c->routes[i].name, r->name) == 0)
+            return is_there_already("a route of this name", &c->routes[i].origin, "--route", fault);
+    }
+    err = array_grow((void **)&c->routes, c->route_count, sizeof *r, WSG_CONFIG_ROUTES_MAX, "routes", fault);
+    if (err)
+        return err;
+    if (r->max_frame == 0)
+        r->max_frame = r->max_message;
+    c->routes[c->route_count++] = *r;
+    *r = (struct wsg_route_config){0};
+    return WSB_OK;
+}
+
+wsb_err wsg_config_add_static(struct wsg_config *c, struct wsg_static_config *s, struct wsb_fault *fault)
+{
+    wsb_err err = wsg_value_check_prefix(s->prefix ? s->prefix : "", fault);
+    if (err)
+        return err;
+    if (!s->dir)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "directory is missing, like directory = \"/var/www\"");
+    for (size_t i = 0; i < c->static_count; i++) {
+        if (strcmp(c->statics[i].prefix, s->prefix) == 0)
+            return is_there_already("this prefix", &c->statics[i].origin, "--static", fault);
+    }
+    err =
+        array_grow((void **)&c->statics, c->static_count, sizeof *s, WSG_CONFIG_STATICS_MAX, "static prefixes", fault);
+    if (err)
+        return err;
+    c->statics[c->static_count++] = *s;
+    *s = (struct wsg_static_config){0};
+    return WSB_OK;
+}
+
+/* Two listeners on port 0 are two ports: the kernel chooses each. */
+static bool is_any_port(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    return strncmp(address, "unix:", 5) != 0 && colon && strspn(colon + 1, "0") == strlen(colon + 1);
+}
+
+wsb_err wsg_config_add_listener(struct wsg_config *c, struct wsg_listener_config *l, struct wsb_fault *fault)
+{
+    wsb_err err = wsg_value_check_address(l->address ? l->address : "", fault);
+    if (err)
+        return err;
+    if (l->mode && strncmp(l->address, "unix:", 5) != 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "mode: only a Unix socket (unix:/path) has one");
+    for (size_t i = 0; i < c->listener_count; i++) {
+        if (strcmp(c->listeners[i].address, l->address) == 0 && !is_any_port(l->address))
+            return is_there_already("this address", &c->listeners[i].origin, "--listen", fault);
+    }
+    err =
+        array_grow((void **)&c->listeners, c->listener_count, sizeof *l, WSG_CONFIG_LISTENERS_MAX, "listeners", fault);
+    if (err)
+        return err;
+    if (l->mode == 0)
+        l->mode = 0600;
+    c->listeners[c->listener_count++] = *l;
+    *l = (struct wsg_listener_config){0};
+    return WSB_OK;
+}
+
+wsb_err wsg_config_check(const struct wsg_config *c, struct wsb_fault *fault)
+{
+    if (c->listener_count == 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "nothing to listen on: give --listen 127.0.0.1:8080, or a section "
+                             "listen \"127.0.0.1:8080\" {} in the file of --config");
+    return WSB_OK;
+}

@@ -1,0 +1,328 @@
+/*
+ * The configuration file, by libconfuse. All options are strings to libconfuse, and each is checked and stored by the
+ * callback that gets it, while the line it stands on is known; libconfuse is left with the grammar. Nothing of what it
+ * allocates is kept. The text went through scan.c before.
+ */
+#include "config/file.h"
+
+#include <assert.h>
+#include <confuse.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/option.h"
+#include "config/scan.h"
+#include "config/value.h"
+
+enum { OPTIONS_MAX = 64, NAME_SHOWN = 80 };
+
+struct reader {
+    struct wsg_config *config; /* borrowed */
+    const char *name;          /* borrowed: the file, for messages */
+    struct wsb_fault *fault;   /* borrowed */
+    bool is_failed;            /* fault is filled: the first failure is the one to tell */
+    uint64_t seen; /* bits of wsg_options[]: set in this section, or anywhere when there is one such section */
+    cfg_t *open;   /* borrowed: the titled section that is being read; NULL: none */
+    union {
+        struct wsg_listener_config listener;
+        struct wsg_route_config route;
+        struct wsg_static_config files;
+    } part; /* owned while open is set: what that section says */
+    enum wsg_section open_section;
+};
+
+/* libconfuse gives its callbacks nothing of ours. Set for the time of one parse, on the thread that parses. */
+static _Thread_local struct reader *reading;
+
+static bool is_titled(enum wsg_section s)
+{
+    return s == WSG_SECTION_LISTEN || s == WSG_SECTION_ROUTE || s == WSG_SECTION_STATIC;
+}
+
+static enum wsg_section section_of(const cfg_t *cfg)
+{
+    for (enum wsg_section s = WSG_SECTION_LISTEN; s < WSG_SECTIONS; s++) {
+        if (strcmp(cfg->name, wsg_section_name(s)) == 0)
+            return s;
+    }
+    return WSG_SECTION_TOP;
+}
+
+/* The fault has the what; put the where in front of it. */
+static wsb_err blame(struct reader *r, const cfg_t *cfg, int line)
+{
+    const char *section = wsg_section_name(section_of(cfg));
+    if (cfg->title)
+        (void)wsg_fault_prefix(r->fault, "%s:%d: %s '%.64s'", r->name, line, section, cfg->title);
+    else if (*section)
+        (void)wsg_fault_prefix(r->fault, "%s:%d: %s", r->name, line, section);
+    else
+        (void)wsg_fault_prefix(r->fault, "%s:%d", r->name, line);
+    r->fault->line = line;
+    r->is_failed = true;
+    return r->fault->err;
+}
+
+static void unknown_option(struct reader *r, cfg_t *cfg, const char *name)
+{
+    const char *suggestion = wsg_option_suggest(section_of(cfg), name);
+    if (suggestion)
+        (void)wsb_fault_set(r->fault, WSB_ERR_CONFIG, 0, "unknown option '%.40s'; did you mean '%s'?", name,
+                            suggestion);
+    else
+        (void)wsb_fault_set(r->fault, WSB_ERR_CONFIG, 0,
+                            "unknown option '%.40s'; wsgate.conf(5) lists those that are known here", name);
+    (void)blame(r, cfg, cfg->line);
+}
+
+/* libconfuse's own complaints: all of them are about the grammar. */
+static void on_error(cfg_t *cfg, const char *format, va_list ap)
+{
+    struct reader *r = reading;
+    char text[120];
+    if (!r || r->is_failed)
+        return;
+    if (strcmp(format, "no such option '%s'") == 0) {
+        unknown_option(r, cfg, va_arg(ap, const char *));
+        return;
+    }
+    (void)vsnprintf(text, sizeof text, format, ap);
+    (void)wsb_fault_set(r->fault, WSB_ERR_CONFIG, 0, "%s", text);
+    (void)blame(r, cfg, cfg->line);
+}
+
+static void part_deinit(struct reader *r)
+{
+    if (!r->open)
+        return;
+    if (r->open_section == WSG_SECTION_LISTEN)
+        wsg_listener_config_deinit(&r->part.listener);
+    else if (r->open_section == WSG_SECTION_ROUTE)
+        wsg_route_config_deinit(&r->part.route);
+    else
+        wsg_static_config_deinit(&r->part.files);
+    r->open = NULL;
+}
+
+static uint64_t bits_of(enum wsg_section section)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < wsg_option_count; i++)
+        bits |= (uint64_t)(wsg_options[i].section == section) << i;
+    return bits;
+}
+
+/* Begin with a titled section: at its first option, or at its end when it has none. */
+static wsb_err part_open(struct reader *r, cfg_t *cfg, enum wsg_section section)
+{
+    struct wsg_origin *origin;
+    char **title;
+    if (r->open == cfg)
+        return WSB_OK;
+    part_deinit(r);
+    r->open = cfg;
+    r->open_section = section;
+    r->seen &= ~bits_of(section);
+    if (section == WSG_SECTION_LISTEN) {
+        wsg_listener_config_init(&r->part.listener);
+        origin = &r->part.listener.origin;
+        title = &r->part.listener.address;
+    } else if (section == WSG_SECTION_ROUTE) {
+        wsg_route_config_init(&r->part.route);
+        origin = &r->part.route.origin;
+        title = &r->part.route.name;
+    } else {
+        wsg_static_config_init(&r->part.files);
+        origin = &r->part.files.origin;
+        title = &r->part.files.prefix;
+    }
+    origin->line = cfg->line;
+    origin->file = strdup(r->name);
+    *title = strdup(cfg->title);
+    if (!origin->file || !*title)
+        return wsb_fault_set(r->fault, WSB_ERR_NOMEM, 0, "out of memory");
+    return WSB_OK;
+}
+
+static wsb_err option_take(struct reader *r, cfg_t *cfg, const cfg_opt_t *opt, const struct wsg_option *o,
+                           const char *value)
+{
+    uint64_t bit = (uint64_t)1 << (o - wsg_options);
+    wsb_err err = is_titled(o->section) ? part_open(r, cfg, o->section) : WSB_OK;
+    if (err)
+        return err;
+    if ((r->seen & bit) && opt->nvalues <= 1) /* a list's later values come with more */
+        return wsb_fault_set(r->fault, WSB_ERR_CONFIG, 0, "it is set twice");
+    r->seen |= bit;
+    void *target = is_titled(o->section) ? (void *)&r->part : (void *)r->config;
+    return wsg_option_set(o, target, value, r->fault);
+}
+
+static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+    struct reader *r = reading;
+    const struct wsg_option *o = wsg_option_find(section_of(cfg), opt->name);
+    if (!o) { /* libconfuse also finds "section|option" */
+        unknown_option(r, cfg, opt->name);
+        return -1;
+    }
+    if (option_take(r, cfg, opt, o, value)) {
+        (void)wsg_fault_prefix(r->fault, "%s", o->name);
+        (void)blame(r, cfg, cfg->line);
+        return -1;
+    }
+    *(const char **)result = value;
+    return 0;
+}
+
+static wsb_err part_add(struct reader *r)
+{
+    switch (r->open_section) {
+    case WSG_SECTION_LISTEN:
+        return wsg_config_add_listener(r->config, &r->part.listener, r->fault);
+    case WSG_SECTION_ROUTE:
+        return wsg_config_add_route(r->config, &r->part.route, r->fault);
+    default:
+        return wsg_config_add_static(r->config, &r->part.files, r->fault);
+    }
+}
+
+/* The closing brace of a titled section. */
+static int on_section_end(cfg_t *cfg, cfg_opt_t *opt)
+{
+    struct reader *r = reading;
+    cfg_t *section = opt->values[opt->nvalues - 1]->section;
+    wsb_err err = part_open(r, section, section_of(section));
+    if (!err)
+        err = part_add(r);
+    if (err)
+        (void)blame(r, section, cfg->line);
+    part_deinit(r);
+    return err ? -1 : 0;
+}
+
+/* The options of a section in libconfuse's form; returns how many, with the end mark. */
+static size_t options_fill(cfg_opt_t *opts, enum wsg_section section)
+{
+    const cfg_opt_t end = CFG_END();
+    size_t n = 0;
+    for (size_t i = 0; i < wsg_option_count; i++) {
+        const struct wsg_option *o = &wsg_options[i];
+        cfg_opt_t one = CFG_STR_CB(o->name, NULL, CFGF_NODEFAULT, on_value);
+        if (o->section != section)
+            continue;
+        if (wsg_option_is_list(o))
+            one.flags |= CFGF_LIST;
+        opts[n++] = one;
+    }
+    opts[n++] = end;
+    return n;
+}
+
+/* libconfuse copies what it is given. */
+static cfg_t *grammar_new(void)
+{
+    cfg_opt_t opts[OPTIONS_MAX + 2 * WSG_SECTIONS];
+    cfg_opt_t top[OPTIONS_MAX + WSG_SECTIONS];
+    cfg_opt_t *at = opts;
+    assert(wsg_option_count <= OPTIONS_MAX);
+    size_t top_count = options_fill(top, WSG_SECTION_TOP) - 1;
+    for (enum wsg_section s = WSG_SECTION_LISTEN; s < WSG_SECTIONS; s++) {
+        cfg_opt_t section = CFG_SEC(wsg_section_name(s), at, CFGF_NONE);
+        if (is_titled(s)) {
+            section.flags = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES;
+            section.validcb = on_section_end;
+        }
+        at += options_fill(at, s);
+        top[top_count++] = section;
+    }
+    const cfg_opt_t end = CFG_END();
+    top[top_count] = end;
+    return cfg_init(top, CFGF_NONE);
+}
+
+static wsb_err text_parse(struct reader *r, const char *text)
+{
+    cfg_t *cfg = grammar_new();
+    if (!cfg)
+        return wsb_fault_set(r->fault, WSB_ERR_NOMEM, 0, "out of memory");
+    (void)cfg_set_error_function(cfg, on_error);
+    reading = r;
+    int result = cfg_parse_buf(cfg, text);
+    reading = NULL;
+    part_deinit(r);
+    (void)cfg_free(cfg); /* resets the lexer too, wherever it stopped */
+    if (result == CFG_SUCCESS)
+        return WSB_OK;
+    if (!r->is_failed) /* the only failure that libconfuse does not tell */
+        return wsb_fault_set(r->fault, WSB_ERR_NOMEM, 0, "%s: out of memory", r->name);
+    return r->fault->err;
+}
+
+/* The end of a long path says more than its beginning. */
+static const char *name_shown(const char *name)
+{
+    size_t len = strlen(name);
+    return len > NAME_SHOWN ? name + len - NAME_SHOWN : name;
+}
+
+/* `text` has a NUL behind its len bytes and is changed. */
+static wsb_err scan_and_parse(const char *name, char *text, size_t len, struct wsg_config *c, struct wsb_fault *fault)
+{
+    struct wsb_fault own = {0};
+    struct reader r = {.config = c, .name = name_shown(name), .fault = &own};
+    wsb_err err = wsg_config_scan(text, len, &own);
+    if (err) {
+        const int line = own.line;
+        const int column = own.column;
+        (void)wsg_fault_prefix(&own, "%s:%d:%d", r.name, line, column);
+    } else {
+        err = text_parse(&r, text);
+    }
+    if (err && fault)
+        *fault = own;
+    return err;
+}
+
+wsb_err wsg_config_parse(const char *name, const char *text, size_t len, struct wsg_config *c, struct wsb_fault *fault)
+{
+    if (len > WSG_CONFIG_FILE_MAX)
+        return wsb_fault_set(fault, WSB_ERR_LIMIT, 0, "%s: larger than 1 MiB", name_shown(name));
+    char *copy = malloc(len + 1);
+    if (!copy)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    if (len)
+        memcpy(copy, text, len);
+    copy[len] = 0;
+    wsb_err err = scan_and_parse(name, copy, len, c, fault);
+    free(copy);
+    return err;
+}
+
+wsb_err wsg_config_read(const char *path, struct wsg_config *c, struct wsb_fault *fault)
+{
+    wsb_err err = WSB_OK;
+    size_t len = 0;
+    FILE *file = NULL;
+    char *text = malloc((size_t)WSG_CONFIG_FILE_MAX + 1); /* one byte more than allowed, to see that there is more */
+    if (!text) {
+        err = wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+        goto out;
+    }
+    file = fopen(path, "re");
+    if (file)
+        len = fread(text, 1, (size_t)WSG_CONFIG_FILE_MAX + 1, file);
+    if (!file || ferror(file)) {
+        err = wsb_fault_set(fault, WSB_ERR_IO, errno, "%s: cannot be read: %s", name_shown(path), strerror(errno));
+        goto out;
+    }
+    err = wsg_config_parse(path, text, len, c, fault);
+out:
+    if (file)
+        (void)fclose(file);
+    free(text);
+    return err;
+}

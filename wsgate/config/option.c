@@ -1,0 +1,329 @@
+/* The table of options, and how a value gets into its field. */
+#include "config/option.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/pattern.h"
+#include "base/size.h"
+#include "config/config.h"
+#include "config/value.h"
+
+enum { DAY_MS = 24 * 60 * 60 * 1000 };
+#define KIB ((uint64_t)1024)
+#define MIB (KIB * 1024)
+#define GIB (MIB * 1024)
+
+static wsb_err path_check(const char *text, struct wsb_fault *fault)
+{
+    struct wsb_pattern *p = NULL;
+    wsb_err err = wsb_pattern_new(&p, text, fault);
+    wsb_pattern_free(p);
+    return err;
+}
+
+static const struct wsg_word kind_words[] = {
+    {"websocket", WSG_ROUTE_WEBSOCKET}, {"http", WSG_ROUTE_HTTP}, {"both", WSG_ROUTE_BOTH}, {NULL, 0}};
+static const struct wsg_word deliver_words[] = {{"queue", false}, {"publish", true}, {NULL, 0}};
+static const struct wsg_word accept_words[] = {{"gate", false}, {"handler", true}, {NULL, 0}};
+static const struct wsg_word no_handler_words[] = {
+    {"refuse", WSG_NO_HANDLER_REFUSE}, {"close", WSG_NO_HANDLER_CLOSE}, {NULL, 0}};
+static const struct wsg_word format_words[] = {{"logfmt", WSB_LOG_LOGFMT}, {"json", WSB_LOG_JSON}, {NULL, 0}};
+static const struct wsg_word level_words[] = {{"debug", WSB_LOG_DEBUG}, {"info", WSB_LOG_INFO},
+                                              {"wslog", WSB_LOG_WSLOG}, {"warn", WSB_LOG_WARN},
+                                              {"error", WSB_LOG_ERROR}, {NULL, 0}};
+
+#define TOP(field)       offsetof(struct wsg_config, field)
+#define LISTEN(field)    offsetof(struct wsg_listener_config, field)
+#define ROUTE(field)     offsetof(struct wsg_route_config, field)
+#define STATIC(field)    offsetof(struct wsg_static_config, field)
+#define RANGE(low, high) (low), (high), NULL, NULL
+#define WORDS(words)     0, 0, words, NULL
+#define CHECK(check)     0, 0, NULL, check
+#define PLAIN            0, 0, NULL, NULL
+
+/* clang-format off */
+const struct wsg_option wsg_options[] = {
+    {WSG_SECTION_TOP, "runtime_dir", "runtime-dir", WSG_OPTION_TEXT,    TOP(runtime_dir), PLAIN},
+    {WSG_SECTION_TOP, "bus_mode",    "bus-mode",    WSG_OPTION_MODE,    TOP(bus_mode),    PLAIN},
+    {WSG_SECTION_TOP, "workers",     "workers",     WSG_OPTION_WORKERS, TOP(workers),     RANGE(1, 64)},
+
+    {WSG_SECTION_LISTEN, "mode", NULL, WSG_OPTION_MODE, LISTEN(mode), PLAIN},
+
+    {WSG_SECTION_ROUTE, "path",            NULL, WSG_OPTION_TEXT,      ROUTE(path),               CHECK(path_check)},
+    {WSG_SECTION_ROUTE, "host",            NULL, WSG_OPTION_TEXT,      ROUTE(host),               CHECK(wsg_value_check_host)},
+    {WSG_SECTION_ROUTE, "kind",            NULL, WSG_OPTION_WORD,      ROUTE(kind),               WORDS(kind_words)},
+    {WSG_SECTION_ROUTE, "deliver",         NULL, WSG_OPTION_WORD_BOOL, ROUTE(publish),            WORDS(deliver_words)},
+    {WSG_SECTION_ROUTE, "tap",             NULL, WSG_OPTION_BOOL,      ROUTE(tap),                PLAIN},
+    {WSG_SECTION_ROUTE, "accept",          NULL, WSG_OPTION_WORD_BOOL, ROUTE(accept_by_handler),  WORDS(accept_words)},
+    {WSG_SECTION_ROUTE, "no_handler",      NULL, WSG_OPTION_WORD,      ROUTE(no_handler),         WORDS(no_handler_words)},
+    {WSG_SECTION_ROUTE, "subprotocols",    NULL, WSG_OPTION_TOKENS,    0,                         PLAIN},
+    {WSG_SECTION_ROUTE, "max_message",     NULL, WSG_OPTION_SIZE,      ROUTE(max_message),        RANGE(1, GIB)},
+    {WSG_SECTION_ROUTE, "max_frame",       NULL, WSG_OPTION_SIZE,      ROUTE(max_frame),          RANGE(1, GIB)},
+    {WSG_SECTION_ROUTE, "max_fragments",   NULL, WSG_OPTION_COUNT32,   ROUTE(max_fragments),      RANGE(1, UINT32_MAX)},
+    {WSG_SECTION_ROUTE, "max_queue",       NULL, WSG_OPTION_SIZE,      ROUTE(max_queue),          RANGE(KIB, 1024 * GIB)},
+    {WSG_SECTION_ROUTE, "max_body",        NULL, WSG_OPTION_SIZE,      ROUTE(max_body),           RANGE(0, 1024 * GIB)},
+    {WSG_SECTION_ROUTE, "accept_timeout",  NULL, WSG_OPTION_DURATION,  ROUTE(accept_timeout_ms),  RANGE(1, DAY_MS)},
+    {WSG_SECTION_ROUTE, "request_timeout", NULL, WSG_OPTION_DURATION,  ROUTE(request_timeout_ms), RANGE(1, DAY_MS)},
+
+    {WSG_SECTION_STATIC, "directory", NULL, WSG_OPTION_TEXT, STATIC(dir), PLAIN},
+
+    {WSG_SECTION_LOG, "level",  "log-level",  WSG_OPTION_WORD,   TOP(log_level),  WORDS(level_words)},
+    {WSG_SECTION_LOG, "format", "log-format", WSG_OPTION_WORD,   TOP(log_format), WORDS(format_words)},
+    {WSG_SECTION_LOG, "levels", "log",        WSG_OPTION_LEVELS, 0,               WORDS(level_words)},
+
+    {WSG_SECTION_TIMEOUTS, "head",          "head-timeout",      WSG_OPTION_DURATION, TOP(head_timeout_ms),      RANGE(1, DAY_MS)},
+    {WSG_SECTION_TIMEOUTS, "keepalive",     "keepalive-timeout", WSG_OPTION_DURATION, TOP(keepalive_timeout_ms), RANGE(1, DAY_MS)},
+    {WSG_SECTION_TIMEOUTS, "close",         "close-timeout",     WSG_OPTION_DURATION, TOP(close_timeout_ms),     RANGE(1, DAY_MS)},
+    {WSG_SECTION_TIMEOUTS, "drain",         "drain-timeout",     WSG_OPTION_DURATION, TOP(drain_timeout_ms),     RANGE(0, DAY_MS)},
+    {WSG_SECTION_TIMEOUTS, "ping_interval", "ping-interval",     WSG_OPTION_DURATION, TOP(ping_interval_ms),     RANGE(0, DAY_MS)},
+    {WSG_SECTION_TIMEOUTS, "ping_timeout",  "ping-timeout",      WSG_OPTION_DURATION, TOP(ping_timeout_ms),      RANGE(1, DAY_MS)},
+
+    {WSG_SECTION_LIMITS, "connections", "max-connections", WSG_OPTION_COUNT,   TOP(max_connections), RANGE(1, 16777216)},
+    {WSG_SECTION_LIMITS, "head",        "max-head",        WSG_OPTION_SIZE,    TOP(max_head),        RANGE(KIB, MIB)},
+    {WSG_SECTION_LIMITS, "headers",     "max-headers",     WSG_OPTION_COUNT32, TOP(max_headers),     RANGE(1, 10000)},
+};
+/* clang-format on */
+const size_t wsg_option_count = sizeof wsg_options / sizeof wsg_options[0];
+
+static const char *const section_names[WSG_SECTIONS] = {"", "listen", "route", "static", "log", "timeouts", "limits"};
+
+const char *wsg_section_name(enum wsg_section section)
+{
+    return section_names[section];
+}
+
+bool wsg_option_is_list(const struct wsg_option *o)
+{
+    return o->kind == WSG_OPTION_TOKENS || o->kind == WSG_OPTION_LEVELS;
+}
+
+const struct wsg_option *wsg_option_find(enum wsg_section section, const char *name)
+{
+    for (size_t i = 0; i < wsg_option_count; i++) {
+        if (wsg_options[i].section == section && strcmp(wsg_options[i].name, name) == 0)
+            return &wsg_options[i];
+    }
+    return NULL;
+}
+
+/* How many letters have to be changed, added or left out to get from a to b. Names of more than 31 bytes are like none. */
+static unsigned edit_distance(const char *a, const char *b)
+{
+    unsigned row[32];
+    size_t len = strlen(b);
+    if (len >= sizeof row / sizeof row[0] || strlen(a) >= sizeof row / sizeof row[0])
+        return UINT32_MAX;
+    for (unsigned j = 0; j <= len; j++)
+        row[j] = j;
+    for (unsigned i = 1; a[i - 1]; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= len; j++) {
+            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            best = best < row[j] + 1 ? best : row[j] + 1;
+            best = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[len];
+}
+
+const char *wsg_option_suggest(enum wsg_section section, const char *name)
+{
+    const char *closest = NULL;
+    unsigned closest_distance = 4; /* further away than this is another word */
+    for (size_t i = 0; i < wsg_option_count; i++) {
+        const struct wsg_option *o = &wsg_options[i];
+        unsigned distance = o->section == section ? edit_distance(name, o->name) : UINT32_MAX;
+        if (distance < closest_distance && distance < strlen(o->name)) {
+            closest = o->name;
+            closest_distance = distance;
+        }
+    }
+    for (enum wsg_section s = WSG_SECTION_LISTEN; section == WSG_SECTION_TOP && s < WSG_SECTIONS; s++) {
+        unsigned distance = edit_distance(name, section_names[s]);
+        if (distance < closest_distance && distance < strlen(section_names[s])) {
+            closest = section_names[s];
+            closest_distance = distance;
+        }
+    }
+    return closest;
+}
+
+static wsb_err nomem(struct wsb_fault *fault)
+{
+    return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+}
+
+/* "websocket, http or both" */
+static void words_list(char *buf, size_t buf_len, const struct wsg_word *words)
+{
+    size_t used = 0;
+    buf[0] = 0;
+    for (const struct wsg_word *w = words; w->word && used < buf_len; w++) {
+        const char *gap = w == words ? "" : w[1].word ? ", " : " or ";
+        int n = snprintf(buf + used, buf_len - used, "%s%s", gap, w->word);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static wsb_err word_parse(const struct wsg_word *words, const char *text, int *ret, struct wsb_fault *fault)
+{
+    char list[80];
+    for (const struct wsg_word *w = words; w->word; w++) {
+        if (strcmp(w->word, text) == 0) {
+            *ret = w->value;
+            return WSB_OK;
+        }
+    }
+    words_list(list, sizeof list, words);
+    return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'%.60s' is not one of %s", text, list);
+}
+
+static wsb_err text_set(const struct wsg_option *o, char **field, const char *text, struct wsb_fault *fault)
+{
+    if (*text == 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'' is empty");
+    wsb_err err = o->check ? o->check(text, fault) : WSB_OK;
+    if (err)
+        return err;
+    char *copy = strdup(text);
+    if (!copy)
+        return nomem(fault);
+    free(*field);
+    *field = copy;
+    return WSB_OK;
+}
+
+static wsb_err token_add(struct wsg_route_config *r, const char *text, struct wsb_fault *fault)
+{
+    wsb_err err = wsg_value_check_token(text, fault);
+    if (err)
+        return err;
+    for (size_t i = 0; i < r->subprotocol_count; i++) {
+        if (strcmp(r->subprotocols[i], text) == 0)
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'%.60s' is there twice", text);
+    }
+    if (r->subprotocol_count == WSG_CONFIG_SUBPROTOCOLS_MAX)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "more than %d of them", (int)WSG_CONFIG_SUBPROTOCOLS_MAX);
+    char **grown = reallocarray(r->subprotocols, r->subprotocol_count + 1, sizeof *grown);
+    if (!grown)
+        return nomem(fault);
+    r->subprotocols = grown;
+    grown[r->subprotocol_count] = strdup(text);
+    if (!grown[r->subprotocol_count])
+        return nomem(fault);
+    r->subprotocol_count++;
+    return WSB_OK;
+}
+
+static wsb_err module_refuse(const char *text, struct wsb_fault *fault)
+{
+    struct wsg_word modules[WSB_LOG_MODULES + 1] = {{NULL, 0}};
+    char list[80];
+    for (int i = 0; i < WSB_LOG_MODULES; i++)
+        modules[i].word = wsb_log_module_name((enum wsb_log_module)i);
+    words_list(list, sizeof list, modules);
+    return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'%.60s' is not MODULE=LEVEL, where a module is one of %s", text,
+                         list);
+}
+
+static wsb_err level_set(const struct wsg_option *o, struct wsg_config *c, const char *text, struct wsb_fault *fault)
+{
+    char name[16];
+    enum wsb_log_module module;
+    int level;
+    const char *equals = strchr(text, '=');
+    if (!equals || (size_t)(equals - text) >= sizeof name)
+        return module_refuse(text, fault);
+    memcpy(name, text, (size_t)(equals - text));
+    name[equals - text] = 0;
+    if (!wsb_log_module_parse(name, &module))
+        return module_refuse(text, fault);
+    wsb_err err = word_parse(o->words, equals + 1, &level, fault);
+    if (!err)
+        c->module_levels[module] = level;
+    return err;
+}
+
+static wsb_err number_parse(const struct wsg_option *o, const char *text, uint64_t *ret, struct wsb_fault *fault)
+{
+    switch (o->kind) {
+    case WSG_OPTION_SIZE:
+        return wsg_value_size(text, o->min, o->max, ret, fault);
+    case WSG_OPTION_DURATION:
+        return wsg_value_duration(text, o->min, o->max, ret, fault);
+    case WSG_OPTION_WORKERS:
+        if (strcmp(text, "auto") == 0) {
+            *ret = 0;
+            return WSB_OK;
+        }
+        if (wsg_value_number(text, o->min, o->max, ret, NULL) == WSB_OK)
+            return WSB_OK;
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'%.60s' is not a number from %u to %u, or auto", text,
+                             (unsigned)o->min, (unsigned)o->max);
+    default:
+        return wsg_value_number(text, o->min, o->max, ret, fault);
+    }
+}
+
+static wsb_err number_set(const struct wsg_option *o, void *field, const char *text, struct wsb_fault *fault)
+{
+    uint64_t v;
+    size_t size;
+    wsb_err err = number_parse(o, text, &v, fault);
+    if (err)
+        return err;
+    if (!wsb_u64_to_size(v, &size))
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'%.60s' is more than this machine can address", text);
+    if (o->kind == WSG_OPTION_SIZE || o->kind == WSG_OPTION_COUNT)
+        *(size_t *)field = size;
+    else if (o->kind == WSG_OPTION_WORKERS)
+        *(unsigned *)field = (unsigned)v;
+    else
+        *(uint32_t *)field = (uint32_t)v; /* the table's maximum fits */
+    return WSB_OK;
+}
+
+static wsb_err word_set(const struct wsg_option *o, void *field, const char *text, struct wsb_fault *fault)
+{
+    int value;
+    wsb_err err = word_parse(o->words, text, &value, fault);
+    if (err)
+        return err;
+    if (o->kind == WSG_OPTION_WORD_BOOL)
+        *(bool *)field = value;
+    else
+        memcpy(field, &value, sizeof value); /* whichever enum it is, it is as large as an int */
+    return WSB_OK;
+}
+
+wsb_err wsg_option_set(const struct wsg_option *o, void *target, const char *value, struct wsb_fault *fault)
+{
+    void *field = (char *)target + o->offset;
+    switch (o->kind) {
+    case WSG_OPTION_SIZE:
+    case WSG_OPTION_COUNT:
+    case WSG_OPTION_COUNT32:
+    case WSG_OPTION_DURATION:
+    case WSG_OPTION_WORKERS:
+        return number_set(o, field, value, fault);
+    case WSG_OPTION_MODE:
+        return wsg_value_mode(value, field, fault);
+    case WSG_OPTION_BOOL:
+        return wsg_value_bool(value, field, fault);
+    case WSG_OPTION_WORD:
+    case WSG_OPTION_WORD_BOOL:
+        return word_set(o, field, value, fault);
+    case WSG_OPTION_TEXT:
+        return text_set(o, field, value, fault);
+    case WSG_OPTION_TOKENS:
+        return token_add(target, value, fault);
+    case WSG_OPTION_LEVELS:
+        return level_set(o, target, value, fault);
+    }
+    return wsb_fault_set(fault, WSB_ERR_INTERNAL, 0, "option '%s' has no kind", o->name);
+}

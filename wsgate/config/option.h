@@ -1,0 +1,74 @@
+#ifndef WSG_CONFIG_OPTION_H
+#define WSG_CONFIG_OPTION_H
+
+/*
+ * Every option of the gate, once: its place in the file, its flag, its kind of value and its limits. The file and the
+ * command line both read this table, so they cannot disagree; tests hold the manual and the example against it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+
+enum wsg_section {
+    WSG_SECTION_TOP,    /* outside of every section */
+    WSG_SECTION_LISTEN, /* titled, of struct wsg_listener_config */
+    WSG_SECTION_ROUTE,  /* titled, of struct wsg_route_config */
+    WSG_SECTION_STATIC, /* titled, of struct wsg_static_config */
+    WSG_SECTION_LOG,    /* this one, the next two and TOP: of struct wsg_config */
+    WSG_SECTION_TIMEOUTS,
+    WSG_SECTION_LIMITS,
+    WSG_SECTIONS
+};
+
+enum wsg_option_kind {
+    WSG_OPTION_SIZE,      /* size_t, bytes */
+    WSG_OPTION_COUNT,     /* size_t */
+    WSG_OPTION_COUNT32,   /* uint32_t */
+    WSG_OPTION_DURATION,  /* uint32_t, milliseconds */
+    WSG_OPTION_MODE,      /* unsigned */
+    WSG_OPTION_WORKERS,   /* unsigned; 0 for "auto" */
+    WSG_OPTION_BOOL,      /* bool, yes or no */
+    WSG_OPTION_WORD,      /* an enum: one of words */
+    WSG_OPTION_WORD_BOOL, /* bool: one of words */
+    WSG_OPTION_TEXT,      /* char *, owned */
+    WSG_OPTION_TOKENS,    /* list; of a route: its subprotocols */
+    WSG_OPTION_LEVELS     /* list of "module=level" */
+};
+
+struct wsg_word {
+    const char *word;
+    int value;
+};
+
+struct wsg_option {
+    enum wsg_section section;
+    const char *name;
+    const char *flag; /* without the dashes; NULL: none, or part of --route and its like */
+    enum wsg_option_kind kind;
+    size_t offset; /* of the field, in its section's struct */
+    uint64_t min, max;
+    const struct wsg_word *words;                                /* ends with a NULL word */
+    wsb_err (*check)(const char *text, struct wsb_fault *fault); /* of a text; NULL: anything but nothing */
+};
+
+extern const struct wsg_option wsg_options[];
+extern const size_t wsg_option_count;
+
+const char *wsg_section_name(enum wsg_section section); /* "" for TOP */
+bool wsg_option_is_list(const struct wsg_option *o);
+/* NULL: there is none of that name in the section. */
+const struct wsg_option *wsg_option_find(enum wsg_section section, const char *name);
+/* The option of the section whose name is most like a misspelled one; NULL: none is like it. */
+const char *wsg_option_suggest(enum wsg_section section, const char *name);
+
+/*
+ * Set the option in its section's struct, or append to it when it is a list. A refusal says what is wrong with the value,
+ * not where it was.
+ */
+WSB_MUST_CHECK wsb_err wsg_option_set(const struct wsg_option *o, void *target, const char *value,
+                                      struct wsb_fault *fault);
+
+#endif
