@@ -1,0 +1,376 @@
+/* The methods, and those of them that the first worker answers by itself. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "admin/parts.h"
+#include "base/log.h"
+
+enum { MEMBERS_DEFAULT = 1000, MEMBERS_MAX = 100000, PINS_SHOWN = 1000 };
+
+/* ------------------------------------------------------------------ helpers */
+
+bool wsg_call_failed(const struct wsg_call *call, wsb_err err, const struct wsb_fault *fault)
+{
+    if (err)
+        wsg_answer_error(call->client, call->id, err == WSB_ERR_NOMEM ? WSG_RPC_INTERNAL : WSG_RPC_PARAMS, "%s", fault->text);
+    return err != WSB_OK;
+}
+
+/* Whoever changes something leaves a trace. */
+void wsg_audit(const struct wsg_call *call, const char *detail)
+{
+    WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_INFO, call->method, WSB_KS("what", detail), WSB_KU("uid", call->client->uid),
+            WSB_KI("pid", call->client->pid));
+}
+
+struct wsg_handler *wsg_call_handler(const struct wsg_call *call)
+{
+    struct wsb_fault fault = {0};
+    uint64_t id = 0;
+    if (wsg_call_failed(call, wsg_param_u64(call->params, "handler", 1, UINT32_MAX, &id, &fault), &fault))
+        return NULL;
+    if (!id) {
+        wsg_answer_error(call->client, call->id, WSG_RPC_PARAMS, "\"handler\" is missing: the id of a handler");
+        return NULL;
+    }
+    struct wsg_handler *h = wsg_handlers_by_id(&wsg_gate_hub(call->admin->gate)->handlers, (uint32_t)id);
+    if (!h)
+        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no handler %" PRIu64, id);
+    return h;
+}
+
+static uint64_t counted(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------- status */
+
+static void on_status(const struct wsg_call *call)
+{
+    struct wsg_admin *a = call->admin;
+    const struct wsg_hub *hub = wsg_gate_hub(a->gate);
+    struct wsg_gate_stats stats;
+    struct wsb_json j;
+    wsg_gate_stats(a->gate, &stats);
+    wsg_answer_begin(a, call->id, &j);
+    wsb_json_object(&j);
+    wsb_json_kcstr(&j, "version", WSBUS_VERSION);
+    wsb_json_ku64(&j, "pid", (uint64_t)getpid());
+    wsb_json_key(&j, "epoch");
+    wsb_json_id(&j, hub->epoch);
+    wsb_json_kcstr(&j, "state", wsg_gate_is_draining(a->gate) ? "draining" : "running");
+    wsb_json_ku64(&j, "uptime_ms", wsg_loop_now_ms(a->loop) - wsg_gate_started_ms(a->gate));
+    wsb_json_kcstr(&j, "runtime_dir", wsg_gate_dir(a->gate));
+    wsb_json_ku64(&j, "workers", wsg_gate_worker_count(a->gate));
+    wsb_json_key(&j, "listeners");
+    wsb_json_array(&j);
+    for (size_t i = 0; i < wsg_gate_listener_count(a->gate); i++)
+        wsb_json_cstr(&j, wsg_gate_listener(a->gate, i));
+    wsb_json_array_end(&j);
+    wsb_json_ku64(&j, "connections", stats.connections);
+    wsb_json_ku64(&j, "max_connections", wsg_gate_config(a->gate)->max_connections);
+    wsb_json_ku64(&j, "accepted", stats.accepted);
+    wsb_json_ku64(&j, "refused", stats.refused);
+    wsb_json_ku64(&j, "routes", wsg_gate_routes(a->gate)->count);
+    wsb_json_ku64(&j, "handlers", hub->handlers.count);
+    wsb_json_ku64(&j, "groups", HASH_COUNT(hub->groups.by_name));
+    wsb_json_ku64(&j, "taps", a->tap_count);
+    wsb_json_ku64(&j, "log_lines_lost", wsb_log_lost());
+    wsb_json_key(&j, "log");
+    wsg_levels_write(a, &j);
+    wsb_json_object_end(&j);
+    wsg_answer_end(call->client, call->id, &j);
+}
+
+static void on_stats(const struct wsg_call *call)
+{
+    struct wsg_admin *a = call->admin;
+    const struct wsg_hub *hub = wsg_gate_hub(a->gate);
+    const struct wsg_hub_stats *h = &hub->stats;
+    const struct wsg_routes *routes = wsg_gate_routes(a->gate);
+    struct wsg_gate_stats g;
+    struct wsb_json j;
+    wsg_gate_stats(a->gate, &g);
+    wsg_answer_begin(a, call->id, &j);
+    wsb_json_object(&j);
+    wsb_json_key(&j, "gate");
+    wsb_json_object(&j);
+    wsb_json_ku64(&j, "connections", g.connections);
+    wsb_json_ku64(&j, "accepted", g.accepted);
+    wsb_json_ku64(&j, "refused", g.refused);
+    wsb_json_ku64(&j, "log_lines_lost", wsb_log_lost());
+    wsb_json_object_end(&j);
+    wsb_json_key(&j, "bus");
+    wsb_json_object(&j);
+    wsb_json_ku64(&j, "events", h->events);
+    wsb_json_ku64(&j, "commands", h->commands);
+    wsb_json_ku64(&j, "outcomes", h->outcomes);
+    wsb_json_ku64(&j, "published", h->published);
+    wsb_json_ku64(&j, "publish_drops", h->publish_drops);
+    wsb_json_ku64(&j, "malformed", h->malformed);
+    wsb_json_ku64(&j, "command_errors", h->command_errors);
+    wsb_json_kcstr(&j, "last_command_error", h->last_command_error);
+    wsb_json_ku64(&j, "handlers_gone", h->handlers_gone);
+    wsb_json_ku64(&j, "handlers", hub->handlers.count);
+    wsb_json_ku64(&j, "pinned", hub->pins.count);
+    wsb_json_object_end(&j);
+    wsb_json_key(&j, "control");
+    wsb_json_object(&j);
+    wsb_json_ku64(&j, "clients", a->client_count);
+    wsb_json_ku64(&j, "accepted", a->stats.clients);
+    wsb_json_ku64(&j, "refused", a->stats.refused_clients);
+    wsb_json_ku64(&j, "requests", a->stats.requests);
+    wsb_json_ku64(&j, "errors", a->stats.bad_requests);
+    wsb_json_ku64(&j, "taps", a->tap_count);
+    wsb_json_ku64(&j, "tap_lines", a->stats.tap_lines);
+    wsb_json_ku64(&j, "tap_lines_lost", a->stats.tap_lost);
+    wsb_json_object_end(&j);
+    wsb_json_key(&j, "routes");
+    wsb_json_object(&j);
+    for (size_t i = 0; i < routes->count; i++) {
+        const struct wsg_route *r = &routes->routes[i];
+        wsb_json_key(&j, r->name);
+        wsb_json_object(&j);
+        wsb_json_ku64(&j, "opened", counted(&r->opened));
+        wsb_json_ku64(&j, "refused", counted(&r->refused));
+        wsb_json_ku64(&j, "requests", counted(&r->requests));
+        wsb_json_ku64(&j, "messages_in", counted(&r->messages_in));
+        wsb_json_ku64(&j, "bytes_in", counted(&r->bytes_in));
+        wsb_json_ku64(&j, "messages_out", counted(&r->messages_out));
+        wsb_json_ku64(&j, "bytes_out", counted(&r->bytes_out));
+        wsb_json_ku64(&j, "dropped", counted(&r->dropped));
+        wsb_json_object_end(&j);
+    }
+    wsb_json_object_end(&j);
+    wsb_json_object_end(&j);
+    wsg_answer_end(call->client, call->id, &j);
+}
+
+/* ------------------------------------------------------------------- routes */
+
+static void write_route(struct wsg_admin *a, const struct wsg_route *r, struct wsb_json *j)
+{
+    const struct wsg_group *members = wsg_groups_find(&wsg_gate_hub(a->gate)->members, wsb_span_str(r->name));
+    wsb_json_object(j);
+    wsb_json_kcstr(j, "name", r->name);
+    wsb_json_kcstr(j, "path", wsb_pattern_text(r->pattern));
+    wsb_json_kcstr(j, "host", r->host ? r->host : "");
+    wsb_json_kbool(j, "websocket", (r->policy.kinds & WSG_KIND_WEBSOCKET) != 0);
+    wsb_json_kbool(j, "http", (r->policy.kinds & WSG_KIND_HTTP) != 0);
+    wsb_json_kcstr(j, "deliver", r->policy.publish ? "publish" : "handler");
+    wsb_json_kcstr(j, "accept", r->policy.accept_by_handler ? "handler" : "gate");
+    wsb_json_kcstr(j, "no_handler", r->policy.close_without_handler ? "close" : "refuse");
+    wsb_json_ku64(j, "handlers", atomic_load_explicit(&r->handlers, memory_order_relaxed));
+    wsb_json_ku64(j, "connections", members ? members->count : 0);
+    wsb_json_ku64(j, "taps", atomic_load_explicit(&r->taps, memory_order_relaxed));
+    wsb_json_ku64(j, "opened", counted(&r->opened));
+    wsb_json_ku64(j, "refused", counted(&r->refused));
+    wsb_json_ku64(j, "requests", counted(&r->requests));
+    wsb_json_ku64(j, "messages_in", counted(&r->messages_in));
+    wsb_json_ku64(j, "messages_out", counted(&r->messages_out));
+    wsb_json_ku64(j, "dropped", counted(&r->dropped));
+    wsb_json_object_end(j);
+}
+
+static void on_routes(const struct wsg_call *call)
+{
+    const struct wsg_routes *routes = wsg_gate_routes(call->admin->gate);
+    struct wsb_json j;
+    wsg_answer_begin(call->admin, call->id, &j);
+    wsb_json_object(&j);
+    wsb_json_key(&j, "routes");
+    wsb_json_array(&j);
+    for (size_t i = 0; i < routes->count; i++)
+        write_route(call->admin, &routes->routes[i], &j);
+    wsb_json_array_end(&j);
+    wsb_json_object_end(&j);
+    wsg_answer_end(call->client, call->id, &j);
+}
+
+/* ------------------------------------------------------------------- groups */
+
+static void write_members(const struct wsg_group *g, uint64_t limit, struct wsb_json *j)
+{
+    wsb_json_key(j, "members");
+    wsb_json_array(j);
+    for (size_t i = 0; i < g->count && i < limit; i++)
+        wsb_json_id(j, g->members[i]->pin->conn);
+    wsb_json_array_end(j);
+}
+
+static void write_group(const struct wsg_group *g, uint64_t members, struct wsb_json *j)
+{
+    wsb_json_object(j);
+    wsb_json_kstr(j, "name", wsb_span(g->name, g->name_len));
+    wsb_json_ku64(j, "count", g->count);
+    if (members)
+        write_members(g, members, j);
+    wsb_json_object_end(j);
+}
+
+/* All groups with their sizes, or one with its members. */
+static void on_groups(const struct wsg_call *call)
+{
+    const struct wsg_groups *groups = &wsg_gate_hub(call->admin->gate)->groups;
+    struct wsb_fault fault = {0};
+    const char *name = NULL;
+    uint64_t limit = MEMBERS_DEFAULT;
+    uint64_t shown = 0;
+    struct wsb_json j;
+    wsb_err err = wsg_param_str(call->params, "name", &name, &fault);
+    if (!err)
+        err = wsg_param_u64(call->params, "limit", 1, MEMBERS_MAX, &limit, &fault);
+    if (wsg_call_failed(call, err, &fault))
+        return;
+    const struct wsg_group *one = name ? wsg_groups_find(groups, wsb_span_str(name)) : NULL;
+    if (name && !one) {
+        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no group \"%.100s\"", name);
+        return;
+    }
+    wsg_answer_begin(call->admin, call->id, &j);
+    wsb_json_object(&j);
+    wsb_json_ku64(&j, "total", HASH_COUNT(groups->by_name));
+    wsb_json_key(&j, "groups");
+    wsb_json_array(&j);
+    for (const struct wsg_group *g = one ? one : groups->by_name; g && shown < (one ? 1 : limit); g = g->hh.next, shown++)
+        write_group(g, one ? limit : 0, &j);
+    wsb_json_array_end(&j);
+    wsb_json_object_end(&j);
+    wsg_answer_end(call->client, call->id, &j);
+}
+
+/* ----------------------------------------------------------------- handlers */
+
+static void write_handler(struct wsg_admin *a, const struct wsg_handler *h, struct wsb_json *j)
+{
+    const struct wsg_routes *routes = wsg_gate_routes(a->gate);
+    uint64_t now_ms = wsg_loop_now_ms(a->loop);
+    wsb_json_ku64(j, "id", h->id);
+    wsb_json_kcstr(j, "name", h->name);
+    wsb_json_kcstr(j, "language", h->language);
+    wsb_json_key(j, "pid");
+    wsb_json_i64(j, h->pid);
+    wsb_json_kcstr(j, "level", wsb_level_name((enum wsb_level)h->level));
+    wsb_json_kbool(j, "batch", h->batch);
+    wsb_json_key(j, "routes");
+    wsb_json_array(j);
+    for (size_t i = 0; i < h->route_count; i++)
+        wsb_json_cstr(j, routes->routes[h->routes[i]].name);
+    wsb_json_array_end(j);
+    wsb_json_ku64(j, "connections", h->pinned);
+    wsb_json_kbool(j, "paused", h->paused);
+    wsb_json_ku64(j, "queued", wsb_account_bytes(h->account));
+    wsb_json_ku64(j, "age_ms", now_ms - h->since_ms);
+    wsb_json_ku64(j, "silent_ms", now_ms - h->seen_ms);
+    wsb_json_ku64(j, "rtt_us", h->rtt_us);
+    wsb_json_ku64(j, "events", h->events);
+    wsb_json_ku64(j, "event_bytes", h->event_bytes);
+    wsb_json_ku64(j, "commands", h->commands);
+    wsb_json_ku64(j, "errors", h->errors);
+    wsb_json_ku64(j, "dropped", h->dropped);
+}
+
+static void on_handlers(const struct wsg_call *call)
+{
+    const struct wsg_handlers *handlers = &wsg_gate_hub(call->admin->gate)->handlers;
+    struct wsb_json j;
+    wsg_answer_begin(call->admin, call->id, &j);
+    wsb_json_object(&j);
+    wsb_json_key(&j, "handlers");
+    wsb_json_array(&j);
+    for (const struct wsg_handler *h = handlers->by_id; h; h = h->by_id.next) {
+        wsb_json_object(&j);
+        write_handler(call->admin, h, &j);
+        wsb_json_object_end(&j);
+    }
+    wsb_json_array_end(&j);
+    wsb_json_object_end(&j);
+    wsg_answer_end(call->client, call->id, &j);
+}
+
+static void on_handler_show(const struct wsg_call *call)
+{
+    const struct wsg_handler *h = wsg_call_handler(call);
+    size_t shown = 0;
+    struct wsb_json j;
+    if (!h)
+        return;
+    wsg_answer_begin(call->admin, call->id, &j);
+    wsb_json_object(&j);
+    write_handler(call->admin, h, &j);
+    wsb_json_key(&j, "pinned");
+    wsb_json_array(&j);
+    for (const struct wsg_pin *p = h->pins; p && shown < PINS_SHOWN; p = p->next, shown++)
+        wsb_json_id(&j, p->conn);
+    wsb_json_array_end(&j);
+    wsb_json_object_end(&j);
+    wsg_answer_end(call->client, call->id, &j);
+}
+
+/* Its connections move now; a process that lives will hear "say HELLO" at its next word, and come back as a new one. */
+static void on_handler_drop(const struct wsg_call *call)
+{
+    struct wsg_handler *h = wsg_call_handler(call);
+    char detail[120];
+    struct wsb_json j;
+    if (!h)
+        return;
+    uint32_t moved = h->pinned;
+    (void)snprintf(detail, sizeof detail, "handler %" PRIu32 " %s", h->id, h->name);
+    wsg_audit(call, detail);
+    wsg_hub_drop_handler(wsg_gate_hub(call->admin->gate), h, "dropped through the control socket");
+    wsg_answer_begin(call->admin, call->id, &j);
+    wsb_json_object(&j);
+    wsb_json_ku64(&j, "connections", moved);
+    wsb_json_object_end(&j);
+    wsg_answer_end(call->client, call->id, &j);
+}
+
+/* ----------------------------------------------------------------- shutdown */
+
+static void on_shutdown(const struct wsg_call *call)
+{
+    struct wsb_fault fault = {0};
+    bool now = false;
+    if (wsg_call_failed(call, wsg_param_bool(call->params, "now", &now, &fault), &fault))
+        return;
+    wsg_audit(call, now ? "now" : "drain");
+    wsg_answer_ok(call); /* before: it may be the last thing that is written */
+    if (!wsg_gate_is_draining(call->admin->gate))
+        wsg_gate_drain(call->admin->gate);
+    if (now)
+        wsg_gate_drain(call->admin->gate);
+}
+
+/* -------------------------------------------------------------------- table */
+
+const struct wsg_method *wsg_method_find(const char *name)
+{
+    static const struct wsg_method methods[] = {
+        {"status", on_status, ""},
+        {"stats", on_stats, ""},
+        {"routes", on_routes, ""},
+        {"groups", on_groups, "name limit "},
+        {"handlers", on_handlers, ""},
+        {"handler_show", on_handler_show, "handler "},
+        {"handler_drop", on_handler_drop, "handler "},
+        {"list", wsg_on_list, WSG_FILTER_PARAMS "limit "},
+        {"show", wsg_on_show, "id "},
+        {"close", wsg_on_close, WSG_FILTER_PARAMS "ids all dry_run code reason timeout_ms "},
+        {"send", wsg_on_send, "ids route group all text base64 timeout_ms "},
+        {"ping", wsg_on_ping, "id timeout_ms "},
+        {"log_get", wsg_on_log_get, ""},
+        {"log_set", wsg_on_log_set, "module handler level for_s "},
+        {"tap", wsg_on_tap, "id route max_bytes "},
+        {"untap", wsg_on_untap, "sub "},
+        {"shutdown", on_shutdown, "now "},
+    };
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        if (strcmp(methods[i].name, name) == 0)
+            return &methods[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,336 @@
+/*
+ * What needs to see every connection: list, show, and close by a filter. The gate gathers the rows; here they are looked
+ * at some hundred a loop round, so that fifty thousand of them stall nobody. One listing is worked on at a time; the
+ * others wait their turn, and each client has at most one.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "admin/parts.h"
+#include "ws/close.h"
+
+enum { ROWS_PER_ROUND = 256, LIST_DEFAULT = 1000, TIMEOUT_DEFAULT_MS = 5000, TIMEOUT_MAX_MS = 600000 };
+
+#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+enum scan_kind {
+    SCAN_LIST,
+    SCAN_SHOW,
+    SCAN_CLOSE
+};
+
+struct wsg_scan {
+    struct wsg_scan *prev, *next;
+    struct wsg_admin *admin;         /* borrowed */
+    struct wsg_admin_client *client; /* borrowed; NULL: it went away */
+    char id[WSG_RPC_ID_MAX];
+    enum scan_kind kind;
+    struct wsg_filter filter;
+    wsb_conn conn;  /* SHOW */
+    uint64_t limit; /* LIST: rows written; 0: all */
+    bool dry_run;
+    uint16_t code;
+    char reason[WSG_CLOSE_REASON_MAX + 1];
+    uint64_t timeout_ms;
+    bool is_started;
+    struct wsg_conn_info *rows; /* owned */
+    size_t count, at;
+    uint64_t matched;
+    struct wsb_buf line; /* LIST, SHOW: the answer so far */
+    struct wsb_json json;
+    wsb_conn *ids; /* owned; CLOSE: those meant */
+};
+
+/* --------------------------------------------------------------------- rows */
+
+static const struct wsg_pin *pin_of(const struct wsg_scan *s, wsb_conn id)
+{
+    return wsg_pins_find(&wsg_gate_hub(s->admin->gate)->pins, id);
+}
+
+static void write_row(struct wsb_json *j, const struct wsg_conn_info *r, const struct wsg_pin *p)
+{
+    wsb_json_key(j, "id");
+    wsb_json_id(j, r->id);
+    wsb_json_kcstr(j, "what", r->what);
+    wsb_json_kcstr(j, "route", r->route);
+    wsb_json_kcstr(j, "peer", r->peer);
+    wsb_json_kcstr(j, "target", r->target);
+    wsb_json_kcstr(j, "subprotocol", r->subprotocol);
+    wsb_json_ku64(j, "handler", p && p->handler ? p->handler->id : 0);
+    wsb_json_kcstr(j, "handler_name", p && p->handler ? p->handler->name : "");
+    wsb_json_ku64(j, "worker", r->worker);
+    wsb_json_ku64(j, "age_ms", r->age_ms);
+    wsb_json_ku64(j, "idle_ms", r->idle_ms);
+    wsb_json_ku64(j, "messages_in", r->messages_in);
+    wsb_json_ku64(j, "bytes_in", r->bytes_in);
+    wsb_json_ku64(j, "messages_out", r->messages_out);
+    wsb_json_ku64(j, "bytes_out", r->bytes_out);
+    wsb_json_ku64(j, "queued", r->queued);
+    wsb_json_ku64(j, "rtt_us", r->rtt_us);
+    wsb_json_kbool(j, "tapped", r->is_tapped);
+    wsb_json_kbool(j, "paused", r->is_paused);
+}
+
+/* What OPEN told the handler is JSON already, written by us: it is repeated as it is. */
+static void write_details(struct wsb_json *j, const struct wsg_pin *p, const struct wsg_groups *groups)
+{
+    wsb_json_ku64(j, "seq", p->seq);
+    wsb_json_key(j, "groups");
+    wsb_json_array(j);
+    for (const struct wsg_member *m = p->members; m; m = m->next) {
+        if (m->group->table == groups) /* and not the one of all connections of its route */
+            wsb_json_str(j, wsb_span(m->group->name, m->group->name_len));
+    }
+    wsb_json_array_end(j);
+    if (p->meta && p->meta_len) {
+        wsb_json_key(j, "open");
+        if (!j->err)
+            j->err = wsb_buf_append(j->out, p->meta, p->meta_len);
+        j->comma = true;
+    }
+}
+
+static void look_at(struct wsg_scan *s, const struct wsg_conn_info *r)
+{
+    const struct wsg_pin *p = pin_of(s, r->id);
+    if (s->kind == SCAN_SHOW ? r->id != s->conn : !wsg_filter_matches(&s->filter, r, p && p->handler ? p->handler->id : 0))
+        return;
+    s->matched++;
+    if (s->kind == SCAN_CLOSE) {
+        s->ids[s->matched - 1] = r->id;
+    } else if (!s->limit || s->matched <= s->limit) {
+        if (s->kind == SCAN_LIST)
+            wsb_json_object(&s->json);
+        write_row(&s->json, r, p);
+        if (s->kind == SCAN_SHOW && p)
+            write_details(&s->json, p, &wsg_gate_hub(s->admin->gate)->groups);
+        if (s->kind == SCAN_LIST)
+            wsb_json_object_end(&s->json);
+    }
+}
+
+/* ---------------------------------------------------------------------- end */
+
+static void end_list(struct wsg_scan *s)
+{
+    wsb_json_array_end(&s->json);
+    wsb_json_ku64(&s->json, "matched", s->matched);
+    wsb_json_ku64(&s->json, "total", s->count);
+    wsb_json_object_end(&s->json);
+    wsg_answer_end(s->client, s->id, &s->json);
+}
+
+static void end_show(struct wsg_scan *s)
+{
+    wsb_json_object_end(&s->json);
+    if (s->matched)
+        wsg_answer_end(s->client, s->id, &s->json);
+    else
+        wsg_answer_error(s->client, s->id, WSG_RPC_NOT_FOUND, "no connection %016" PRIx64, s->conn);
+}
+
+static void end_close(struct wsg_scan *s)
+{
+    struct wsb_json j;
+    if (!s->dry_run) {
+        wsg_order_close(s->client, s->id, s->ids, s->matched, s->code, s->reason, s->timeout_ms);
+        return;
+    }
+    wsg_answer_begin(s->admin, s->id, &j);
+    wsb_json_object(&j);
+    wsb_json_ku64(&j, "matched", s->matched);
+    wsb_json_object_end(&j);
+    wsg_answer_end(s->client, s->id, &j);
+}
+
+static void scan_free(struct wsg_scan *s)
+{
+    free(s->rows);
+    free(s->ids);
+    wsb_buf_deinit(&s->line);
+    free(s);
+}
+
+static void start_next(struct wsg_admin *a);
+
+static void end(struct wsg_scan *s)
+{
+    struct wsg_admin *a = s->admin;
+    if (s->client) {
+        s->client->wait_for_all = false;
+        if (s->kind == SCAN_LIST)
+            end_list(s);
+        else if (s->kind == SCAN_SHOW)
+            end_show(s);
+        else
+            end_close(s);
+        wsg_client_goes_on(s->client);
+    }
+    DL_DELETE(a->scans, s);
+    scan_free(s);
+    start_next(a);
+}
+
+/* --------------------------------------------------------------------- work */
+
+void wsg_on_scan_task(struct wsg_task *t)
+{
+    struct wsg_admin *a = CONTAINER(t, struct wsg_admin, scan_task);
+    struct wsg_scan *s = a->scans;
+    size_t until = s->at + ROWS_PER_ROUND < s->count ? s->at + ROWS_PER_ROUND : s->count;
+    for (; s->client && s->at < until; s->at++)
+        look_at(s, &s->rows[s->at]);
+    if (s->client && s->at < s->count)
+        wsg_loop_post(a->loop, t); /* the next round's */
+    else
+        end(s);
+}
+
+static void on_rows(void *ctx, struct wsg_conn_info *rows, size_t count)
+{
+    struct wsg_admin *a = ctx;
+    struct wsg_scan *s = a->scans;
+    s->rows = rows;
+    s->count = count;
+    if (s->kind == SCAN_CLOSE) {
+        s->ids = calloc(count ? count : 1, sizeof *s->ids);
+        if (!s->ids)
+            s->count = 0;
+    }
+    if (s->kind == SCAN_LIST || s->kind == SCAN_SHOW) {
+        wsg_rpc_result_begin(&s->json, &s->line, s->id);
+        wsb_json_object(&s->json);
+    }
+    if (s->kind == SCAN_LIST) {
+        wsb_json_key(&s->json, "connections");
+        wsb_json_array(&s->json);
+    }
+    wsg_loop_post(a->loop, &a->scan_task);
+}
+
+static void start_next(struct wsg_admin *a)
+{
+    while (a->scans && !a->scans->is_started) {
+        struct wsg_scan *s = a->scans;
+        if (s->client && wsg_gate_list(a->gate, on_rows, a) == WSB_OK) {
+            s->is_started = true;
+            return;
+        }
+        if (s->client) {
+            s->client->wait_for_all = false;
+            wsg_answer_error(s->client, s->id, WSG_RPC_INTERNAL, "out of memory");
+            wsg_client_goes_on(s->client);
+        }
+        DL_DELETE(a->scans, s);
+        scan_free(s);
+    }
+}
+
+static void begin(const struct wsg_call *call, const struct wsg_scan *wanted)
+{
+    struct wsg_admin *a = call->admin;
+    struct wsg_scan *s = malloc(sizeof *s);
+    if (!s) {
+        wsg_answer_error(call->client, call->id, WSG_RPC_INTERNAL, "out of memory");
+        return;
+    }
+    *s = *wanted;
+    s->admin = a;
+    s->client = call->client;
+    (void)snprintf(s->id, sizeof s->id, "%s", call->id);
+    wsb_buf_init(&s->line, 0);
+    call->client->wait_for_all = true;
+    DL_APPEND(a->scans, s);
+    start_next(a);
+}
+
+void wsg_scans_forget(struct wsg_admin_client *c)
+{
+    struct wsg_scan *s;
+    DL_FOREACH (c->admin->scans, s) {
+        if (s->client == c)
+            s->client = NULL; /* the gate may be gathering its rows: it goes when they are here */
+    }
+}
+
+void wsg_scans_deinit(struct wsg_admin *a)
+{
+    struct wsg_scan *s, *next;
+    DL_FOREACH_SAFE (a->scans, s, next)
+        scan_free(s);
+    a->scans = NULL;
+}
+
+/* ------------------------------------------------------------------ methods */
+
+void wsg_on_list(const struct wsg_call *call)
+{
+    struct wsb_fault fault = {0};
+    struct wsg_scan s = {.kind = SCAN_LIST, .limit = LIST_DEFAULT};
+    wsb_err err = wsg_filter_parse(call->params, &s.filter, &fault);
+    if (!err)
+        err = wsg_param_u64(call->params, "limit", 0, UINT32_MAX, &s.limit, &fault);
+    if (!wsg_call_failed(call, err, &fault))
+        begin(call, &s);
+}
+
+void wsg_on_show(const struct wsg_call *call)
+{
+    struct wsb_fault fault = {0};
+    struct wsg_scan s = {.kind = SCAN_SHOW};
+    wsb_err err = wsg_param_conn(call->params, "id", &s.conn, &fault);
+    if (!err && !s.conn)
+        err = wsb_fault_set(&fault, WSB_ERR_PROTO, 0, "\"id\" is missing: a connection id");
+    if (!wsg_call_failed(call, err, &fault))
+        begin(call, &s);
+}
+
+static wsb_err parse_close(const json_t *params, struct wsg_scan *s, bool *all, wsb_conn **ids, size_t *count, struct wsb_fault *fault)
+{
+    const char *reason = "";
+    uint64_t code = WSG_CLOSE_NORMAL;
+    wsb_err err;
+    s->timeout_ms = TIMEOUT_DEFAULT_MS;
+    if ((err = wsg_filter_parse(params, &s->filter, fault)) || (err = wsg_param_bool(params, "all", all, fault)) ||
+        (err = wsg_param_bool(params, "dry_run", &s->dry_run, fault)) || (err = wsg_param_u64(params, "code", 0, 65535, &code, fault)) ||
+        (err = wsg_param_str(params, "reason", &reason, fault)) ||
+        (err = wsg_param_u64(params, "timeout_ms", 1, TIMEOUT_MAX_MS, &s->timeout_ms, fault)))
+        return err;
+    if (!wsg_close_code_is_sendable((uint16_t)code))
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"code\" must be a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999");
+    if (strlen(reason) > WSG_CLOSE_REASON_MAX)
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"reason\" must have at most %d bytes", WSG_CLOSE_REASON_MAX);
+    s->code = (uint16_t)code;
+    (void)snprintf(s->reason, sizeof s->reason, "%s", reason);
+    return wsg_param_conns(params, "ids", ids, count, fault);
+}
+
+/* Exactly one way to say which: ids, a filter, or all, so that a forgotten filter closes nobody. */
+void wsg_on_close(const struct wsg_call *call)
+{
+    struct wsb_fault fault = {0};
+    struct wsg_scan s = {.kind = SCAN_CLOSE};
+    wsb_conn *ids = NULL;
+    size_t count = 0;
+    bool all = false;
+    char detail[80];
+    wsb_err err = parse_close(call->params, &s, &all, &ids, &count, &fault);
+    bool has_filter = !wsg_filter_is_empty(&s.filter);
+    if (!err && (ids != NULL) + has_filter + all != 1)
+        err = wsb_fault_set(&fault, WSB_ERR_PROTO, 0, "say which: either \"ids\", or filters, or \"all\"");
+    if (wsg_call_failed(call, err, &fault))
+        goto out;
+    (void)snprintf(detail, sizeof detail, "%s%s, code %u", all ? "all" : ids ? "ids" : "filter", s.dry_run ? ", only counted" : "", s.code);
+    wsg_audit(call, detail);
+    if (!ids)
+        begin(call, &s);
+    else if (s.dry_run)
+        wsg_answer_error(call->client, call->id, WSG_RPC_PARAMS, "\"dry_run\" is for filters");
+    else
+        wsg_order_close(call->client, call->id, ids, count, s.code, s.reason, s.timeout_ms);
+out:
+    free(ids);
+}
