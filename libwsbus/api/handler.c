@@ -230,50 +230,48 @@ int wsb_handler_fd(wsb_handler handler)
     return fd;
 }
 
-bool wsb_connected(wsb_handler handler)
+struct facts {
+    bool is_connected;
+    uint64_t epoch;
+    uint64_t id;
+    uint64_t malformed;
+    size_t max_message;
+};
+
+/* All zero for what is no handle. */
+static struct facts facts_of(wsb_handler handler)
 {
     struct wsb_handle *h = wsb_peek(handler);
     if (!h)
-        return false;
-    bool is = h->serving == WSB_SERVING_YES;
+        return (struct facts){0};
+    struct facts f = {h->serving == WSB_SERVING_YES, h->epoch, h->id, h->malformed, h->max_message};
     wsb_unlock(h);
-    return is;
+    return f;
 }
 
-static uint64_t get(wsb_handler handler, size_t offset)
+bool wsb_connected(wsb_handler h)
 {
-    uint64_t v = 0;
-    struct wsb_handle *h = wsb_peek(handler);
-    if (!h)
-        return 0;
-    memcpy(&v, (const char *)h + offset, sizeof v);
-    wsb_unlock(h);
-    return v;
+    return facts_of(h).is_connected;
 }
 
 uint64_t wsb_epoch(wsb_handler h)
 {
-    return get(h, offsetof(struct wsb_handle, epoch));
+    return facts_of(h).epoch;
 }
 
 uint64_t wsb_handler_id(wsb_handler h)
 {
-    return get(h, offsetof(struct wsb_handle, id));
+    return facts_of(h).id;
 }
 
 uint64_t wsb_malformed(wsb_handler h)
 {
-    return get(h, offsetof(struct wsb_handle, malformed));
+    return facts_of(h).malformed;
 }
 
-size_t wsb_max_message(wsb_handler handler)
+size_t wsb_max_message(wsb_handler h)
 {
-    struct wsb_handle *h = wsb_peek(handler);
-    if (!h)
-        return 0;
-    size_t max = h->max_message;
-    wsb_unlock(h);
-    return max;
+    return facts_of(h).max_message;
 }
 
 bool wsb_isopen(wsb_handler handler, wsb_conn conn)

@@ -1,0 +1,22 @@
+#ifndef EXAMPLES_START_H
+#define EXAMPLES_START_H
+
+/* What all examples do first and last: read --bus and --route, open the handle, end on SIGINT and SIGTERM. */
+#include <wsbus/handler.h>
+
+enum { ROUTES_MAX = 16 };
+
+struct example {
+    const char *name;
+    const char *about;              /* one line for --help */
+    const char *routes[ROUTES_MAX]; /* served when there is no --route; ends with NULL */
+};
+
+/* Open the handle, or exit: 0 after --help, 2 on a wrong command line, 1 when it cannot be opened. */
+wsb_handler example_start(struct example *e, int argc, char **argv);
+/* Say BYE; the exit status of main: 0 when a signal has ended the reading, otherwise 1, and the reason on stderr. */
+int example_end(wsb_handler h);
+/* What every handler does with the events that are not its business: log them. */
+void example_log(wsb_handler h, const struct wsb_event *ev);
+
+#endif
