@@ -63,6 +63,9 @@ static void raise_descriptor_limit(size_t connections)
     rlim_t want = connections + 256;
     if (limit.rlim_cur >= want)
         return;
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < want &&
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){want, want}) == 0)
+        return; /* privileged: the hard limit could be raised as well */
     limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || want < limit.rlim_max ? want : limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur < want)

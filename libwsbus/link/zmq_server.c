@@ -318,6 +318,6 @@ wsb_err wsb_zmq_server_open(const struct wsb_server_options *o, struct wsb_serve
     *ret = &z->base;
     z = NULL;
 out:
-    zs_close(&z->base);
+    zs_close(z ? &z->base : NULL);
     return err;
 }
