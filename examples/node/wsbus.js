@@ -90,16 +90,19 @@ export function makeRecord(header, payload = NOTHING, meta = NOTHING) {
 export const connHex = (conn) => conn.toString(16).padStart(16, "0");
 
 export class Handler {
-  #socket = new Dealer({ linger: 1000 });
+  /* immediate: nothing waits for a gate that is not there, its ids would be stale */
+  #socket = new Dealer({ linger: 1000, immediate: true });
   #options;
   #out = []; /* [header, payload, meta] of this turn's commands */
   #sending = Promise.resolve();
   #seq = 0n;
   #open = true;
+  lost = 0; /* commands that could not leave */
 
   /* bus: the gate's runtime directory; routes: what to serve. */
   constructor({ bus, routes, name = "node", silenceMs = 3000 }) {
     this.#options = { routes, name, silenceMs };
+    this.#socket.sendTimeout = silenceMs;
     this.#socket.receiveTimeout = silenceMs; /* the gate pings every second: silence means that it has been restarted */
     this.#socket.connect(`ipc://${bus}/handlers`);
     this.#hello();
@@ -170,7 +173,8 @@ export class Handler {
     const records = Buffer.concat(out.map((parts) => makeRecord(...parts)));
     const message = [makeHeader({ type: BATCH, size: records.length }), records];
     this.#sending = this.#sending.then(() => this.#socket.send(message)).catch((error) => {
-      if (this.#open) throw error;
+      if (this.#open && error.code !== "EAGAIN") throw error;
+      this.lost += out.length; /* there is no gate, or it has not read for long */
     });
   }
 

@@ -216,12 +216,13 @@ class Handler(Commands):
         super().__init__()
         self.routes, self.name = list(routes), name or os.path.basename(sys.argv[0]) or "python"
         self.epoch, self.id, self.level = None, None, "info"
+        self.lost = 0  # commands that could not leave
         self._silence_ms = silence_ms
         self._out, self._out_bytes, self._events = [], 0, iter(())
         self._context = context or zmq.Context.instance()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 1000)
-        self._socket.setsockopt(zmq.SNDHWM, 1000)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing waits for a gate that is not there: its ids would be stale
         self._socket.connect(_endpoint(bus, "handlers"))
         self._heard = time.monotonic()
         self._hello()
@@ -286,7 +287,10 @@ class Handler(Commands):
             self._socket.close()
 
     def _send(self, parts):
-        self._socket.send_multipart(parts)
+        if self._socket.poll(self._silence_ms, zmq.POLLOUT):
+            self._socket.send_multipart(parts)
+        else:
+            self.lost += len(self._out) or 1  # there is no gate, or it has not read for long
 
     def _put(self, header, payload, meta):
         self._out.append((header, payload, meta))
