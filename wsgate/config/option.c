@@ -185,9 +185,7 @@ static wsb_err word_parse(const struct wsg_word *words, const char *text, int *r
 
 static wsb_err text_set(const struct wsg_option *o, char **field, const char *text, struct wsb_fault *fault)
 {
-    if (*text == 0)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'' is empty");
-    wsb_err err = o->check ? o->check(text, fault) : WSB_OK;
+    wsb_err err = o->check ? o->check(text, fault) : wsg_value_check_text(text, fault);
     if (err)
         return err;
     char *copy = strdup(text);

@@ -51,7 +51,7 @@ struct wsg_option {
     size_t offset; /* of the field, in its section's struct */
     uint64_t min, max;
     const struct wsg_word *words;                                /* ends with a NULL word */
-    wsb_err (*check)(const char *text, struct wsb_fault *fault); /* of a text; NULL: anything but nothing */
+    wsb_err (*check)(const char *text, struct wsb_fault *fault); /* of a text; NULL: any text */
 };
 
 extern const struct wsg_option wsg_options[];

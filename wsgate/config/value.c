@@ -208,12 +208,23 @@ static bool is_ip(const char *host)
     return inet_pton(AF_INET6, inner, &in6) == 1;
 }
 
+wsb_err wsg_value_check_text(const char *text, struct wsb_fault *fault)
+{
+    if (*text == 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'' is empty");
+    for (const char *c = text; *c; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, SHOWN " has a control character in it", text);
+    }
+    return WSB_OK;
+}
+
 wsb_err wsg_value_check_address(const char *text, struct wsb_fault *fault)
 {
     if (strncmp(text, "unix:", 5) == 0) {
         size_t len = strlen(text + 5);
         if (len > 0 && len <= UNIX_PATH_MAX_BYTES)
-            return WSB_OK;
+            return wsg_value_check_text(text, fault);
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, SHOWN " is not an address: a socket's path has 1 to %d bytes",
                              text, (int)UNIX_PATH_MAX_BYTES);
     }

@@ -25,6 +25,8 @@ WSB_MUST_CHECK wsb_err wsg_value_duration(const char *text, uint64_t min, uint64
 WSB_MUST_CHECK wsb_err wsg_value_mode(const char *text, unsigned *ret, struct wsb_fault *fault);
 WSB_MUST_CHECK wsb_err wsg_value_bool(const char *text, bool *ret, struct wsb_fault *fault);
 
+/* Something, without control characters. */
+WSB_MUST_CHECK wsb_err wsg_value_check_text(const char *text, struct wsb_fault *fault);
 /* What is not a route's name, a host, a subprotocol, a prefix of static files, or an address to listen on? */
 WSB_MUST_CHECK wsb_err wsg_value_check_name(const char *text, struct wsb_fault *fault);
 WSB_MUST_CHECK wsb_err wsg_value_check_host(const char *text, struct wsb_fault *fault);

@@ -1,0 +1,115 @@
+/* The runtime directory: which one, and which are refused. The environment is the test's own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/runtime_dir.h"
+
+static void test_runtime_dir_order(void **state)
+{
+    (void)state;
+    char dir[WSB_RUNTIME_DIR_MAX];
+    char last[WSB_RUNTIME_DIR_MAX];
+    assert_int_equal(setenv("WSBUS_DIR", "/a", 1) | setenv("XDG_RUNTIME_DIR", "/b", 1), 0);
+    assert_int_equal(wsb_runtime_dir_resolve("/wanted", dir, NULL), WSB_OK);
+    assert_string_equal(dir, "/wanted");
+    assert_int_equal(wsb_runtime_dir_resolve("", dir, NULL), WSB_OK);
+    assert_string_equal(dir, "/a");
+    assert_int_equal(wsb_runtime_dir_find(NULL, dir, NULL), WSB_OK);
+    assert_string_equal(dir, "/a");
+
+    assert_int_equal(setenv("WSBUS_DIR", "", 1), 0);
+    assert_int_equal(wsb_runtime_dir_resolve(NULL, dir, NULL), WSB_OK);
+    assert_string_equal(dir, access("/run/wsbus", W_OK | X_OK) == 0 ? "/run/wsbus" : "/b/wsbus");
+    assert_int_equal(wsb_runtime_dir_find(NULL, dir, NULL), WSB_OK);
+    assert_string_equal(dir, access("/run/wsbus", X_OK) == 0 ? "/run/wsbus" : "/b/wsbus");
+
+    assert_int_equal(unsetenv("XDG_RUNTIME_DIR"), 0);
+    (void)snprintf(last, sizeof last, "/tmp/wsbus-%lu", (unsigned long)geteuid());
+    assert_int_equal(wsb_runtime_dir_resolve(NULL, dir, NULL), WSB_OK);
+    assert_string_equal(dir, access("/run/wsbus", W_OK | X_OK) == 0 ? "/run/wsbus" : last);
+}
+
+static void test_runtime_dir_has_room_for_an_endpoint(void **state)
+{
+    (void)state;
+    char long_dir[WSB_RUNTIME_DIR_MAX + 1];
+    char dir[WSB_RUNTIME_DIR_MAX] = "untouched";
+    struct wsb_fault fault = {0};
+    memset(long_dir, 'a', sizeof long_dir);
+    long_dir[WSB_RUNTIME_DIR_MAX] = 0;
+    assert_int_equal(wsb_runtime_dir_resolve(long_dir, dir, &fault), WSB_ERR_CONFIG);
+    assert_string_equal(dir, "untouched");
+    assert_non_null(strstr(fault.text, "longer than 89 bytes"));
+    long_dir[WSB_RUNTIME_DIR_MAX - 1] = 0;
+    assert_int_equal(wsb_runtime_dir_resolve(long_dir, dir, NULL), WSB_OK);
+}
+
+static void test_runtime_dir_prepare(void **state)
+{
+    (void)state;
+    char base[] = "/tmp/wsb_runtime_test.XXXXXX";
+    char dir[64];
+    char link[64];
+    char file[64];
+    char deep[64];
+    struct stat st;
+    assert_non_null(mkdtemp(base));
+    (void)snprintf(dir, sizeof dir, "%s/dir", base);
+    (void)snprintf(link, sizeof link, "%s/link", base);
+    (void)snprintf(file, sizeof file, "%s/file", base);
+    (void)snprintf(deep, sizeof deep, "%s/no/dir", base);
+    const mode_t mask = umask(0);
+    assert_int_equal(wsb_runtime_dir_prepare(dir, NULL), WSB_OK);
+    assert_int_equal(stat(dir, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    assert_int_equal(wsb_runtime_dir_prepare(dir, NULL), WSB_OK);
+    (void)umask(mask);
+
+    static const struct {
+        mode_t mode;
+        wsb_err want;
+    } rows[] = {
+        {0750, WSB_OK}, {0755, WSB_OK}, {0720, WSB_ERR_REFUSED}, {0702, WSB_ERR_REFUSED}, {01777, WSB_ERR_REFUSED}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(chmod(dir, rows[i].mode), 0);
+        assert_int_equal(wsb_runtime_dir_prepare(dir, NULL), rows[i].want);
+    }
+    assert_int_equal(chmod(dir, 0700) | symlink(dir, link), 0);
+    assert_int_equal(wsb_runtime_dir_prepare(link, NULL), WSB_ERR_REFUSED);
+    FILE *f = fopen(file, "we");
+    assert_non_null(f);
+    (void)fclose(f);
+    assert_int_equal(wsb_runtime_dir_prepare(file, NULL), WSB_ERR_REFUSED);
+    assert_int_equal(wsb_runtime_dir_prepare(deep, NULL), WSB_ERR_IO);
+    if (geteuid() == 0) { /* only root can give a directory away */
+        struct wsb_fault fault = {0};
+        assert_int_equal(chown(dir, 4711, 4711), 0);
+        assert_int_equal(wsb_runtime_dir_prepare(dir, &fault), WSB_ERR_REFUSED);
+        assert_non_null(strstr(fault.text, "belongs to user 4711"));
+    } else {
+        assert_int_equal(wsb_runtime_dir_prepare("/usr", NULL), WSB_ERR_REFUSED);
+    }
+    (void)unlink(link);
+    (void)unlink(file);
+    (void)rmdir(dir);
+    (void)rmdir(base);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_runtime_dir_order),
+        cmocka_unit_test(test_runtime_dir_has_room_for_an_endpoint),
+        cmocka_unit_test(test_runtime_dir_prepare),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,135 @@
+/* Defaults, what a part has to satisfy, and what is there twice. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "config/config.h"
+
+static void test_config_defaults(void **state)
+{
+    (void)state;
+    struct wsg_config c;
+    struct wsg_route_config r;
+    wsg_config_init(&c);
+    wsg_route_config_init(&r);
+    assert_int_equal(c.listener_count + c.route_count + c.static_count, 0);
+    assert_null(c.runtime_dir);
+    assert_int_equal(c.bus_mode, 0600);
+    assert_int_equal(c.workers, 0);
+    assert_int_equal(c.max_connections, 65536);
+    assert_int_equal(c.max_head, 16384);
+    assert_int_equal(c.max_headers, 100);
+    assert_int_equal(c.head_timeout_ms, 10000);
+    assert_int_equal(c.keepalive_timeout_ms, 60000);
+    assert_int_equal(c.close_timeout_ms, 10000);
+    assert_int_equal(c.drain_timeout_ms, 10000);
+    assert_int_equal(c.ping_interval_ms, 0);
+    assert_int_equal(c.ping_timeout_ms, 20000);
+    assert_int_equal(c.log_format, WSB_LOG_LOGFMT);
+    assert_int_equal(c.log_level, WSB_LOG_INFO);
+    for (int i = 0; i < WSB_LOG_MODULES; i++)
+        assert_int_equal(c.module_levels[i], -1);
+    assert_int_equal(r.kind, WSG_ROUTE_BOTH);
+    assert_int_equal(r.no_handler, WSG_NO_HANDLER_REFUSE);
+    assert_false(r.publish || r.tap || r.accept_by_handler || r.subprotocol_count || r.host);
+    assert_int_equal(r.max_message, 16777216);
+    assert_int_equal(r.max_fragments, 65536);
+    assert_int_equal(r.max_queue, 4194304);
+    assert_int_equal(r.max_body, 16777216);
+    assert_int_equal(r.accept_timeout_ms, 10000);
+    assert_int_equal(r.request_timeout_ms, 30000);
+    wsg_config_deinit(&c);
+}
+
+static wsb_err route_add(struct wsg_config *c, const char *name, size_t max_frame, struct wsb_fault *fault)
+{
+    struct wsg_route_config r;
+    wsg_route_config_init(&r);
+    r.name = strdup(name);
+    r.path = strdup("/a");
+    r.max_frame = max_frame;
+    wsb_err err = wsg_config_add_route(c, &r, fault);
+    assert_int_equal(r.name == NULL, err == WSB_OK); /* taken, or still ours */
+    wsg_route_config_deinit(&r);
+    return err;
+}
+
+static void test_config_route_frame_follows_message(void **state)
+{
+    (void)state;
+    struct wsg_config c;
+    struct wsb_fault fault = {0};
+    wsg_config_init(&c);
+    assert_int_equal(route_add(&c, "a", 0, NULL), WSB_OK);
+    assert_int_equal(c.routes[0].max_frame, 16777216);
+    assert_int_equal(route_add(&c, "b", 16777216, NULL), WSB_OK);
+    assert_int_equal(route_add(&c, "c", 16777217, &fault), WSB_ERR_CONFIG);
+    assert_string_equal(fault.text, "max_frame: 16777217 bytes are more than max_message, 16777216");
+    wsg_config_deinit(&c);
+}
+
+static void test_config_routes_are_unique_and_bounded(void **state)
+{
+    (void)state;
+    struct wsg_config c;
+    struct wsb_fault fault = {0};
+    wsg_config_init(&c);
+    for (int i = 0; i < WSG_CONFIG_ROUTES_MAX; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "r%d", i);
+        assert_int_equal(route_add(&c, name, 0, NULL), WSB_OK);
+    }
+    assert_int_equal(route_add(&c, "r7", 0, &fault), WSB_ERR_EXISTS);
+    assert_string_equal(fault.text, "a route of this name is there already, from --route");
+    assert_int_equal(route_add(&c, "more", 0, &fault), WSB_ERR_LIMIT);
+    assert_string_equal(fault.text, "more than 1024 routes");
+    wsg_config_deinit(&c);
+}
+
+static wsb_err listener_add(struct wsg_config *c, const char *address, unsigned mode, struct wsb_fault *fault)
+{
+    struct wsg_listener_config l;
+    wsg_listener_config_init(&l);
+    l.address = strdup(address);
+    l.mode = mode;
+    wsb_err err = wsg_config_add_listener(c, &l, fault);
+    wsg_listener_config_deinit(&l);
+    return err;
+}
+
+static void test_config_listeners(void **state)
+{
+    (void)state;
+    struct wsg_config c;
+    struct wsb_fault fault = {0};
+    wsg_config_init(&c);
+    assert_int_equal(wsg_config_check(&c, NULL), WSB_ERR_CONFIG);
+    assert_int_equal(listener_add(&c, "127.0.0.1:0", 0, NULL), WSB_OK);
+    assert_int_equal(wsg_config_check(&c, NULL), WSB_OK);
+    assert_int_equal(listener_add(&c, "127.0.0.1:0", 0, NULL), WSB_OK); /* two ports */
+    assert_int_equal(listener_add(&c, "unix:/a:0", 0660, NULL), WSB_OK);
+    assert_int_equal(c.listeners[0].mode, 0600);
+    assert_int_equal(c.listeners[2].mode, 0660);
+    assert_int_equal(listener_add(&c, "unix:/a:0", 0, &fault), WSB_ERR_EXISTS);
+    assert_string_equal(fault.text, "this address is there already, from --listen");
+    assert_int_equal(listener_add(&c, "127.0.0.1:1", 0600, &fault), WSB_ERR_CONFIG);
+    assert_string_equal(fault.text, "mode: only a Unix socket (unix:/path) has one");
+    wsg_config_deinit(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_config_defaults),
+        cmocka_unit_test(test_config_route_frame_follows_message),
+        cmocka_unit_test(test_config_routes_are_unique_and_bounded),
+        cmocka_unit_test(test_config_listeners),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

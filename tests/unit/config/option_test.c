@@ -1,0 +1,270 @@
+/* Each option once: a good value, what it becomes, a bad one, and the exact refusal; in the file and as a flag. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "config/cli.h"
+#include "config/file.h"
+#include "config/option.h"
+#include "unit/config/format.h"
+
+#define ROUTE  WSG_SECTION_ROUTE
+#define TIME   " is not a duration: write a number with ms, s, m or h, like 10s"
+#define SIZE   " is not a size: write bytes, or a number with KiB, MiB or GiB, like 64KiB"
+#define LEVELS " is not one of debug, info, wslog, warn or error"
+#define TO_DAY " is out of range: from 1ms to 24h"
+
+static const struct row {
+    enum wsg_section section;
+    const char *name;
+    const char *good;
+    const char *becomes; /* as config_format writes it */
+    const char *bad;
+    const char *refusal;
+} rows[] = {
+    {WSG_SECTION_TOP, "runtime_dir", "/run/x", "runtime_dir = \"/run/x\"", "", "'' is empty"},
+    {WSG_SECTION_TOP, "bus_mode", "0660", "bus_mode = 0660", "0900",
+     "'0900' is not a file mode: write it in octal, like 0660"},
+    {WSG_SECTION_TOP, "workers", "64", "workers = 64", "65", "'65' is not a number from 1 to 64, or auto"},
+    {WSG_SECTION_LISTEN, "mode", "666", "mode = 0666", "0066",
+     "'0066' is out of range: from 0600 to 0777, and its owner may always read and write"},
+    {ROUTE, "path", "/a/{b}", "path = \"/a/{b}\"", "a", "pattern \"a\", column 1: a pattern begins with '/'"},
+    {ROUTE, "host", "example.org", "host = \"example.org\"", "example.org:80",
+     "'example.org:80' is not a host: write it as clients do, without a port, like example.org"},
+    {ROUTE, "kind", "http", "kind = http", "HTTP", "'HTTP' is not one of websocket, http or both"},
+    {ROUTE, "deliver", "publish", "deliver = publish", "pub", "'pub' is not one of queue or publish"},
+    {ROUTE, "tap", "on", "tap = yes", "2", "'2' is not yes or no"},
+    {ROUTE, "accept", "handler", "accept = handler", "", "'' is not one of gate or handler"},
+    {ROUTE, "no_handler", "close", "no_handler = close", "wait", "'wait' is not one of refuse or close"},
+    {ROUTE, "subprotocols", "chat.v1", "subprotocols = {\"chat.v1\"}", "a b",
+     "'a b' is not a subprotocol: 1 to 128 letters, digits and !#$%&'*+-.^_`|~"},
+    {ROUTE, "max_message", "20MiB", "max_message = 20971520", "2GiB", "'2GiB' is out of range: from 1B to 1GiB"},
+    {ROUTE, "max_frame", "64KiB", "max_frame = 65536", "64kb", "'64kb'" SIZE},
+    {ROUTE, "max_fragments", "4294967295", "max_fragments = 4294967295", "4294967296",
+     "'4294967296' is out of range: from 1 to 4294967295"},
+    {ROUTE, "max_queue", "1GiB", "max_queue = 1073741824", "1023", "'1023' is out of range: from 1KiB to 1024GiB"},
+    {ROUTE, "max_body", "0", "max_body = 0", "-1", "'-1'" SIZE},
+    {ROUTE, "accept_timeout", "1h", "accept_timeout = 3600000ms", "0", "'0'" TO_DAY},
+    {ROUTE, "request_timeout", "500ms", "request_timeout = 500ms", "5", "'5'" TIME},
+    {WSG_SECTION_STATIC, "directory", "/srv", "directory = \"/srv\"", "", "'' is empty"},
+    {WSG_SECTION_LOG, "level", "warn", "level = warn", "warning", "'warning'" LEVELS},
+    {WSG_SECTION_LOG, "format", "json", "format = json", "xml", "'xml' is not one of logfmt or json"},
+    {WSG_SECTION_LOG, "levels", "ws=debug", "levels = {\"ws=debug\"}", "tls=debug",
+     "'tls=debug' is not MODULE=LEVEL, where a module is one of gate, http, ws, bus, link, admin or handler"},
+    {WSG_SECTION_TIMEOUTS, "head", "24h", "head = 86400000ms", "25h", "'25h'" TO_DAY},
+    {WSG_SECTION_TIMEOUTS, "keepalive", "2m", "keepalive = 120000ms", "2min", "'2min'" TIME},
+    {WSG_SECTION_TIMEOUTS, "close", "1ms", "close = 1ms", "0", "'0'" TO_DAY},
+    {WSG_SECTION_TIMEOUTS, "drain", "0", "drain = 0ms", "ms", "'ms'" TIME},
+    {WSG_SECTION_TIMEOUTS, "ping_interval", "30s", "ping_interval = 30000ms", "1.5s", "'1.5s'" TIME},
+    {WSG_SECTION_TIMEOUTS, "ping_timeout", "7s", "ping_timeout = 7000ms", "18446744073709551617ms",
+     "'18446744073709551617ms'" TO_DAY},
+    {WSG_SECTION_LIMITS, "connections", "1000", "connections = 1000", "0", "'0' is out of range: from 1 to 16777216"},
+    {WSG_SECTION_LIMITS, "head", "1KiB", "head = 1024", "18014398509481985KiB",
+     "'18014398509481985KiB' is out of range: from 1KiB to 1MiB"},
+    {WSG_SECTION_LIMITS, "headers", "10000", "headers = 10000", "0x10", "'0x10' is not a whole number"},
+};
+enum { ROWS = sizeof rows / sizeof rows[0] };
+
+/* What stands around the option: everything else that its section needs. */
+static void file_text(char *buf, size_t buf_len, const struct row *row, const char *value)
+{
+    static const char *const before[WSG_SECTIONS] = {"",
+                                                     "listen \"unix:/a\" {\n",
+                                                     "route r {\npath = /r\n",
+                                                     "static / {\ndirectory = /d\n",
+                                                     "log {\n",
+                                                     "timeouts {\n",
+                                                     "limits {\n"};
+    const char *head = before[row->section];
+    if (row->section == ROUTE && strcmp(row->name, "path") == 0)
+        head = "route r {\n\n";
+    if (row->section == WSG_SECTION_STATIC)
+        head = "static / {\n\n";
+    (void)snprintf(buf, buf_len, "%s%s = \"%s\"\n%s", head, row->name, value, row->section ? "}\n" : "");
+}
+
+static int line_of(const struct row *row)
+{
+    return row->section == WSG_SECTION_TOP ? 1 : row->section == ROUTE || row->section == WSG_SECTION_STATIC ? 3 : 2;
+}
+
+static void test_option_every_one_has_a_row(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < wsg_option_count; i++) {
+        size_t found = 0;
+        for (size_t k = 0; k < ROWS; k++)
+            found += rows[k].section == wsg_options[i].section && strcmp(rows[k].name, wsg_options[i].name) == 0;
+        if (found != 1)
+            fail_msg("%s.%s has %zu rows", wsg_section_name(wsg_options[i].section), wsg_options[i].name, found);
+    }
+    assert_int_equal(ROWS, wsg_option_count);
+}
+
+static void test_option_good_value_in_the_file(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ROWS; i++) {
+        char text[300];
+        char line[80];
+        struct wsg_config c;
+        struct wsb_fault fault = {0};
+        struct wsb_buf out;
+        wsg_config_init(&c);
+        file_text(text, sizeof text, &rows[i], rows[i].good);
+        if (wsg_config_parse("f", text, strlen(text), &c, &fault))
+            fail_msg("%s: %s", rows[i].name, fault.text);
+        config_format(&c, &out);
+        (void)snprintf(line, sizeof line, "\n%s\n", rows[i].becomes);
+        if (!strstr((const char *)out.data, line) &&
+            strncmp((const char *)out.data, rows[i].becomes, strlen(rows[i].becomes)) != 0)
+            fail_msg("%s is not in:\n%s", rows[i].becomes, (const char *)out.data);
+        wsb_buf_deinit(&out);
+        wsg_config_deinit(&c);
+    }
+}
+
+static void test_option_bad_value_in_the_file(void **state)
+{
+    (void)state;
+    static const char *const where[WSG_SECTIONS] = {
+        "", "listen 'unix:/a': ", "route 'r': ", "static '/': ", "log: ", "timeouts: ", "limits: "};
+    for (size_t i = 0; i < ROWS; i++) {
+        char text[300];
+        char want[300];
+        struct wsg_config c;
+        struct wsb_fault fault = {0};
+        wsg_config_init(&c);
+        file_text(text, sizeof text, &rows[i], rows[i].bad);
+        assert_int_equal(wsg_config_parse("f", text, strlen(text), &c, &fault), WSB_ERR_CONFIG);
+        (void)snprintf(want, sizeof want, "f:%d: %s%s: %s", line_of(&rows[i]), where[rows[i].section], rows[i].name,
+                       rows[i].refusal);
+        assert_string_equal(fault.text, want);
+        assert_int_equal(fault.line, line_of(&rows[i]));
+        assert_int_equal(fault.err, WSB_ERR_CONFIG);
+        assert_int_equal(wsg_config_parse("f", text, strlen(text), &c, NULL) != WSB_OK, 1);
+        wsg_config_deinit(&c);
+    }
+}
+
+static wsb_err flag_run(const char *flag, const char *value, struct wsg_config *c, struct wsb_fault *fault)
+{
+    char arg[200];
+    char *argv[] = {(char *)"wsgate", (char *)"--listen", (char *)"unix:/a", arg, NULL};
+    enum wsg_action action;
+    (void)snprintf(arg, sizeof arg, "--%s=%s", flag, value);
+    wsg_config_init(c);
+    return wsg_config_from_args(4, argv, c, &action, fault);
+}
+
+static void test_option_flag_says_the_same(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct wsg_option *o = wsg_option_find(rows[i].section, rows[i].name);
+        struct wsg_config c;
+        struct wsb_fault fault = {0};
+        struct wsb_buf out;
+        char want[300];
+        if (!o->flag)
+            continue;
+        if (flag_run(o->flag, rows[i].good, &c, &fault))
+            fail_msg("%s", fault.text);
+        config_format(&c, &out);
+        if (!strstr((const char *)out.data, rows[i].becomes))
+            fail_msg("%s is not in:\n%s", rows[i].becomes, (const char *)out.data);
+        wsb_buf_deinit(&out);
+        wsg_config_deinit(&c);
+        assert_int_equal(flag_run(o->flag, rows[i].bad, &c, &fault), WSB_ERR_CONFIG);
+        (void)snprintf(want, sizeof want, "--%s: %s", o->flag, rows[i].refusal);
+        assert_string_equal(fault.text, want);
+        wsg_config_deinit(&c);
+    }
+}
+
+/* "key=value" of --route is the same as the option in the section. */
+static void test_option_route_key_says_the_same(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ROWS; i++) {
+        struct wsg_config c;
+        struct wsb_fault fault = {0};
+        struct wsb_buf out;
+        char value[200];
+        char want[300];
+        if (rows[i].section != ROUTE || strcmp(rows[i].name, "path") == 0)
+            continue;
+        (void)snprintf(value, sizeof value, "r=/r,%s=%s", rows[i].name, rows[i].good);
+        if (flag_run("route", value, &c, &fault))
+            fail_msg("%s", fault.text);
+        config_format(&c, &out);
+        if (!strstr((const char *)out.data, rows[i].becomes))
+            fail_msg("%s is not in:\n%s", rows[i].becomes, (const char *)out.data);
+        wsb_buf_deinit(&out);
+        wsg_config_deinit(&c);
+        (void)snprintf(value, sizeof value, "r=/r,%s=%s", rows[i].name, rows[i].bad);
+        assert_int_equal(flag_run("route", value, &c, &fault), WSB_ERR_CONFIG);
+        (void)snprintf(want, sizeof want, "--route: 'r': %s: %s", rows[i].name, rows[i].refusal);
+        assert_string_equal(fault.text, want);
+        wsg_config_deinit(&c);
+    }
+}
+
+static void assert_file_names_every_option(const char *path, const char *prefix, const char *suffix)
+{
+    static char text[64 * 1024];
+    char full[300];
+    (void)snprintf(full, sizeof full, "%s/%s", WSBUS_SOURCE_DIR, path);
+    FILE *f = fopen(full, "re");
+    if (!f)
+        fail_msg("cannot open %s", full);
+    size_t len = fread(text, 1, sizeof text - 1, f);
+    text[len] = 0;
+    (void)fclose(f);
+    for (size_t i = 0; i < wsg_option_count; i++) {
+        char want[80];
+        (void)snprintf(want, sizeof want, "%s%s%s", prefix, wsg_options[i].name, suffix);
+        if (!strstr(text, want))
+            fail_msg("%s does not document %s (looked for '%s')", path, wsg_options[i].name, want);
+    }
+    for (size_t s = 1; s < WSG_SECTIONS; s++) {
+        if (!strstr(text, wsg_section_name((enum wsg_section)s)))
+            fail_msg("%s has no section %s", path, wsg_section_name((enum wsg_section)s));
+    }
+}
+
+static void test_option_is_documented(void **state)
+{
+    (void)state;
+    assert_file_names_every_option("examples/wsgate.conf", "", " = ");
+    assert_file_names_every_option("docs/man/wsgate.conf.5.scd", "*", "* =");
+}
+
+static void test_option_example_is_good(void **state)
+{
+    (void)state;
+    struct wsg_config c;
+    struct wsb_fault fault = {0};
+    wsg_config_init(&c);
+    if (wsg_config_read(WSBUS_SOURCE_DIR "/examples/wsgate.conf", &c, &fault) || wsg_config_check(&c, &fault))
+        fail_msg("%s", fault.text);
+    assert_true(c.route_count > 0);
+    wsg_config_deinit(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_option_every_one_has_a_row),     cmocka_unit_test(test_option_good_value_in_the_file),
+        cmocka_unit_test(test_option_bad_value_in_the_file),   cmocka_unit_test(test_option_flag_says_the_same),
+        cmocka_unit_test(test_option_route_key_says_the_same), cmocka_unit_test(test_option_is_documented),
+        cmocka_unit_test(test_option_example_is_good),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
