@@ -49,6 +49,15 @@ static wsb_err in_default(struct wsb_buf *ret, struct wsb_fault *fault)
     return in_directory(dir, ret, fault);
 }
 
+/* ZeroMQ takes 99999 for a port, and means another one. */
+static bool has_port(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    size_t digits = strspn(colon + 1, "0123456789");
+    long port = digits && digits <= 5 && !colon[1 + digits] ? strtol(colon + 1, NULL, 10) : 0;
+    return port > 0 && port <= 65535;
+}
+
 wsb_err wsb_endpoint(const char *address, struct wsb_buf *ret, struct wsb_fault *fault)
 {
     wsb_err err;
@@ -58,7 +67,7 @@ wsb_err wsb_endpoint(const char *address, struct wsb_buf *ret, struct wsb_fault 
         err = in_directory(address, ret, fault);
     else if (strncmp(address, "ipc:///", 7) == 0)
         err = in_directory(address + 6, ret, fault);
-    else if (strncmp(address, "tcp://", 6) == 0)
+    else if (strncmp(address, "tcp://", 6) == 0 && has_port(address))
         err = wsb_buf_append_str(ret, address);
     else
         err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "\"%.100s\" is not an address: ipc:///DIR, /DIR or tcp://HOST:PORT",

@@ -56,9 +56,13 @@ static void make_plain(char *s)
 static void make_utf8(char *s)
 {
     size_t len = strlen(s);
-    for (size_t cut = len; cut + 4 > len && cut > 0; cut--) { /* a character that was cut at the end */
-        if (wsb_utf8_is_valid((const uint8_t *)s, cut)) {
-            s[cut] = '\0';
+    size_t cut = len;
+    while (cut > 0 && len - cut < 3 && (uint8_t)s[cut - 1] >= 0x80) /* a character that was cut at the end */
+        cut--;
+    for (size_t i = cut; i <= len; i++) {
+        size_t end = len - (i - cut);
+        if (wsb_utf8_is_valid((const uint8_t *)s, end)) {
+            s[end] = '\0';
             return;
         }
     }
