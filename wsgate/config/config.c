@@ -1,6 +1,7 @@
 /* What a gate is told: defaults, ownership, and what each part has to satisfy before it belongs to the whole. */
 #include "config/config.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,8 @@
 #include "base/pattern.h"
 #include "config/value.h"
 
-enum { KIB = 1024, MIB = 1024 * 1024 };
+#define KIB ((size_t)1024)
+#define MIB (KIB * 1024)
 
 void wsg_config_init(struct wsg_config *c)
 {
@@ -128,7 +130,8 @@ static wsb_err is_there_already(const char *what, const struct wsg_origin *o, co
 
 static wsb_err route_check(const struct wsg_route_config *r, struct wsb_fault *fault)
 {
-    wsb_err err = wsg_value_check_name(r->name ? r->name : "", fault);
+    assert(r->name);
+    wsb_err err = wsg_value_check_name(r->name, fault);
     if (err)
         return err;
     if (!r->path)
@@ -163,7 +166,8 @@ wsb_err wsg_config_add_route(struct wsg_config *c, struct wsg_route_config *r, s
 
 wsb_err wsg_config_add_static(struct wsg_config *c, struct wsg_static_config *s, struct wsb_fault *fault)
 {
-    wsb_err err = wsg_value_check_prefix(s->prefix ? s->prefix : "", fault);
+    assert(s->prefix);
+    wsb_err err = wsg_value_check_prefix(s->prefix, fault);
     if (err)
         return err;
     if (!s->dir)
@@ -190,7 +194,8 @@ static bool is_any_port(const char *address)
 
 wsb_err wsg_config_add_listener(struct wsg_config *c, struct wsg_listener_config *l, struct wsb_fault *fault)
 {
-    wsb_err err = wsg_value_check_address(l->address ? l->address : "", fault);
+    assert(l->address);
+    wsb_err err = wsg_value_check_address(l->address, fault);
     if (err)
         return err;
     if (l->mode && strncmp(l->address, "unix:", 5) != 0)

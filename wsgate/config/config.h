@@ -105,7 +105,7 @@ void wsg_listener_config_deinit(struct wsg_listener_config *l);
 /**
  * Check a part that has been filled in, derive what it left open (max_frame), and add it.
  *
- * @r, @s, @l  taken and zeroed on success, still the caller's on failure
+ * @r, @s, @l  has its name, prefix or address; taken and zeroed on success, still the caller's on failure
  * @fault      says what is wrong with it, without its place: the caller knows that
  *
  * Returns     WSB_OK; WSB_ERR_CONFIG a value that cannot be; WSB_ERR_EXISTS the name, prefix or address is there already;

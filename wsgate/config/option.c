@@ -233,7 +233,7 @@ static wsb_err level_set(const struct wsg_option *o, struct wsg_config *c, const
 {
     char name[16];
     enum wsb_log_module module;
-    int level;
+    int level = 0;
     const char *equals = strchr(text, '=');
     if (!equals || (size_t)(equals - text) >= sizeof name)
         return module_refuse(text, fault);
@@ -270,8 +270,8 @@ static wsb_err number_parse(const struct wsg_option *o, const char *text, uint64
 
 static wsb_err number_set(const struct wsg_option *o, void *field, const char *text, struct wsb_fault *fault)
 {
-    uint64_t v;
-    size_t size;
+    uint64_t v = 0;
+    size_t size = 0;
     wsb_err err = number_parse(o, text, &v, fault);
     if (err)
         return err;
@@ -288,7 +288,7 @@ static wsb_err number_set(const struct wsg_option *o, void *field, const char *t
 
 static wsb_err word_set(const struct wsg_option *o, void *field, const char *text, struct wsb_fault *fault)
 {
-    int value;
+    int value = 0;
     wsb_err err = word_parse(o->words, text, &value, fault);
     if (err)
         return err;

@@ -24,7 +24,7 @@ struct unit {
 };
 
 static const struct unit size_units[] = {
-    {"GiB", 1024 * 1024 * 1024}, {"MiB", 1024 * 1024}, {"KiB", 1024}, {"B", 1}, {"", 1}, {NULL, 0}};
+    {"GiB", (uint64_t)1024 * 1024 * 1024}, {"MiB", (uint64_t)1024 * 1024}, {"KiB", 1024}, {"B", 1}, {"", 1}, {NULL, 0}};
 static const struct unit duration_units[] = {{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
 
 /* Digits at the start of text. False when there are none; *ret_fits says whether 64 bits were enough. */
