@@ -1,0 +1,122 @@
+/* Command line options. */
+#include "args.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "text.h"
+
+static const struct wsc_option *find_long(const struct wsc_option *options, size_t count, const char *name, size_t len)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
+            return &options[i];
+    }
+    return NULL;
+}
+
+static const struct wsc_option *find_short(const struct wsc_option *options, size_t count, char letter)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (options[i].letter == letter)
+            return &options[i];
+    }
+    return NULL;
+}
+
+static bool parse_number(const char *text, uint64_t *ret)
+{
+    uint64_t n = 0;
+    if (!*text)
+        return false;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9' || n > (UINT32_MAX - 9) / 10)
+            return false;
+        n = n * 10 + (uint64_t)(*text - '0');
+    }
+    *ret = n;
+    return true;
+}
+
+static wsb_err set_value(const struct wsc_option *o, const char *value, struct wsb_fault *fault)
+{
+    switch (o->kind) {
+    case WSC_FLAG:
+        *(bool *)o->ret = true;
+        return WSB_OK;
+    case WSC_TEXT:
+        if (!*value)
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s must not be empty", o->name);
+        *(const char **)o->ret = value;
+        return WSB_OK;
+    case WSC_NUMBER:
+        if (!parse_number(value, o->ret))
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s: '%.60s' is not a whole number", o->name, value);
+        return WSB_OK;
+    case WSC_DURATION:
+        if (!wsc_duration_parse(value, o->ret))
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s: '%.60s' is not a time like 30s, 5m, 1h30m", o->name, value);
+        return WSB_OK;
+    }
+    return WSB_ERR_INTERNAL;
+}
+
+/* One option at argv[at]; *ret_used is 2 when its value is the next argument. */
+static wsb_err take_option(const struct wsc_option *options, size_t count, const char *arg, const char *next, int *ret_used,
+                           struct wsb_fault *fault)
+{
+    bool is_long = arg[1] == '-';
+    const char *name = arg + (is_long ? 2 : 1);
+    size_t len = is_long ? strcspn(name, "=") : 1;
+    const struct wsc_option *o = is_long ? find_long(options, count, name, len) : find_short(options, count, *name);
+    const char *value = name[len] ? name + len + (is_long ? 1 : 0) : NULL;
+    if (!o)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown option %.60s", arg);
+    *ret_used = 1;
+    if (o->kind == WSC_FLAG && value)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s takes no value", o->name);
+    if (o->kind != WSC_FLAG && !value) {
+        if (!next)
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s wants a value: %s", o->name, o->value_name);
+        value = next;
+        *ret_used = 2;
+    }
+    return set_value(o, value, fault);
+}
+
+wsb_err wsc_args_parse(const struct wsc_option *options, size_t option_count, int argc, char **argv, int *ret_count,
+                       struct wsb_fault *fault)
+{
+    int others = 0;
+    bool only_others = false;
+    for (int i = 0; i < argc;) {
+        int used = 1;
+        if (!only_others && strcmp(argv[i], "--") == 0) {
+            only_others = true;
+        } else if (only_others || argv[i][0] != '-' || !argv[i][1]) {
+            argv[others++] = argv[i];
+        } else {
+            wsb_err err = take_option(options, option_count, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used, fault);
+            if (err)
+                return err;
+        }
+        i += used;
+    }
+    *ret_count = others;
+    return WSB_OK;
+}
+
+wsb_err wsc_args_describe(const struct wsc_option *options, size_t option_count, struct wsb_buf *out)
+{
+    wsb_err err = WSB_OK;
+    for (size_t i = 0; i < option_count && !err; i++) {
+        const struct wsc_option *o = &options[i];
+        char left[64];
+        char letter[8] = "    ";
+        if (o->letter)
+            (void)snprintf(letter, sizeof letter, "-%c, ", o->letter);
+        (void)snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->kind == WSC_FLAG ? "" : " ", o->kind == WSC_FLAG ? "" : o->value_name);
+        err = wsb_buf_printf(out, "  %-30s %s\n", left, o->help);
+    }
+    return err;
+}

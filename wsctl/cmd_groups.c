@@ -1,0 +1,59 @@
+/* wsctl groups [NAME] */
+#include <inttypes.h>
+
+#include "common.h"
+
+static int print_all(const json_t *result)
+{
+    static const struct wsc_column columns[] = {{"GROUP", false, 8}, {"CONNECTIONS", true, 0}};
+    struct wsc_table t;
+    size_t i;
+    json_t *g;
+    wsc_table_init(&t, columns, WSC_COUNT(columns));
+    json_array_foreach(json_object_get(result, "groups"), i, g) {
+        wsc_table_add(&t, wsc_str(g, "name"));
+        wsc_table_add_u64(&t, wsc_u64(g, "count"));
+    }
+    int status = wsc_print_table(&t);
+    wsc_table_deinit(&t);
+    if (wsc_u64(result, "total") > i)
+        (void)printf("%zu of %" PRIu64 " groups shown; --limit shows more\n", i, wsc_u64(result, "total"));
+    return status;
+}
+
+static void print_members(const json_t *group)
+{
+    size_t i;
+    json_t *id;
+    json_array_foreach(json_object_get(group, "members"), i, id) {
+        wsc_print_text(json_string_value(id) ? json_string_value(id) : "");
+        (void)putchar('\n');
+    }
+    if (i < wsc_u64(group, "count"))
+        (void)printf("%zu of %" PRIu64 " members shown; --limit shows more\n", i, wsc_u64(group, "count"));
+}
+
+int cmd_groups(struct wsc_run *run)
+{
+    uint64_t limit = 1000;
+    const struct wsc_option options[] = {{"limit", 'n', WSC_NUMBER, "COUNT", "at most so many; default 1000", &limit}};
+    json_t *r;
+    int status = wsc_begin(run, options, WSC_COUNT(options));
+    if (status != WSC_GO_ON)
+        return status;
+    json_t *params = json_pack("{s:I}", "limit", (json_int_t)limit);
+    if (params && run->argc)
+        (void)json_object_set_new(params, "name", json_string(run->argv[0]));
+    status = wsc_ask(run, "groups", params, run->timeout_ms, &r);
+    if (status != WSC_GO_ON)
+        return status;
+    status = WSC_OK;
+    if (run->json)
+        wsc_print_json(r);
+    else if (run->argc)
+        print_members(json_array_get(json_object_get(r, "groups"), 0));
+    else
+        status = print_all(r);
+    json_decref(r);
+    return status;
+}

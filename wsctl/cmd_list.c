@@ -1,0 +1,159 @@
+/* wsctl list */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common.h"
+
+enum { LIMIT_DEFAULT = 1000, INTERVAL_DEFAULT_MS = 2000, INTERVAL_LEAST_MS = 100 };
+
+static const struct wsc_column columns[] = {
+    {"ID", false, 0},   {"CONNECTION", false, 9}, {"ROUTE", false, 5}, {"PEER", false, 9}, {"PROTOCOL", false, 4}, {"HANDLER", false, 4},
+    {"AGE", true, 0},   {"IDLE", true, 0},        {"IN", true, 0},     {"OUT", true, 0},   {"QUEUED", true, 0},    {"RTT", true, 0},
+};
+
+static int by_age(const void *a, const void *b)
+{
+    uint64_t x = wsc_u64(*(json_t *const *)a, "age_ms");
+    uint64_t y = wsc_u64(*(json_t *const *)b, "age_ms");
+    return x > y ? -1 : x < y ? 1 : strcmp(wsc_str(*(json_t *const *)a, "id"), wsc_str(*(json_t *const *)b, "id"));
+}
+
+/* The gate tells them as it finds them; people want the oldest first. */
+static json_t **sorted(const json_t *rows, size_t *ret_count)
+{
+    size_t n = json_array_size(rows);
+    json_t **all = calloc(n ? n : 1, sizeof(json_t *));
+    for (size_t i = 0; all && i < n; i++)
+        all[i] = json_array_get(rows, i);
+    if (all)
+        qsort(all, n, sizeof(json_t *), by_age);
+    *ret_count = all ? n : 0;
+    return all;
+}
+
+static void add_row(struct wsc_table *t, const json_t *r)
+{
+    char text[WSC_SHORT];
+    char handler[96] = "-";
+    uint64_t h = wsc_u64(r, "handler");
+    wsc_table_add(t, wsc_str(r, "id"));
+    wsc_table_add(t, wsc_str(r, "what"));
+    wsc_table_add(t, *wsc_str(r, "route") ? wsc_str(r, "route") : "-");
+    wsc_table_add(t, wsc_str(r, "peer"));
+    wsc_table_add(t, *wsc_str(r, "subprotocol") ? wsc_str(r, "subprotocol") : "-");
+    if (h)
+        (void)snprintf(handler, sizeof handler, "%" PRIu64 " %s", h, wsc_str(r, "handler_name"));
+    wsc_table_add(t, handler);
+    wsc_duration_format(wsc_u64(r, "age_ms"), text);
+    wsc_table_add(t, text);
+    wsc_duration_format(wsc_u64(r, "idle_ms"), text);
+    wsc_table_add(t, text);
+    wsc_table_add_u64(t, wsc_u64(r, "messages_in"));
+    wsc_table_add_u64(t, wsc_u64(r, "messages_out"));
+    wsc_size_format(wsc_u64(r, "queued"), text);
+    wsc_table_add(t, text);
+    wsc_rtt_format(wsc_u64(r, "rtt_us"), text);
+    wsc_table_add(t, text);
+}
+
+static int print_rows(const json_t *result)
+{
+    struct wsc_table t;
+    size_t count;
+    uint64_t matched = wsc_u64(result, "matched");
+    uint64_t total = wsc_u64(result, "total");
+    json_t **rows = sorted(json_object_get(result, "connections"), &count);
+    wsc_table_init(&t, columns, WSC_COUNT(columns));
+    for (size_t i = 0; i < count; i++)
+        add_row(&t, rows[i]);
+    int status = wsc_print_table(&t);
+    wsc_table_deinit(&t);
+    free(rows);
+    if (count < matched)
+        (void)printf("%zu of %" PRIu64 " shown; --limit 0 shows all\n", count, matched);
+    else if (matched < total)
+        (void)printf("%" PRIu64 " of %" PRIu64 " connections\n", matched, total);
+    else
+        (void)printf("%" PRIu64 " connection%s\n", total, total == 1 ? "" : "s");
+    return status;
+}
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stopped = 1;
+}
+
+static void sleep_ms(uint64_t ms)
+{
+    struct timespec ts = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    (void)nanosleep(&ts, NULL);
+}
+
+struct wanted {
+    struct wsc_filter filter;
+    uint64_t limit;
+    bool watch;
+    uint64_t interval_ms;
+};
+
+static int list_once(struct wsc_run *run, const struct wanted *w)
+{
+    json_t *result;
+    json_t *params = wsc_filter_params(&w->filter);
+    if (params)
+        (void)json_object_set_new(params, "limit", json_integer((json_int_t)w->limit));
+    int status = wsc_ask(run, "list", params, run->timeout_ms, &result);
+    if (status != WSC_GO_ON)
+        return status;
+    if (w->watch && isatty(STDOUT_FILENO) && !run->json)
+        (void)fputs("\x1b[H\x1b[2J", stdout);
+    status = WSC_OK;
+    if (run->json && w->watch)
+        wsc_print_json_line(result);
+    else if (run->json)
+        wsc_print_json(result);
+    else
+        status = print_rows(result);
+    json_decref(result);
+    return status;
+}
+
+static int watch(struct wsc_run *run, const struct wanted *w)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    while (!stopped) {
+        int status = list_once(run, w);
+        if (status != WSC_OK)
+            return stopped ? WSC_OK : status;
+        if (fflush(stdout) != 0) /* nobody reads any more */
+            return WSC_OK;
+        if (!stopped)
+            sleep_ms(w->interval_ms);
+    }
+    return WSC_OK;
+}
+
+int cmd_list(struct wsc_run *run)
+{
+    struct wanted w = {.limit = LIMIT_DEFAULT, .interval_ms = INTERVAL_DEFAULT_MS};
+    const struct wsc_option options[] = {
+        WSC_FILTER_OPTIONS(w.filter),
+        {"limit", 'n', WSC_NUMBER, "COUNT", "at most so many; 0: all; default 1000", &w.limit},
+        {"watch", 'w', WSC_FLAG, NULL, "again and again, until Ctrl-C", &w.watch},
+        {"interval", 'i', WSC_DURATION, "TIME", "of --watch; default 2s", &w.interval_ms},
+    };
+    int status = wsc_begin(run, options, WSC_COUNT(options));
+    if (status != WSC_GO_ON)
+        return status;
+    if (w.interval_ms < INTERVAL_LEAST_MS)
+        return wsc_complain(run, WSC_USAGE, "--interval must be at least 100ms");
+    return w.watch ? watch(run, &w) : list_once(run, &w);
+}

@@ -1,0 +1,258 @@
+/* What the subcommands share. */
+#include "common.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { RPC_PARAMS = -32602, RPC_TIMEOUT = -32002, CANDIDATES = 6, ID_DIGITS = 16, OPTIONS_MAX = 32 };
+
+/* ----------------------------------------------------------------- options */
+
+static int show_help(const struct wsc_command *c, const struct wsc_option *options, size_t count)
+{
+    struct wsb_buf text;
+    wsb_buf_init(&text, 0);
+    wsb_err err = wsc_args_describe(options, count, &text);
+    (void)printf("Usage: wsctl %s [OPTION]...%s%s\n%s.\n", c->name, *c->arguments ? " " : "", c->arguments, c->help);
+    if (c->details)
+        (void)printf("\n%s\n", c->details);
+    if (!err)
+        (void)printf("\nOptions:\n%.*s", (int)text.len, (const char *)text.data);
+    wsb_buf_deinit(&text);
+    return WSC_OK;
+}
+
+int wsc_begin(struct wsc_run *run, const struct wsc_option *options, size_t count)
+{
+    const struct wsc_option common[] = {
+        {"json", 'j', WSC_FLAG, NULL, "answer in JSON", &run->json},
+        {"dir", 'd', WSC_TEXT, "DIR", "the gate's runtime directory", &run->dir},
+        {"timeout", 'T', WSC_DURATION, "TIME", "how long to wait for the gate; default 10s", &run->timeout_ms},
+        {"help", 'h', WSC_FLAG, NULL, "this text", &run->help},
+    };
+    struct wsc_option all[OPTIONS_MAX];
+    struct wsb_fault fault = {0};
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        all[total++] = options[i];
+    for (size_t i = 0; i < WSC_COUNT(common); i++)
+        all[total++] = common[i];
+    if (wsc_args_parse(all, total, run->argc, run->argv, &run->argc, &fault) != WSB_OK)
+        return wsc_complain(run, WSC_USAGE, "%s", fault.text);
+    if (run->help)
+        return show_help(run->command, all, total);
+    if (run->argc < run->command->least || run->argc > run->command->most)
+        return wsc_complain(run, WSC_USAGE, "%s: usage: wsctl %s [OPTION]...%s%s", run->argc < run->command->least ? "too few arguments" : "too many arguments",
+                            run->command->name, *run->command->arguments ? " " : "", run->command->arguments);
+    if (run->timeout_ms == 0 || run->timeout_ms > 1 << 30)
+        return wsc_complain(run, WSC_USAGE, "--timeout must be between 1ms and 12d");
+    return WSC_GO_ON;
+}
+
+/* ------------------------------------------------------------------- asking */
+
+int wsc_complain(const struct wsc_run *run, int status, const char *format, ...)
+{
+    char text[600];
+    struct wsb_buf escaped;
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    wsb_buf_init(&escaped, 0);
+    if (wsc_text_escape(&escaped, wsb_span_str(text)) == WSB_OK)
+        (void)fprintf(stderr, "wsctl: %.*s\n", (int)escaped.len, (const char *)escaped.data);
+    wsb_buf_deinit(&escaped);
+    if (run->json && status != WSC_USAGE) {
+        json_t *v = json_pack("{s:{s:s#, s:i}}", "error", "message", text, (int)strlen(text), "status", status);
+        if (v)
+            wsc_print_json(v);
+        json_decref(v);
+    }
+    return status;
+}
+
+static int connect_to_gate(struct wsc_run *run)
+{
+    char dir[WSB_RUNTIME_DIR_MAX];
+    struct wsb_fault fault = {0};
+    if (run->client)
+        return WSC_GO_ON;
+    if (wsb_runtime_dir_find(run->dir, dir, &fault) != WSB_OK)
+        return wsc_complain(run, WSC_UNREACHABLE, "%s", fault.text);
+    if (wsc_client_open(dir, &run->client, &fault) != WSB_OK)
+        return wsc_complain(run, WSC_UNREACHABLE, "%s", fault.text);
+    return WSC_GO_ON;
+}
+
+int wsc_ask(struct wsc_run *run, const char *method, json_t *params, uint64_t timeout_ms, json_t **ret_result)
+{
+    struct wsc_error error;
+    int status = connect_to_gate(run);
+    if (status != WSC_GO_ON) {
+        json_decref(params);
+        return status;
+    }
+    switch (wsc_client_call(run->client, method, params, (int)timeout_ms, ret_result, &error)) {
+    case WSB_OK:
+        return WSC_GO_ON;
+    case WSB_ERR_REFUSED:
+        return wsc_complain(run, error.code == RPC_PARAMS ? WSC_USAGE : error.code == RPC_TIMEOUT ? WSC_TIMEOUT : WSC_NO, "%s", error.text);
+    case WSB_ERR_TIMEOUT:
+        return wsc_complain(run, WSC_TIMEOUT, "the gate does not answer");
+    case WSB_CLOSED:
+        return wsc_complain(run, WSC_UNREACHABLE, "the gate closed the connection");
+    case WSB_ERR_PROTO:
+        return wsc_complain(run, WSC_UNREACHABLE, "what answers there is not a gate");
+    default:
+        return wsc_complain(run, WSC_UNREACHABLE, "cannot talk to the gate");
+    }
+}
+
+int wsc_resolve_id(struct wsc_run *run, const char *text, char ret[17])
+{
+    char found[CANDIDATES * (ID_DIGITS + 2) + 8] = "";
+    json_t *result;
+    size_t len = strlen(text);
+    if (!len || len > ID_DIGITS || strspn(text, "0123456789abcdef") != len)
+        return wsc_complain(run, WSC_USAGE, "'%.40s' is not a connection id: 16 hexadecimal digits, or the last of them", text);
+    if (len == ID_DIGITS) {
+        memcpy(ret, text, ID_DIGITS + 1);
+        return WSC_GO_ON;
+    }
+    int status = wsc_ask(run, "list", json_pack("{s:s, s:i}", "id", text, "limit", CANDIDATES), run->timeout_ms, &result);
+    if (status != WSC_GO_ON)
+        return status;
+    const json_t *rows = json_object_get(result, "connections");
+    uint64_t matched = wsc_u64(result, "matched");
+    for (size_t i = 0, at = 0; i < json_array_size(rows); i++)
+        at += (size_t)snprintf(found + at, sizeof found - at, "%s%.16s", i ? ", " : "", wsc_str(json_array_get(rows, i), "id"));
+    json_decref(result);
+    if (matched == 0)
+        return wsc_complain(run, WSC_NO, "no connection's id ends in %s", text);
+    if (matched > 1)
+        return wsc_complain(run, WSC_NO, "%s is ambiguous: %s%s", text, found, matched > CANDIDATES ? ", ..." : "");
+    memcpy(ret, found, ID_DIGITS + 1);
+    return WSC_GO_ON;
+}
+
+json_t *wsc_filter_params(const struct wsc_filter *f)
+{
+    const struct {
+        const char *name;
+        const char *text;
+        uint64_t number;
+    } params[] = {
+        {"route", f->route, 0},     {"peer", f->peer, 0},           {"subprotocol", f->subprotocol, 0},        {"state", f->state, 0},
+        {"kind", f->kind, 0},       {"handler", NULL, f->handler},  {"older_than_ms", NULL, f->older_than_ms}, {"idle_ms", NULL, f->idle_ms},
+    };
+    json_t *v = json_object();
+    for (size_t i = 0; v && i < WSC_COUNT(params); i++) {
+        json_t *value = params[i].text ? json_string(params[i].text) : params[i].number ? json_integer((json_int_t)params[i].number) : NULL;
+        if (value)
+            (void)json_object_set_new(v, params[i].name, value);
+    }
+    return v;
+}
+
+/* ------------------------------------------------------------------- output */
+
+bool wsc_is_utf8(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < WSC_COUNT(names); i++) {
+        const char *value = getenv(names[i]);
+        if (value && *value)
+            return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+    }
+    return false;
+}
+
+struct wsc_look wsc_look_of_stdout(void)
+{
+    struct wsc_look look = {.is_utf8 = wsc_is_utf8()};
+    struct winsize size;
+    const char *columns = getenv("COLUMNS");
+    const char *no_color = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+    bool is_terminal = isatty(STDOUT_FILENO) != 0;
+    long n = columns ? strtol(columns, NULL, 10) : 0;
+    if (n > 0 && n < 10000)
+        look.width = (size_t)n;
+    else if (is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+        look.width = size.ws_col;
+    look.is_bold = is_terminal && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
+    return look;
+}
+
+static int dump(const char *data, size_t len, void *ctx)
+{
+    (void)ctx;
+    return fwrite(data, 1, len, stdout) == len ? 0 : -1;
+}
+
+void wsc_print_json_line(const json_t *value)
+{
+    (void)json_dump_callback(value, dump, NULL, JSON_COMPACT | JSON_ENCODE_ANY);
+    (void)putchar('\n');
+}
+
+void wsc_print_json(const json_t *value)
+{
+    size_t flags = JSON_ENCODE_ANY | (isatty(STDOUT_FILENO) ? JSON_INDENT(2) | JSON_ENSURE_ASCII : JSON_COMPACT);
+    (void)json_dump_callback(value, dump, NULL, flags); /* controls are escaped in JSON; on a terminal the rest is as well */
+    (void)putchar('\n');
+}
+
+int wsc_print_table(const struct wsc_table *t)
+{
+    struct wsc_look look = wsc_look_of_stdout();
+    struct wsb_buf out;
+    wsb_buf_init(&out, 0);
+    wsb_err err = wsc_table_write(t, &look, &out);
+    if (!err)
+        (void)fwrite(out.data, 1, out.len, stdout);
+    wsb_buf_deinit(&out);
+    return err ? WSC_NO : WSC_OK;
+}
+
+void wsc_print_text(const char *text)
+{
+    struct wsb_buf out;
+    wsb_buf_init(&out, 0);
+    if (wsc_text_escape(&out, wsb_span_str(text)) == WSB_OK && out.len)
+        (void)fwrite(out.data, 1, out.len, stdout);
+    wsb_buf_deinit(&out);
+}
+
+void wsc_print_field(const char *name, const char *format, ...)
+{
+    char text[2048];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    (void)printf("%-18s ", name);
+    wsc_print_text(text);
+    (void)putchar('\n');
+}
+
+const char *wsc_str(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+uint64_t wsc_u64(const json_t *object, const char *key)
+{
+    json_int_t n = json_integer_value(json_object_get(object, key));
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+bool wsc_bool(const json_t *object, const char *key)
+{
+    return json_is_true(json_object_get(object, key));
+}

@@ -1,0 +1,119 @@
+/*
+ * wsctl: looks at a running gate and manages it. Here is the table of subcommands; each is a file of its own. Exit status:
+ * see enum wsc_exit, which scripts rely on.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common.h"
+
+enum { TIMEOUT_DEFAULT_MS = 10000 };
+
+static const struct wsc_command commands[] = {
+    {"status", "", "What this gate is and how it is doing", NULL, cmd_status, 0, 0},
+    {"list", "", "The connections, oldest first", "Filters can be combined; a connection is shown when all of them fit.", cmd_list, 0, 0},
+    {"show", "ID", "All that is known of one connection", NULL, cmd_show, 1, 1},
+    {"close", "[ID...]", "Close connections",
+     "By id, by filters, or all. With filters or --all, the number is shown first, and asked about on a terminal;\n"
+     "without a terminal --yes is needed.",
+     cmd_close, 0, INT_MAX},
+    {"send", "[ID...]", "Send a message to connections",
+     "The message is --text, --base64, or else standard input: text, or with --binary, bytes.", cmd_send, 0, INT_MAX},
+    {"ping", "ID", "Measure a client's round trip time", NULL, cmd_ping, 1, 1},
+    {"handlers", "[show|drop ID]", "The handlers; one of them; take one out",
+     "A dropped handler's connections move to another one of the route. If its process lives, it registers again.", cmd_handlers, 0, 2},
+    {"routes", "", "The routes", NULL, cmd_routes, 0, 0},
+    {"groups", "[NAME]", "The groups, or the members of one", NULL, cmd_groups, 0, 1},
+    {"log", "[set MODULE=LEVEL]", "Show or set logging levels",
+     "MODULE: gate, http, ws, bus, link, admin, handler, all; or handler:ID for the process of a handler.\n"
+     "LEVEL: debug, info, wslog, warn, error.",
+     cmd_log, 0, 2},
+    {"tap", "[ID]", "Watch messages live, one line each; Ctrl-C ends", NULL, cmd_tap, 0, 1},
+    {"stats", "", "All counters", NULL, cmd_stats, 0, 0},
+    {"shutdown", "", "Drain the gate and stop it", NULL, cmd_shutdown, 0, 0},
+};
+
+static void show_help(FILE *to)
+{
+    (void)fputs("Usage: wsctl [-d DIR] [--json] COMMAND [OPTION]... [ARGUMENT]...\n"
+                "Looks at a running wsgate and manages it.\n\nCommands:\n",
+                to);
+    for (size_t i = 0; i < WSC_COUNT(commands); i++)
+        (void)fprintf(to, "  %-10s %-19s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+    (void)fputs("  help       [COMMAND]           This text, or a command's\n\n"
+                "wsctl COMMAND --help tells a command's options. The runtime directory is --dir, else $WSBUS_DIR, else\n"
+                "/run/wsbus, else $XDG_RUNTIME_DIR/wsbus, else /tmp/wsbus-<uid>.\n\n"
+                "Exit status: 0 done; 1 the gate said no, or nothing was found; 2 wrong usage; 3 no gate can be reached;\n"
+                "4 it did not answer in time.\n",
+                to);
+}
+
+static const struct wsc_command *find(const char *name)
+{
+    for (size_t i = 0; i < WSC_COUNT(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static int help(int argc, char **argv)
+{
+    static char flag[] = "--help";
+    char *args[] = {flag};
+    struct wsc_run run = {.command = argc ? find(argv[0]) : NULL, .argc = 1, .argv = args, .timeout_ms = TIMEOUT_DEFAULT_MS};
+    if (argc && run.command)
+        return run.command->fn(&run);
+    show_help(argc ? stderr : stdout);
+    return argc ? WSC_USAGE : WSC_OK;
+}
+
+static int run_command(int argc, char **argv)
+{
+    struct wsc_run run = {.timeout_ms = TIMEOUT_DEFAULT_MS};
+    int i = 1;
+    for (; i < argc && argv[i][0] == '-'; i++) { /* the few options that may stand before the command */
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return help(0, NULL);
+        if (strcmp(argv[i], "--version") == 0) {
+            (void)puts("wsctl " WSBUS_VERSION);
+            return WSC_OK;
+        }
+        if (strcmp(argv[i], "--json") == 0 || strcmp(argv[i], "-j") == 0)
+            run.json = true;
+        else if ((strcmp(argv[i], "--dir") == 0 || strcmp(argv[i], "-d") == 0) && i + 1 < argc)
+            run.dir = argv[++i];
+        else if (strncmp(argv[i], "--dir=", 6) == 0)
+            run.dir = argv[i] + 6;
+        else
+            return wsc_complain(&run, WSC_USAGE, "unknown option %.60s; see wsctl --help", argv[i]);
+    }
+    if (i == argc) {
+        show_help(stderr);
+        return WSC_USAGE;
+    }
+    if (strcmp(argv[i], "help") == 0)
+        return help(argc - i - 1, argv + i + 1);
+    run.command = find(argv[i]);
+    if (!run.command)
+        return wsc_complain(&run, WSC_USAGE, "no command '%.40s'; see wsctl --help", argv[i]);
+    run.argc = argc - i - 1;
+    run.argv = argv + i + 1;
+    int status = run.command->fn(&run);
+    wsc_client_close(run.client);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    (void)signal(SIGPIPE, SIG_IGN); /* `wsctl list | head` is an ordinary end */
+    int status = run_command(argc, argv);
+    if (fflush(stdout) != 0 && errno != EPIPE) {
+        (void)fprintf(stderr, "wsctl: cannot write: %s\n", strerror(errno));
+        return status ? status : WSC_NO;
+    }
+    return status;
+}
