@@ -1,0 +1,564 @@
+/*
+ * One client's whole life over a socket pair, without a gate: what the client says goes in as bytes, what the bus would
+ * hear comes out of the outbox, what a handler would say goes in as commands.
+ */
+#include "support/test.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "session/session.h"
+#include "ws/frame.h"
+
+struct fixture {
+    struct wsg_env env;
+    struct wsg_routes routes;
+    int client;
+    char events[4096]; /* "open data:hello closed", with the words that matter */
+    char replies[1024];
+    wsb_conn conn;     /* of the latest event */
+    char meta[2048];   /* of the latest event that had one */
+    uint8_t got[1 << 16];
+    size_t got_len;
+};
+
+static const char handshake[] = "GET /ws/a%20b?q=1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+                                "Sec-WebSocket-Protocol: nope, two\r\nOrigin: http://o\r\n\r\n";
+
+static void add_route(struct fixture *f, const char *name, const char *path, bool by_handler, bool close_without)
+{
+    static char *subprotocols[] = {"one", "two"};
+    struct wsg_route_policy p = {
+        .kinds = WSG_KIND_WEBSOCKET | WSG_KIND_HTTP,
+        .accept_by_handler = by_handler,
+        .close_without_handler = close_without,
+        .subprotocols = subprotocols,
+        .subprotocol_count = 2,
+        .max_message = 1000,
+        .max_frame = 1000,
+        .max_fragments = 10,
+        .max_queue = 20000,
+        .max_body = 100000,
+        .accept_timeout_ms = 10000,
+        .request_timeout_ms = 10000,
+    };
+    assert_int_equal(wsg_routes_add(&f->routes, name, path, NULL, &p, NULL), WSB_OK);
+    atomic_store(&f->routes.routes[f->routes.count - 1].handlers, 1);
+}
+
+static void connect_client(struct fixture *f)
+{
+    int pair[2];
+    struct wsg_address peer;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    assert_int_equal(wsg_address_parse("192.0.2.1:9", &peer, NULL), WSB_OK);
+    assert_int_equal(wsg_session_open(&f->env, pair[0], &peer), WSB_OK);
+    f->client = pair[1];
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_int_equal(wsg_routes_init(&f->routes, 4), WSB_OK);
+    add_route(f, "ws", "/ws/{x}", false, false);
+    add_route(f, "ask", "/ask", true, false);
+    add_route(f, "none", "/none", false, false);
+    add_route(f, "soft", "/soft", false, true);
+    atomic_store(&f->routes.routes[2].handlers, 0);
+    atomic_store(&f->routes.routes[3].handlers, 0);
+    wsg_routes_seal(&f->routes);
+    assert_int_equal(wsg_loop_new(&f->env.loop), WSB_OK);
+    f->env.routes = &f->routes;
+    f->env.http_limits = (struct wsg_http_limits)WSG_HTTP_LIMITS_DEFAULT;
+    f->env.head_timeout_ms = f->env.keepalive_timeout_ms = f->env.close_timeout_ms = f->env.ping_timeout_ms = 10000;
+    wsg_slots_init(&f->env.slots, 1, 0);
+    assert_int_equal(wsg_env_init(&f->env), WSB_OK);
+    connect_client(f);
+    *state = f;
+    return 0;
+}
+
+static void note(char *log, size_t size, const struct wsg_out *out)
+{
+    size_t n = strlen(log);
+    const struct wsb_envelope *e = &out->envelope;
+    snprintf(log + n, size - n, "%s%s%s%.*s%s%s", n ? " " : "", wsb_type_name(e->header.type), e->payload.len ? ":" : "",
+             (int)(e->payload.len < 40 ? e->payload.len : 40), (const char *)e->payload.ptr, e->header.flags & WSB_FLAG_MORE ? "+" : "",
+             e->header.type == WSB_OUTCOME ? wsb_outcome_name(e->header.code) : "");
+}
+
+/* A few rounds, as the worker does them; what the bus hears is noted, what the client gets is kept. */
+static void turn(struct fixture *f)
+{
+    for (int i = 0; i < 6; i++) {
+        wsg_loop_round(f->env.loop, 0);
+        wsg_sessions_flush(&f->env);
+        struct wsb_span rest = wsb_buf_span(&f->env.outbox.buf);
+        struct wsg_out out;
+        while (wsg_outbox_next(&rest, &out)) {
+            if (out.kind == WSG_OUT_DONE)
+                strcat(f->events, " done");
+            else
+                note(out.kind == WSG_OUT_REPLY ? f->replies : f->events, out.kind == WSG_OUT_REPLY ? sizeof f->replies : sizeof f->events, &out);
+            if (out.kind == WSG_OUT_EVENT)
+                f->conn = out.envelope.header.conn;
+            if (out.envelope.meta.len && out.envelope.meta.len < sizeof f->meta) {
+                memcpy(f->meta, out.envelope.meta.ptr, out.envelope.meta.len);
+                f->meta[out.envelope.meta.len] = 0;
+            }
+        }
+        wsb_buf_clear(&f->env.outbox.buf);
+        wsg_sessions_reap(&f->env);
+        ssize_t n = f->client < 0 ? 0 : read(f->client, f->got + f->got_len, sizeof f->got - f->got_len - 1);
+        if (n > 0)
+            f->got_len += (size_t)n;
+    }
+    f->got[f->got_len] = 0;
+}
+
+static void say(struct fixture *f, const void *data, size_t len)
+{
+    assert_int_equal(write(f->client, data, len), (ssize_t)len);
+    turn(f);
+}
+
+static void say_text(struct fixture *f, const char *text)
+{
+    say(f, text, strlen(text));
+}
+
+static void say_frame(struct fixture *f, uint8_t first, const char *payload)
+{
+    uint8_t frame[WSG_FRAME_HDR_MAX + 2000] = {first};
+    size_t len = strlen(payload), n = 2;
+    if (len < 126) {
+        frame[1] = (uint8_t)(0x80 | len);
+    } else {
+        frame[1] = 0x80 | 126;
+        frame[2] = (uint8_t)(len >> 8);
+        frame[3] = (uint8_t)len;
+        n = 4;
+    }
+    memset(frame + n, 0, 4); /* a mask of zeros leaves the payload readable */
+    memcpy(frame + n + 4, payload, len);
+    say(f, frame, n + 4 + len);
+}
+
+static void forget(struct fixture *f)
+{
+    f->events[0] = f->replies[0] = 0;
+    f->got_len = 0;
+}
+
+static void tell(struct fixture *f, struct wsg_command c)
+{
+    void *s;
+    assert_int_equal(wsg_slots_find(&f->env.slots, f->conn, &s), WSB_OK);
+    wsg_session_command(s, &c);
+    turn(f);
+}
+
+static void hang_up(struct fixture *f)
+{
+    if (f->client >= 0)
+        close(f->client);
+    f->client = -1;
+    turn(f);
+}
+
+static void kill_one(struct fixture *f)
+{
+    for (uint32_t i = 0; i < f->env.slots.count; i++) {
+        if (f->env.slots.slots[i].value)
+            wsg_session_kill(f->env.slots.slots[i].value, "test");
+    }
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    hang_up(f);
+    kill_one(f);
+    turn(f);
+    assert_int_equal(f->env.slots.used, 0);
+    wsg_env_deinit(&f->env);
+    wsg_loop_free(f->env.loop);
+    wsg_routes_deinit(&f->routes);
+    free(f);
+    return 0;
+}
+
+static void open_websocket(struct fixture *f)
+{
+    say_text(f, handshake);
+    assert_memory_equal(f->got, "HTTP/1.1 101", 12);
+    assert_string_equal(f->events, "open");
+    forget(f);
+}
+
+#define HAS(text, part)                                                                                                \
+    do {                                                                                                               \
+        if (!strstr((const char *)(text), part))                                                                       \
+            fail_msg("'%s' is not in '%s'", part, (const char *)(text));                                               \
+    } while (0)
+
+/* ------------------------------------------------------------- WebSocket */
+
+static void test_handshake_tells_the_handler_everything(void **state)
+{
+    struct fixture *f = *state;
+    say_text(f, handshake);
+    HAS(f->got, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    HAS(f->got, "Sec-WebSocket-Protocol: two");
+    HAS(f->meta, "\"route\":\"ws\"");
+    HAS(f->meta, "\"params\":{\"x\":\"a b\"}");
+    HAS(f->meta, "\"target\":\"/ws/a%20b?q=1\"");
+    HAS(f->meta, "\"query\":\"q=1\"");
+    HAS(f->meta, "\"origin\":\"http://o\"");
+    HAS(f->meta, "\"subprotocol\":\"two\"");
+    HAS(f->meta, "\"offered\":[\"nope\",\"two\"]");
+    HAS(f->meta, "\"peer\":\"192.0.2.1:9\"");
+    HAS(f->meta, "\"host\":\"h\"");
+}
+
+static void test_messages_go_both_ways(void **state)
+{
+    struct fixture *f = *state;
+    open_websocket(f);
+    say_frame(f, 0x81, "hello");
+    assert_string_equal(f->events, "data:hello");
+    tell(f, (struct wsg_command){.type = WSB_SEND, .code = WSB_TEXT, .flags = WSB_FLAG_WANT_OUTCOME, .payload = wsb_span_str("back")});
+    assert_int_equal(f->got_len, 6);
+    assert_memory_equal(f->got, "\x81\x04" "back", 6);
+    assert_string_equal(f->replies, "outcomewritten");
+}
+
+static void test_frames_behind_the_handshake_are_kept(void **state)
+{
+    struct fixture *f = *state;
+    char bytes[sizeof handshake + 16];
+    memcpy(bytes, handshake, sizeof handshake - 1);
+    memcpy(bytes + sizeof handshake - 1, "\x81\x82\0\0\0\0hi", 8);
+    say(f, bytes, sizeof handshake - 1 + 8);
+    assert_string_equal(f->events, "open data:hi");
+}
+
+static void test_ping_is_answered_and_pong_measured(void **state)
+{
+    struct fixture *f = *state;
+    open_websocket(f);
+    say_frame(f, 0x89, "p");
+    assert_memory_equal(f->got, "\x8a\x01p", 3);
+    assert_string_equal(f->events, ""); /* the handler does not see it */
+    forget(f);
+    tell(f, (struct wsg_command){.type = WSB_PING, .origin = 3, .payload = wsb_span_str("x")});
+    assert_memory_equal(f->got, "\x89\x01x", 3);
+    say_frame(f, 0x8a, "x");
+    assert_string_equal(f->replies, "pong:x");
+    HAS(f->meta, "rtt_us");
+}
+
+static void test_client_close_is_answered_with_its_code(void **state)
+{
+    struct fixture *f = *state;
+    open_websocket(f);
+    say_frame(f, 0x88, "\x0f\xa1" "bye");
+    assert_string_equal(f->events, "closed");
+    HAS(f->meta, "\"by\":\"client\",\"code\":4001,\"reason\":\"bye\",\"clean\":true");
+    assert_int_equal(f->got_len, 4);
+    assert_memory_equal(f->got, "\x88\x02\x0f\xa1", 4);
+}
+
+static void test_handler_close_waits_for_the_client(void **state)
+{
+    struct fixture *f = *state;
+    open_websocket(f);
+    tell(f, (struct wsg_command){.type = WSB_CLOSE, .by = WSG_BY_HANDLER, .status = 4000, .reason = wsb_span_str("enough")});
+    assert_memory_equal(f->got, "\x88\x08\x0f\xa0" "enough", 10);
+    assert_string_equal(f->events, "");
+    say_frame(f, 0x81, "too late");
+    assert_string_equal(f->events, "");
+    tell(f, (struct wsg_command){.type = WSB_SEND, .code = WSB_TEXT, .flags = WSB_FLAG_WANT_OUTCOME, .payload = wsb_span_str("x")});
+    assert_string_equal(f->replies, "outcomegone");
+    say_frame(f, 0x88, "\x0f\xa0");
+    assert_string_equal(f->events, "closed");
+    HAS(f->meta, "\"by\":\"handler\",\"code\":4000,\"reason\":\"enough\",\"clean\":true");
+}
+
+static void test_client_that_vanishes_is_told_of(void **state)
+{
+    struct fixture *f = *state;
+    open_websocket(f);
+    say_frame(f, 0x81, "last words");
+    hang_up(f);
+    assert_string_equal(f->events, "data:last words closed");
+    HAS(f->meta, "\"by\":\"network\",\"code\":1006");
+    HAS(f->meta, "\"messages_in\":1,\"bytes_in\":10");
+}
+
+static void test_broken_rules_close_with_their_code(void **state)
+{
+    static const struct {
+        const char *name;
+        uint8_t first;
+        const char *payload, *want; /* want: the code's two bytes */
+    } rows[] = {
+        {"reserved opcode", 0x83, "x", "\x03\xea"},
+        {"reserved bit", 0xc1, "x", "\x03\xea"},
+        {"continuation of nothing", 0x80, "x", "\x03\xea"},
+        {"not UTF-8", 0x81, "\xff", "\x03\xef"},
+        {"one byte of close", 0x88, "x", "\x03\xea"},
+        {"reserved close code", 0x88, "\x03\xee", "\x03\xea"},
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        open_websocket(f);
+        say_frame(f, rows[i].first, rows[i].payload);
+        assert_int_equal(f->got[0], 0x88);
+        assert_memory_equal(f->got + 2, rows[i].want, 2);
+        assert_string_equal(f->events, "closed");
+        HAS(f->meta, "\"by\":\"gate\"");
+        hang_up(f);
+        forget(f);
+        connect_client(f);
+    }
+}
+
+static void test_message_over_the_limit_is_1009(void **state)
+{
+    struct fixture *f = *state;
+    char big[1002];
+    memset(big, 'x', 1001);
+    big[1001] = 0;
+    open_websocket(f);
+    say_frame(f, 0x81, big + 1); /* exactly the limit */
+    assert_memory_equal(f->events, "data:", 5);
+    forget(f);
+    say_frame(f, 0x81, big);
+    assert_memory_equal(f->got + 2, "\x03\xf1", 2);
+    assert_string_equal(f->events, "closed");
+}
+
+static void test_slow_client_is_closed_and_the_outcome_says_dropped(void **state)
+{
+    struct fixture *f = *state;
+    char block[1000];
+    int dropped = 0;
+    memset(block, 'x', sizeof block);
+    open_websocket(f);
+    int small = 1; /* as little as the kernel allows */
+    void *s;
+    assert_int_equal(wsg_slots_find(&f->env.slots, f->conn, &s), WSB_OK);
+    assert_int_equal(setsockopt(((struct wsg_session *)s)->watch.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    for (int i = 0; i < 200 && !dropped; i++) { /* nobody reads: the client is not asked between the commands */
+        struct wsg_command c = {.type = WSB_SEND, .code = WSB_BINARY, .flags = WSB_FLAG_WANT_OUTCOME, .seq = (uint64_t)i, .payload = wsb_span(block, sizeof block)};
+        wsg_session_command(s, &c);
+        wsg_sessions_flush(&f->env);
+        dropped = ((struct wsg_session *)s)->state == WSG_SESSION_CLOSING;
+        assert_true(((struct wsg_session *)s)->out.bytes <= 20000 + 200);
+    }
+    assert_true(dropped);
+    struct wsb_span rest = wsb_buf_span(&f->env.outbox.buf);
+    struct wsg_out out;
+    bool told = false;
+    while (wsg_outbox_next(&rest, &out))
+        told = told || out.envelope.header.code == WSB_OUTCOME_DROPPED;
+    assert_true(told);
+}
+
+static void test_paused_client_is_not_read_and_nothing_is_lost(void **state)
+{
+    struct fixture *f = *state;
+    open_websocket(f);
+    tell(f, (struct wsg_command){.type = WSG_CMD_PAUSE});
+    say_frame(f, 0x81, "one");
+    say_frame(f, 0x81, "two");
+    assert_string_equal(f->events, "");
+    tell(f, (struct wsg_command){.type = WSG_CMD_RESUME});
+    assert_string_equal(f->events, "data:one data:two");
+}
+
+static void test_route_without_handler_refuses_or_closes(void **state)
+{
+    struct fixture *f = *state;
+    char request[512];
+    snprintf(request, sizeof request, "GET /none%s", strstr(handshake, " HTTP"));
+    say_text(f, request);
+    HAS(f->got, "HTTP/1.1 503");
+    assert_string_equal(f->events, "");
+    forget(f);
+    hang_up(f);
+    connect_client(f);
+    snprintf(request, sizeof request, "GET /soft%s", strstr(handshake, " HTTP"));
+    say_text(f, request);
+    HAS(f->got, "HTTP/1.1 101");
+    uint8_t *frame = (uint8_t *)strstr((char *)f->got, "\r\n\r\n") + 4;
+    assert_memory_equal(frame + 2, "\x03\xf5", 2); /* 1013 */
+}
+
+static void test_handler_accepts_with_subprotocol_and_headers(void **state)
+{
+    struct fixture *f = *state;
+    char request[512];
+    struct wsg_field field = {wsb_span_str("X-Session"), wsb_span_str("7")};
+    snprintf(request, sizeof request, "GET /ask%s", strstr(handshake, " HTTP"));
+    say_text(f, request);
+    assert_string_equal(f->events, "open");
+    assert_int_equal(f->got_len, 0); /* the client waits */
+    tell(f, (struct wsg_command){.type = WSB_ACCEPT, .subprotocol = wsb_span_str("nope"), .fields = &field, .field_count = 1});
+    HAS(f->got, "HTTP/1.1 101");
+    HAS(f->got, "Sec-WebSocket-Protocol: nope");
+    HAS(f->got, "X-Session: 7");
+    forget(f);
+    say_frame(f, 0x81, "in");
+    assert_string_equal(f->events, "data:in");
+}
+
+static void test_handler_rejects_with_status_and_body(void **state)
+{
+    struct fixture *f = *state;
+    char request[512];
+    snprintf(request, sizeof request, "GET /ask%s", strstr(handshake, " HTTP"));
+    say_text(f, request);
+    tell(f, (struct wsg_command){.type = WSB_REJECT, .status = 401, .payload = wsb_span_str("who are you?")});
+    HAS(f->got, "HTTP/1.1 401");
+    HAS(f->got, "who are you?");
+    HAS(f->events, "open closed");
+}
+
+static void test_accept_with_a_subprotocol_not_offered_is_invalid(void **state)
+{
+    struct fixture *f = *state;
+    char request[512];
+    snprintf(request, sizeof request, "GET /ask%s", strstr(handshake, " HTTP"));
+    say_text(f, request);
+    tell(f, (struct wsg_command){.type = WSB_ACCEPT, .flags = WSB_FLAG_WANT_OUTCOME, .subprotocol = wsb_span_str("other")});
+    HAS(f->got, "HTTP/1.1 502");
+    assert_string_equal(f->replies, "outcomeinvalid");
+    HAS(f->events, "open closed");
+}
+
+/* ------------------------------------------------------------------ HTTP */
+
+static void test_request_and_response_and_the_next_request(void **state)
+{
+    struct fixture *f = *state;
+    say_text(f, "POST /ws/1 HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbodyGET /ws/2 HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_string_equal(f->events, "request:body"); /* the second one waits for the first response */
+    HAS(f->meta, "\"method\":\"POST\"");
+    wsb_conn first = f->conn;
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .status = 201, .payload = wsb_span_str("made")});
+    HAS(f->got, "HTTP/1.1 201");
+    HAS(f->got, "Content-Length: 4");
+    assert_string_equal(f->events, "request:body done request");
+    assert_int_not_equal(f->conn, first); /* a late answer to the first cannot reach the second */
+    void *s;
+    assert_int_equal(wsg_slots_find(&f->env.slots, first, &s), WSB_ERR_GONE);
+}
+
+static void test_long_bodies_come_in_parts_and_responses_may_too(void **state)
+{
+    struct fixture *f = *state;
+    char *body = malloc(90001);
+    memset(body, 'b', 90000);
+    body[90000] = 0;
+    say_text(f, "POST /ws/1 HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\n");
+    assert_string_equal(f->events, "");
+    for (int i = 0; i < 9; i++)
+        say(f, body, 10000);
+    HAS(f->events, "request:bbbb");
+    HAS(f->events, "+ body:");
+    assert_string_equal(f->events + strlen(f->events) - 5, " body"); /* the last one, empty and without MORE */
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .flags = WSB_FLAG_MORE, .payload = wsb_span_str("one")});
+    tell(f, (struct wsg_command){.type = WSB_BODY, .payload = wsb_span_str("two")});
+    HAS(f->got, "Transfer-Encoding: chunked");
+    HAS(f->got, "3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n");
+    free(body);
+}
+
+static void test_client_that_gives_up_aborts_the_request(void **state)
+{
+    struct fixture *f = *state;
+    say_text(f, "GET /ws/1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    hang_up(f);
+    HAS(f->events, "request aborted");
+}
+
+static void test_refusals_have_their_status(void **state)
+{
+    static const struct {
+        const char *request, *want;
+    } rows[] = {
+        {"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n", "404"},
+        {"GET /none HTTP/1.1\r\nHost: h\r\n\r\n", "503"},
+        {"BREW /ws/1 HTTP/1.1\r\nHost: h\r\n\r\n", "501"},
+        {"GET /ws/1 HTTP/2.0\r\nHost: h\r\n\r\n", "505"},
+        {"GET /ws/1 HTTP/1.1\r\n\r\n", "400"},
+        {"POST /ws/1 HTTP/1.1\r\nHost: h\r\nContent-Length: 100001\r\n\r\n", "413"},
+        {"POST /ws/1 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: magic\r\n\r\n", "417"},
+        {"GET /ws/1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "426"},
+        {"POST /ws/1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "405"},
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char want[32];
+        say_text(f, rows[i].request);
+        snprintf(want, sizeof want, "HTTP/1.1 %s", rows[i].want);
+        if (memcmp(f->got, want, strlen(want)) != 0)
+            fail_msg("%s: %.60s", rows[i].request, (const char *)f->got);
+        assert_string_equal(f->events, "");
+        hang_up(f);
+        forget(f);
+        connect_client(f);
+    }
+}
+
+static void test_invalid_response_of_a_handler_is_502(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_field evil = {wsb_span_str("X-A"), wsb_span_str("1\r\nSet-Cookie: evil=1")};
+    say_text(f, "GET /ws/1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .flags = WSB_FLAG_WANT_OUTCOME, .fields = &evil, .field_count = 1});
+    HAS(f->got, "HTTP/1.1 502");
+    assert_null(strstr((char *)f->got, "evil"));
+    assert_string_equal(f->replies, "outcomeinvalid");
+}
+
+static void test_respond_to_nothing_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    open_websocket(f);
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .flags = WSB_FLAG_WANT_OUTCOME});
+    assert_string_equal(f->replies, "outcomerefused");
+    assert_int_equal(f->got_len, 0);
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_handshake_tells_the_handler_everything),
+        TEST(test_messages_go_both_ways),
+        TEST(test_frames_behind_the_handshake_are_kept),
+        TEST(test_ping_is_answered_and_pong_measured),
+        TEST(test_client_close_is_answered_with_its_code),
+        TEST(test_handler_close_waits_for_the_client),
+        TEST(test_client_that_vanishes_is_told_of),
+        TEST(test_broken_rules_close_with_their_code),
+        TEST(test_message_over_the_limit_is_1009),
+        TEST(test_slow_client_is_closed_and_the_outcome_says_dropped),
+        TEST(test_paused_client_is_not_read_and_nothing_is_lost),
+        TEST(test_route_without_handler_refuses_or_closes),
+        TEST(test_handler_accepts_with_subprotocol_and_headers),
+        TEST(test_handler_rejects_with_status_and_body),
+        TEST(test_accept_with_a_subprotocol_not_offered_is_invalid),
+        TEST(test_request_and_response_and_the_next_request),
+        TEST(test_long_bodies_come_in_parts_and_responses_may_too),
+        TEST(test_client_that_gives_up_aborts_the_request),
+        TEST(test_refusals_have_their_status),
+        TEST(test_invalid_response_of_a_handler_is_502),
+        TEST(test_respond_to_nothing_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
