@@ -175,7 +175,7 @@ void wsg_hub_error(struct wsg_hub *h, struct wsb_span peer, enum wsb_error_code 
     }
 }
 
-void wsg_hub_flush(struct wsg_hub *h)
+static void flush_batches(struct wsg_hub *h)
 {
     for (size_t i = 0; i < h->round_count; i++) {
         struct wsg_handler *to = h->round[i];
@@ -378,6 +378,8 @@ void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox)
     struct wsg_out out;
     struct wsg_pin *p;
     while (wsg_outbox_next(&outbox, &out)) {
+        if (h->dead_count)
+            remove_dead(h); /* so that this event goes to whoever took over */
         switch (out.kind) {
         case WSG_OUT_EVENT:
             on_event(h, &out);
@@ -468,6 +470,14 @@ static void remove_dead(struct wsg_hub *h)
     }
 }
 
+void wsg_hub_flush(struct wsg_hub *h)
+{
+    do {
+        flush_batches(h);
+        remove_dead(h); /* those who take over are sent to in turn */
+    } while (h->round_count);
+}
+
 static void on_heartbeat(struct wsg_timer *t)
 {
     struct wsg_hub *h = CONTAINER(t, struct wsg_hub, heartbeat);
@@ -479,7 +489,6 @@ static void on_heartbeat(struct wsg_timer *t)
         wsg_hub_send(h, to, &e);
     }
     wsg_hub_flush(h);
-    remove_dead(h);
     (void)!wsg_loop_arm(h->loop, t, wsg_loop_now_ms(h->loop) + WSG_HEARTBEAT_MS);
 }
 
