@@ -1,6 +1,7 @@
-/* The picture's own script: it connects back to where it came from, and is moved from both sides. */
-import { connect } from "./link.js";
-
+/*
+ * The picture's own script: it connects back to where it came from, and is moved from both sides. A classic script that
+ * imports what it needs, because browsers do not run module scripts in XML documents.
+ */
 const svg = document.documentElement;
 const shapes = new Map([...document.querySelectorAll(".shape")].map((shape) => [shape.id, shape]));
 let held = null;
@@ -10,15 +11,19 @@ function place(shape, x, y) {
   shape.setAttribute("cy", y);
 }
 
-const link = connect("/drawing", {
-  onMessage(data) {
-    const { id, x, y } = JSON.parse(data);
-    const shape = shapes.get(id);
-    if (shape && shape !== held && Number.isFinite(x) && Number.isFinite(y)) place(shape, x, y);
-  },
-  onState(state) {
-    parent.postMessage({ drawing: state }, location.origin);
-  },
+let link = { send: () => false }; /* until the import is there */
+
+import("./link.js").then(({ connect }) => {
+  link = connect("/drawing", {
+    onMessage(data) {
+      const { id, x, y } = JSON.parse(data);
+      const shape = shapes.get(id);
+      if (shape && shape !== held && Number.isFinite(x) && Number.isFinite(y)) place(shape, x, y);
+    },
+    onState(state) {
+      parent.postMessage({ drawing: state }, location.origin);
+    },
+  });
 });
 
 /* From the pixels of the screen to the units of the picture. */
