@@ -419,6 +419,15 @@ static void on_log(const struct incoming *in)
             WSB_KSPAN("text", in->e->payload));
 }
 
+/* Only the answer to the latest ping says how long it took. */
+static void on_pong(const struct incoming *in)
+{
+    if (in->from && in->from->ping_sent_us && in->e->header.seq == in->from->ping_seq) {
+        in->from->rtt_us = wsg_loop_now_us(in->hub->loop) - in->from->ping_sent_us;
+        in->from->ping_sent_us = 0;
+    }
+}
+
 /* ---------------------------------------------------------------- dispatch */
 
 static void dispatch(const struct incoming *in)
@@ -458,7 +467,10 @@ static void dispatch(const struct incoming *in)
     case WSB_LOG:
         on_log(in);
         break;
-    default: /* PONG; and CREDIT, ACK, TAG, whose time comes */
+    case WSB_PONG:
+        on_pong(in);
+        break;
+    default: /* CREDIT, ACK, TAG, whose time comes */
         break;
     }
 }
