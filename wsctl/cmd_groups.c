@@ -5,7 +5,7 @@
 
 static int print_all(const json_t *result)
 {
-    static const struct wsc_column columns[] = {{"GROUP", false, 8}, {"CONNECTIONS", true, 0}};
+    static const struct wsc_column columns[] = {{"GROUP", false, 8, 0}, {"CONNECTIONS", true, 0, 0}};
     struct wsc_table t;
     size_t i;
     json_t *g;

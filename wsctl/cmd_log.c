@@ -17,7 +17,7 @@ static const json_t *temporary_of(const json_t *result, const char *module)
 
 static int print_levels(const json_t *result)
 {
-    static const struct wsc_column columns[] = {{"MODULE", false, 0}, {"LEVEL", false, 0}, {"BACK TO", false, 0}, {"IN", true, 0}};
+    static const struct wsc_column columns[] = {{"MODULE", false, 0, 0}, {"LEVEL", false, 0, 0}, {"BACK TO", false, 0, 0}, {"IN", true, 0, 0}};
     struct wsc_table t;
     const char *module;
     size_t i;

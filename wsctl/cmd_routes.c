@@ -4,9 +4,9 @@
 int cmd_routes(struct wsc_run *run)
 {
     static const struct wsc_column columns[] = {
-        {"NAME", false, 6},          {"PATH", false, 6},   {"HOST", false, 4},    {"KIND", false, 0}, {"DELIVER", false, 0}, {"HANDLERS", true, 0},
-        {"CONNECTIONS", true, 0},    {"OPENED", true, 0},  {"REFUSED", true, 0},  {"REQUESTS", true, 0}, {"IN", true, 0},    {"OUT", true, 0},
-        {"DROPPED", true, 0},        {"TAPS", true, 0},
+        {"NAME", false, 6, 0},       {"PATH", false, 6, 0},  {"HOST", false, 4, 9},   {"KIND", false, 0, 3},    {"DELIVER", false, 0, 8},
+        {"HANDLERS", true, 0, 0},    {"CONNECTIONS", true, 0, 0}, {"OPENED", true, 0, 2}, {"REFUSED", true, 0, 6}, {"REQUESTS", true, 0, 4},
+        {"IN", true, 0, 1},          {"OUT", true, 0, 1},    {"DROPPED", true, 0, 5}, {"TAPS", true, 0, 7},
     };
     struct wsc_table t;
     size_t i;

@@ -50,14 +50,42 @@ static void measure(const struct wsc_table *t, size_t widths[WSC_COLUMNS_MAX])
     }
 }
 
+/* What the columns take when all are cut as far as they can be. */
+static size_t least_of(const struct wsc_table *t, const size_t widths[WSC_COLUMNS_MAX], const bool is_hidden[WSC_COLUMNS_MAX])
+{
+    size_t total = 0;
+    for (size_t i = 0; i < t->column_count; i++) {
+        size_t least = t->columns[i].least && t->columns[i].least < widths[i] ? t->columns[i].least : widths[i];
+        if (!is_hidden[i])
+            total += least + (total ? GAP : 0);
+    }
+    return total;
+}
+
+static void hide(const struct wsc_table *t, size_t limit, const size_t widths[WSC_COLUMNS_MAX], bool is_hidden[WSC_COLUMNS_MAX])
+{
+    while (least_of(t, widths, is_hidden) > limit) {
+        size_t next = t->column_count;
+        for (size_t i = 0; i < t->column_count; i++) {
+            if (!is_hidden[i] && t->columns[i].spare && (next == t->column_count || t->columns[i].spare > t->columns[next].spare))
+                next = i;
+        }
+        if (next == t->column_count)
+            return;
+        is_hidden[next] = true;
+    }
+}
+
 /* The widest column that may be cut, and has something to give, gives one after the other until all fit. */
-static void shrink(const struct wsc_table *t, size_t limit, size_t widths[WSC_COLUMNS_MAX])
+static void shrink(const struct wsc_table *t, size_t limit, size_t widths[WSC_COLUMNS_MAX], const bool is_hidden[WSC_COLUMNS_MAX])
 {
     for (;;) {
-        size_t total = GAP * (t->column_count - 1);
+        size_t total = 0;
         size_t widest = t->column_count;
         for (size_t i = 0; i < t->column_count; i++) {
-            total += widths[i];
+            if (is_hidden[i])
+                continue;
+            total += widths[i] + (total ? GAP : 0);
             if (t->columns[i].least && widths[i] > t->columns[i].least && (widest == t->column_count || widths[i] > widths[widest]))
                 widest = i;
         }
@@ -75,7 +103,7 @@ static wsb_err put_spaces(struct wsb_buf *out, size_t count)
     return err;
 }
 
-static wsb_err put_cell(struct wsb_buf *out, const char *cell, size_t width, bool is_right, bool is_last, bool is_utf8)
+static wsb_err put_cell(struct wsb_buf *out, const char *cell, size_t width, bool is_right, bool is_utf8)
 {
     struct wsb_span s = wsb_span_str(cell);
     size_t taken = wsc_text_width(s);
@@ -94,35 +122,51 @@ static wsb_err put_cell(struct wsb_buf *out, const char *cell, size_t width, boo
         err = wsb_buf_append(out, s.ptr, s.len);
     if (!err)
         err = wsb_buf_append_str(out, mark);
-    if (!err && !is_right && !is_last)
+    if (!err && !is_right)
         err = put_spaces(out, pad);
-    if (!err && !is_last)
-        err = put_spaces(out, GAP);
+    return err;
+}
+
+/* One row's cells; *cell moves behind them. */
+static wsb_err put_row(const struct wsc_table *t, const struct wsc_look *look, const size_t widths[WSC_COLUMNS_MAX],
+                       const bool is_hidden[WSC_COLUMNS_MAX], const char **cell, struct wsb_buf *out)
+{
+    size_t begin = out->len;
+    wsb_err err = WSB_OK;
+    for (size_t i = 0; i < t->column_count && !err; i++) {
+        if (!is_hidden[i]) {
+            err = out->len > begin ? put_spaces(out, GAP) : WSB_OK;
+            if (!err)
+                err = put_cell(out, *cell, widths[i], t->columns[i].is_right, look->is_utf8);
+        }
+        *cell += strlen(*cell) + 1;
+    }
+    while (out->len > begin && out->data[out->len - 1] == ' ')
+        out->len--;
     return err;
 }
 
 wsb_err wsc_table_write(const struct wsc_table *t, const struct wsc_look *look, struct wsb_buf *out)
 {
     size_t widths[WSC_COLUMNS_MAX];
+    bool is_hidden[WSC_COLUMNS_MAX] = {false};
     const char *cell = (const char *)t->text.data;
     wsb_err err = t->err;
     if (err)
         return err;
     measure(t, widths);
-    if (look->width)
-        shrink(t, look->width, widths);
-    for (size_t i = 0; i < t->cells && !err; i++) {
-        size_t column = i % t->column_count;
-        bool is_last = column + 1 == t->column_count;
-        if (i == 0 && look->is_bold)
+    if (look->width) {
+        hide(t, look->width, widths, is_hidden);
+        shrink(t, look->width, widths, is_hidden);
+    }
+    for (size_t row = 0; row * t->column_count < t->cells && !err; row++) {
+        bool is_bold = row == 0 && look->is_bold;
+        if (is_bold)
             err = wsb_buf_append_str(out, "\x1b[1m");
         if (!err)
-            err = put_cell(out, cell, widths[column], t->columns[column].is_right, is_last, look->is_utf8);
-        if (!err && is_last && i + 1 == t->column_count && look->is_bold)
-            err = wsb_buf_append_str(out, "\x1b[0m");
-        if (!err && is_last)
-            err = wsb_buf_append(out, "\n", 1);
-        cell += strlen(cell) + 1;
+            err = put_row(t, look, widths, is_hidden, &cell, out);
+        if (!err)
+            err = wsb_buf_append_str(out, is_bold ? "\x1b[0m\n" : "\n");
     }
     return err;
 }

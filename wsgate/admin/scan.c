@@ -323,8 +323,9 @@ void wsg_on_close(const struct wsg_call *call)
         err = wsb_fault_set(&fault, WSB_ERR_PROTO, 0, "say which: either \"ids\", or filters, or \"all\"");
     if (wsg_call_failed(call, err, &fault))
         goto out;
-    (void)snprintf(detail, sizeof detail, "%s%s, code %u", all ? "all" : ids ? "ids" : "filter", s.dry_run ? ", only counted" : "", s.code);
-    wsg_audit(call, detail);
+    (void)snprintf(detail, sizeof detail, "%s, code %u", all ? "all" : ids ? "ids" : "filter", s.code);
+    if (!s.dry_run)
+        wsg_audit(call, detail);
     if (!ids)
         begin(call, &s);
     else if (s.dry_run)
