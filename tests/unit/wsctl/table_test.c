@@ -1,0 +1,83 @@
+/* Tables: they fit, and nothing in a cell breaks them. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "table.h"
+#include "text.h"
+
+static const struct wsc_column columns[] = {{"ID", false, 0, 0}, {"NAME", false, 4, 0}, {"COUNT", true, 0, 1}};
+
+static void render(const char *const *cells, size_t count, const struct wsc_look *look, const char *want)
+{
+    struct wsc_table t;
+    struct wsb_buf out;
+    wsc_table_init(&t, columns, 3);
+    wsb_buf_init(&out, 0);
+    for (size_t i = 0; i < count; i++)
+        wsc_table_add(&t, cells[i]);
+    assert_int_equal(wsc_table_write(&t, look, &out), WSB_OK);
+    assert_int_equal(wsb_buf_append(&out, "", 1), WSB_OK);
+    assert_string_equal((const char *)out.data, want);
+    wsb_buf_deinit(&out);
+    wsc_table_deinit(&t);
+}
+
+static void test_columns_are_as_wide_as_they_need(void **state)
+{
+    static const char *const cells[] = {"1", "gr\xc3\xbc\xc3\x9f", "5", "22", "a", "12345678"};
+    static const struct wsc_look look = {0};
+    (void)state;
+    render(cells, 6, &look,
+           "ID  NAME     COUNT\n"
+           "1   gr\xc3\xbc\xc3\x9f         5\n"
+           "22  a     12345678\n");
+}
+
+static void test_a_narrow_terminal_cuts_what_may_be_cut(void **state)
+{
+    static const char *const cells[] = {"1", "abcdefghij", "5"};
+    static const struct wsc_look utf8 = {.width = 18, .is_utf8 = true};
+    static const struct wsc_look ascii = {.width = 18};
+    (void)state;
+    render(cells, 3, &utf8, "ID  NAME     COUNT\n1   abcdef\xe2\x80\xa6      5\n");
+    render(cells, 3, &ascii, "ID  NAME     COUNT\n1   abcd...      5\n");
+}
+
+static void test_a_very_narrow_terminal_leaves_columns_out(void **state)
+{
+    static const char *const cells[] = {"1", "abcdefghij", "5"};
+    static const struct wsc_look look = {.width = 10, .is_utf8 = true};
+    (void)state;
+    render(cells, 3, &look, "ID  NAME\n1   abcde\xe2\x80\xa6\n");
+}
+
+static void test_too_narrow_for_anything_still_ends(void **state)
+{
+    static const char *const cells[] = {"1234567890", "abcdefghij", "5"};
+    static const struct wsc_look look = {.width = 1, .is_utf8 = true};
+    (void)state;
+    render(cells, 3, &look, "ID          NAME\n1234567890  abc\xe2\x80\xa6\n");
+}
+
+static void test_cells_cannot_break_out(void **state)
+{
+    static const char *const cells[] = {"1", "a\nb\x1b[31m", ""};
+    static const struct wsc_look look = {.is_bold = true};
+    (void)state;
+    render(cells, 3, &look, "\x1b[1mID  NAME          COUNT\x1b[0m\n1   a\\nb\\x1b[31m\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_columns_are_as_wide_as_they_need),
+        cmocka_unit_test(test_a_narrow_terminal_cuts_what_may_be_cut),
+        cmocka_unit_test(test_a_very_narrow_terminal_leaves_columns_out),
+        cmocka_unit_test(test_too_narrow_for_anything_still_ends),
+        cmocka_unit_test(test_cells_cannot_break_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
