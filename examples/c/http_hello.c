@@ -16,7 +16,8 @@ static void greet(wsb_handler h, const struct wsb_event *ev)
     const struct wsb_field type = {"content-type", "text/plain; charset=utf-8"};
     char text[300];
     int len = snprintf(text, sizeof text, "Hello, %.200s!\n", name && *name ? name : "world");
-    (void)wsb_respond(h, ev->conn, &(struct wsb_response){.headers = &type, .header_count = 1, .body = text, .len = (size_t)len});
+    (void)wsb_respond(h, ev->conn,
+                      &(struct wsb_response){.headers = &type, .header_count = 1, .body = text, .len = (size_t)len});
 }
 
 /* The response begins with what is here and goes on as the request does. */
@@ -24,8 +25,9 @@ static void echo(wsb_handler h, const struct wsb_event *ev)
 {
     const char *sent = wsb_event_str(ev, "headers.content-type");
     const struct wsb_field type = {"content-type", sent ? sent : "application/octet-stream"};
-    (void)wsb_respond(h, ev->conn, &(struct wsb_response){.headers = &type, .header_count = 1, .body = ev->data,
-                                                          .len = ev->len, .more = ev->more});
+    (void)wsb_respond(h, ev->conn,
+                      &(struct wsb_response){
+                          .headers = &type, .header_count = 1, .body = ev->data, .len = ev->len, .more = ev->more});
 }
 
 static void refuse(wsb_handler h, const struct wsb_event *ev)

@@ -70,7 +70,7 @@ wsb_err wsb_endpoint(const char *address, struct wsb_buf *ret, struct wsb_fault 
     else if (strncmp(address, "tcp://", 6) == 0 && has_port(address))
         err = wsb_buf_append_str(ret, address);
     else
-        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "\"%.100s\" is not an address: ipc:///DIR, /DIR or tcp://HOST:PORT",
-                            address);
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                            "\"%.100s\" is not an address: ipc:///DIR, /DIR or tcp://HOST:PORT", address);
     return err ? err : wsb_buf_append(ret, "", 1);
 }

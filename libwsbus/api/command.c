@@ -220,7 +220,8 @@ bool wsb_publish(wsb_handler handler, const struct wsb_audience *to, enum wsb_op
 /* --------------------------------------------------------------- the connection */
 
 /* A command for one connection whose metadata is in the scratch buffer. */
-static enum wsb_reason put_for(struct wsb_handle *h, wsb_conn conn, enum wsb_type type, uint8_t flags, struct wsb_span data)
+static enum wsb_reason put_for(struct wsb_handle *h, wsb_conn conn, enum wsb_type type, uint8_t flags,
+                               struct wsb_span data)
 {
     const struct wsb_header d = {.type = (uint8_t)type, .flags = flags, .conn = conn, .seq = ++h->seq};
     return wsb_put(h, &d, data, wsb_buf_span(&h->scratch));
@@ -373,7 +374,8 @@ bool wsb_reject(wsb_handler handler, wsb_conn conn, unsigned status, const char 
 /* RFC 6455 §7.4.1: 1004, 1005, 1006 and 1015 are never sent; 1016 to 2999 mean nothing yet. */
 static bool is_close_code(unsigned code)
 {
-    return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) || (code >= 3000 && code <= 4999);
+    return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
+           (code >= 3000 && code <= 4999);
 }
 
 bool wsb_close(wsb_handler handler, wsb_conn conn, unsigned code, const char *why)

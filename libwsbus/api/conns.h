@@ -15,11 +15,7 @@
 
 enum { WSB_CONNS_OPEN_MAX = 1 << 20, WSB_CONNS_GONE_MAX = 1 << 16 };
 
-enum wsb_conn_state {
-    WSB_CONN_UNKNOWN,
-    WSB_CONN_OPEN,
-    WSB_CONN_GONE
-};
+enum wsb_conn_state { WSB_CONN_UNKNOWN, WSB_CONN_OPEN, WSB_CONN_GONE };
 
 /* A set of ids that are not 0: open addressing, linear probing. */
 struct wsb_idset {

@@ -33,12 +33,7 @@
  *     │              REFUSED
  *     └── link down, from each
  */
-enum wsb_serving {
-    WSB_SERVING_DOWN,
-    WSB_SERVING_ASKED,
-    WSB_SERVING_REFUSED,
-    WSB_SERVING_YES
-};
+enum wsb_serving { WSB_SERVING_DOWN, WSB_SERVING_ASKED, WSB_SERVING_REFUSED, WSB_SERVING_YES };
 
 /* A call that waits for its outcome; on the stack of that call. */
 struct wsb_waiter {
@@ -80,7 +75,7 @@ struct wsb_handle {
     json_t *parsed;       /* owned: its metadata, once somebody has asked */
 
     /* out */
-    uint64_t round_of;         /* the thread that holds an event and will read again; 0: none */
+    uint64_t round_of;           /* the thread that holds an event and will read again; 0: none */
     struct wsb_account *account; /* owned */
     struct wsb_block *batch;     /* owned; NULL: nothing is waiting */
     size_t usual_batch;          /* bytes, of the last one */
@@ -159,7 +154,8 @@ void wsb_inbox_deinit(struct wsb_handle *h);
 /* -------------------------------------------------------------------------------------------------------- outbox.c */
 
 /* Put one command on its way. Payload and metadata are copied. */
-enum wsb_reason wsb_put(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload, struct wsb_span meta);
+enum wsb_reason wsb_put(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
+                        struct wsb_span meta);
 enum wsb_reason wsb_outbox_flush(struct wsb_handle *h);
 void wsb_outbox_drop(struct wsb_handle *h);
 /* Send a message that belongs to the link, not to the program: HELLO, PONG, BYE. */

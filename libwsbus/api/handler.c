@@ -14,8 +14,8 @@ enum {
     LINGER_MS = 500,
     LINGER_MAX_MS = 60000,
     HEARTBEAT_MS = 1000,
-    MESSAGE_MAX = 16 << 20,         /* until the gate says otherwise */
-    PART_MAX = 256 << 20,           /* bytes: no batch of a gate comes near */
+    MESSAGE_MAX = 16 << 20, /* until the gate says otherwise */
+    PART_MAX = 256 << 20,   /* bytes: no batch of a gate comes near */
     ROUTES_MAX = 1024,
     ENDPOINT_MAX = 512,
     COMMAND_META_MAX = WSB_META_MAX

@@ -13,7 +13,9 @@
 enum {
     HELLO_RETRY_MS = 1000,
     RETRY_REFUSED_MS = 5000,
-    HEARTBEATS_MISSED = 3
+    HEARTBEATS_MISSED = 3,
+    BUDGET_MESSAGES = 256, /* a pump */
+    BUDGET_BYTES = 1 << 20
 };
 
 uint64_t wsb_now_ms(void)
@@ -217,15 +219,19 @@ static void file(struct wsb_handle *h, struct wsb_received *m)
     h->inbox_bytes += m->size;
 }
 
-static enum wsb_reason receive_all(struct wsb_handle *h)
+/* Take what has come, but not for ever: whoever asks may have something to read already. */
+static enum wsb_reason receive_some(struct wsb_handle *h, bool *ret_all)
 {
-    while (h->inbox_bytes < h->in_limit) {
+    size_t before = h->inbox_bytes;
+    *ret_all = false;
+    for (int i = 0; i < BUDGET_MESSAGES; i++) {
         struct wsb_received *m;
-        wsb_err err = h->link->ops->recv(h->link, &m);
-        if (err == WSB_AGAIN)
+        if (h->inbox_bytes >= h->in_limit || h->inbox_bytes - before >= BUDGET_BYTES)
             return WSB_REASON_OK;
-        if (err == WSB_ERR_NOMEM)
-            return WSB_REASON_NOMEM;
+        wsb_err err = h->link->ops->recv(h->link, &m);
+        *ret_all = err == WSB_AGAIN;
+        if (err == WSB_AGAIN || err == WSB_ERR_NOMEM)
+            return err == WSB_AGAIN ? WSB_REASON_OK : WSB_REASON_NOMEM;
         h->heard_ms = wsb_now_ms();
         if (err)
             h->malformed++;
@@ -268,9 +274,10 @@ static uint64_t ask_at(const struct wsb_handle *h)
 
 enum wsb_reason wsb_pump(struct wsb_handle *h)
 {
-    enum wsb_reason reason = receive_all(h);
+    bool all;
+    enum wsb_reason reason = receive_some(h, &all);
     h->pumped_ms = wsb_now_ms();
-    if (reason || h->inbox_bytes >= h->in_limit)
+    if (reason || !all)
         return reason; /* the silence of a gate that was not listened to says nothing */
     follow_link(h);
     if (h->pumped_ms >= ask_at(h))
@@ -296,6 +303,8 @@ static enum wsb_reason poll_link(struct wsb_handle *h, uint64_t until_ms)
     for (int i = 0; i < WSB_CLIENT_FDS; i++)
         polled[i + 1] = (struct pollfd){.fd = fds[i], .events = POLLIN};
     uint64_t ask = ask_at(h);
+    if (h->inbox_bytes < h->in_limit && h->link->ops->has_input(h->link))
+        until_ms = 0; /* the descriptor may have told it before */
 
     h->polling = true;
     h->inside++;

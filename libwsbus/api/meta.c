@@ -98,7 +98,8 @@ static const json_t *look_up(struct wsb_handle *h, const struct wsb_event *ev, c
         return json_object_get(h->parsed, key);
     const char *name;
     json_t *value;
-    json_object_foreach (h->parsed, name, value) {
+    json_object_foreach(h->parsed, name, value)
+    {
         if (strncmp(name, key, (size_t)(dot - key)) == 0 && name[dot - key] == '\0')
             return json_object_get(value, dot + 1);
     }
@@ -135,7 +136,7 @@ int64_t wsb_event_num(const struct wsb_event *ev, const char *key, int64_t other
 static enum wsb_closed_by who(const char *name)
 {
     static const char *const names[] = {
-        [WSB_BY_UNKNOWN] = "", [WSB_BY_CLIENT] = "client", [WSB_BY_HANDLER] = "handler",
+        [WSB_BY_UNKNOWN] = "",  [WSB_BY_CLIENT] = "client",   [WSB_BY_HANDLER] = "handler",
         [WSB_BY_GATE] = "gate", [WSB_BY_NETWORK] = "network",
     };
     for (size_t i = 0; name && i < sizeof names / sizeof *names; i++) {

@@ -89,7 +89,8 @@ static enum wsb_reason append(struct wsb_handle *h, const struct wsb_header *hea
     return WSB_REASON_OK;
 }
 
-enum wsb_reason wsb_put(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload, struct wsb_span meta)
+enum wsb_reason wsb_put(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
+                        struct wsb_span meta)
 {
     size_t size = wsb_record_size(payload.len, meta.len);
     size_t total;

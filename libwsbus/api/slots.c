@@ -272,7 +272,8 @@ void wsb_wake(wsb_handler h)
 
 bool wsb_take_interrupt(struct wsb_handle *h)
 {
-    if (!atomic_load_explicit(&h->slot->interrupted, memory_order_relaxed) || !atomic_exchange(&h->slot->interrupted, false))
+    if (!atomic_load_explicit(&h->slot->interrupted, memory_order_relaxed) ||
+        !atomic_exchange(&h->slot->interrupted, false))
         return false;
     wsb_signal_clear(h);
     return true;

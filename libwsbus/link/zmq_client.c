@@ -31,6 +31,17 @@ struct zmq_client {
     struct received *spare; /* owned: made for a message that then was not there */
 };
 
+/* libzmq hands a block from our thread to its own, by means that ThreadSanitizer cannot see. */
+#if defined(__SANITIZE_THREAD__)
+void __tsan_acquire(void *at);
+void __tsan_release(void *at);
+#define GIVEN_AWAY(block) __tsan_release(block)
+#define TAKEN_OVER(block) __tsan_acquire(block)
+#else
+#define GIVEN_AWAY(block) ((void)0)
+#define TAKEN_OVER(block) ((void)0)
+#endif
+
 static const char monitor_name[] = "inproc://link-changes"; /* one context has one client */
 
 static struct zmq_client *self(struct wsb_client *c)
@@ -175,6 +186,7 @@ static void zc_fds(const struct wsb_client *c, int ret[WSB_CLIENT_FDS])
 static void free_block(void *data, void *hint)
 {
     (void)data;
+    TAKEN_OVER(hint);
     wsb_block_free(hint);
 }
 
@@ -207,11 +219,13 @@ static wsb_err send_block(void *socket, struct wsb_block *b, int flags)
         wsb_block_free(b);
         return WSB_ERR_NOMEM;
     }
+    GIVEN_AWAY(b);
     return send_part(&m, socket, flags); /* a failure frees the block as well */
 }
 
 /* The header decides whether there is somebody to send to; the other parts follow it. */
-static wsb_err zc_send(struct wsb_client *c, const struct wsb_header *h, struct wsb_block *payload, struct wsb_span meta)
+static wsb_err zc_send(struct wsb_client *c, const struct wsb_header *h, struct wsb_block *payload,
+                       struct wsb_span meta)
 {
     void *socket = self(c)->socket;
     uint8_t header[WSB_HEADER_SIZE];

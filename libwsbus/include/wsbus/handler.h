@@ -111,13 +111,7 @@ struct wsb_event {
 };
 
 /* Who closed a connection, and how. */
-enum wsb_closed_by {
-    WSB_BY_UNKNOWN = 0,
-    WSB_BY_CLIENT,
-    WSB_BY_HANDLER,
-    WSB_BY_GATE,
-    WSB_BY_NETWORK
-};
+enum wsb_closed_by { WSB_BY_UNKNOWN = 0, WSB_BY_CLIENT, WSB_BY_HANDLER, WSB_BY_GATE, WSB_BY_NETWORK };
 
 struct wsb_close_info {
     enum wsb_closed_by by;
@@ -223,7 +217,8 @@ struct wsb_audience {
  * Returns   true: the bus took it; false: GATE_GONE, FULL, TOO_BIG, UTF8, NOMEM, MISUSE
  * Threads   any
  */
-WSB_API bool wsb_publish(wsb_handler h, const struct wsb_audience *to, enum wsb_opcode op, const void *data, size_t len);
+WSB_API bool wsb_publish(wsb_handler h, const struct wsb_audience *to, enum wsb_opcode op, const void *data,
+                         size_t len);
 
 /**
  * Put a connection into a group, or take it out. A group is there while it has members.
@@ -287,7 +282,7 @@ WSB_API bool wsb_ping(wsb_handler h, wsb_conn conn, const void *data, size_t len
 
 /* An HTTP response, or its beginning. */
 struct wsb_response {
-    unsigned status; /* 200 to 599; 0: 200 */
+    unsigned status;                 /* 200 to 599; 0: 200 */
     const struct wsb_field *headers; /* one name may stand in several */
     size_t header_count;
     const void *body;

@@ -58,7 +58,8 @@ static void answer_hello(struct fake_gate *g, const struct wsb_header *hello)
     if (g->o.is_silent)
         return;
     if (g->o.refuse_hello) {
-        send_locked(g, (struct wsb_header){.type = WSB_ERROR, .code = g->o.refuse_hello, .seq = hello->seq}, "no", 2, NULL);
+        send_locked(g, (struct wsb_header){.type = WSB_ERROR, .code = g->o.refuse_hello, .seq = hello->seq}, "no", 2,
+                    NULL);
         return;
     }
     if (g->o.max_message)
@@ -134,8 +135,7 @@ struct fake_gate *fake_gate_open(struct fake_options o)
     g->account = wsb_account_new();
     must(g->commands && g->account, "memory");
     struct wsb_fault fault = {0};
-    const struct wsb_server_options so = {
-        .dir = g->dir, .mode = 0600, .max_message = 256 << 20, .heartbeat_ms = 1000};
+    const struct wsb_server_options so = {.dir = g->dir, .mode = 0600, .max_message = 256 << 20, .heartbeat_ms = 1000};
     must(wsb_zmq_server_open(&so, &g->server, &fault) == WSB_OK, fault.text);
     (void)pthread_mutex_init(&g->lock, NULL);
     (void)pthread_cond_init(&g->came, NULL);

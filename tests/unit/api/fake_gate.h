@@ -26,8 +26,8 @@ void fake_gate_remove_dir(const char *dir);
 /* A command that came; records of a BATCH one by one. */
 struct fake_command {
     struct wsb_header header;
-    char *payload; /* terminated */
-    char *meta;    /* terminated; "" when there was none */
+    char *payload;  /* terminated */
+    char *meta;     /* terminated; "" when there was none */
     unsigned batch; /* which ZeroMQ message brought it */
 };
 

@@ -89,7 +89,8 @@ static void test_headers_of_the_vectors(void **state)
     (void)state;
     size_t i;
     json_t *row;
-    json_array_foreach (list("headers"), i, row) {
+    json_array_foreach(list("headers"), i, row)
+    {
         size_t len;
         uint8_t *in = bytes(row, "hex", &len);
         struct wsb_header got;
@@ -113,7 +114,8 @@ static void test_messages_of_the_vectors(void **state)
     (void)state;
     size_t i;
     json_t *row;
-    json_array_foreach (list("messages"), i, row) {
+    json_array_foreach(list("messages"), i, row)
+    {
         size_t header_len, payload_len;
         uint8_t *header = bytes(row, "header", &header_len);
         uint8_t *payload = bytes(row, "payload", &payload_len);
@@ -167,7 +169,8 @@ static void test_batches_of_the_vectors(void **state)
     (void)state;
     size_t i;
     json_t *row;
-    json_array_foreach (list("batches"), i, row) {
+    json_array_foreach(list("batches"), i, row)
+    {
         size_t len;
         uint8_t *in = bytes(row, "hex", &len);
         check_batch(row, wsb_span(in, len));
@@ -181,7 +184,8 @@ static void test_a_batch_cut_anywhere_else_is_refused(void **state)
     (void)state;
     size_t i;
     json_t *row;
-    json_array_foreach (list("batches"), i, row) {
+    json_array_foreach(list("batches"), i, row)
+    {
         size_t len;
         if (!json_is_true(json_object_get(row, "valid")))
             continue;
