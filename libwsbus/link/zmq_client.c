@@ -247,8 +247,10 @@ static void zc_close(struct wsb_client *c)
     struct zmq_client *z = self(c);
     if (!z)
         return;
-    if (z->monitor)
+    if (z->monitor) {
+        (void)zmq_socket_monitor(z->socket, NULL, 0); /* first: libzmq leaks what it cannot tell a monitor any more */
         zmq_close(z->monitor);
+    }
     if (z->socket)
         zmq_close(z->socket);
     if (z->context) {
