@@ -13,6 +13,7 @@ import threading
 import time
 
 import pytest
+import zmq
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("WSBUS_BUILD", ROOT / "build" / "dev"))
@@ -20,6 +21,8 @@ PYTHON = "/usr/bin/python3"
 DEADLINE = float(os.environ.get("WSBUS_TEST_DEADLINE", "20"))  # generous: sanitizer builds on a busy machine
 
 sys.path.insert(0, str(ROOT / "examples" / "python"))
+
+import wsbus  # noqa: E402
 
 
 def eventually(condition, what="the condition", deadline=DEADLINE):
@@ -197,6 +200,50 @@ def echo(processes):
         return process
 
     return start
+
+
+class Seat(wsbus.Handler):
+    """A handler that the test plays itself: it hears events one by one, and says what it wants."""
+
+    def __init__(self, gate, routes, **kwargs):
+        super().__init__(routes=routes, bus=gate.dir, context=zmq.Context(), **kwargs)
+        self.welcome = self.hear("welcome")
+
+    def hear(self, *types, deadline=DEADLINE):
+        """The next event, which must be one of these types."""
+        event = self.read(deadline * 1000)
+        assert event is not None, "no event within %g s; waited for %s" % (deadline, types)
+        assert event.type in types, "%r instead of %s: %r" % (event, types, event.payload[:200])
+        return event
+
+    def hears_nothing(self, seconds=0.2):
+        event = self.read(seconds * 1000)
+        assert event is None, event
+        return True
+
+    def leave(self):
+        if not self._socket.closed:
+            self.disconnect()
+            self._context.destroy(linger=500)
+
+    def vanish(self):
+        """Go without a word."""
+        self._socket.close(linger=0)
+        self._context.destroy(linger=0)
+
+
+@pytest.fixture
+def take_seat():
+    """take_seat(gate, ["route"]) registers a handler that is played by the test."""
+    seats = []
+
+    def take(gate, routes=("echo",), **kwargs):
+        seats.append(Seat(gate, routes, **kwargs))
+        return seats[-1]
+
+    yield take
+    for seat in seats:
+        seat.leave()
 
 
 def run_async(coroutine, deadline=DEADLINE * 3):
