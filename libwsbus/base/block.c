@@ -21,6 +21,12 @@ struct wsb_account *wsb_account_new(void)
     return a;
 }
 
+struct wsb_account *wsb_account_ref(struct wsb_account *a)
+{
+    atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+    return a;
+}
+
 void wsb_account_unref(struct wsb_account *a)
 {
     if (a && atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) == 1)

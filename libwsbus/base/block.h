@@ -17,6 +17,7 @@ struct wsb_block {
 /* What is under way to one peer; outlives the peer until the last block is gone. */
 struct wsb_account;
 struct wsb_account *wsb_account_new(void);
+struct wsb_account *wsb_account_ref(struct wsb_account *a);
 void wsb_account_unref(struct wsb_account *a);
 size_t wsb_account_bytes(const struct wsb_account *a);
 

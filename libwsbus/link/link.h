@@ -43,8 +43,10 @@ struct wsb_server_ops {
     /* To one peer of HANDLERS. Takes payload (never NULL), whatever it returns. WSB_AGAIN: no room. WSB_CLOSED: gone. */
     wsb_err (*send)(struct wsb_server *s, struct wsb_span peer, const struct wsb_header *h, struct wsb_block *payload,
                     struct wsb_span meta);
-    /* To whoever subscribed. WSB_AGAIN: somebody's queue was full, and that one missed it. */
-    wsb_err (*publish)(struct wsb_server *s, const char *topic, const struct wsb_envelope *e);
+    /* To whoever subscribed. Takes payload, whatever it returns. WSB_AGAIN: somebody's queue was full; that one missed it, the
+     * others did not. */
+    wsb_err (*publish)(struct wsb_server *s, const char *topic, const struct wsb_header *h, struct wsb_block *payload,
+                       struct wsb_span meta);
 };
 
 struct wsb_server {

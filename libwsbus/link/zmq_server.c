@@ -17,7 +17,7 @@
 enum {
     PARTS_MAX = 4,          /* peer, header, payload, metadata */
     RECEIVE_QUEUE = 256,    /* messages of one peer; beyond it the peer waits */
-    EVENTS_QUEUE = 10000    /* messages for one subscriber */
+    EVENTS_QUEUE = 1000     /* messages for one subscriber */
 };
 
 struct message {
@@ -182,18 +182,36 @@ static wsb_err zs_send(struct wsb_server *s, struct wsb_span peer, const struct 
     return err ? err : err2 ? err2 : err3;
 }
 
-static wsb_err zs_publish(struct wsb_server *s, const char *topic, const struct wsb_envelope *e)
+static void set_int(void *socket, int option, int value)
+{
+    (void)zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+/* XPUB either drops silently for whoever is slow, or refuses for all when one is slow. We want to know, and serve the others:
+ * ask first, and on a refusal send again in the other mode. */
+static wsb_err zs_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h, struct wsb_block *payload,
+                          struct wsb_span meta)
 {
     void *socket = self(s)->sockets[WSB_CHANNEL_EVENTS];
     uint8_t header[WSB_HEADER_SIZE];
-    wsb_err err = send_bytes(socket, topic, strlen(topic), ZMQ_SNDMORE);
-    if (err)
-        return err;
-    wsb_header_write(header, &e->header);
-    err = send_bytes(socket, header, sizeof header, ZMQ_SNDMORE);
-    wsb_err err2 = send_bytes(socket, e->payload.ptr, e->payload.len, e->meta.len ? ZMQ_SNDMORE : 0);
-    wsb_err err3 = e->meta.len ? send_bytes(socket, e->meta.ptr, e->meta.len, 0) : WSB_OK;
-    return err ? err : err2 ? err2 : err3;
+    wsb_err first = send_bytes(socket, topic, strlen(topic), ZMQ_SNDMORE);
+    if (first == WSB_AGAIN) {
+        set_int(socket, ZMQ_XPUB_NODROP, 0);
+        wsb_err err = send_bytes(socket, topic, strlen(topic), ZMQ_SNDMORE);
+        set_int(socket, ZMQ_XPUB_NODROP, 1);
+        if (err) {
+            wsb_block_free(payload);
+            return err;
+        }
+    } else if (first) {
+        wsb_block_free(payload);
+        return first;
+    }
+    wsb_header_write(header, h);
+    wsb_err err = send_bytes(socket, header, sizeof header, ZMQ_SNDMORE);
+    wsb_err err2 = send_block(socket, payload, meta.len ? ZMQ_SNDMORE : 0);
+    wsb_err err3 = meta.len ? send_bytes(socket, meta.ptr, meta.len, 0) : WSB_OK;
+    return first ? first : err ? err : err2 ? err2 : err3;
 }
 
 static int zs_fd(const struct wsb_server *s, enum wsb_channel c)
@@ -236,11 +254,6 @@ static bool somebody_listens(const char *path)
     bool alive = connect(fd, (struct sockaddr *)&sun, sizeof sun) == 0 || errno == EAGAIN;
     close(fd);
     return alive;
-}
-
-static void set_int(void *socket, int option, int value)
-{
-    (void)zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
 static void set_options(struct zmq_server *z, const struct wsb_server_options *o)

@@ -3,16 +3,63 @@
 
 #include <stdlib.h>
 
+static void debt_free(struct wsg_handlers *t, struct wsg_debt *d)
+{
+    HASH_DELETE(hh, t->debts, d);
+    wsb_account_unref(d->account);
+    free(d);
+}
+
+static void note_debt(struct wsg_handlers *t, const struct wsg_handler *h)
+{
+    struct wsg_debt *d = NULL;
+    if (wsb_account_bytes(h->account) == 0)
+        return;
+    HASH_FIND(hh, t->debts, h->peer, h->peer_len, d);
+    if (d)
+        debt_free(t, d);
+    d = malloc(sizeof *d + h->peer_len);
+    if (!d)
+        return;
+    *d = (struct wsg_debt){.account = wsb_account_ref(h->account), .peer_len = h->peer_len};
+    memcpy(d->peer, h->peer, h->peer_len);
+    HASH_ADD_KEYPTR(hh, t->debts, d->peer, d->peer_len, d);
+}
+
+void wsg_handlers_settle(struct wsg_handlers *t)
+{
+    struct wsg_debt *d, *next;
+    HASH_ITER (hh, t->debts, d, next) {
+        if (wsb_account_bytes(d->account) == 0)
+            debt_free(t, d);
+    }
+}
+
+/* The account of a peer that comes back continues; a fresh one otherwise. */
+static wsb_err take_account(struct wsg_handlers *t, struct wsb_span peer, struct wsb_account **ret)
+{
+    struct wsg_debt *d = NULL;
+    HASH_FIND(hh, t->debts, peer.ptr, peer.len, d);
+    if (d && wsb_account_bytes(d->account) > WSG_DEBT_MAX)
+        return WSB_ERR_FULL;
+    *ret = d ? wsb_account_ref(d->account) : wsb_account_new();
+    if (d)
+        debt_free(t, d);
+    return *ret ? WSB_OK : WSB_ERR_NOMEM;
+}
+
 wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct wsg_handler **ret)
 {
     if (peer.len == 0 || peer.len > WSG_PEER_MAX)
         return WSB_ERR_PROTO;
     if (t->count >= WSG_HANDLERS_MAX)
         return WSB_ERR_LIMIT;
+    struct wsb_account *account;
+    wsb_err err = take_account(t, peer, &account);
+    if (err)
+        return err;
     struct wsg_handler *h = calloc(1, sizeof *h);
-    struct wsb_account *account = wsb_account_new();
-    if (!h || !account) {
-        free(h);
+    if (!h) {
         wsb_account_unref(account);
         return WSB_ERR_NOMEM;
     }
@@ -33,6 +80,7 @@ void wsg_handlers_remove(struct wsg_handlers *t, struct wsg_handler *h)
     HASH_DELETE(by_id, t->by_id, h);
     t->count--;
     wsb_block_free(h->block);
+    note_debt(t, h);
     wsb_account_unref(h->account);
     free(h->routes);
     free(h);
@@ -43,6 +91,9 @@ void wsg_handlers_deinit(struct wsg_handlers *t)
     struct wsg_handler *h, *next;
     HASH_ITER (by_id, t->by_id, h, next)
         wsg_handlers_remove(t, h);
+    struct wsg_debt *d, *next_debt;
+    HASH_ITER (hh, t->debts, d, next_debt)
+        debt_free(t, d);
 }
 
 struct wsg_handler *wsg_handlers_by_peer(const struct wsg_handlers *t, struct wsb_span peer)

@@ -40,20 +40,34 @@ struct wsg_handler {
     UT_hash_handle by_id;
 };
 
+/* What is still under way to a peer whose registration ended: it must not begin again with an empty account. */
+struct wsg_debt {
+    struct wsb_account *account; /* owned reference */
+    UT_hash_handle hh;
+    uint8_t peer_len;
+    uint8_t peer[];
+};
+
 struct wsg_handlers {
     struct wsg_handler *by_peer; /* owned */
+    struct wsg_debt *debts;      /* owned */
     struct wsg_handler *by_id;   /* the same ones */
     uint32_t last_id;
     uint32_t count;
 };
 
-enum { WSG_HANDLERS_MAX = 4096 };
+enum {
+    WSG_HANDLERS_MAX = 4096,
+    WSG_DEBT_MAX = 1 << 20, /* bytes that a peer may still have to take when it registers again */
+};
 
-/* WSB_ERR_LIMIT: too many. The peer must not be registered yet. */
+/* WSB_ERR_LIMIT: too many. WSB_ERR_FULL: the peer has not taken what it was sent before. It must not be registered yet. */
 WSB_MUST_CHECK wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct wsg_handler **ret);
 /* Frees it; its pins must have been moved or dropped. */
 void wsg_handlers_remove(struct wsg_handlers *t, struct wsg_handler *h);
 void wsg_handlers_deinit(struct wsg_handlers *t);
+/* Forget debts that are paid; now and then. */
+void wsg_handlers_settle(struct wsg_handlers *t);
 
 struct wsg_handler *wsg_handlers_by_peer(const struct wsg_handlers *t, struct wsb_span peer);
 struct wsg_handler *wsg_handlers_by_id(const struct wsg_handlers *t, uint32_t id);

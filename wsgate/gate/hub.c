@@ -130,6 +130,11 @@ void wsg_hub_send(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_en
     struct wsb_envelope copy = *e;
     if (to->is_dead)
         return;
+    if (wsb_account_bytes(to->account) > WSG_HANDLER_LIMIT) {
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "handler takes nothing", WSB_KU("handler", to->id), WSB_KS("name", to->name));
+        mark_dead(h, to);
+        return;
+    }
     copy.header.payload_len = (uint32_t)e->payload.len;
     copy.header.flags = (uint8_t)(e->meta.len ? e->header.flags | WSB_FLAG_META : e->header.flags & ~WSB_FLAG_META);
     if (to->batch)
@@ -141,20 +146,29 @@ void wsg_hub_send(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_en
     h->stats.events++;
 }
 
+/* A block with a copy of the payload; NULL without memory, or when too much is under way already. */
+static struct wsb_block *copy_block(struct wsb_account *account, size_t limit, struct wsb_span payload)
+{
+    if (wsb_account_bytes(account) > limit)
+        return NULL;
+    struct wsb_block *b = wsb_block_new(account, payload.len);
+    if (!b)
+        return NULL;
+    if (payload.len)
+        memcpy(b->data, payload.ptr, payload.len);
+    b->len = payload.len;
+    return b;
+}
+
 void wsg_hub_send_peer(struct wsg_hub *h, struct wsb_span peer, const struct wsb_envelope *e)
 {
     struct wsb_header header = e->header;
-    struct wsb_account *account = wsb_account_new();
-    struct wsb_block *b = account ? wsb_block_new(account, e->payload.len) : NULL;
-    if (b) {
-        if (e->payload.len)
-            memcpy(b->data, e->payload.ptr, e->payload.len);
-        b->len = e->payload.len;
-        header.payload_len = (uint32_t)e->payload.len;
-        header.flags = (uint8_t)(e->meta.len ? header.flags | WSB_FLAG_META : header.flags);
-        (void)!h->server->ops->send(h->server, peer, &header, b, e->meta); /* a stranger that left already */
-    }
-    wsb_account_unref(account);
+    struct wsb_block *b = copy_block(h->strangers, WSG_STRANGERS_LIMIT, e->payload);
+    if (!b)
+        return; /* strangers that do not read their answers get no more of them */
+    header.payload_len = (uint32_t)e->payload.len;
+    header.flags = (uint8_t)(e->meta.len ? header.flags | WSB_FLAG_META : header.flags);
+    (void)!h->server->ops->send(h->server, peer, &header, b, e->meta); /* it may have left already */
 }
 
 void wsg_hub_error(struct wsg_hub *h, struct wsb_span peer, enum wsb_error_code code, uint64_t seq, const char *text)
@@ -196,14 +210,8 @@ static void command_one(struct wsg_hub *h, uint8_t type, const struct wsg_pin *p
 
 static void pause_if_full(struct wsg_hub *h, struct wsg_handler *to, struct wsg_pin *p)
 {
-    size_t bytes = wsb_account_bytes(to->account);
-    if (bytes < WSG_HANDLER_HIGH)
+    if (wsb_account_bytes(to->account) < WSG_HANDLER_HIGH)
         return;
-    if (bytes > WSG_HANDLER_LIMIT) {
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "handler takes nothing", WSB_KU("handler", to->id), WSB_KU("bytes", bytes));
-        mark_dead(h, to);
-        return;
-    }
     if (!p->is_paused) {
         p->is_paused = true;
         command_one(h, WSG_CMD_PAUSE, p);
@@ -264,10 +272,11 @@ static void publish_copy(struct wsg_hub *h, const struct wsg_pin *p, const struc
     (void)snprintf(topic, sizeof topic, "%s %s", p->route->name, wsb_type_name(e->header.type));
     if (!is_subscribed(h, topic))
         return;
-    struct wsb_envelope copy = *e;
-    copy.header.payload_len = (uint32_t)e->payload.len;
-    copy.header.flags = (uint8_t)(e->meta.len ? e->header.flags | WSB_FLAG_META : e->header.flags & ~WSB_FLAG_META);
-    if (h->server->ops->publish(h->server, topic, &copy) == WSB_OK)
+    struct wsb_header header = e->header;
+    header.payload_len = (uint32_t)e->payload.len;
+    header.flags = (uint8_t)(e->meta.len ? e->header.flags | WSB_FLAG_META : e->header.flags & ~WSB_FLAG_META);
+    struct wsb_block *b = copy_block(h->copies, WSG_EVENTS_LIMIT, e->payload);
+    if (b && h->server->ops->publish(h->server, topic, &header, b, e->meta) == WSB_OK)
         h->stats.published++;
     else
         h->stats.publish_drops++;
@@ -489,6 +498,7 @@ static void on_heartbeat(struct wsg_timer *t)
         wsg_hub_send(h, to, &e);
     }
     wsg_hub_flush(h);
+    wsg_handlers_settle(&h->handlers);
     (void)!wsg_loop_arm(h->loop, t, wsg_loop_now_ms(h->loop) + WSG_HEARTBEAT_MS);
 }
 
@@ -536,14 +546,13 @@ static void on_message(struct wsg_hub *h, enum wsb_channel c, const struct wsb_i
         wsg_hub_error(h, in->peer, WSB_ERROR_PAYLOAD, in->envelope.header.seq, "malformed record in a BATCH: the rest is dropped");
 }
 
-static void receive_channel(struct wsg_hub *h, enum wsb_channel c, int *budget)
+static void receive_channel(struct wsg_hub *h, enum wsb_channel c, int budget)
 {
-    while (*budget > 0) {
+    while (budget-- > 0) {
         struct wsb_inbound in;
         wsb_err err = h->server->ops->recv(h->server, c, &in);
         if (err == WSB_AGAIN)
             return;
-        --*budget;
         if (err)
             on_malformed(h, &in);
         else if (c == WSB_CHANNEL_EVENTS)
@@ -561,9 +570,8 @@ static void on_again(struct wsg_task *t)
 
 void wsg_hub_receive(struct wsg_hub *h)
 {
-    int budget = MESSAGES_PER_ROUND;
     for (int c = 0; c < WSB_CHANNELS; c++)
-        receive_channel(h, (enum wsb_channel)c, &budget);
+        receive_channel(h, (enum wsb_channel)c, MESSAGES_PER_ROUND);
     remove_dead(h);
 }
 
@@ -593,9 +601,15 @@ wsb_err wsg_hub_open(struct wsg_hub *h, struct wsg_loop *loop, struct wsg_routes
     *h = (struct wsg_hub){.loop = loop, .server = server, .routes = routes, .host = *host, .epoch = epoch, .max_message = max_message};
     h->heartbeat.fn = on_heartbeat;
     h->pause_check.fn = on_pause_check;
+    h->strangers = wsb_account_new();
+    h->copies = wsb_account_new();
     h->again.fn = on_again;
     for (int c = 0; c < WSB_CHANNELS; c++)
         h->watches[c].fd = -1;
+    if (!h->strangers || !h->copies) {
+        wsg_hub_close(h);
+        return WSB_ERR_NOMEM;
+    }
     for (int c = 0; c < WSB_CHANNELS; c++) {
         h->watches[c] = (struct wsg_watch){.fd = server->ops->fd(server, (enum wsb_channel)c), .fn = on_input};
         wsb_err err = wsg_loop_watch(loop, &h->watches[c], EPOLLIN | EPOLLET);
@@ -630,4 +644,6 @@ void wsg_hub_close(struct wsg_hub *h)
     free(h->targets);
     h->server->ops->close(h->server);
     h->server = NULL;
+    wsb_account_unref(h->strangers);
+    wsb_account_unref(h->copies);
 }

@@ -23,6 +23,8 @@ enum {
     WSG_HANDLER_HIGH = 4 << 20,    /* bytes under way to a handler: its clients are not read */
     WSG_HANDLER_LOW = 2 << 20,     /* and are read again */
     WSG_HANDLER_LIMIT = 256 << 20, /* it takes nothing at all: it counts as dead */
+    WSG_STRANGERS_LIMIT = 4 << 20, /* under way to peers that are not registered; beyond it they get no answer */
+    WSG_EVENTS_LIMIT = 64 << 20,   /* copies under way to subscribers */
     WSG_BATCH_BYTES = 256 << 10,   /* a batch leaves when it is this large, or at the end of the round */
 };
 
@@ -61,6 +63,8 @@ struct wsg_hub {
     size_t round_count, round_cap;
     uint32_t dead_count; /* handlers that are marked dead and not yet removed */
     struct wsg_subscription *subscriptions; /* owned */
+    struct wsb_account *strangers;          /* owned: what is under way to peers that are not registered */
+    struct wsb_account *copies;             /* owned: what is under way to subscribers */
     wsb_conn *targets; /* owned scratch */
     size_t targets_cap;
     uint64_t epoch;

@@ -389,9 +389,10 @@ static void on_hello(const struct incoming *in)
     if (!routes_of(in, &routes, &route_count))
         return;
     if (!to) {
-        if (wsg_handlers_add(&h->handlers, in->peer, &to) != WSB_OK) {
+        wsb_err err = wsg_handlers_add(&h->handlers, in->peer, &to);
+        if (err) {
             free(routes);
-            refuse(in, WSB_ERROR_LIMIT, "too many handlers");
+            refuse(in, WSB_ERROR_LIMIT, err == WSB_ERR_FULL ? "take what you were sent before you register again" : "too many handlers");
             return;
         }
         to->since_ms = to->seen_ms = wsg_loop_now_ms(h->loop);

@@ -476,9 +476,21 @@ void wsg_sessions_reap(struct wsg_env *env)
     }
 }
 
+/* A client that is still taking what it asked for is not idle, however long it takes. */
+static bool is_taking(struct wsg_session *s)
+{
+    if (s->out.bytes == 0 || s->out.written == s->written_then)
+        return false;
+    s->written_then = s->out.written;
+    wsg_session_set_timer(s, s->env->keepalive_timeout_ms);
+    return true;
+}
+
 static void on_timer(struct wsg_timer *t)
 {
     struct wsg_session *s = CONTAINER(t, struct wsg_session, timer);
+    if ((s->state == WSG_SESSION_HTTP || s->state == WSG_SESSION_LINGER) && is_taking(s))
+        return;
     switch ((enum wsg_session_state)s->state) {
     case WSG_SESSION_HTTP:
         if (s->request_begun && !wsg_http_in_is_idle(&s->in.http))

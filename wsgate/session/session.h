@@ -119,6 +119,7 @@ struct wsg_session {
     char *subprotocol; /* owned; NULL: none */
     uint64_t opened_ms;
     uint64_t active_ms;    /* last byte from the client */
+    uint64_t written_then; /* of the output when the timer was last armed for it: has the client taken any since? */
     uint64_t ping_sent_us; /* 0: none under way */
     uint64_t ping_origin;
     uint64_t ping_seq;

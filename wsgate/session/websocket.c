@@ -36,6 +36,8 @@ static wsb_err write_101(struct wsg_session *s, const char *accept, const struct
         const struct wsg_field *f = &c->fields[i];
         if (wsg_http_response_is_reserved(f->name))
             continue;
+        if (!wsg_http_is_token(f->name) || !wsg_http_is_field_value(f->value))
+            return WSB_ERR_REFUSED; /* here, while it is one field: a line break in it would make it two */
         err = wsb_buf_printf(&s->env->text2, "%.*s: %.*s\r\n", (int)f->name.len, (const char *)f->name.ptr, (int)f->value.len,
                              (const char *)f->value.ptr);
     }
@@ -224,6 +226,7 @@ void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c)
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "invalid ACCEPT", WSB_KID("conn", s->id), WSB_KS("route", s->route->name));
         wsg_emit_closed(s, WSG_BY_GATE, WSG_CLOSE_ABNORMAL, wsb_span_str("invalid ACCEPT"), /*clean=*/false);
         x->is_sent = false;
+        x->keep_alive = false;
         wsg_exchange_error(s, 502, "the handler's ACCEPT is invalid", NULL, 0);
         return;
     }
@@ -439,8 +442,11 @@ void wsg_websocket_close(struct wsg_session *s, enum wsg_by by, uint16_t code, s
 {
     if (s->state != WSG_SESSION_OPEN)
         return;
-    if (reason.len > WSG_CLOSE_REASON_MAX)
+    if (reason.len > WSG_CLOSE_REASON_MAX) {
         reason.len = WSG_CLOSE_REASON_MAX;
+        while (reason.len && (reason.ptr[reason.len] & 0xc0) == 0x80)
+            reason.len--; /* not in the middle of a character */
+    }
     s->state = WSG_SESSION_CLOSING;
     s->close_by = (uint8_t)by;
     s->close_code = code;

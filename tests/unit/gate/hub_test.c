@@ -86,11 +86,13 @@ static wsb_err fake_send(struct wsb_server *s, struct wsb_span peer, const struc
     return gone ? WSB_CLOSED : WSB_OK;
 }
 
-static wsb_err fake_publish(struct wsb_server *s, const char *topic, const struct wsb_envelope *e)
+static wsb_err fake_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h, struct wsb_block *payload, struct wsb_span meta)
 {
     (void)s;
     (void)topic;
-    (void)e;
+    (void)h;
+    (void)meta;
+    wsb_block_free(payload);
     return WSB_OK;
 }
 
@@ -404,6 +406,20 @@ static void test_slow_handler_pauses_its_clients(void **state)
     assert_false(h->paused);
 }
 
+static void test_handler_that_takes_nothing_is_dropped_and_stays_out(void **state)
+{
+    struct fixture *f = *state;
+    hello(f, 'a');
+    struct wsb_block *under_way = wsb_block_new(f->hub.handlers.by_id->account, WSG_HANDLER_LIMIT);
+    hear(f, 'a', WSB_PING, 0, 0, 0, "p", NULL);
+    assert_int_equal(f->hub.handlers.count, 0);
+    hello(f, 'a'); /* with all that still under way to it */
+    assert_int_equal(f->hub.handlers.count, 0);
+    wsb_block_free(under_way);
+    hello(f, 'a');
+    assert_int_equal(f->hub.handlers.count, 1);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -420,6 +436,7 @@ int main(void)
         TEST(test_publish_reaches_a_group_and_a_route_with_exceptions),
         TEST(test_garbage_in_a_batch_ends_it_and_keeps_what_was_good),
         TEST(test_slow_handler_pauses_its_clients),
+        TEST(test_handler_that_takes_nothing_is_dropped_and_stays_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
