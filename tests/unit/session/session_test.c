@@ -439,6 +439,19 @@ static void test_accept_with_a_subprotocol_not_offered_is_invalid(void **state)
     HAS(f->events, "open closed");
 }
 
+static void test_accept_cannot_begin_a_header_line_inside_another(void **state)
+{
+    struct fixture *f = *state;
+    char request[512];
+    struct wsg_field field = {wsb_span_str("X-Session"), wsb_span_str("7\r\nSet-Cookie: a=b")};
+    snprintf(request, sizeof request, "GET /ask%s", strstr(handshake, " HTTP"));
+    say_text(f, request);
+    tell(f, (struct wsg_command){.type = WSB_ACCEPT, .flags = WSB_FLAG_WANT_OUTCOME, .fields = &field, .field_count = 1});
+    HAS(f->got, "HTTP/1.1 502");
+    assert_null(strstr((char *)f->got, "Set-Cookie"));
+    assert_string_equal(f->replies, "outcomeinvalid");
+}
+
 /* ------------------------------------------------------------------ HTTP */
 
 static void test_request_and_response_and_the_next_request(void **state)
@@ -553,6 +566,7 @@ int main(void)
         TEST(test_handler_accepts_with_subprotocol_and_headers),
         TEST(test_handler_rejects_with_status_and_body),
         TEST(test_accept_with_a_subprotocol_not_offered_is_invalid),
+        TEST(test_accept_cannot_begin_a_header_line_inside_another),
         TEST(test_request_and_response_and_the_next_request),
         TEST(test_long_bodies_come_in_parts_and_responses_may_too),
         TEST(test_client_that_gives_up_aborts_the_request),
