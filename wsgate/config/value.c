@@ -166,13 +166,14 @@ wsb_err wsg_value_check_host(const char *text, struct wsb_fault *fault)
                          SHOWN " is not a host: write it as clients do, without a port, like example.org", text);
 }
 
-/* RFC 6455 §4.1: a subprotocol is a token of RFC 2616 §2.2 */
+/* RFC 6455 §4.1: a subprotocol is a token of RFC 2616 §2.2. With '/' as well, as in the handshake: names like
+ * "my.server/json" are in use. */
 wsb_err wsg_value_check_token(const char *text, struct wsb_fault *fault)
 {
-    if (is_made_of(text, "!#$%&'*+-.^_`|~", 128))
+    if (is_made_of(text, "!#$%&'*+-./^_`|~", 128))
         return WSB_OK;
     return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                         SHOWN " is not a subprotocol: 1 to 128 letters, digits and !#$%%&'*+-.^_`|~", text);
+                         SHOWN " is not a subprotocol: 1 to 128 letters, digits and !#$%%&'*+-./^_`|~", text);
 }
 
 wsb_err wsg_value_check_prefix(const char *text, struct wsb_fault *fault)

@@ -63,7 +63,7 @@ static void test_cli_refuses_to_the_letter(void **state)
         {{"--route=a=/a,"}, "--route: 'a': unknown key ''; wsgate.conf(5) lists those that are known"},
         {{"--route=a=/a,acept=gate"}, "--route: 'a': unknown key 'acept'; did you mean 'accept'?"},
         {{"--route=a=/a,subprotocols=a||b"},
-         "--route: 'a': subprotocols: '' is not a subprotocol: 1 to 128 letters, digits and !#$%&'*+-.^_`|~"},
+         "--route: 'a': subprotocols: '' is not a subprotocol: 1 to 128 letters, digits and !#$%&'*+-./^_`|~"},
         {{"--route=a=/a,max_message=1,max_frame=2"}, "--route: 'a': max_frame: 2 bytes are more than max_message, 1"},
         {{"--route=a=/a", "--route=a=/b"}, "--route: 'a': a route of this name is there already, from --route"},
         {{"--static=/"}, "--static: '/' is not PREFIX=DIR: write it like /=/var/www"},

@@ -43,7 +43,7 @@ static const struct row {
     {ROUTE, "accept", "handler", "accept = handler", "", "'' is not one of gate or handler"},
     {ROUTE, "no_handler", "close", "no_handler = close", "wait", "'wait' is not one of refuse or close"},
     {ROUTE, "subprotocols", "chat.v1", "subprotocols = {\"chat.v1\"}", "a b",
-     "'a b' is not a subprotocol: 1 to 128 letters, digits and !#$%&'*+-.^_`|~"},
+     "'a b' is not a subprotocol: 1 to 128 letters, digits and !#$%&'*+-./^_`|~"},
     {ROUTE, "max_message", "20MiB", "max_message = 20971520", "2GiB", "'2GiB' is out of range: from 1B to 1GiB"},
     {ROUTE, "max_frame", "64KiB", "max_frame = 65536", "64kb", "'64kb'" SIZE},
     {ROUTE, "max_fragments", "4294967295", "max_fragments = 4294967295", "4294967296",

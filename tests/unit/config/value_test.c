@@ -140,6 +140,7 @@ static void test_value_checks(void **state)
         {wsg_value_check_host, "", false},
         {wsg_value_check_host, "[]", false},
         {wsg_value_check_token, "chat.v1", true},
+        {wsg_value_check_token, "my.server/json", true},
         {wsg_value_check_token, "a,b", false},
         {wsg_value_check_token, "a b", false},
         {wsg_value_check_token, "", false},
