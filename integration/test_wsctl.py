@@ -11,7 +11,7 @@ import threading
 import pytest
 import websockets
 
-from conftest import BUILD, DEADLINE, eventually
+from conftest import BUILD, DEADLINE, PYTHON, ROOT, eventually
 
 WSCTL = str(BUILD / "wsctl" / "wsctl")
 
@@ -304,6 +304,18 @@ def test_groups(make_gate, processes, clients):
     assert gate.wsctl("groups") == {"total": 0, "groups": []}
     assert "no group" in gate.wsctl("groups", "nope", status=1)["error"]["message"]
     assert "no group" in gate.wsctl("send", "--group", "nope", "-t", "x", status=1)["error"]["message"]
+    processes([PYTHON, ROOT / "examples/python/chat.py", "--bus", gate.dir])
+    gate.wait_handlers("chat", 1)
+    one, two = clients(gate.url("/chat/green")), clients(gate.url("/chat/green"))
+    clients(gate.url("/chat/red"))
+    eventually(lambda: {g["name"]: g["count"] for g in gate.wsctl("groups")["groups"]} == {"room:green": 2, "room:red": 1}, "the groups")
+    members = gate.wsctl("groups", "room:green")["groups"][0]["members"]
+    assert set(members) < {r["id"] for r in rows(gate)} and len(members) == 2
+    assert gate.wsctl("show", members[0])["groups"] == ["room:green"]
+    assert run(gate, "groups", "room:green")[0].split() == members
+    assert gate.wsctl("send", "--group", "room:green", "-t", "news")["outcomes"] == {"written": 2}
+    for client in (one, two):
+        eventually(lambda: "news" in client.received, "the news")
 
 
 # ---------------------------------------------------------------- doing
