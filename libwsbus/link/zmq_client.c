@@ -5,9 +5,8 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <zmq.h>
 
-#include "link/link.h"
+#include "link/zmq_parts.h"
 
 enum {
     PARTS_MAX = 3,       /* header, payload, metadata */
@@ -31,17 +30,6 @@ struct zmq_client {
     struct received *spare; /* owned: made for a message that then was not there */
 };
 
-/* libzmq hands a block from our thread to its own, by means that ThreadSanitizer cannot see. */
-#if defined(__SANITIZE_THREAD__)
-void __tsan_acquire(void *at);
-void __tsan_release(void *at);
-#define GIVEN_AWAY(block) __tsan_release(block)
-#define TAKEN_OVER(block) __tsan_acquire(block)
-#else
-#define GIVEN_AWAY(block) ((void)0)
-#define TAKEN_OVER(block) ((void)0)
-#endif
-
 static const char monitor_name[] = "inproc://link-changes"; /* one context has one client */
 
 static struct zmq_client *self(struct wsb_client *c)
@@ -51,15 +39,6 @@ static struct zmq_client *self(struct wsb_client *c)
 
 /* --------------------------------------------------------------- receiving */
 
-static int recv_part(zmq_msg_t *part, void *socket)
-{
-    int n;
-    do {
-        n = zmq_msg_recv(part, socket, ZMQ_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
-    return n;
-}
-
 /* Take all parts of one message; those beyond PARTS_MAX are dropped and make it malformed. */
 static wsb_err take_parts(void *socket, struct received *m)
 {
@@ -67,7 +46,7 @@ static wsb_err take_parts(void *socket, struct received *m)
     for (bool more = true; more;) {
         zmq_msg_t part;
         zmq_msg_init(&part);
-        if (recv_part(&part, socket) < 0) {
+        if (wsb_zmq_recv_part(socket, &part) != WSB_OK) {
             zmq_msg_close(&part);
             return WSB_AGAIN; /* parts of one message arrive together: this can only be the first */
         }
@@ -150,16 +129,16 @@ static enum wsb_link_change zc_change(struct wsb_client *c)
     while (change == WSB_LINK_SAME) {
         zmq_msg_t m;
         zmq_msg_init(&m);
-        int n = recv_part(&m, self(c)->monitor);
-        if (n >= 0)
+        wsb_err err = wsb_zmq_recv_part(self(c)->monitor, &m);
+        if (!err)
             change = read_change(&m);
-        bool more = n >= 0 && zmq_msg_more(&m) != 0;
+        bool more = !err && zmq_msg_more(&m) != 0;
         zmq_msg_close(&m);
-        if (n < 0)
+        if (err)
             return WSB_LINK_SAME;
         while (more) { /* the address */
             zmq_msg_init(&m);
-            more = recv_part(&m, self(c)->monitor) >= 0 && zmq_msg_more(&m) != 0;
+            more = wsb_zmq_recv_part(self(c)->monitor, &m) == WSB_OK && zmq_msg_more(&m) != 0;
             zmq_msg_close(&m);
         }
     }
@@ -183,61 +162,11 @@ static void zc_fds(const struct wsb_client *c, int ret[WSB_CLIENT_FDS])
 
 /* ----------------------------------------------------------------- sending */
 
-static void free_block(void *data, void *hint)
-{
-    (void)data;
-    TAKEN_OVER(hint);
-    wsb_block_free(hint);
-}
-
-static wsb_err send_part(zmq_msg_t *m, void *socket, int flags)
-{
-    int n;
-    do {
-        n = zmq_msg_send(m, socket, flags | ZMQ_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
-    if (n >= 0)
-        return WSB_OK;
-    wsb_err err = errno == EAGAIN ? WSB_AGAIN : WSB_ERR_IO;
-    zmq_msg_close(m);
-    return err;
-}
-
-static wsb_err send_bytes(void *socket, const void *data, size_t len, int flags)
-{
-    zmq_msg_t m;
-    if (zmq_msg_init_size(&m, len) != 0)
-        return WSB_ERR_NOMEM;
-    memcpy(zmq_msg_data(&m), data, len);
-    return send_part(&m, socket, flags);
-}
-
-static wsb_err send_block(void *socket, struct wsb_block *b, int flags)
-{
-    zmq_msg_t m;
-    if (zmq_msg_init_data(&m, b->data, b->len, free_block, b) != 0) {
-        wsb_block_free(b);
-        return WSB_ERR_NOMEM;
-    }
-    GIVEN_AWAY(b);
-    return send_part(&m, socket, flags); /* a failure frees the block as well */
-}
-
 /* The header decides whether there is somebody to send to; the other parts follow it. */
 static wsb_err zc_send(struct wsb_client *c, const struct wsb_header *h, struct wsb_block *payload,
                        struct wsb_span meta)
 {
-    void *socket = self(c)->socket;
-    uint8_t header[WSB_HEADER_SIZE];
-    wsb_header_write(header, h);
-    wsb_err err = send_bytes(socket, header, sizeof header, ZMQ_SNDMORE);
-    if (err) {
-        wsb_block_free(payload);
-        return err;
-    }
-    err = send_block(socket, payload, meta.len ? ZMQ_SNDMORE : 0);
-    wsb_err err2 = meta.len ? send_bytes(socket, meta.ptr, meta.len, 0) : WSB_OK;
-    return err ? err : err2;
+    return wsb_zmq_send_envelope(self(c)->socket, h, payload, meta);
 }
 
 /* ------------------------------------------------------------ open and close */
@@ -253,32 +182,24 @@ static void zc_close(struct wsb_client *c)
     }
     if (z->socket)
         zmq_close(z->socket);
-    if (z->context) {
-        while (zmq_ctx_term(z->context) != 0 && errno == EINTR) /* bounded by LINGER */
-            ;
-    }
+    wsb_zmq_terminate(z->context);
     zc_release(z->spare ? &z->spare->base : NULL);
     free(z);
-}
-
-static void set_int(void *socket, int option, int value)
-{
-    (void)zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
 static void set_options(void *socket, const struct wsb_client_options *o)
 {
     int64_t max = (int64_t)o->max_message;
     (void)zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max, sizeof max);
-    set_int(socket, ZMQ_IMMEDIATE, 1);
-    set_int(socket, ZMQ_LINGER, (int)o->linger_ms);
-    set_int(socket, ZMQ_SNDHWM, 0);
-    set_int(socket, ZMQ_RCVHWM, RECEIVE_QUEUE);
-    set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
-    set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
-    set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
-    set_int(socket, ZMQ_HEARTBEAT_IVL, (int)o->heartbeat_ms);
-    set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, (int)o->heartbeat_ms * 3);
+    wsb_zmq_set_int(socket, ZMQ_IMMEDIATE, 1);
+    wsb_zmq_set_int(socket, ZMQ_LINGER, (int)o->linger_ms);
+    wsb_zmq_set_int(socket, ZMQ_SNDHWM, 0);
+    wsb_zmq_set_int(socket, ZMQ_RCVHWM, RECEIVE_QUEUE);
+    wsb_zmq_set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
+    wsb_zmq_set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
+    wsb_zmq_set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    wsb_zmq_set_int(socket, ZMQ_HEARTBEAT_IVL, (int)o->heartbeat_ms);
+    wsb_zmq_set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, (int)o->heartbeat_ms * 3);
 }
 
 /* The monitor's queue has no limit, because ZeroMQ's I/O thread waits for room in it; it grows by one line a reconnection. */
@@ -289,8 +210,8 @@ static wsb_err open_monitor(struct zmq_client *z)
     z->monitor = zmq_socket(z->context, ZMQ_PAIR);
     if (!z->monitor)
         return WSB_ERR_IO;
-    set_int(z->monitor, ZMQ_RCVHWM, 0);
-    set_int(z->monitor, ZMQ_LINGER, 0);
+    wsb_zmq_set_int(z->monitor, ZMQ_RCVHWM, 0);
+    wsb_zmq_set_int(z->monitor, ZMQ_LINGER, 0);
     return zmq_connect(z->monitor, monitor_name) == 0 ? WSB_OK : WSB_ERR_IO;
 }
 

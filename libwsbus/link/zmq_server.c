@@ -10,9 +10,8 @@
 #include <sys/un.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <zmq.h>
 
-#include "link/link.h"
+#include "link/zmq_parts.h"
 
 enum {
     PARTS_MAX = 4,          /* peer, header, payload, metadata */
@@ -57,11 +56,7 @@ static wsb_err take_parts(void *socket, struct message *m, bool *ret_too_many)
     for (;;) {
         zmq_msg_t part;
         zmq_msg_init(&part);
-        int n;
-        do {
-            n = zmq_msg_recv(&part, socket, ZMQ_DONTWAIT);
-        } while (n < 0 && errno == EINTR);
-        if (n < 0) {
+        if (wsb_zmq_recv_part(socket, &part) != WSB_OK) {
             zmq_msg_close(&part);
             return WSB_AGAIN; /* parts of one message arrive together: this can only be the first */
         }
@@ -129,62 +124,17 @@ static bool zs_has_input(struct wsb_server *s, enum wsb_channel c)
 
 /* ----------------------------------------------------------------- sending */
 
-static void free_block(void *data, void *hint)
-{
-    (void)data;
-    wsb_block_free(hint);
-}
-
-static wsb_err send_bytes(void *socket, const void *data, size_t len, int flags)
-{
-    int n;
-    do {
-        n = zmq_send(socket, data, len, flags | ZMQ_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
-    if (n >= 0)
-        return WSB_OK;
-    return errno == EAGAIN ? WSB_AGAIN : WSB_CLOSED;
-}
-
-static wsb_err send_block(void *socket, struct wsb_block *b, int flags)
-{
-    zmq_msg_t m;
-    if (zmq_msg_init_data(&m, b->data, b->len, free_block, b) != 0) {
-        wsb_block_free(b);
-        return WSB_ERR_NOMEM;
-    }
-    int n;
-    do {
-        n = zmq_msg_send(&m, socket, flags | ZMQ_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
-    if (n >= 0)
-        return WSB_OK;
-    wsb_err err = errno == EAGAIN ? WSB_AGAIN : WSB_CLOSED;
-    zmq_msg_close(&m); /* frees the block */
-    return err;
-}
-
 static wsb_err zs_send(struct wsb_server *s, struct wsb_span peer, const struct wsb_header *h, struct wsb_block *payload,
                        struct wsb_span meta)
 {
     void *socket = self(s)->sockets[WSB_CHANNEL_HANDLERS];
-    uint8_t header[WSB_HEADER_SIZE];
     /* The routing id decides: once ROUTER has taken it, the other parts follow it. */
-    wsb_err err = send_bytes(socket, peer.ptr, peer.len, ZMQ_SNDMORE);
+    wsb_err err = wsb_zmq_send_bytes(socket, peer.ptr, peer.len, ZMQ_SNDMORE);
     if (err) {
         wsb_block_free(payload);
         return err;
     }
-    wsb_header_write(header, h);
-    err = send_bytes(socket, header, sizeof header, ZMQ_SNDMORE);
-    wsb_err err2 = send_block(socket, payload, meta.len ? ZMQ_SNDMORE : 0);
-    wsb_err err3 = meta.len ? send_bytes(socket, meta.ptr, meta.len, 0) : WSB_OK;
-    return err ? err : err2 ? err2 : err3;
-}
-
-static void set_int(void *socket, int option, int value)
-{
-    (void)zmq_setsockopt(socket, option, &value, sizeof value);
+    return wsb_zmq_send_envelope(socket, h, payload, meta);
 }
 
 /* XPUB either drops silently for whoever is slow, or refuses for all when one is slow. We want to know, and serve the others:
@@ -193,25 +143,19 @@ static wsb_err zs_publish(struct wsb_server *s, const char *topic, const struct 
                           struct wsb_span meta)
 {
     void *socket = self(s)->sockets[WSB_CHANNEL_EVENTS];
-    uint8_t header[WSB_HEADER_SIZE];
-    wsb_err first = send_bytes(socket, topic, strlen(topic), ZMQ_SNDMORE);
-    if (first == WSB_AGAIN) {
-        set_int(socket, ZMQ_XPUB_NODROP, 0);
-        wsb_err err = send_bytes(socket, topic, strlen(topic), ZMQ_SNDMORE);
-        set_int(socket, ZMQ_XPUB_NODROP, 1);
-        if (err) {
-            wsb_block_free(payload);
-            return err;
-        }
-    } else if (first) {
-        wsb_block_free(payload);
-        return first;
+    wsb_err asked = wsb_zmq_send_bytes(socket, topic, strlen(topic), ZMQ_SNDMORE);
+    wsb_err err = asked;
+    if (asked == WSB_AGAIN) {
+        wsb_zmq_set_int(socket, ZMQ_XPUB_NODROP, 0);
+        err = wsb_zmq_send_bytes(socket, topic, strlen(topic), ZMQ_SNDMORE);
+        wsb_zmq_set_int(socket, ZMQ_XPUB_NODROP, 1);
     }
-    wsb_header_write(header, h);
-    wsb_err err = send_bytes(socket, header, sizeof header, ZMQ_SNDMORE);
-    wsb_err err2 = send_block(socket, payload, meta.len ? ZMQ_SNDMORE : 0);
-    wsb_err err3 = meta.len ? send_bytes(socket, meta.ptr, meta.len, 0) : WSB_OK;
-    return first ? first : err ? err : err2 ? err2 : err3;
+    if (err) {
+        wsb_block_free(payload);
+        return err;
+    }
+    err = wsb_zmq_send_envelope(socket, h, payload, meta);
+    return asked ? asked : err;
 }
 
 static int zs_fd(const struct wsb_server *s, enum wsb_channel c)
@@ -237,10 +181,7 @@ static void zs_close(struct wsb_server *s)
             (void)unlink(z->paths[i]);
         free(z->paths[i]);
     }
-    if (z->context) {
-        while (zmq_ctx_term(z->context) != 0 && errno == EINTR)
-            ;
-    }
+    wsb_zmq_terminate(z->context);
     free(z);
 }
 
@@ -261,18 +202,18 @@ static void set_options(struct zmq_server *z, const struct wsb_server_options *o
     int64_t max = (int64_t)o->max_message;
     for (int i = 0; i < WSB_CHANNELS; i++) {
         (void)zmq_setsockopt(z->sockets[i], ZMQ_MAXMSGSIZE, &max, sizeof max);
-        set_int(z->sockets[i], ZMQ_LINGER, 500); /* ms: what was said last should still leave */
-        set_int(z->sockets[i], ZMQ_RCVHWM, RECEIVE_QUEUE);
-        set_int(z->sockets[i], ZMQ_HANDSHAKE_IVL, 5000);
+        wsb_zmq_set_int(z->sockets[i], ZMQ_LINGER, 500); /* ms: what was said last should still leave */
+        wsb_zmq_set_int(z->sockets[i], ZMQ_RCVHWM, RECEIVE_QUEUE);
+        wsb_zmq_set_int(z->sockets[i], ZMQ_HANDSHAKE_IVL, 5000);
     }
     void *router = z->sockets[WSB_CHANNEL_HANDLERS];
-    set_int(router, ZMQ_ROUTER_MANDATORY, 1);
-    set_int(router, ZMQ_SNDHWM, 0); /* bounded in bytes by the accounts, not in messages here */
-    set_int(router, ZMQ_HEARTBEAT_IVL, (int)o->heartbeat_ms);
-    set_int(router, ZMQ_HEARTBEAT_TIMEOUT, (int)o->heartbeat_ms * 2);
-    set_int(router, ZMQ_HEARTBEAT_TTL, (int)o->heartbeat_ms * 3);
-    set_int(z->sockets[WSB_CHANNEL_EVENTS], ZMQ_SNDHWM, EVENTS_QUEUE);
-    set_int(z->sockets[WSB_CHANNEL_EVENTS], ZMQ_XPUB_NODROP, 1); /* so that a drop is ours to count */
+    wsb_zmq_set_int(router, ZMQ_ROUTER_MANDATORY, 1);
+    wsb_zmq_set_int(router, ZMQ_SNDHWM, 0); /* bounded in bytes by the accounts, not in messages here */
+    wsb_zmq_set_int(router, ZMQ_HEARTBEAT_IVL, (int)o->heartbeat_ms);
+    wsb_zmq_set_int(router, ZMQ_HEARTBEAT_TIMEOUT, (int)o->heartbeat_ms * 2);
+    wsb_zmq_set_int(router, ZMQ_HEARTBEAT_TTL, (int)o->heartbeat_ms * 3);
+    wsb_zmq_set_int(z->sockets[WSB_CHANNEL_EVENTS], ZMQ_SNDHWM, EVENTS_QUEUE);
+    wsb_zmq_set_int(z->sockets[WSB_CHANNEL_EVENTS], ZMQ_XPUB_NODROP, 1); /* so that a drop is ours to count */
 }
 
 static wsb_err bind_one(struct zmq_server *z, int i, const struct wsb_server_options *o, struct wsb_fault *fault)
