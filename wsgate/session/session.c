@@ -309,11 +309,17 @@ static void settle_receipts(struct wsg_session *s)
     }
 }
 
+static uint32_t linger_ms(const struct wsg_session *s)
+{
+    return s->env->close_timeout_ms < LINGER_MS ? s->env->close_timeout_ms : LINGER_MS;
+}
+
 static void on_drained(struct wsg_session *s)
 {
     if (s->state == WSG_SESSION_LINGER && !s->shut) {
         s->shut = true;
         (void)shutdown(s->watch.fd, SHUT_WR); /* then read to the end, so that no reset destroys what we said last */
+        wsg_session_set_timer(s, linger_ms(s));
     }
 }
 
@@ -395,7 +401,7 @@ void wsg_session_linger(struct wsg_session *s)
     s->state = WSG_SESSION_LINGER;
     s->paused = 0;
     wsb_buf_deinit(&s->unread);
-    wsg_session_set_timer(s, s->env->close_timeout_ms < LINGER_MS || s->out.bytes ? s->env->close_timeout_ms : LINGER_MS);
+    wsg_session_set_timer(s, s->out.bytes ? s->env->close_timeout_ms : linger_ms(s));
     wsg_session_mark_dirty(s);
     wsg_session_watch(s);
 }
