@@ -52,6 +52,7 @@ export function parseParts(parts) {
   if (header.size !== parts[1].length || Boolean(header.flags & FLAG.META) !== hasMeta) {
     throw new RangeError("lengths or flags that are not true");
   }
+  if (hasMeta && parts[2].length === 0) throw new RangeError("empty metadata");
   return { header, payload: parts[1], meta: hasMeta ? parts[2].toString() : "" };
 }
 

@@ -9,20 +9,16 @@ import json
 import signal
 import sys
 
-from wsbus import Handler
+from wsbus import TEXT, Handler
 
 MESSAGE_BYTES = 4096
 
 
-def is_message(payload):
-    """True for {"from": str, "text": str} of at most 4 KiB."""
-    if len(payload) > MESSAGE_BYTES:
-        return False
-    try:
-        message = json.loads(payload)
-    except ValueError:
-        return False
-    return isinstance(message, dict) and isinstance(message.get("from"), str) and isinstance(message.get("text"), str)
+def fault_of(event):
+    """The close code for what is not a message; None when it is one. What it says is for the clients to read."""
+    if event.opcode != TEXT:
+        return 1003
+    return 1009 if len(event.payload) > MESSAGE_BYTES else None
 
 
 def announce(bus, room, text):
@@ -48,10 +44,11 @@ def main():
                 if not event.redelivered:
                     announce(bus, room, event.meta["peer"] + " joined")
             elif event.type == "data":
-                if event.opcode == 1 and is_message(event.payload):
-                    bus.publish(event.text, group="room:" + members[event.conn][0])
+                fault = fault_of(event)
+                if fault:
+                    bus.close(event.conn, fault, "text of at most 4 KiB, please")
                 else:
-                    bus.close(event.conn, 1008, 'send {"from": "…", "text": "…"}')
+                    bus.publish(event.text, group="room:" + members[event.conn][0])
             elif event.type == "closed":
                 room, peer = members.pop(event.conn, ("lobby", "somebody"))
                 announce(bus, room, peer + " left")

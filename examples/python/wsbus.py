@@ -85,6 +85,8 @@ def parse_parts(parts):
     meta = parts[2] if len(parts) == 3 else b""
     if fields[4] != len(parts[1]) or bool(fields[3] & META) != (len(parts) == 3):
         raise ProtocolError("lengths or flags that are not true")
+    if len(parts) == 3 and not meta:
+        raise ProtocolError("empty metadata")
     return fields, parts[1], meta
 
 

@@ -17,8 +17,20 @@ const room = new URLSearchParams(location.search).get("room") || "lobby";
 $("room").textContent = room;
 $("name").value = localStorage.getItem("name") || `guest${Math.floor(Math.random() * 1000)}`;
 
+/* The handlers pass on what they are given: it may be anything. */
+function parseMessage(data) {
+  try {
+    const { from, text } = JSON.parse(data);
+    return typeof from === "string" && typeof text === "string" ? { from, text } : null;
+  } catch {
+    return null;
+  }
+}
+
 function showMessage(data) {
-  const { from, text } = JSON.parse(data);
+  const message = parseMessage(data);
+  if (!message) return;
+  const { from, text } = message;
   const line = document.createElement("li");
   const name = document.createElement("b");
   if (from === "*") line.className = "note";

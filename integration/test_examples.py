@@ -1,0 +1,143 @@
+"""Each example does what its README line says, alone and beside its relatives in other languages."""
+
+import asyncio
+import contextlib
+import json
+import urllib.request
+
+import websockets
+
+from conftest import BUILD, PYTHON, ROOT, eventually, run_async
+
+
+def client(gate, path):
+    return websockets.connect(gate.url(path), compression=None, open_timeout=20)
+
+
+async def next_of(socket, condition):
+    """The next message that fulfils the condition; others are passed over."""
+    while True:
+        message = json.loads(await asyncio.wait_for(socket.recv(), 20))
+        if condition(message):
+            return message
+
+
+def said(name, text):
+    return json.dumps({"from": name, "text": text})
+
+
+def test_fanout_brings_what_is_published_to_all_subscribers(make_gate, processes):
+    gate = make_gate(routes=["pub=/pub", "sub=/sub"])
+    processes([BUILD / "examples/wsbus-fanout", "--bus", gate.dir])
+    gate.wait_handlers("pub", 1)
+    gate.wait_handlers("sub", 1)
+
+    async def talk():
+        async with contextlib.AsyncExitStack() as stack:
+            subscribers = [await stack.enter_async_context(client(gate, "/sub")) for _ in range(20)]
+            publisher = await stack.enter_async_context(client(gate, "/pub"))
+            # a subscriber counts from its OPEN on: wait until the gate has told the handler of all of them
+            await asyncio.get_running_loop().run_in_executor(
+                None, eventually, lambda: sum(row["what"].endswith("CONNECTED)") for row in gate.wsctl("list")["connections"]) == 21)
+            await publisher.send("news")
+            await publisher.send(b"\x00\x01")
+            for subscriber in subscribers:
+                assert await asyncio.wait_for(subscriber.recv(), 20) == "news"
+                assert await asyncio.wait_for(subscriber.recv(), 20) == b"\x00\x01"
+
+    run_async(talk())
+
+
+def test_chat_in_c_and_python_share_the_rooms(make_gate, processes):
+    gate = make_gate(routes=["chat=/chat/{room}"])
+    processes([BUILD / "examples/wsbus-chat", "--bus", gate.dir])
+    gate.wait_handlers("chat", 1)
+    processes([PYTHON, ROOT / "examples/python/chat.py", "--bus", gate.dir])
+    gate.wait_handlers("chat", 2)
+
+    async def talk():
+        async with client(gate, "/chat/one") as alice:
+            await next_of(alice, lambda m: m["from"] == "*" and m["text"].endswith("joined"))
+            async with client(gate, "/chat/one") as bob, client(gate, "/chat/two") as eve:
+                await next_of(alice, lambda m: m["from"] == "*" and m["text"].endswith("joined"))
+                await next_of(bob, lambda m: m["from"] == "*")
+                await next_of(eve, lambda m: m["from"] == "*")
+                handlers = {row["handler"] for row in gate.wsctl("list")["connections"]}
+                assert len(handlers) == 2, "both handlers have connections: %s" % handlers
+                await alice.send(said("alice", "hello ✓"))
+                assert await next_of(bob, lambda m: m["from"] == "alice") == {"from": "alice", "text": "hello ✓"}
+                assert await next_of(alice, lambda m: m["from"] == "alice") == {"from": "alice", "text": "hello ✓"}
+                await bob.send(said("bob", "hello alice"))
+                await next_of(alice, lambda m: m == {"from": "bob", "text": "hello alice"})
+                await eve.send(said("eve", "alone"))
+                heard = await next_of(eve, lambda m: m["from"] != "*")
+                assert heard["from"] == "eve", "nothing of the other room: %s" % heard
+            await next_of(alice, lambda m: m["from"] == "*" and m["text"].endswith("left"))
+
+    run_async(talk())
+
+
+def test_chat_refuses_what_is_not_a_message(make_gate, processes):
+    for command in ([BUILD / "examples/wsbus-chat"], [PYTHON, ROOT / "examples/python/chat.py"]):
+        gate = make_gate(routes=["chat=/chat/{room}"])
+        processes(command + ["--bus", gate.dir])
+        gate.wait_handlers("chat", 1)
+
+        async def talk():
+            for bad, code in ((said("x", "y" * 5000), 1009), (b"\x00", 1003)):
+                async with client(gate, "/chat/one") as socket:
+                    await socket.send(bad)
+                    with contextlib.suppress(websockets.ConnectionClosed):
+                        while True:
+                            await asyncio.wait_for(socket.recv(), 20)
+                    assert socket.close_code == code
+
+        run_async(talk())
+
+
+def test_drawing_is_moved_from_both_sides(make_gate, processes):
+    gate = make_gate(routes=["drawing=/drawing"])
+    processes([PYTHON, ROOT / "examples/python/drawing.py", "--bus", gate.dir])
+    gate.wait_handlers("drawing", 1)
+
+    async def talk():
+        async with client(gate, "/drawing") as one, client(gate, "/drawing") as two:
+            await next_of(two, lambda m: m["id"] == "sun")
+            await one.send(json.dumps({"id": "sun", "x": 9999, "y": 12}))
+            moved = await next_of(two, lambda m: m["id"] == "sun")
+            assert moved == {"id": "sun", "x": 800, "y": 12.0}, "inside the picture"
+            first = await next_of(one, lambda m: m["id"] == "moon")
+            await next_of(one, lambda m: m["id"] == "moon" and (m["x"], m["y"]) != (first["x"], first["y"]))
+            await one.send("rubbish")
+            await one.send(json.dumps({"id": "sun", "x": float("nan"), "y": 1}))
+            await next_of(one, lambda m: m["id"] == "planet")  # it goes on
+
+    run_async(talk())
+
+
+def test_http_answers_get_and_post(make_gate, processes):
+    gate = make_gate(routes=["hello=/hello/{name*},kind=http"])
+    processes([BUILD / "examples/wsbus-http", "--bus", gate.dir, "--route", "hello"])
+    gate.wait_handlers("hello", 1)
+    with urllib.request.urlopen(gate.http("/hello/")) as response:
+        assert response.status == 200 and response.read()
+    with urllib.request.urlopen(gate.http("/hello/x"), data=b"my body") as response:
+        assert response.read() == b"my body"
+
+
+def test_subscriber_hears_events_and_answers_through_commands(make_gate, processes):
+    gate = make_gate(routes=["feed=/feed,deliver=publish"])
+    subscriber = processes([PYTHON, "-u", ROOT / "examples/python/subscriber.py", "--bus", gate.dir])
+
+    async def talk():
+        while True:  # a subscription takes a moment to arrive, and what was before it is lost by nature
+            async with client(gate, "/feed") as socket:
+                await socket.send("time?")
+                with contextlib.suppress(asyncio.TimeoutError):
+                    assert len(await asyncio.wait_for(socket.recv(), 1)) == len("12:34:56")
+                    return
+
+    run_async(talk())
+    subscriber.wait_line("feed open")
+    subscriber.wait_line("feed data")
+    subscriber.wait_line("feed closed")
