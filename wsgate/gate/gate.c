@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/runtime_dir.h"
 
-enum { DRAIN_CHECK_MS = 20, BATCH_SLACK = 4 << 20 };
+enum { DRAIN_CHECK_MS = 20, LIST_PLACES = 2048, BATCH_SLACK = 4 << 20 };
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -211,11 +211,15 @@ struct listing_part {
     struct wsg_worker *worker;
     struct wsg_conn_info *rows; /* owned */
     size_t count, cap;
+    uint32_t at; /* the next place to look at */
 };
 
 static void cut_text(char *to, size_t size, const char *from)
 {
-    (void)snprintf(to, size, "%s", from ? from : "");
+    size_t len = from ? strnlen(from, size - 1) : 0;
+    if (len)
+        memcpy(to, from, len);
+    to[len] = 0;
 }
 
 static void add_row(struct wsg_session *s, void *ctx)
@@ -251,11 +255,17 @@ static void on_part_back(struct wsg_task *t)
 {
     struct listing_part *p = CONTAINER(t, struct listing_part, task);
     struct listing *l = p->listing;
-    struct wsg_conn_info *rows = p->count ? realloc(l->rows, (l->count + p->count) * sizeof *rows) : NULL;
-    if (rows) {
-        memcpy(rows + l->count, p->rows, p->count * sizeof *rows);
-        l->rows = rows;
-        l->count += p->count;
+    if (!l->rows) { /* the first one's rows are taken as they are */
+        l->rows = p->rows;
+        l->count = p->count;
+        p->rows = NULL;
+    } else if (p->count) {
+        struct wsg_conn_info *rows = realloc(l->rows, (l->count + p->count) * sizeof *rows);
+        if (rows) {
+            memcpy(rows + l->count, p->rows, p->count * sizeof *rows);
+            l->rows = rows;
+            l->count += p->count;
+        }
     }
     free(p->rows);
     free(p);
@@ -265,16 +275,25 @@ static void on_part_back(struct wsg_task *t)
     }
 }
 
+/* Some thousand places a round, so that a listing of many stalls none of them. */
 static void on_part(struct wsg_task *t)
 {
     struct listing_part *p = CONTAINER(t, struct listing_part, task);
-    p->cap = p->worker->env.slots.used;
-    p->rows = calloc(p->cap ? p->cap : 1, sizeof *p->rows);
-    if (!p->rows)
-        p->cap = 0;
-    wsg_worker_each(p->worker, add_row, p);
-    p->task.fn = on_part_back;
-    wsg_loop_post(p->listing->gate->workers[0].loop, &p->task);
+    const struct wsg_slots *slots = &p->worker->env.slots;
+    if (!p->rows) {
+        p->cap = slots->used;
+        p->rows = malloc((p->cap ? p->cap : 1) * sizeof *p->rows);
+        if (!p->rows)
+            p->cap = 0;
+    }
+    uint32_t end = slots->count - p->at < LIST_PLACES ? slots->count : p->at + LIST_PLACES;
+    for (; p->at < end; p->at++) {
+        if (slots->slots[p->at].value)
+            add_row(slots->slots[p->at].value, p);
+    }
+    bool is_done = p->at == slots->count || p->count == p->cap;
+    p->task.fn = is_done ? on_part_back : on_part;
+    wsg_loop_post(is_done ? p->listing->gate->workers[0].loop : p->worker->loop, &p->task);
 }
 
 wsb_err wsg_gate_list(struct wsg_gate *g, void (*done)(void *ctx, struct wsg_conn_info *rows, size_t count), void *ctx)
