@@ -52,9 +52,14 @@ static void drop(struct wsg_admin_client *c)
 
 /* ------------------------------------------------------------------- writing */
 
+size_t wsg_client_waiting(const struct wsg_admin_client *c)
+{
+    return c->out.len - c->written;
+}
+
 static bool is_listened_to(const struct wsg_admin_client *c)
 {
-    return !c->has_ended && !c->wait_for_all && c->orders < WSG_ADMIN_ORDERS_MAX && c->out.len <= WSG_ADMIN_OUT_MAX;
+    return !c->has_ended && !c->wait_for_all && c->orders < WSG_ADMIN_ORDERS_MAX && wsg_client_waiting(c) <= WSG_ADMIN_OUT_MAX;
 }
 
 /* What epoll waits for follows from the state, here and nowhere else. */
@@ -85,9 +90,8 @@ static void fail(struct wsg_admin_client *c)
 
 static void flush(struct wsg_admin_client *c)
 {
-    size_t at = 0;
-    while (!c->has_failed && at < c->out.len) {
-        ssize_t n = send(c->watch.fd, c->out.data + at, c->out.len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (!c->has_failed && c->written < c->out.len) {
+        ssize_t n = send(c->watch.fd, c->out.data + c->written, c->out.len - c->written, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -96,12 +100,15 @@ static void flush(struct wsg_admin_client *c)
             fail(c);
             return;
         }
-        at += (size_t)n;
+        c->written += (size_t)n;
     }
-    if (at == c->out.len && c->out.cap > READ_BYTES)
+    if (c->written == c->out.len && c->out.cap > READ_BYTES) {
         wsb_buf_deinit(&c->out); /* a large answer's memory is not kept */
-    else
-        wsb_buf_consume(&c->out, at);
+        c->written = 0;
+    } else if (c->written >= c->out.len / 2) { /* each byte is moved once at most, however long the answer */
+        wsb_buf_consume(&c->out, c->written);
+        c->written = 0;
+    }
 }
 
 static bool is_done(const struct wsg_admin_client *c)
@@ -125,7 +132,7 @@ void wsg_client_put(struct wsg_admin_client *c, struct wsb_span line)
 
 bool wsg_client_offer(struct wsg_admin_client *c, struct wsb_span line)
 {
-    if (c->is_dead || c->has_failed || c->out.len + line.len > WSG_ADMIN_OUT_MAX)
+    if (c->is_dead || c->has_failed || wsg_client_waiting(c) + line.len > WSG_ADMIN_OUT_MAX)
         return false;
     wsg_client_put(c, line);
     return true;
@@ -211,7 +218,7 @@ static void take_lines(struct wsg_admin_client *c)
     while (!c->has_failed && (is_listened_to(c) || c->has_ended) && budget) {
         const uint8_t *begin = c->in.data + at;
         const uint8_t *end = c->in.len > at ? memchr(begin, '\n', c->in.len - at) : NULL;
-        if (!end || c->wait_for_all || c->orders >= WSG_ADMIN_ORDERS_MAX || c->out.len > WSG_ADMIN_OUT_MAX)
+        if (!end || c->wait_for_all || c->orders >= WSG_ADMIN_ORDERS_MAX || wsg_client_waiting(c) > WSG_ADMIN_OUT_MAX)
             break;
         size_t len = (size_t)(end - begin);
         at += len + 1;

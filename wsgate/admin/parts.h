@@ -44,6 +44,7 @@ struct wsg_admin_client {
     unsigned taps;
     struct wsb_buf in;
     struct wsb_buf out;
+    size_t written; /* bytes at the beginning of `out` that are gone already */
 };
 
 struct wsg_admin_stats {
@@ -90,6 +91,7 @@ void wsg_answer_ok(const struct wsg_call *call); /* an empty object */
 bool wsg_client_offer(struct wsg_admin_client *c, struct wsb_span line);
 /* A line that was asked for. */
 void wsg_client_put(struct wsg_admin_client *c, struct wsb_span line);
+size_t wsg_client_waiting(const struct wsg_admin_client *c); /* bytes it has not taken */
 /* Something that it waited for is done: listen to it again. */
 void wsg_client_goes_on(struct wsg_admin_client *c);
 

@@ -176,7 +176,7 @@ static bool tell_lost(struct wsg_tap *t)
 void wsg_taps_tell_losses(struct wsg_admin_client *c)
 {
     struct wsg_tap *t;
-    if (!c->taps || c->out.len > WSG_ADMIN_OUT_MAX / 2) /* not before there is room for more than this line */
+    if (!c->taps || wsg_client_waiting(c) > WSG_ADMIN_OUT_MAX / 2) /* not before there is room for more than this line */
         return;
     DL_FOREACH (c->admin->taps, t) {
         if (t->client == c && t->lost)
@@ -206,7 +206,7 @@ static void show(struct wsg_tap *t, const struct wsg_out *out)
 {
     struct wsg_admin *a = t->client->admin;
     struct wsb_json j;
-    if (t->client->out.len < WSG_ADMIN_OUT_MAX / 2 || !t->lost) { /* once it loses, it loses until half of it is read */
+    if (wsg_client_waiting(t->client) < WSG_ADMIN_OUT_MAX / 2 || !t->lost) { /* once it loses, it loses until half of it is read */
         if (!t->lost || tell_lost(t)) {
             write_tap(t, out, &a->scratch, &j);
             if (wsg_rpc_end(&j) == WSB_OK && wsg_client_offer(t->client, wsb_buf_span(&a->scratch))) {
