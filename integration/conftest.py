@@ -221,7 +221,8 @@ class Seat(wsbus.Handler):
         assert event is None, event
         return True
 
-    def leave(self):
+    def stand_up(self):
+        """Say BYE and go."""
         if not self._socket.closed:
             self.disconnect()
             self._context.destroy(linger=500)
@@ -243,7 +244,7 @@ def take_seat():
 
     yield take
     for seat in seats:
-        seat.leave()
+        seat.stand_up()
 
 
 def run_async(coroutine, deadline=DEADLINE * 3):

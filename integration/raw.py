@@ -130,7 +130,9 @@ class Raw:
         """Nothing comes, for so long. For what must not happen there is no other way than to look for a while."""
         self.socket.settimeout(seconds)
         try:
-            return not self._bytes and not self._more() and False
+            if not self._bytes:
+                self._more()
+            return False
         except TimeoutError:
             return True
         finally:

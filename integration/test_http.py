@@ -1,0 +1,425 @@
+"""HTTP through the gate: requests to a handler and back, and what the gate says by itself when there is no good request, or no answer."""
+
+import http.client
+import random
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import BUILD
+from raw import Raw
+
+MIB = 1 << 20
+SIZES = [0, 1, 65535, 65536, 65537, MIB, 10 * MIB]
+
+
+def get(path="/web", method="GET", headers=(), body=""):
+    return "\r\n".join(["%s %s HTTP/1.1" % (method, path), "Host: gate.test", *headers, "", body])
+
+
+@pytest.fixture
+def web(make_gate):
+    return make_gate(routes=["web=/web/{rest*},kind=http,max_body=20MiB", "ws=/ws,kind=websocket"])
+
+
+class Worker(threading.Thread):
+    """A handler in a thread of its own, which answers each request by a function of (event, body)."""
+
+    def __init__(self, bus, answer):
+        super().__init__(daemon=True)
+        self.bus, self.answer, self.failure, self.ending = bus, answer, None, False
+        self.start()
+
+    def run(self):
+        bodies = {}
+        try:
+            while not self.ending:
+                event = self.bus.read(50)
+                if event is None:
+                    continue
+                if event.type == "request":
+                    bodies[event.conn] = (event, [event.payload])
+                elif event.type == "body":
+                    bodies[event.conn][1].append(event.payload)
+                if event.type in ("request", "body") and not event.more:
+                    request, parts = bodies.pop(event.conn)
+                    self.answer(self.bus, request, b"".join(parts))
+        except Exception as failure:  # shown by the test that it belongs to
+            self.failure = failure
+
+    def end(self):
+        self.ending = True
+        self.join()
+        assert self.failure is None, self.failure
+
+
+@pytest.fixture
+def serve(take_seat):
+    """serve(gate, answer) answers requests in the background."""
+    workers = []
+
+    def start(gate, answer, routes=("web",)):
+        workers.append(Worker(take_seat(gate, routes), answer))
+        return workers[-1].bus
+
+    yield start
+    for worker in workers:
+        worker.end()
+
+
+def echo_back(bus, request, body):
+    bus.respond(request.conn, body, 200, {"content-type": "application/octet-stream", "x-method": request.meta["method"]})
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bodies_both_ways(web, serve, size):
+    serve(web, echo_back)
+    body = random.Random(size).randbytes(size)
+    client = http.client.HTTPConnection("127.0.0.1", web.port, timeout=30)
+    for method in ("POST", "PUT"):
+        client.request(method, "/web/x", body)
+        answer = client.getresponse()
+        assert (answer.status, answer.headers["x-method"]) == (200, method)
+        assert answer.read() == body
+    client.request("POST", "/web/x", iter([body[:size // 2], body[size // 2:]] if size else []), encode_chunked=True,
+                   headers={"Transfer-Encoding": "chunked"})
+    assert client.getresponse().read() == body
+
+
+def test_what_a_request_tells(web, take_seat):
+    bus = take_seat(web, ["web"])
+    with Raw(web) as client:
+        client.send(get("/web/a%20b/c?q=1&r=%2F", "PATCH", ["Content-Length: 2", "Cookie: a=b", "X-Y: 1", "x-y: 2"], "{}"))
+        request = bus.hear("request")
+        port = client.socket.getsockname()[1]
+        meta = request.meta
+        assert (request.payload, request.seq, request.more) == (b"{}", 1, False)
+        assert {k: meta[k] for k in ("route", "method", "version", "target", "path", "query", "host", "scheme", "peer", "params")} == {
+            "route": "web", "method": "PATCH", "version": "1.1", "target": "/web/a%20b/c?q=1&r=%2F", "path": "/web/a b/c",
+            "query": "q=1&r=%2F", "host": "gate.test", "scheme": "http", "peer": "127.0.0.1:%d" % port, "params": {"rest": "a b/c"}}
+        assert meta["headers"]["x-y"] == "1, 2"
+        seq = bus.respond(request.conn, "made", 201, {"Location": "/web/7", "Set-Cookie": ["a=1", "b=2"]}, outcome=True)
+        assert (bus.hear("outcome").seq, bus.hears_nothing()) == (seq, True)
+        answer = client.read_response()
+        assert (answer.status, answer.body, answer.headers["location"], answer.headers["set-cookie"]) == (201, b"made", "/web/7", "a=1, b=2")
+        assert answer.headers["date"].endswith(" GMT")
+
+
+def test_head_has_the_head_only(web, serve):
+    serve(web, lambda bus, request, body: bus.respond(request.conn, "12345"))
+    with Raw(web) as client:
+        client.send(get("/web/", "HEAD") + get("/web/"))
+        first = client.read_response("HEAD")
+        assert (first.status, first.headers["content-length"]) == (200, "5")
+        assert client.read_response().body == b"12345"
+
+
+def test_pipelined_requests_are_answered_in_order(web, serve):
+    serve(web, lambda bus, request, body: bus.respond(request.conn, request.meta["path"] + ":" + body.decode()))
+    with Raw(web) as client:
+        client.send("".join(get("/web/%d" % i, "POST", ["Content-Length: %d" % (i % 7)], "b" * (i % 7)) for i in range(200)))
+        for i in range(200):
+            assert client.read_response().body.decode() == "/web/%d:%s" % (i, "b" * (i % 7))
+
+
+def test_each_request_has_an_id_of_its_own(web, serve):
+    seen = []
+
+    def answer(bus, request, body):
+        seen.append(request.conn)
+        for conn in seen[:-1]:
+            bus.respond(conn, "to somebody else")  # what was answered already takes no more
+        bus.respond(request.conn, "%d" % len(seen))
+
+    serve(web, answer)
+    with Raw(web) as client:
+        assert [client.send(get("/web/")).read_response().body for _ in range(5)] == [b"1", b"2", b"3", b"4", b"5"]
+    assert len(set(seen)) == 5
+
+
+@pytest.mark.parametrize("version, header, stays", [
+    ("1.1", "X: y", True), ("1.1", "Connection: close", False), ("1.0", "X: y", False), ("1.0", "Connection: keep-alive", True)])
+def test_keep_alive(web, serve, version, header, stays):
+    serve(web, echo_back)
+    request = "POST /web/ HTTP/%s\r\nHost: x\r\nContent-Length: 1\r\n%s\r\n\r\nz" % (version, header)
+    with Raw(web) as client:
+        answer = client.send(request).read_response()
+        assert answer.body == b"z"
+        if stays:
+            assert answer.headers.get("connection", "keep-alive") == "keep-alive"
+            assert client.send(request).read_response().body == b"z"
+        else:
+            assert answer.headers["connection"] == "close"
+            client.expect_end()
+
+
+def test_expect_100_continue(web, take_seat):
+    bus = take_seat(web, ["web"])
+    with Raw(web) as client:
+        client.send(get("/web/", "POST", ["Content-Length: 5", "Expect: 100-continue"]))
+        assert client.read_head()[0] == 100
+        client.send("12345")
+        request = bus.hear("request")
+        assert request.payload == b"12345"
+        bus.respond(request.conn, "thanks")
+        bus.flush()
+        assert client.read_response().body == b"thanks"
+
+
+def test_expect_100_continue_is_not_said_to_what_is_refused(web, take_seat):
+    take_seat(web, ["web"])
+    with Raw(web) as client:
+        client.send(get("/web/", "POST", ["Content-Length: %d" % (21 * MIB), "Expect: 100-continue"]))
+        assert client.read_head()[0] == 413
+
+
+def test_curl_agrees(web, serve, tmp_path):
+    serve(web, echo_back)
+    (tmp_path / "body").write_bytes(random.Random(1).randbytes(3 * MIB))
+    for extra in ([], ["-H", "Transfer-Encoding: chunked"], ["--http1.0"]):
+        run = subprocess.run(["curl", "-sS", "--max-time", "30", "-o", tmp_path / "answer", "-w", "%{http_code}", *extra, "--data-binary",
+                              "@%s" % (tmp_path / "body"), web.http("/web/upload")], capture_output=True, text=True)
+        assert (run.returncode, run.stdout) == (0, "200"), run.stderr
+        assert (tmp_path / "answer").read_bytes() == (tmp_path / "body").read_bytes()
+
+
+# --- what is refused
+
+REFUSALS = {
+    "no route": (404, get("/nowhere")),
+    "WebSocket only": (426, get("/ws")),
+    "TRACE": (405, get("/web/", "TRACE")),
+    "CONNECT": (405, "CONNECT gate.test:80 HTTP/1.1\r\nHost: gate.test:80\r\n\r\n"),
+    "a method nobody knows": (501, get("/web/", "BREW")),
+    "garbage": (400, "\x16\x03\x01\x02\x00\x01\r\n\r\n"),
+    "no Host": (400, "GET /web/ HTTP/1.1\r\n\r\n"),
+    "two Hosts": (400, get("/web/", headers=["Host: other"])),
+    "HTTP/2": (505, "GET /web/ HTTP/2.0\r\nHost: x\r\n\r\n"),
+    "HTTP/3.7": (505, "GET /web/ HTTP/3.7\r\nHost: x\r\n\r\n"),
+    "bare LF smuggled": (400, "GET /web/ HTTP/1.1\r\nHost: x\r\nA: b\nContent-Length: 5\r\n\r\n"),
+    "two lengths": (400, get("/web/", "POST", ["Content-Length: 1", "Content-Length: 2"], "x")),
+    "length and chunked": (400, get("/web/", "POST", ["Content-Length: 3", "Transfer-Encoding: chunked"], "0\r\n\r\n")),
+    "negative length": (400, get("/web/", "POST", ["Content-Length: -1"])),
+    "length with a sign": (400, get("/web/", "POST", ["Content-Length: +1"], "x")),
+    "huge length": (400, get("/web/", "POST", ["Content-Length: 99999999999999999999"])),
+    "chunked is not last": (400, get("/web/", "POST", ["Transfer-Encoding: chunked, gzip"])),
+    "unknown coding": (501, get("/web/", "POST", ["Transfer-Encoding: gzip, chunked"], "0\r\n\r\n")),
+    "bad chunk size": (400, get("/web/", "POST", ["Transfer-Encoding: chunked"], "xyz\r\n")),
+    "body over the limit": (413, get("/web/", "POST", ["Content-Length: %d" % (20 * MIB + 1)])),
+    "head over the limit": (431, get("/web/", headers=["X: " + "x" * 17000])),
+    "too many fields": (431, get("/web/", headers=["X%d: y" % i for i in range(150)])),
+    "long target": (414, get("/web/" + "x" * 20000)),
+    "unknown expectation": (417, get("/web/", "POST", ["Content-Length: 1", "Expect: miracles"], "x")),
+    "user information": (400, "GET http://me@gate.test/web/ HTTP/1.1\r\nHost: gate.test\r\n\r\n"),
+    "NUL in a field": (400, get("/web/", headers=["X: a\0b"])),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusal(web, take_seat, name):
+    status, request = REFUSALS[name]
+    bus = take_seat(web, ["web"])
+    with Raw(web) as client:
+        answer = client.send(request).read_response()
+        assert answer.status == status, answer
+        assert ("allow" in answer.headers) == (status == 405)
+        if answer.headers.get("connection") == "close":
+            client.expect_end()
+    assert bus.hears_nothing(0.1)
+
+
+def test_a_chunked_body_over_the_limit(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web/{rest*},max_body=10"])
+    bus = take_seat(gate, ["web"])
+    with Raw(gate) as client:
+        client.send(get("/web/", "POST", ["Transfer-Encoding: chunked"], "8\r\n12345678\r\n8\r\n"))
+        client.send("12345678\r\n0\r\n\r\n")
+        assert client.read_response().status == 413
+    assert bus.hears_nothing()
+
+
+def test_an_absolute_target_is_its_path(web, serve):
+    serve(web, lambda bus, request, body: bus.respond(request.conn, request.meta["path"]))
+    with Raw(web) as client:
+        assert client.send("GET http://gate.test/web/x HTTP/1.1\r\nHost: gate.test\r\n\r\n").read_response().body == b"/web/x"
+
+
+# --- time, and handlers that fail
+
+
+def test_a_head_that_does_not_come(make_gate):
+    gate = make_gate(args=["--head-timeout", "300ms", "--keepalive-timeout", "200ms"])
+    with Raw(gate) as slow, Raw(gate) as silent:
+        begun = time.monotonic()
+        slow.send("GET / HT")
+        assert slow.read_response().status == 408
+        assert time.monotonic() - begun >= 0.28
+        slow.expect_end()
+        silent.expect_end()  # it never began: there is nothing to answer
+
+
+def test_a_body_that_does_not_come(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web/{rest*}"], args=["--head-timeout", "300ms"])
+    bus = take_seat(gate, ["web"])
+    with Raw(gate) as client:
+        client.send(get("/web/", "POST", ["Content-Length: 100"], "only this"))
+        assert client.read_response().status == 408
+        client.expect_end()
+    with Raw(gate) as client:  # the same after the handler has heard of it
+        client.send(get("/web/", "POST", ["Content-Length: 200000"], "x" * 70000))
+        request = bus.hear("request")
+        assert request.more
+        assert client.read_response().status == 408
+        while (event := bus.hear("body", "aborted")).type == "body":
+            pass
+        assert (event.conn, event.meta["reason"]) == (request.conn, "request timed out")
+
+
+def test_idle_connections_end(make_gate, serve):
+    gate = make_gate(routes=["web=/web/{rest*}"], args=["--keepalive-timeout", "200ms"])
+    serve(gate, echo_back)
+    with Raw(gate) as client:
+        assert client.send(get("/web/")).read_response().status == 200
+        client.expect_end()
+
+
+def test_without_a_handler_503(web, take_seat):
+    with Raw(web) as client:
+        assert client.send(get("/web/")).read_response().status == 503
+        bus = take_seat(web, ["web"])
+        client.send(get("/web/"))  # on the same connection
+        bus.respond(bus.hear("request").conn, "now")
+        bus.flush()
+        assert client.read_response().body == b"now"
+
+
+def test_no_response_504(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web/{rest*},request_timeout=300ms"])
+    bus = take_seat(gate, ["web"])
+    with Raw(gate) as client:
+        client.send(get("/web/"))
+        request = bus.hear("request")
+        assert client.read_response().status == 504
+        assert bus.hear("aborted").conn == request.conn
+        bus.respond(request.conn, "too late", outcome=True)
+        assert bus.hear("outcome").outcome in ("gone", "refused")
+        client.send(get("/web/"))
+        bus.respond(bus.hear("request").conn, "in time")
+        bus.flush()
+        assert client.read_response().body == b"in time"
+
+
+def test_a_handler_that_dies_502(web, take_seat):
+    bus = take_seat(web, ["web"])
+    with Raw(web) as waiting, Raw(web) as streaming:
+        waiting.send(get("/web/1"))
+        bus.hear("request")
+        streaming.send(get("/web/2"))
+        bus.respond(bus.hear("request").conn, "begun", more=True)
+        bus.flush()
+        assert streaming.read_head()[0] == 200
+        bus.stand_up()
+        assert waiting.read_response().status == 502
+        assert not streaming.read_to_end().endswith(b"0\r\n\r\n"), "half a response must not look whole"
+
+
+@pytest.mark.parametrize("status, headers", [(99, {}), (199, {}), (700, {}), (200, {"x\r\ny": "z"}), (200, {"X": "a\r\nSet-Cookie: b"}), (200, {"X": "\0"})])
+def test_a_response_that_cannot_be_sent_502(web, take_seat, status, headers):
+    bus = take_seat(web, ["web"])
+    with Raw(web) as client:
+        client.send(get("/web/"))
+        request = bus.hear("request")
+        bus.respond(request.conn, "x", status, headers, outcome=True)
+        complaint = bus.hear("outcome", "error")
+        if complaint.type == "error":  # the metadata were refused as a whole; it may try again
+            assert complaint.code == 3
+            bus.respond(request.conn, "sorry", 500)
+            bus.flush()
+            assert client.read_response().status == 500
+        else:
+            assert complaint.outcome == "invalid"
+            answer = client.read_response()
+            assert answer.status == 502
+            assert "set-cookie" not in answer.headers
+
+
+def test_a_client_that_leaves_is_told_as_aborted(web, take_seat):
+    bus = take_seat(web, ["web"])
+    for leave in ("close", "reset"):
+        client = Raw(web)
+        client.send(get("/web/"))
+        request = bus.hear("request")
+        getattr(client, leave)()
+        aborted = bus.hear("aborted")
+        assert (aborted.conn, aborted.seq, aborted.meta["reason"]) == (request.conn, 2, "the client went away")
+        bus.respond(request.conn, "hello?", outcome=True)
+        assert bus.hear("outcome").outcome == "gone"
+    client = Raw(web)  # and in the middle of its body
+    client.send(get("/web/", "POST", ["Content-Length: 200000"], "x" * 100000))
+    request = bus.hear("request")
+    client.close()
+    while (event := bus.hear("body", "aborted")).type == "body":
+        assert event.more
+    assert event.conn == request.conn
+
+
+# --- responses in parts
+
+
+def test_a_response_in_parts(web, take_seat):
+    bus = take_seat(web, ["web"])
+    with Raw(web) as client:
+        for turn in range(2):
+            client.send(get("/web/"))
+            conn = bus.hear("request").conn
+            bus.respond(conn, "first ", more=True)
+            bus.flush()
+            status, headers = client.read_head()
+            assert (status, headers["transfer-encoding"]) == (200, "chunked")
+            assert client.read_until(b"\r\n") == b"6\r\n"
+            assert client.read(8) == b"first \r\n"  # at once, not when all is there
+            bus.body(conn, b"second")
+            bus.body(conn, b"")
+            bus.body(conn, b" last", more=False)
+            bus.body(conn, b"after the end", outcome=True)
+            assert bus.hear("outcome").outcome in ("gone", "refused", "stale")
+            assert client.read_until(b"0\r\n\r\n") == b"6\r\nsecond\r\n5\r\n last\r\n0\r\n\r\n"
+
+
+def test_parts_for_http_1_0_end_with_the_connection(web, take_seat):
+    bus = take_seat(web, ["web"])
+    with Raw(web) as client:
+        client.send("GET /web/ HTTP/1.0\r\n\r\n")
+        conn = bus.hear("request").conn
+        bus.respond(conn, "a", more=True)
+        bus.body(conn, b"b", more=False)
+        bus.flush()
+        answer = client.read_response()
+        assert ("transfer-encoding" in answer.headers, answer.body) == (False, b"ab")
+
+
+def test_a_body_before_a_response_is_refused(web, take_seat):
+    bus = take_seat(web, ["web"])
+    with Raw(web) as client:
+        client.send(get("/web/"))
+        conn = bus.hear("request").conn
+        bus.body(conn, b"x", outcome=True)
+        assert bus.hear("outcome").outcome == "refused"
+        bus.respond(conn, "one")
+        bus.respond(conn, "two", outcome=True)
+        assert bus.hear("outcome").outcome in ("gone", "refused", "stale")
+        assert client.read_response().body == b"one"
+        assert client.is_quiet()
+
+
+def test_the_example_in_c(make_gate, processes):
+    text = subprocess.run([BUILD / "examples" / "wsbus-http", "--help"], capture_output=True, text=True).stdout
+    route = text.split("otherwise", 1)[1].split("\n")[0].strip()
+    gate = make_gate(routes=["%s=/hello" % route])
+    processes([BUILD / "examples" / "wsbus-http", "--bus", gate.dir])
+    gate.wait_handlers(route, 1)
+    with Raw(gate) as client:
+        answer = client.send(get("/hello")).read_response()
+        assert answer.status == 200 and answer.body
