@@ -137,7 +137,7 @@ static enum wsb_closed_by who(const char *name)
 {
     static const char *const names[] = {
         [WSB_BY_UNKNOWN] = "",  [WSB_BY_CLIENT] = "client",   [WSB_BY_HANDLER] = "handler",
-        [WSB_BY_GATE] = "gate", [WSB_BY_NETWORK] = "network",
+        [WSB_BY_GATE] = "gate", [WSB_BY_NETWORK] = "network", [WSB_BY_ADMIN] = "admin",
     };
     for (size_t i = 0; name && i < sizeof names / sizeof *names; i++) {
         if (strcmp(name, names[i]) == 0)

@@ -111,7 +111,7 @@ struct wsb_event {
 };
 
 /* Who closed a connection, and how. */
-enum wsb_closed_by { WSB_BY_UNKNOWN = 0, WSB_BY_CLIENT, WSB_BY_HANDLER, WSB_BY_GATE, WSB_BY_NETWORK };
+enum wsb_closed_by { WSB_BY_UNKNOWN = 0, WSB_BY_CLIENT, WSB_BY_HANDLER, WSB_BY_GATE, WSB_BY_NETWORK, WSB_BY_ADMIN };
 
 struct wsb_close_info {
     enum wsb_closed_by by;
