@@ -89,7 +89,7 @@ static int ask_one(struct wsc_run *run, const char *method, json_t **ret)
 
 int cmd_handlers(struct wsc_run *run)
 {
-    json_t *r;
+    json_t *r = NULL;
     int status = wsc_begin(run, NULL, 0);
     if (status != WSC_GO_ON)
         return status;

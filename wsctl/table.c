@@ -1,6 +1,7 @@
 /* Tables. */
 #include "table.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "text.h"
@@ -39,6 +40,7 @@ void wsc_table_add_u64(struct wsc_table *t, uint64_t n)
 static void measure(const struct wsc_table *t, size_t widths[WSC_COLUMNS_MAX])
 {
     const char *cell = (const char *)t->text.data;
+    assert(t->column_count > 0);
     for (size_t i = 0; i < t->column_count; i++)
         widths[i] = 0;
     for (size_t i = 0; i < t->cells; i++) {

@@ -13,8 +13,8 @@ enum { WSC_COLUMNS_MAX = 16 };
 struct wsc_column {
     const char *name;
     bool is_right;    /* numbers */
-    size_t least;     /* columns it keeps when there is not room for all; 0: it is never cut */
-    unsigned spare;   /* when cutting is not enough, columns are left out, highest first; 0: never */
+    uint16_t least;    /* columns it keeps when there is not room for all; 0: it is never cut */
+    uint16_t spare;   /* when cutting is not enough, columns are left out, highest first; 0: never */
 };
 
 struct wsc_table {

@@ -1,6 +1,7 @@
 /* Text for a terminal. */
 #include "text.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +154,7 @@ bool wsc_duration_parse(const char *text, uint64_t *ret_ms)
             if (!at)
                 return false;
         }
+        assert(unit_ms > 0);
         if (unit_ms >= last_unit) /* 1h30m, and neither 30m1h nor 1m1m */
             return false;
         last_unit = unit_ms;

@@ -455,8 +455,8 @@ void wsg_admin_free(struct wsg_admin *a)
         return;
     struct wsg_gate_listener none = {0};
     wsg_gate_set_listener(a->gate, &none);
-    while (a->clients) {
-        struct wsg_admin_client *c = a->clients;
+    struct wsg_admin_client *c, *next;
+    DL_FOREACH_SAFE (a->clients, c, next) {
         c->task_posted = true; /* no task will run any more: it is freed here */
         flush(c);              /* the answer to `shutdown` */
         drop(c);

@@ -197,6 +197,7 @@ void wsg_on_log_set(const struct wsg_call *call)
 
 void wsg_levels_deinit(struct wsg_admin *a)
 {
-    while (a->temporary)
-        forget(a->temporary);
+    struct wsg_temporary *t, *next;
+    DL_FOREACH_SAFE (a->temporary, t, next)
+        forget(t);
 }
