@@ -155,7 +155,7 @@ def processes():
 
     start.started = started
     yield start
-    for process in reversed(started):
+    for process in sorted(reversed(started), key=lambda process: isinstance(process, Gate)):  # gates last: others say goodbye to them
         with contextlib.suppress(ProcessLookupError):
             process.signal(signal.SIGCONT)
         process.stop()
