@@ -224,6 +224,7 @@ class Seat(wsbus.Handler):
     def stand_up(self):
         """Say BYE and go."""
         if not self._socket.closed:
+            self._silence_ms = 100  # there may be no gate any more to say it to
             self.disconnect()
             self._context.destroy(linger=500)
 
