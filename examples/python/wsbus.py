@@ -262,14 +262,14 @@ class Handler(Commands):
                         return event
                 return None
 
-    def flush(self):
-        """Let what was commanded leave now, and not at the next read."""
+    def flush(self, wait_ms=None):
+        """Let what was commanded leave now, and not at the next read. Waits for room, not for ever."""
         if len(self._out) == 1:
             header, payload, meta = self._out[0]
-            self._send([header, payload] + ([meta] if meta else []))
+            self._send([header, payload] + ([meta] if meta else []), wait_ms)
         elif self._out:
             data = b"".join(make_record(*parts) for parts in self._out)
-            self._send([make_header(BATCH, size=len(data)), data])
+            self._send([make_header(BATCH, size=len(data)), data], wait_ms)
         self._out, self._out_bytes = [], 0
 
     def log(self, level, text):
@@ -285,11 +285,11 @@ class Handler(Commands):
     def disconnect(self):
         if not self._socket.closed:
             self._put(*encode("bye"))
-            self.flush()
+            self.flush(wait_ms=100)
             self._socket.close()
 
-    def _send(self, parts):
-        if self._socket.poll(self._silence_ms, zmq.POLLOUT):
+    def _send(self, parts, wait_ms):
+        if self._socket.poll(self._silence_ms if wait_ms is None else wait_ms, zmq.POLLOUT):
             self._socket.send_multipart(parts)
         else:
             self.lost += len(self._out) or 1  # there is no gate, or it has not read for long
