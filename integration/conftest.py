@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -34,6 +35,12 @@ def eventually(condition, what="the condition", deadline=DEADLINE):
             return value
         assert time.monotonic() < end, "not within %g s: %s" % (deadline, what)
         time.sleep(0.01)
+
+
+@functools.cache
+def is_sanitized(program):
+    data = pathlib.Path(program).read_bytes()
+    return b"__asan_init" in data or b"__tsan_init" in data
 
 
 class Process:
@@ -100,6 +107,12 @@ class Process:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
         raise AssertionError("no VmRSS")
+
+    def assert_grew_less(self, before_kib, most_mib):
+        """Since it had before_kib. A sanitizer keeps what was freed for a while: 256 MiB of it, and its shadow."""
+        grown = self.memory_kib() - before_kib
+        most = (most_mib + (500 if is_sanitized(self.command[0]) else 0)) << 10
+        assert grown < most, "%s grew by %d KiB" % (self.command[0], grown)
 
 
 class Gate(Process):

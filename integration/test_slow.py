@@ -1,0 +1,225 @@
+"""Clients and handlers that are slow, or stop altogether: bounded memory, and nobody else waits for them."""
+
+import select
+import signal
+import threading
+import time
+
+from conftest import eventually
+from raw import Raw, close_frame, frame, upgrade_request
+
+MIB = 1 << 20
+
+
+def connect(gate, bus, path="/echo", **kwargs):
+    client = Raw(gate, **kwargs).upgrade(path)
+    return client, bus.hear("open").conn
+
+
+def test_a_client_that_does_not_read_is_closed(make_gate, take_seat):
+    gate = make_gate(routes=["echo=/echo,max_queue=1MiB"], args=["--close-timeout", "1s"])
+    bus = take_seat(gate)
+    lazy, lazy_conn = connect(gate, bus, receive_buffer=4096)
+    lively, lively_conn = connect(gate, bus)
+    before_kib = gate.memory_kib()
+    outcomes, sent = {}, 0
+    while "dropped" not in outcomes.values():
+        sent += 1
+        assert sent < 2000, "100 MiB for a client that reads nothing"
+        bus.send([lazy_conn, lively_conn], b"x" * 50000, outcome=True)
+        bus.flush()
+        assert lively.read_message() == b"x" * 50000
+        while (event := bus.read(0)) is not None:
+            assert event.type == "outcome", event
+            if event.conn == lazy_conn:
+                outcomes[event.seq] = event.outcome
+                if event.outcome == "dropped":
+                    assert event.meta["reason"] == "slow client"
+    gate.assert_grew_less(before_kib, 30)
+    while (event := bus.hear("closed", "outcome", "data")).type != "closed":
+        if event.type == "outcome" and event.conn == lazy_conn:
+            outcomes[event.seq] = event.outcome
+    assert (event.conn, event.meta["by"], event.meta["code"], event.meta["reason"]) == (lazy_conn, "gate", 1013, "slow client")
+    bus.send(lively_conn, "and you?")
+    bus.flush()
+    assert lively.read_message() == "and you?"
+    assert gate.wsctl("stats")["routes"]["echo"]["dropped"] >= 1
+
+
+def test_a_slow_client_that_reads_at_last_learns_why(make_gate, take_seat):
+    gate = make_gate(routes=["echo=/echo,max_queue=64KiB"])
+    bus = take_seat(gate)
+    lazy, conn = connect(gate, bus, receive_buffer=4096)
+    for _ in range(400):
+        bus.send(conn, b"x" * 50000)
+    bus.flush()
+    assert lazy.read_close() == (1013, "slow client")
+    lazy.send(close_frame(1013))
+    closed = bus.hear("closed")
+    assert (closed.meta["code"], closed.meta["clean"]) == (1013, True)
+
+
+def test_pings_do_not_fill_memory(make_gate, take_seat):
+    """A client that pings and never reads is a slow client too."""
+    gate = make_gate(routes=["echo=/echo,max_queue=64KiB"], args=["--close-timeout", "500ms"])
+    bus = take_seat(gate)
+    lazy, conn = connect(gate, bus, receive_buffer=4096)
+    ping = frame(9, b"x" * 125) * 500
+    before_kib = gate.memory_kib()
+
+    def is_cut_off():
+        try:
+            lazy.send(ping)
+            return False
+        except OSError:
+            return True
+
+    eventually(is_cut_off, "the end of its connection")
+    closed = bus.hear("closed")
+    assert (closed.conn, closed.meta["by"], closed.meta["code"]) == (conn, "gate", 1013)
+    gate.assert_grew_less(before_kib, 10)
+
+
+class Flood(threading.Thread):
+    """Sends as fast as the gate takes it, until told to end; counts what was taken."""
+
+    def __init__(self, gate):
+        super().__init__(daemon=True)
+        self.client, self.taken, self.ending = Raw(gate).upgrade("/slow"), 0, False
+        self.client.socket.setblocking(False)
+        self.start()
+
+    def run(self):
+        data = memoryview(frame(2, b"f" * MIB))
+        at = 0
+        while not self.ending:
+            if select.select([], [self.client.socket], [], 0.05)[1]:
+                sent = self.client.socket.send(data[at:])
+                self.taken += sent
+                at = (at + sent) % len(data)
+
+    def end(self):
+        self.ending = True
+        self.join()
+        self.client.close()
+
+
+def test_a_handler_that_does_not_read_slows_its_clients(make_gate, echo):
+    gate = make_gate(routes=["slow=/slow", "echo=/echo"])
+    slow = echo(gate, "c", route="slow")
+    echo(gate, "c", route="echo")
+    other = Raw(gate).upgrade()
+    assert other.ask("before") == "before"
+    before_kib = gate.memory_kib()
+    slow.signal(signal.SIGSTOP)
+    floods = [Flood(gate) for _ in range(4)]
+
+    def all_are_stuck():
+        """None could send anything for a while, or the gate has given the handler up."""
+        before = [flood.taken for flood in floods]
+        assert other.ask("meanwhile") == "meanwhile"
+        select.select([], [], [], 0.3)
+        gate.assert_grew_less(before_kib, 100)
+        return all(before) and [flood.taken for flood in floods] == before
+
+    eventually(all_are_stuck, "back-pressure")
+    assert sum(flood.taken for flood in floods) < 128 * MIB
+    for flood in floods:
+        flood.end()
+    slow.signal(signal.SIGCONT)
+    eventually(lambda: gate.wsctl("status")["connections"] == 1, "only the other client is left")
+    assert other.ask("after") == "after"
+    gate.wait_handlers("slow", 1)
+
+
+def test_clients_go_on_when_their_handler_does(make_gate, echo):
+    """Whatever waited arrives in order when a slow handler reads again."""
+    gate = make_gate(routes=["echo=/echo,max_queue=64MiB"])
+    handler = echo(gate)
+    client = Raw(gate).upgrade()
+    messages = [b"%06d" % i + b"x" * 500_000 for i in range(60)]
+    writer = threading.Thread(target=lambda: [client.say(message) for message in messages], daemon=True)
+    handler.signal(signal.SIGSTOP)
+    writer.start()
+    gate.wait_line("handler is slow: its clients wait")
+    handler.signal(signal.SIGCONT)
+    for message in messages:
+        assert client.read_message() == message
+    writer.join()
+
+
+def test_slow_heads_keep_nobody_out(make_gate, echo):
+    gate = make_gate(args=["--head-timeout", "1s"])
+    echo(gate)
+    drips = [Raw(gate).send("GET /echo HTTP/1.1\r\nHost: x\r\n") for _ in range(200)]
+    begun = time.monotonic()
+    with Raw(gate) as client:
+        assert client.upgrade().ask("x") == "x"
+        while time.monotonic() - begun < 0.8:  # each byte late, but before a naive timer would begin anew
+            for drip in drips:
+                drip.send("X")
+            assert client.ask("y") == "y"
+        for drip in drips:
+            assert drip.read_response().status == 408
+            drip.close()
+        assert time.monotonic() - begun < 8
+
+
+def test_slow_frames_cost_nothing_before_they_come(make_gate, take_seat):
+    """Headers that promise 16 MiB make the gate keep what has come, not what was promised."""
+    gate = make_gate()
+    bus = take_seat(gate)
+    before_kib = gate.memory_kib()
+    clients = [connect(gate, bus)[0] for _ in range(100)]
+    for client in clients:
+        client.send(frame(2, b"", length=16 * MIB)[:14] + b"only this")
+    with Raw(gate) as last:
+        last.upgrade().say("x")
+        bus.hear("open")
+        assert bus.hear("data").text == "x"
+    gate.assert_grew_less(before_kib, 50)
+    for client in clients:
+        client.close()
+
+
+def test_killed_in_the_middle_of_a_frame(gate, take_seat):
+    bus = take_seat(gate)
+    conns = set()
+    for cut in (1, 5, 6, 7, 100, 60000):
+        client, conn = connect(gate, bus)
+        conns.add(conn)
+        client.send(frame(2, b"x" * 70000)[:cut])
+        client.reset()
+        closed = bus.hear("closed")
+        assert (closed.conn, closed.seq, closed.meta["code"], closed.meta["messages_in"]) == (conn, 2, 1006, 0)
+    assert len(conns) == 6
+    eventually(lambda: gate.wsctl("status")["connections"] == 0, "none is left")
+    assert gate.wsctl("list")["connections"] == []
+
+
+def test_a_client_that_sends_after_it_was_refused(gate):
+    """What a refused client still sends is read and thrown away, so that it sees the refusal and no reset."""
+    with Raw(gate) as client:
+        client.send(upgrade_request(path="/nowhere") + b"x" * 500_000)
+        assert client.read_response().status == 404
+
+
+def test_a_response_that_nobody_reads(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web,kind=http,max_queue=256KiB"])
+    bus = take_seat(gate, ["web"])
+    client = Raw(gate, receive_buffer=4096).send("GET /web HTTP/1.1\r\nHost: x\r\n\r\n")
+    conn = bus.hear("request").conn
+    bus.respond(conn, b"x", more=True)
+    before_kib = gate.memory_kib()
+    event = None
+    for _ in range(2000):
+        bus.body(conn, b"x" * 60000, outcome=True)
+        bus.flush()
+        if (event := bus.read(0)) is not None and event.type == "outcome" and event.outcome != "written":
+            break
+    assert event is not None and event.outcome == "dropped", event
+    while (event := bus.hear("outcome", "aborted")).type != "aborted":
+        pass
+    assert event.meta["reason"] == "slow client"
+    gate.assert_grew_less(before_kib, 30)
+    client.close()
