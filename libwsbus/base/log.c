@@ -307,8 +307,11 @@ static void *writer_main(void *arg)
     (void)arg;
     for (;;) {
         while (pop(text, &len)) {
-            if (!write_out(text, len, &stop_at_ms))
-                atomic_fetch_add_explicit(&sink.lost, 1, memory_order_relaxed);
+            if (write_out(text, len, &stop_at_ms))
+                continue;
+            atomic_fetch_add_explicit(&sink.lost, 1, memory_order_relaxed);
+            if (atomic_load(&sink.stopping))
+                return NULL; /* nobody reads: what is left is lost, and the end does not wait for each line */
         }
         tell_losses(&stop_at_ms);
         if (atomic_load(&sink.stopping))

@@ -1,0 +1,162 @@
+/* The log sink, read through a pipe: formats, levels, order, and a reader that stalls. */
+#include "support/test.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+struct fixture {
+    int pipe[2];
+    char text[1 << 20];
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_int_equal(pipe(f->pipe), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    close(f->pipe[0]);
+    close(f->pipe[1]);
+    free(f);
+    return 0;
+}
+
+/* Close the log and read what it wrote. */
+static char *finish(struct fixture *f)
+{
+    size_t len = 0;
+    wsb_log_close();
+    assert_int_equal(fcntl(f->pipe[0], F_SETFL, O_NONBLOCK), 0);
+    for (ssize_t n; (n = read(f->pipe[0], f->text + len, sizeof f->text - len - 1)) > 0;)
+        len += (size_t)n;
+    f->text[len] = 0;
+    return f->text;
+}
+
+static void test_logfmt_quotes_what_needs_quotes(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO), WSB_OK);
+    WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", 255), WSB_KS("route", "r"), WSB_KS("evil", "a b\"\nc=d"), WSB_KU("n", 7),
+            WSB_KI("i", -7), WSB_KS("empty", ""));
+    char *line = finish(f);
+    assert_memory_equal(line, "time=20", 7);
+    assert_int_equal(line[strlen("time=2026-01-01T00:00:00.123456Z") - 1], 'Z'); /* microseconds, UTC */
+    assert_string_equal(strchr(line, ' '), " level=wslog module=ws msg=opened conn=00000000000000ff route=r evil=\"a b\\\"\\nc=d\" n=7 i=-7 empty=\"\"\n");
+}
+
+static void test_json_is_one_object_a_line(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_JSON, WSB_LOG_INFO), WSB_OK);
+    WSB_LOG(WSB_LOG_GATE, WSB_LOG_ERROR, "a \"b\"", WSB_KU("n", 7));
+    char *line = finish(f);
+    assert_memory_equal(line, "{\"time\":\"", 9);
+    assert_string_equal(strstr(line, "\"level\""), "\"level\":\"error\",\"module\":\"gate\",\"msg\":\"a \\\"b\\\"\",\"n\":7}\n");
+}
+
+static void test_levels_are_for_each_module(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_WARN), WSB_OK);
+    wsb_log_set_level(WSB_LOG_HTTP, WSB_LOG_DEBUG);
+    WSB_LOG(WSB_LOG_WS, WSB_LOG_INFO, "hidden");
+    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_DEBUG, "shown");
+    char *text = finish(f);
+    assert_null(strstr(text, "hidden"));
+    assert_non_null(strstr(text, "shown"));
+    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_ERROR, "nobody is there"); /* closed: nothing happens */
+}
+
+static void test_a_long_line_is_cut_and_says_so(void **state)
+{
+    struct fixture *f = *state;
+    char big[5000];
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = 0;
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO), WSB_OK);
+    WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "long", WSB_KS("big", big));
+    char *line = finish(f);
+    assert_true(strlen(line) < 1010);
+    assert_string_equal(line + strlen(line) - 4, "...\n");
+}
+
+enum { LINES = 5000 };
+
+static void test_a_reader_that_stalls_costs_lines_and_no_time(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO), WSB_OK);
+    for (int i = 0; i < LINES; i++) /* nobody reads: if this waited, it would wait for ever */
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "line", WSB_KU("n", i));
+    assert_true(wsb_log_lost() > 0);
+    uint64_t lost = wsb_log_lost();
+    assert_true(lost < LINES);
+    finish(f); /* bounded as well */
+}
+
+static void *log_many(void *arg)
+{
+    for (int i = 0; i < 200; i++)
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "many", WSB_KU("thread", *(int *)arg), WSB_KU("n", i));
+    return NULL;
+}
+
+static void test_lines_of_one_thread_keep_their_order(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t threads[4];
+    int numbers[4] = {0, 1, 2, 3};
+    int next[4] = {0};
+    assert_true(fcntl(f->pipe[1], F_SETPIPE_SZ, 1 << 20) > 0);
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO), WSB_OK);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, log_many, &numbers[i]), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(wsb_log_lost(), 0);
+    char *save = NULL;
+    for (char *line = strtok_r(finish(f), "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        int thread, n;
+        assert_int_equal(sscanf(strstr(line, "thread="), "thread=%d n=%d", &thread, &n), 2);
+        assert_int_equal(n, next[thread]++);
+    }
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(next[i], 200);
+}
+
+static void test_names_of_levels_and_modules_go_both_ways(void **state)
+{
+    enum wsb_level level;
+    enum wsb_log_module module;
+    (void)state;
+    for (int i = 0; i <= WSB_LOG_ERROR; i++)
+        assert_true(wsb_level_parse(wsb_level_name((enum wsb_level)i), &level) && (int)level == i);
+    for (int i = 0; i < WSB_LOG_MODULES; i++)
+        assert_true(wsb_log_module_parse(wsb_log_module_name((enum wsb_log_module)i), &module) && (int)module == i);
+    assert_false(wsb_level_parse("loud", &level));
+    assert_false(wsb_log_module_parse("", &module));
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_logfmt_quotes_what_needs_quotes),
+        TEST(test_json_is_one_object_a_line),
+        TEST(test_levels_are_for_each_module),
+        TEST(test_a_long_line_is_cut_and_says_so),
+        TEST(test_a_reader_that_stalls_costs_lines_and_no_time),
+        TEST(test_lines_of_one_thread_keep_their_order),
+        cmocka_unit_test(test_names_of_levels_and_modules_go_both_ways),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
