@@ -16,7 +16,8 @@
 enum {
     PARTS_MAX = 4,          /* peer, header, payload, metadata */
     RECEIVE_QUEUE = 256,    /* messages of one peer; beyond it the peer waits */
-    EVENTS_QUEUE = 1000     /* messages for one subscriber */
+    EVENTS_QUEUE = 1000,    /* messages for one subscriber */
+    SUBSCRIPTION_MAX = 512  /* bytes */
 };
 
 struct message {
@@ -212,6 +213,10 @@ static void set_options(struct zmq_server *z, const struct wsb_server_options *o
     wsb_zmq_set_int(router, ZMQ_HEARTBEAT_IVL, (int)o->heartbeat_ms);
     wsb_zmq_set_int(router, ZMQ_HEARTBEAT_TIMEOUT, (int)o->heartbeat_ms * 2);
     wsb_zmq_set_int(router, ZMQ_HEARTBEAT_TTL, (int)o->heartbeat_ms * 3);
+    /* Subscriptions are all that comes in there, and each byte of one is a node of a tree in the library: 35 bytes of
+     * memory, and time when its subscriber leaves. No topic is longer than a route's name and a word. */
+    max = SUBSCRIPTION_MAX;
+    (void)zmq_setsockopt(z->sockets[WSB_CHANNEL_EVENTS], ZMQ_MAXMSGSIZE, &max, sizeof max);
     wsb_zmq_set_int(z->sockets[WSB_CHANNEL_EVENTS], ZMQ_SNDHWM, EVENTS_QUEUE);
     wsb_zmq_set_int(z->sockets[WSB_CHANNEL_EVENTS], ZMQ_XPUB_NODROP, 1); /* so that a drop is ours to count */
 }
