@@ -12,7 +12,7 @@ import pytest
 import zmq
 
 import wsbus
-from conftest import eventually
+from conftest import DEADLINE, eventually
 from raw import Raw, frame, upgrade_request
 
 SECONDS = float(os.environ.get("WSBUS_GARBAGE_SECONDS", "5"))
@@ -140,8 +140,8 @@ def zmq_to_events(rng, gate):
         visitor = context.socket(zmq.XSUB)
         visitor.setsockopt(zmq.LINGER, 50)
         visitor.connect("ipc://%s/events" % gate.dir)
-        for _ in range(rng.randrange(1, 40)):
-            visitor.send(rng.choice((b"\1", b"\0", b"")) + noise(rng, 300))
+        for _ in range(rng.randrange(1, 10)):  # not more: the tree that libzmq makes of them costs a sanitizer build seconds
+            visitor.send(rng.choice((b"\1", b"\0", b"")) + noise(rng, 80))
     finally:
         context.destroy()
 
@@ -199,7 +199,7 @@ def test_garbage_at_every_door(make_gate, echo):
             text = "%d says %d" % (index, turn)
             begun = time.monotonic()
             assert client.ask(text) == text
-            assert time.monotonic() - begun < 10, "slow"
+            assert time.monotonic() - begun < DEADLINE / 2, "slow"
 
     def rampage(seconds):
         until = time.monotonic() + seconds
@@ -242,3 +242,27 @@ def test_a_socket_that_says_nothing(gate, echo, name):
     for visitor in silent:
         visitor.close()
     echo(gate, "python")
+
+
+def zmtp_command(body):
+    return bytes([4, len(body)]) + body
+
+
+def test_a_subscription_longer_than_any_topic(make_gate, echo):
+    """Each byte of it would cost the gate thirty-five: whoever sends one is cut off, and the others go on."""
+    gate = make_gate(routes=["echo=/echo,tap=yes"])
+    echo(gate)
+    before_kib = gate.memory_kib()
+    with socket.socket(socket.AF_UNIX) as visitor:
+        visitor.settimeout(DEADLINE)
+        visitor.connect("%s/events" % gate.dir)
+        visitor.sendall(b"\xff" + b"\0" * 8 + b"\x7f\x03\0NULL" + b"\0" * 48)
+        visitor.sendall(zmtp_command(b"\x05READY\x0bSocket-Type" + struct.pack(">I", 4) + b"XSUB"))
+        try:
+            visitor.sendall(b"\x02" + struct.pack(">Q", (8 << 20) + 1) + b"\1" + b"x" * (8 << 20))
+            while visitor.recv(65536):
+                pass
+        except ConnectionError:
+            pass
+    assert Raw(gate).upgrade().ask("x") == "x"
+    gate.assert_grew_less(before_kib, 32)
