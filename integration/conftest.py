@@ -43,6 +43,11 @@ def is_sanitized(program):
     return b"__asan_init" in data or b"__tsan_init" in data
 
 
+def end_on_ctrl_c():
+    """Programs that are started in the background inherit SIGINT as ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Process:
     """A program of ours with its output kept; `lines` grows while it runs."""
 
@@ -51,7 +56,7 @@ class Process:
         self.lines = []
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})},
-            text=True, errors="replace",
+            text=True, errors="replace", preexec_fn=end_on_ctrl_c,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -60,6 +60,6 @@ def test_python_reads_batches(vector):
 
 
 def test_node_reads_all_vectors():
-    run = subprocess.run(["node", str(ROOT / "tests/vectors/check.js")], capture_output=True, text=True, timeout=60)
+    run = subprocess.run(["node", str(ROOT / "tests/vectors/check.mjs")], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.strip() == "%d vectors" % sum(len(VECTORS[kind]) for kind in ("headers", "messages", "batches"))
