@@ -90,7 +90,7 @@ static void hex(uint8_t *out, uint64_t value, int digits)
 /* The pattern costs one memcpy, and a message that is not the expected one differs all over. */
 static const uint8_t *pattern_of(const struct load *l, uint32_t id, uint64_t number)
 {
-    return l->pattern + (id * 7 + number * 31) % PATTERN_PERIOD;
+    return l->pattern + ((uint64_t)id * 7 + number * 31) % PATTERN_PERIOD;
 }
 
 static void message_write(struct load *l, uint32_t id, uint64_t number)
