@@ -236,6 +236,11 @@ void wsb_log_write(enum wsb_log_module module, enum wsb_level level, const char 
     struct wsb_buf line;
     wsb_buf_init(&line, 16 << 10);
     format_line(&line, module, level, msg, kv);
+    if (line.len >= CELL_BYTES && sink.format == WSB_LOG_JSON) { /* half an object would not be JSON */
+        size_t bytes = line.len;
+        wsb_buf_clear(&line);
+        format_line(&line, module, level, msg, (const struct wsb_kv[]){WSB_KU("cut_bytes", bytes), {0}});
+    }
     if (line.len >= CELL_BYTES) {
         line.len = CELL_BYTES - 5;
         while (line.len && (line.data[line.len] & 0xc0) == 0x80)

@@ -251,7 +251,8 @@ static void run_deferred(struct wsg_loop *l)
 
 static int sleep_time(struct wsg_loop *l, int limit_ms)
 {
-    int wait_ms = wsg_heap_wait_ms(&l->timers, wsg_loop_now_ms(l));
+    uint64_t now_ms = l->timers.count ? clock_ns(CLOCK_MONOTONIC) / 1000000 : 0; /* a long round must not make timers late */
+    int wait_ms = wsg_heap_wait_ms(&l->timers, now_ms);
     if (limit_ms >= 0 && (wait_ms < 0 || wait_ms > limit_ms))
         wait_ms = limit_ms;
     return wait_ms;
