@@ -34,6 +34,13 @@ static void log_exchange(const struct wsg_session *s)
             WSB_KU("us", wsg_loop_now_us(s->env->loop) - x->begun_us));
 }
 
+static void emit_aborted(struct wsg_session *s, const char *why)
+{
+    char meta[128];
+    int n = snprintf(meta, sizeof meta, "{\"reason\":\"%s\"}", why); /* a word of ours, never the peer's */
+    wsg_emit(s, WSB_ABORTED, 0, 0, wsb_span(NULL, 0), wsb_span(meta, (size_t)n));
+}
+
 /* Both halves are complete: the next request, or the end. */
 static void finish(struct wsg_session *s)
 {
@@ -42,6 +49,7 @@ static void finish(struct wsg_session *s)
     log_exchange(s);
     if (x->is_sent)
         wsg_emit_done(s);
+    s->paused &= (uint8_t)~WSG_PAUSE_HANDLER; /* that was for this exchange; the hub has forgotten it with its id */
     wsg_exchange_free(s);
     s->route = NULL;
     if (!keep) {
@@ -207,6 +215,10 @@ static void after_response_part(struct wsg_session *s, const struct wsg_command 
         return;
     }
     wsg_session_add_receipt(s, c);
+    if (s->exchange->response_complete && !s->exchange->request_complete) {
+        emit_aborted(s, "answered before the request was complete"); /* what still comes is nobody's */
+        s->exchange->is_sent = false;
+    }
     if (s->exchange->response_complete)
         finish_if_complete(s);
     else
@@ -219,9 +231,11 @@ void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
 {
     struct wsg_http_header headers[WSG_FIELDS_MAX];
     bool more = (c->flags & WSB_FLAG_MORE) != 0;
+    bool is_empty_head = s->exchange && s->exchange->method == WSG_HTTP_HEAD && c->payload.len == 0;
     struct answer a = {
         .status = c->status ? c->status : 200,
-        .body = more ? WSG_HTTP_BODY_UNKNOWN : WSG_HTTP_BODY_LENGTH,
+        /* An empty answer to HEAD does not say how long the answer to GET would be. */
+        .body = more || is_empty_head ? WSG_HTTP_BODY_UNKNOWN : WSG_HTTP_BODY_LENGTH,
         .length = c->payload.len,
         .headers = headers,
         .header_count = clean_fields(c, headers),
@@ -242,7 +256,9 @@ void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c)
 {
     if (!takes_response(s, c, /*begun=*/true))
         return;
-    if (s->out.bytes > s->route->policy.max_queue) {
+    if (wsg_session_waiting(s) > s->route->policy.max_queue)
+        wsg_session_make_room(s);
+    if (wsg_session_waiting(s) > s->route->policy.max_queue) {
         wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "the client does not take what is sent");
         wsg_exchange_abort(s, "slow client");
         return;
@@ -255,9 +271,7 @@ void wsg_exchange_abort(struct wsg_session *s, const char *why)
 {
     struct wsg_exchange *x = s->exchange;
     if (x && x->is_sent && !x->response_complete) {
-        char meta[128];
-        int n = snprintf(meta, sizeof meta, "{\"reason\":\"%s\"}", why); /* a word of ours, never the peer's */
-        wsg_emit(s, WSB_ABORTED, 0, 0, wsb_span(NULL, 0), wsb_span(meta, (size_t)n));
+        emit_aborted(s, why);
     } else if (x && x->is_sent) {
         wsg_emit_done(s);
     }
@@ -288,8 +302,7 @@ void wsg_exchange_timeout(struct wsg_session *s)
         return;
     }
     if (x->is_sent) {
-        static const char meta[] = "{\"reason\":\"request timed out\"}";
-        wsg_emit(s, WSB_ABORTED, 0, 0, wsb_span(NULL, 0), wsb_span(meta, sizeof meta - 1));
+        emit_aborted(s, "request timed out");
         x->is_sent = false;
         wsg_exchange_error(s, x->request_complete ? 504 : 408, "timed out", NULL, 0);
     } else {
@@ -470,8 +483,11 @@ static void on_body(struct wsg_session *s, struct wsb_span body)
     struct wsg_exchange *x = s->exchange;
     x->body_bytes += body.len;
     s->bytes_in += body.len;
-    if (x->response_complete || !s->route)
-        return; /* refused already; the connection ends after the answer */
+    if (x->response_complete || !s->route) { /* answered already: the rest is read only to find the next request */
+        if (x->body_bytes > (s->route ? s->route->policy.max_body : WSG_BODY_WHOLE))
+            wsg_session_linger(s);
+        return;
+    }
     if (x->body_bytes > s->route->policy.max_body) {
         if (x->is_sent || x->response_begun) {
             wsg_exchange_abort(s, "the body is longer than the route allows");

@@ -12,7 +12,8 @@
 enum {
     WSG_BODY_WHOLE = 64 << 10,    /* a request body up to this reaches the handler in one piece */
     WSG_HTTP_OUTPUT_MAX = 256 << 10, /* a client that does not take this much gets no further request served */
-    WSG_TAP_BYTES = 16 << 10      /* of a message that a tap shows */
+    WSG_TAP_BYTES = 16 << 10,     /* of a message that a tap shows */
+    WSG_RECEIPT_BYTES = 64        /* what an outcome that is waited for counts in the queue */
 };
 
 /* One HTTP request and its response, or a handshake that waits for its handler. */
@@ -49,6 +50,8 @@ void wsg_session_mark_dirty(struct wsg_session *s);
 void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms);
 void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on);
 void wsg_session_watch(struct wsg_session *s); /* bring what epoll waits for in line with the state */
+void wsg_session_make_room(struct wsg_session *s);
+size_t wsg_session_waiting(const struct wsg_session *s);
 void wsg_session_add_receipt(struct wsg_session *s, const struct wsg_command *c);
 void wsg_session_linger(struct wsg_session *s);
 wsb_err wsg_session_renew_id(struct wsg_session *s);

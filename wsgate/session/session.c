@@ -122,7 +122,7 @@ void wsg_session_watch(struct wsg_session *s)
     uint32_t events = 0;
     if (s->state == WSG_SESSION_DEAD)
         return;
-    if (s->paused == 0 && !s->is_stalled)
+    if (s->paused == 0 && !s->is_stalled && !s->read_ended)
         events |= EPOLLIN;
     else if (s->paused & WSG_PAUSE_EXCHANGE)
         events |= EPOLLRDHUP; /* a client that gives up must not cost its handler the work */
@@ -224,6 +224,18 @@ static void on_end_of_input(struct wsg_session *s, const char *why)
     }
 }
 
+/* An orderly end of what the client says; it may still be waiting for what it has been promised. */
+static void on_half_close(struct wsg_session *s)
+{
+    bool owes = s->out.bytes > 0 && (s->state == WSG_SESSION_HTTP || s->state == WSG_SESSION_LINGER);
+    if (!owes) {
+        on_end_of_input(s, "the client closed the connection");
+        return;
+    }
+    s->read_ended = true;
+    wsg_session_linger(s);
+}
+
 static void stall(struct wsg_session *s)
 {
     if (!s->is_stalled) {
@@ -244,8 +256,10 @@ static void on_readable(struct wsg_session *s)
     wsb_err err = wsg_socket_read(s->watch.fd, s->env->scratch, WSG_SCRATCH_BYTES, &len);
     if (err == WSB_OK)
         take_bytes(s, s->env->scratch, len);
+    else if (err == WSB_CLOSED)
+        on_half_close(s);
     else if (err != WSB_AGAIN)
-        on_end_of_input(s, err == WSB_CLOSED ? "the client closed the connection" : "the connection was reset");
+        on_end_of_input(s, "the connection was reset");
 }
 
 static void on_socket(struct wsg_watch *w, uint32_t events)
@@ -282,6 +296,24 @@ void wsg_sessions_unstall(struct wsg_env *env)
 
 /* ------------------------------------------------------------------ writing */
 
+static void settle_receipts(struct wsg_session *s)
+{
+    while (s->receipts && s->receipts->end <= s->out.written) {
+        struct wsg_receipt *r = s->receipts;
+        s->receipts = r->next;
+        if (!s->receipts)
+            s->receipts_end = &s->receipts;
+        wsg_emit_outcome(s, r->origin, r->seq, WSB_OUTCOME_WRITTEN, NULL);
+        s->receipt_count--;
+        free(r);
+    }
+}
+
+static uint32_t linger_ms(const struct wsg_session *s)
+{
+    return s->env->close_timeout_ms < LINGER_MS ? s->env->close_timeout_ms : LINGER_MS;
+}
+
 /* The outcome of a command is known when the kernel has everything queued so far. */
 void wsg_session_add_receipt(struct wsg_session *s, const struct wsg_command *c)
 {
@@ -295,28 +327,29 @@ void wsg_session_add_receipt(struct wsg_session *s, const struct wsg_command *c)
     *r = (struct wsg_receipt){.end = s->out.queued, .origin = c->origin, .seq = c->seq};
     *s->receipts_end = r;
     s->receipts_end = &r->next;
+    s->receipt_count++;
 }
 
-static void settle_receipts(struct wsg_session *s)
+/* What counts against the limit of the queue: empty messages with outcomes cost memory too. */
+size_t wsg_session_waiting(const struct wsg_session *s)
 {
-    while (s->receipts && s->receipts->end <= s->out.written) {
-        struct wsg_receipt *r = s->receipts;
-        s->receipts = r->next;
-        if (!s->receipts)
-            s->receipts_end = &s->receipts;
-        wsg_emit_outcome(s, r->origin, r->seq, WSB_OUTCOME_WRITTEN, NULL);
-        free(r);
-    }
+    return s->out.bytes + (size_t)s->receipt_count * WSG_RECEIPT_BYTES;
 }
 
-static uint32_t linger_ms(const struct wsg_session *s)
+/* Ask the kernel before a client is called slow: within a round nothing has been offered to it yet. A lost connection is
+ * noticed by the flush that ends the round. */
+void wsg_session_make_room(struct wsg_session *s)
 {
-    return s->env->close_timeout_ms < LINGER_MS ? s->env->close_timeout_ms : LINGER_MS;
+    (void)!wsg_outq_flush(&s->out, &s->env->pool, s->watch.fd, FLUSH_BUDGET);
+    settle_receipts(s);
+    wsg_session_mark_dirty(s);
 }
 
 static void on_drained(struct wsg_session *s)
 {
-    if (s->state == WSG_SESSION_LINGER && !s->shut) {
+    if (s->state == WSG_SESSION_LINGER && s->read_ended) {
+        wsg_session_kill(s, "both sides are done");
+    } else if (s->state == WSG_SESSION_LINGER && !s->shut) {
         s->shut = true;
         (void)shutdown(s->watch.fd, SHUT_WR); /* then read to the end, so that no reset destroys what we said last */
         wsg_session_set_timer(s, linger_ms(s));
@@ -492,11 +525,25 @@ static bool is_taking(struct wsg_session *s)
     return true;
 }
 
+/* While we do not read, a client's silence is our doing: its pong or its body may be waiting. */
+static bool waits_for_us(struct wsg_session *s)
+{
+    if (!(s->paused & (WSG_PAUSE_HANDLER | WSG_PAUSE_OUTBOX)) && !s->is_stalled)
+        return false;
+    if (s->alive_ping_us)
+        s->alive_ping_us = wsg_loop_now_us(s->env->loop);
+    return s->state == WSG_SESSION_OPEN || (s->state == WSG_SESSION_EXCHANGE && !s->exchange->request_complete);
+}
+
 static void on_timer(struct wsg_timer *t)
 {
     struct wsg_session *s = CONTAINER(t, struct wsg_session, timer);
     if ((s->state == WSG_SESSION_HTTP || s->state == WSG_SESSION_LINGER) && is_taking(s))
         return;
+    if (waits_for_us(s)) {
+        wsg_session_set_timer(s, s->env->ping_timeout_ms);
+        return;
+    }
     switch ((enum wsg_session_state)s->state) {
     case WSG_SESSION_HTTP:
         if (s->request_begun && !wsg_http_in_is_idle(&s->in.http))
@@ -527,12 +574,21 @@ static void on_timer(struct wsg_timer *t)
 
 /* ----------------------------------------------------------------- commands */
 
+/* Between requests: what was promised still leaves. */
+static void end_idle(struct wsg_session *s, const char *why)
+{
+    if (s->out.bytes)
+        wsg_session_linger(s);
+    else
+        wsg_session_kill(s, why);
+}
+
 static void drain(struct wsg_session *s)
 {
     switch ((enum wsg_session_state)s->state) {
     case WSG_SESSION_HTTP:
         if (!s->request_begun)
-            wsg_session_kill(s, "the gate is shutting down");
+            end_idle(s, "the gate is shutting down");
         break;
     case WSG_SESSION_EXCHANGE:
         s->exchange->keep_alive = s->exchange->keep_alive && s->exchange->response_begun;
@@ -550,11 +606,11 @@ static void close_by_command(struct wsg_session *s, const struct wsg_command *c)
     switch ((enum wsg_session_state)s->state) {
     case WSG_SESSION_OPEN:
         wsg_websocket_close(s, (enum wsg_by)c->by, c->status, c->reason);
-        wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
+        wsg_session_add_receipt(s, c);
         break;
     case WSG_SESSION_HTTP:
         wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
-        wsg_session_kill(s, "closed by command");
+        end_idle(s, "closed by command");
         break;
     case WSG_SESSION_EXCHANGE:
         wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);

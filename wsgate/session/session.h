@@ -98,6 +98,7 @@ struct wsg_session {
     bool is_tapped;
     bool wants_write;
     bool shut;       /* LINGER: our direction is closed */
+    bool read_ended; /* LINGER: the client has closed its direction */
     bool request_begun;
     bool close_sent;
     uint8_t close_by; /* CLOSING: whose wish it was */
@@ -120,9 +121,12 @@ struct wsg_session {
     uint64_t opened_ms;
     uint64_t active_ms;    /* last byte from the client */
     uint64_t written_then; /* of the output when the timer was last armed for it: has the client taken any since? */
-    uint64_t ping_sent_us; /* 0: none under way */
+    uint64_t alive_ping_us; /* when our own ping left that was not answered yet; 0: none under way */
+    uint64_t ping_sent_us;  /* the same of a ping that somebody asked for */
     uint64_t ping_origin;
     uint64_t ping_seq;
+    uint32_t ping_hash; /* of its payload, so that its pong is known */
+    uint32_t receipt_count;
     uint32_t rtt_us; /* of the latest ping; 0: never measured */
     uint64_t messages_in, bytes_in, messages_out, bytes_out;
     struct wsg_session *next_dirty, *next_dead, *next_stalled;

@@ -230,7 +230,7 @@ void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c)
         wsg_exchange_error(s, 502, "the handler's ACCEPT is invalid", NULL, 0);
         return;
     }
-    wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
+    wsg_session_add_receipt(s, c);
     become_websocket(s);
     wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
 }
@@ -314,9 +314,17 @@ static wsb_err append_frame(struct wsg_session *s, uint8_t opcode, struct wsb_sp
     return WSB_OK;
 }
 
-static bool is_too_slow(const struct wsg_session *s, size_t more)
+static bool is_over(const struct wsg_session *s, size_t more)
 {
-    return s->out.bytes > 0 && s->out.bytes + more > s->route->policy.max_queue;
+    return s->out.bytes > 0 && wsg_session_waiting(s) + more > s->route->policy.max_queue;
+}
+
+static bool is_too_slow(struct wsg_session *s, size_t more)
+{
+    if (!is_over(s, more))
+        return false;
+    wsg_session_make_room(s);
+    return is_over(s, more);
 }
 
 static void close_slow(struct wsg_session *s)
@@ -334,16 +342,30 @@ static void on_ping(struct wsg_session *s, const struct wsg_ws_event *ev)
         fail(s, WSB_ERR_NOMEM);
 }
 
+/* FNV-1a; 32 bits are enough to tell one ping of a connection from another. */
+static uint32_t hash_of(struct wsb_span s)
+{
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < s.len; i++)
+        hash = (hash ^ s.ptr[i]) * 16777619u;
+    return hash;
+}
+
 static void on_pong(struct wsg_session *s, const struct wsg_ws_event *ev)
 {
-    if (!s->ping_sent_us)
+    struct wsb_span payload = wsb_span(ev->control, ev->len);
+    bool is_asked_for = s->ping_sent_us && hash_of(payload) == s->ping_hash;
+    if (!is_asked_for && (!s->alive_ping_us || payload.len))
         return; /* unsolicited: allowed, and means nothing (RFC 6455 §5.5.3) */
-    uint64_t rtt_us = wsg_loop_now_us(s->env->loop) - s->ping_sent_us;
+    uint64_t sent_us = is_asked_for ? s->ping_sent_us : s->alive_ping_us;
+    uint64_t rtt_us = wsg_loop_now_us(s->env->loop) - sent_us;
     s->rtt_us = (uint32_t)(rtt_us < UINT32_MAX ? rtt_us : UINT32_MAX);
-    s->ping_sent_us = 0;
-    if (s->ping_origin)
-        wsg_emit_pong(s, wsb_span(ev->control, ev->len), rtt_us);
-    s->ping_origin = 0;
+    if (is_asked_for) {
+        s->ping_sent_us = 0;
+        wsg_emit_pong(s, payload, rtt_us);
+        return;
+    }
+    s->alive_ping_us = 0;
     if (s->state == WSG_SESSION_OPEN)
         start_ping_timer(s);
 }
@@ -391,13 +413,20 @@ wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t le
 
 /* ----------------------------------------------------------------- outgoing */
 
+/* False, and the outcome is told, when the connection is not, or no longer, a WebSocket to send to. */
+static bool is_open_for(struct wsg_session *s, const struct wsg_command *c)
+{
+    bool is_gone = s->state == WSG_SESSION_CLOSING || s->state == WSG_SESSION_LINGER || s->state == WSG_SESSION_DEAD;
+    if (s->state == WSG_SESSION_OPEN)
+        return true;
+    wsg_outcome(s, c, is_gone ? WSB_OUTCOME_GONE : WSB_OUTCOME_REFUSED, is_gone ? "closing" : "not an open WebSocket");
+    return false;
+}
+
 void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c)
 {
-    if (s->state != WSG_SESSION_OPEN) {
-        bool is_gone = s->state == WSG_SESSION_CLOSING || s->state == WSG_SESSION_LINGER || s->state == WSG_SESSION_DEAD;
-        wsg_outcome(s, c, is_gone ? WSB_OUTCOME_GONE : WSB_OUTCOME_REFUSED, is_gone ? "closing" : "not an open WebSocket");
+    if (!is_open_for(s, c))
         return;
-    }
     size_t len = c->payload.len;
     if (len > s->route->policy.max_message) {
         wsg_outcome(s, c, WSB_OUTCOME_TOO_BIG, "larger than max_message of the route");
@@ -425,8 +454,14 @@ void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c)
 
 void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c)
 {
-    if (s->state != WSG_SESSION_OPEN || c->payload.len > WSG_CONTROL_MAX) {
-        wsg_outcome(s, c, s->state == WSG_SESSION_OPEN ? WSB_OUTCOME_TOO_BIG : WSB_OUTCOME_REFUSED, "not an open WebSocket");
+    if (!is_open_for(s, c))
+        return;
+    if (c->payload.len > WSG_CONTROL_MAX) {
+        wsg_outcome(s, c, WSB_OUTCOME_TOO_BIG, "a ping carries at most 125 bytes");
+        return;
+    }
+    if (s->ping_sent_us) {
+        wsg_outcome(s, c, WSB_OUTCOME_REFUSED, "another ping is under way");
         return;
     }
     if (is_too_slow(s, c->payload.len) || append_frame(s, WSG_OP_PING, c->payload) != WSB_OK) {
@@ -436,6 +471,8 @@ void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c)
     s->ping_sent_us = wsg_loop_now_us(s->env->loop);
     s->ping_origin = c->origin;
     s->ping_seq = c->seq;
+    s->ping_hash = hash_of(c->payload);
+    wsg_session_add_receipt(s, c);
 }
 
 void wsg_websocket_close(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason)
@@ -462,13 +499,13 @@ void wsg_websocket_timer(struct wsg_session *s)
         wsg_websocket_lost(s, "closing handshake timed out");
         return;
     }
-    if (s->ping_sent_us && wsg_loop_now_us(s->env->loop) - s->ping_sent_us >= (uint64_t)s->env->ping_timeout_ms * 1000) {
+    if (s->alive_ping_us && wsg_loop_now_us(s->env->loop) - s->alive_ping_us >= (uint64_t)s->env->ping_timeout_ms * 1000) {
         wsg_websocket_lost(s, "no answer to a ping");
         return;
     }
-    if (!s->ping_sent_us) {
+    if (!s->alive_ping_us) {
         if (!is_too_slow(s, 0) && append_frame(s, WSG_OP_PING, wsb_span(NULL, 0)) == WSB_OK)
-            s->ping_sent_us = wsg_loop_now_us(s->env->loop);
+            s->alive_ping_us = wsg_loop_now_us(s->env->loop);
     }
     wsg_session_set_timer(s, s->env->ping_timeout_ms);
 }

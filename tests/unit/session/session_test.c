@@ -18,7 +18,7 @@ struct fixture {
     char replies[1024];
     wsb_conn conn;     /* of the latest event */
     char meta[2048];   /* of the latest event that had one */
-    uint8_t got[1 << 16];
+    uint8_t got[1 << 17];
     size_t got_len;
 };
 
@@ -259,6 +259,64 @@ static void test_ping_is_answered_and_pong_measured(void **state)
     HAS(f->meta, "rtt_us");
 }
 
+static void test_ping_has_its_outcome_and_one_is_under_way_at_a_time(void **state)
+{
+    struct fixture *f = *state;
+    open_websocket(f);
+    tell(f, (struct wsg_command){.type = WSB_PING, .origin = 3, .seq = 1, .flags = WSB_FLAG_WANT_OUTCOME, .payload = wsb_span_str("one")});
+    assert_string_equal(f->replies, "outcomewritten");
+    f->replies[0] = 0;
+    tell(f, (struct wsg_command){.type = WSB_PING, .origin = 3, .seq = 2, .flags = WSB_FLAG_WANT_OUTCOME, .payload = wsb_span_str("two")});
+    assert_string_equal(f->replies, "outcomerefused");
+    f->replies[0] = 0;
+    say_frame(f, 0x8a, "two"); /* not what was asked */
+    assert_string_equal(f->replies, "");
+    say_frame(f, 0x8a, "one");
+    assert_string_equal(f->replies, "pong:one");
+}
+
+static void test_close_has_its_outcome_when_it_is_written(void **state)
+{
+    struct fixture *f = *state;
+    open_websocket(f);
+    tell(f, (struct wsg_command){.type = WSB_CLOSE, .by = WSG_BY_HANDLER, .status = 1000, .flags = WSB_FLAG_WANT_OUTCOME});
+    assert_string_equal(f->replies, "outcomewritten");
+}
+
+static void test_a_client_that_reads_is_not_slow_however_much_comes_at_once(void **state)
+{
+    struct fixture *f = *state;
+    char block[1000];
+    void *s;
+    memset(block, 'x', sizeof block);
+    open_websocket(f);
+    assert_int_equal(wsg_slots_find(&f->env.slots, f->conn, &s), WSB_OK);
+    for (int i = 0; i < 60; i++) { /* three times max_queue, in one round */
+        struct wsg_command c = {.type = WSB_SEND, .code = WSB_BINARY, .payload = wsb_span(block, sizeof block)};
+        wsg_session_command(s, &c);
+    }
+    assert_int_equal(((struct wsg_session *)s)->state, WSG_SESSION_OPEN);
+    turn(f);
+    assert_int_equal(f->got_len, 60 * 1004);
+}
+
+static void test_outcomes_that_wait_count_in_the_queue(void **state)
+{
+    struct fixture *f = *state;
+    void *found;
+    int small = 1;
+    open_websocket(f);
+    assert_int_equal(wsg_slots_find(&f->env.slots, f->conn, &found), WSB_OK);
+    struct wsg_session *s = found;
+    assert_int_equal(setsockopt(s->watch.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    for (int i = 0; i < 20000 && s->state == WSG_SESSION_OPEN; i++) {
+        struct wsg_command c = {.type = WSB_SEND, .code = WSB_BINARY, .flags = WSB_FLAG_WANT_OUTCOME};
+        wsg_session_command(s, &c);
+        assert_true(s->receipt_count <= 20000 / 64 + 1);
+    }
+    assert_int_equal(s->state, WSG_SESSION_CLOSING);
+}
+
 static void test_client_close_is_answered_with_its_code(void **state)
 {
     struct fixture *f = *state;
@@ -490,6 +548,66 @@ static void test_long_bodies_come_in_parts_and_responses_may_too(void **state)
     free(body);
 }
 
+static void test_an_answer_before_the_body_ends_the_request_for_the_handler(void **state)
+{
+    struct fixture *f = *state;
+    char *body = malloc(70001);
+    memset(body, 'b', 70000);
+    body[70000] = 0;
+    say_text(f, "POST /ws/1 HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\n");
+    say_text(f, body);
+    HAS(f->events, "request:bbbb");
+    f->events[0] = 0;
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .status = 400, .payload = wsb_span_str("no")});
+    say_text(f, "the rest, unwanted");
+    say(f, body, 20000 - 18);
+    HAS(f->events, "aborted");
+    HAS(f->meta, "answered before");
+    assert_null(strstr(f->events, "body"));
+    free(body);
+}
+
+static void test_a_pause_ends_with_its_exchange(void **state)
+{
+    struct fixture *f = *state;
+    say_text(f, "GET /ws/1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    tell(f, (struct wsg_command){.type = WSG_CMD_PAUSE});
+    tell(f, (struct wsg_command){.type = WSB_RESPOND});
+    say_text(f, "GET /ws/2 HTTP/1.1\r\nHost: h\r\n\r\n"); /* the hub will never resume an id that is spent */
+    assert_string_equal(f->events, "request done request");
+}
+
+static void test_a_half_closed_client_gets_what_it_was_promised(void **state)
+{
+    struct fixture *f = *state;
+    char *body = malloc(300000);
+    memset(body, 'x', 300000);
+    say_text(f, "GET /ws/1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    void *s;
+    assert_int_equal(wsg_slots_find(&f->env.slots, f->conn, &s), WSB_OK);
+    struct wsg_command c = {.type = WSB_RESPOND, .payload = wsb_span(body, 300000)};
+    wsg_session_command(s, &c);
+    assert_int_equal(shutdown(f->client, SHUT_WR), 0);
+    size_t total = 0;
+    for (int i = 0; i < 100; i++) {
+        f->got_len = 0;
+        turn(f);
+        total += f->got_len;
+    }
+    assert_true(total > 300000);
+    assert_int_equal(f->env.slots.used, 0);
+    free(body);
+}
+
+static void test_an_empty_answer_to_head_says_nothing_of_the_length(void **state)
+{
+    struct fixture *f = *state;
+    say_text(f, "HEAD /ws/1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    tell(f, (struct wsg_command){.type = WSB_RESPOND});
+    HAS(f->got, "HTTP/1.1 200");
+    assert_null(strstr((char *)f->got, "Content-Length"));
+}
+
 static void test_client_that_gives_up_aborts_the_request(void **state)
 {
     struct fixture *f = *state;
@@ -555,6 +673,10 @@ int main(void)
         TEST(test_messages_go_both_ways),
         TEST(test_frames_behind_the_handshake_are_kept),
         TEST(test_ping_is_answered_and_pong_measured),
+        TEST(test_ping_has_its_outcome_and_one_is_under_way_at_a_time),
+        TEST(test_close_has_its_outcome_when_it_is_written),
+        TEST(test_a_client_that_reads_is_not_slow_however_much_comes_at_once),
+        TEST(test_outcomes_that_wait_count_in_the_queue),
         TEST(test_client_close_is_answered_with_its_code),
         TEST(test_handler_close_waits_for_the_client),
         TEST(test_client_that_vanishes_is_told_of),
@@ -569,6 +691,10 @@ int main(void)
         TEST(test_accept_cannot_begin_a_header_line_inside_another),
         TEST(test_request_and_response_and_the_next_request),
         TEST(test_long_bodies_come_in_parts_and_responses_may_too),
+        TEST(test_an_answer_before_the_body_ends_the_request_for_the_handler),
+        TEST(test_a_pause_ends_with_its_exchange),
+        TEST(test_a_half_closed_client_gets_what_it_was_promised),
+        TEST(test_an_empty_answer_to_head_says_nothing_of_the_length),
         TEST(test_client_that_gives_up_aborts_the_request),
         TEST(test_refusals_have_their_status),
         TEST(test_invalid_response_of_a_handler_is_502),
