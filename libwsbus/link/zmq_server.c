@@ -15,7 +15,7 @@
 
 enum {
     PARTS_MAX = 4,          /* peer, header, payload, metadata */
-    RECEIVE_QUEUE = 256,    /* messages of one peer; beyond it the peer waits */
+    RECEIVE_QUEUE = 32,     /* messages of one peer, which may be large; beyond it the peer waits */
     EVENTS_QUEUE = 1000,    /* messages for one subscriber */
     SUBSCRIPTION_MAX = 512  /* bytes */
 };
@@ -30,7 +30,7 @@ struct zmq_server {
     void *context;
     void *sockets[WSB_CHANNELS];
     char *paths[WSB_CHANNELS]; /* owned */
-    struct message inbound;
+    struct message inbound[WSB_CHANNELS]; /* one each: a batch may be read over several rounds */
 };
 
 static const char *const names[WSB_CHANNELS] = {"handlers", "events", "commands"};
@@ -93,7 +93,7 @@ static wsb_err read_subscription(struct message *m, struct wsb_inbound *ret)
 
 static wsb_err zs_recv(struct wsb_server *s, enum wsb_channel c, struct wsb_inbound *ret)
 {
-    struct message *m = &self(s)->inbound;
+    struct message *m = &self(s)->inbound[c];
     bool too_many;
     *ret = (struct wsb_inbound){.message = m};
     wsb_err err = take_parts(self(s)->sockets[c], m, &too_many);
@@ -174,8 +174,8 @@ static void zs_close(struct wsb_server *s)
     struct zmq_server *z = self(s);
     if (!z)
         return;
-    message_close(&z->inbound);
     for (int i = 0; i < WSB_CHANNELS; i++) {
+        message_close(&z->inbound[i]);
         if (z->sockets[i])
             zmq_close(z->sockets[i]); /* LINGER is short: terminating the context is bounded by it */
         if (z->paths[i])

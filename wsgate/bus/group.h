@@ -5,7 +5,7 @@
 
 #include "bus/pin.h"
 
-enum { WSG_GROUP_NAME_MAX = 255, WSG_GROUPS_PER_CONNECTION = 1024 };
+enum { WSG_GROUP_NAME_MAX = 255, WSG_GROUPS_PER_CONNECTION = 256 };
 
 struct wsg_groups;
 

@@ -119,11 +119,14 @@ bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r)
     return false;
 }
 
-struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, const struct wsg_handler *except)
+struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, const struct wsg_handler *except,
+                                      bool with_room)
 {
     struct wsg_handler *best = NULL;
     for (struct wsg_handler *h = t->by_id; h; h = h->by_id.next) {
-        if (h != except && !h->is_dead && wsg_handler_serves(h, r) && (!best || h->pinned < best->pinned))
+        if (h == except || h->is_dead || (with_room && h->paused))
+            continue;
+        if (wsg_handler_serves(h, r) && (!best || h->pinned < best->pinned))
             best = h;
     }
     return best;

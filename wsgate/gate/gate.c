@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/runtime_dir.h"
 
-enum { DRAIN_CHECK_MS = 20, LIST_PLACES = 2048, BATCH_SLACK = 4 << 20 };
+enum { DRAIN_CHECK_MS = 20, LIST_PLACES = 2048, BATCH_SLACK = 4 << 20, PARCELS_HIGH = 32 << 20 /* bytes of commands waiting for one worker */ };
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -191,6 +191,16 @@ static void hub_tap(void *ctx, const struct wsg_out *out)
     struct wsg_gate *g = ctx;
     if (g->listener.tap)
         g->listener.tap(g->listener.ctx, out);
+}
+
+static bool hub_is_behind(void *ctx)
+{
+    struct wsg_gate *g = ctx;
+    for (size_t i = 1; i < g->worker_count; i++) {
+        if (atomic_load_explicit(&g->workers[i].parcels, memory_order_relaxed) > PARCELS_HIGH)
+            return true;
+    }
+    return false;
 }
 
 /* ------------------------------------------------------------------ listing */
@@ -484,7 +494,7 @@ static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fa
         .max_message = largest_message(g->config) + BATCH_SLACK,
         .heartbeat_ms = WSG_HEARTBEAT_MS,
     };
-    struct wsg_hub_host host = {.ctx = g, .command = hub_command, .reply = hub_reply, .tap = hub_tap};
+    struct wsg_hub_host host = {.ctx = g, .command = hub_command, .reply = hub_reply, .tap = hub_tap, .is_behind = hub_is_behind};
     wsb_err err = wsb_zmq_server_open(&o, &server, fault);
     if (err)
         return err;

@@ -15,7 +15,7 @@
 #include "base/size.h"
 #include "gate/hub_parts.h"
 
-enum { MESSAGES_PER_ROUND = 4096, PAUSE_CHECK_MS = 5, FIRST_BLOCK = 4096, SUBSCRIPTIONS_MAX = 10000 };
+enum { WORK_PER_ROUND = 8192 /* commands, or KiB of them */, RETRY_MS = 2, PAUSE_CHECK_MS = 5, FIRST_BLOCK = 4096, SUBSCRIPTIONS_MAX = 10000 };
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -202,6 +202,20 @@ static void flush_batches(struct wsg_hub *h)
 
 /* ----------------------------------------------------------- back-pressure */
 
+/* True while more is under way to the handler than it should have waiting; looked at again until it is not. */
+static bool note_if_full(struct wsg_hub *h, struct wsg_handler *to)
+{
+    if (to->paused)
+        return true;
+    if (wsb_account_bytes(to->account) < WSG_HANDLER_HIGH)
+        return false;
+    to->paused = true;
+    WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler is slow: its clients wait", WSB_KU("handler", to->id), WSB_KS("name", to->name));
+    if (!h->pause_check.heap_index)
+        (void)!wsg_loop_arm(h->loop, &h->pause_check, wsg_loop_now_ms(h->loop) + PAUSE_CHECK_MS);
+    return true;
+}
+
 static void command_one(struct wsg_hub *h, uint8_t type, const struct wsg_pin *p)
 {
     struct wsg_command c = {.type = type, .by = WSG_BY_GATE};
@@ -210,17 +224,11 @@ static void command_one(struct wsg_hub *h, uint8_t type, const struct wsg_pin *p
 
 static void pause_if_full(struct wsg_hub *h, struct wsg_handler *to, struct wsg_pin *p)
 {
-    if (wsb_account_bytes(to->account) < WSG_HANDLER_HIGH)
+    if (!note_if_full(h, to))
         return;
     if (!p->is_paused) {
         p->is_paused = true;
         command_one(h, WSG_CMD_PAUSE, p);
-    }
-    if (!to->paused) {
-        to->paused = true;
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler is slow: its clients wait", WSB_KU("handler", to->id), WSB_KS("name", to->name));
-        if (!h->pause_check.heap_index)
-            (void)!wsg_loop_arm(h->loop, &h->pause_check, wsg_loop_now_ms(h->loop) + PAUSE_CHECK_MS);
     }
 }
 
@@ -315,6 +323,8 @@ static void forward(struct wsg_hub *h, struct wsg_pin *p, struct wsb_envelope *e
         wsg_hub_send(h, p->handler, e);
         if (e->header.type == WSB_DATA || e->header.type == WSB_BODY_EV)
             pause_if_full(h, p->handler, p);
+        else
+            (void)note_if_full(h, p->handler);
     }
 }
 
@@ -329,10 +339,10 @@ static void on_open(struct wsg_hub *h, const struct wsg_out *out)
 {
     struct wsb_envelope e = out->envelope;
     struct wsg_route *route = &h->routes->routes[out->route];
-    struct wsg_handler *handler = route->policy.publish ? NULL : wsg_handlers_pick(&h->handlers, route, NULL);
+    struct wsg_handler *handler = route->policy.publish ? NULL : wsg_handlers_pick(&h->handlers, route, NULL, /*with_room=*/true);
     struct wsg_pin *p;
     if (!handler && !route->policy.publish) {
-        fail_connection(h, e.header.conn, 503, "no handler");
+        fail_connection(h, e.header.conn, 503, "no handler, or none that keeps up");
         return;
     }
     if (wsg_pins_add(&h->pins, e.header.conn, route, &p) != WSB_OK) {
@@ -415,7 +425,7 @@ void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox)
 
 static void move_pin(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *from)
 {
-    struct wsg_handler *to = wsg_handlers_pick(&h->handlers, p->route, from);
+    struct wsg_handler *to = wsg_handlers_pick(&h->handlers, p->route, from, /*with_room=*/false);
     wsb_conn conn = p->conn;
     resume(h, p);
     if (p->is_request) {
@@ -446,6 +456,23 @@ static void count_routes(struct wsg_hub *h, const struct wsg_handler *handler, i
         atomic_fetch_add_explicit(&h->routes->routes[handler->routes[i]].handlers, (uint32_t)by, memory_order_relaxed);
 }
 
+/* It lives, and must know that its connections are somebody else's now. */
+static void revoke_all(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
+{
+    char meta[128];
+    struct wsg_pin *p;
+    int n = snprintf(meta, sizeof meta, "{\"reason\":\"%s\"}", why); /* words of ours */
+    DL_FOREACH (handler->pins, p) {
+        struct wsb_envelope e = {
+            .header = {.type = WSB_REVOKED, .conn = p->conn, .time_ns = wsg_loop_wall_ns(h->loop)},
+            .meta = wsb_span(meta, (size_t)n),
+        };
+        wsg_hub_send(h, handler, &e);
+    }
+    if (handler->block)
+        send_batch(h, handler);
+}
+
 void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
 {
     WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler gone", WSB_KU("handler", handler->id), WSB_KS("name", handler->name),
@@ -453,6 +480,8 @@ void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, const 
     h->stats.handlers_gone++;
     if (handler->is_dead)
         h->dead_count--;
+    else
+        revoke_all(h, handler, why);
     handler->is_dead = true; /* nobody picks it any more */
     count_routes(h, handler, -1);
     while (handler->pins) {
@@ -534,33 +563,62 @@ static void on_message(struct wsg_hub *h, enum wsb_channel c, const struct wsb_i
         wsg_hub_command(h, in->peer, from, &in->envelope);
         return;
     }
-    struct wsb_span rest = in->envelope.payload;
+    h->readings[c].rest = in->envelope.payload;
+    h->readings[c].is_open = true;
+}
+
+static int cost_of(const struct wsb_envelope *e)
+{
+    return 1 + (int)((e->payload.len + e->meta.len) >> 10);
+}
+
+/* Go on with the BATCH that is open, as far as the budget reaches. */
+static void read_on(struct wsg_hub *h, enum wsb_channel c, int *budget)
+{
+    struct wsg_reading *r = &h->readings[c];
     struct wsb_envelope e;
-    wsb_err err;
-    while ((err = wsb_record_next(&rest, &e)) == WSB_OK) {
-        wsg_hub_command(h, in->peer, from, &e);
-        if (c == WSB_CHANNEL_HANDLERS)
-            from = wsg_handlers_by_peer(&h->handlers, in->peer); /* HELLO and BYE change it */
+    wsb_err err = WSB_OK;
+    while (*budget > 0 && (err = wsb_record_next(&r->rest, &e)) == WSB_OK) {
+        /* asked each time: HELLO and BYE change it */
+        struct wsg_handler *from = c == WSB_CHANNEL_HANDLERS ? wsg_handlers_by_peer(&h->handlers, r->inbound.peer) : NULL;
+        *budget -= cost_of(&e);
+        wsg_hub_command(h, r->inbound.peer, from, &e);
     }
+    if (!err)
+        return;
     if (err != WSB_CLOSED)
-        wsg_hub_error(h, in->peer, WSB_ERROR_PAYLOAD, in->envelope.header.seq, "malformed record in a BATCH: the rest is dropped");
+        wsg_hub_error(h, r->inbound.peer, WSB_ERROR_PAYLOAD, r->inbound.envelope.header.seq,
+                      "malformed record in a BATCH: the rest is dropped");
+    r->is_open = false;
+    h->server->ops->release(&r->inbound);
 }
 
 static void receive_channel(struct wsg_hub *h, enum wsb_channel c, int budget)
 {
-    while (budget-- > 0) {
-        struct wsb_inbound in;
-        wsb_err err = h->server->ops->recv(h->server, c, &in);
+    while (budget > 0) {
+        struct wsg_reading *r = &h->readings[c];
+        if (r->is_open) {
+            read_on(h, c, &budget);
+            continue;
+        }
+        wsb_err err = h->server->ops->recv(h->server, c, &r->inbound);
         if (err == WSB_AGAIN)
             return;
+        budget -= cost_of(&r->inbound.envelope);
         if (err)
-            on_malformed(h, &in);
+            on_malformed(h, &r->inbound);
         else if (c == WSB_CHANNEL_EVENTS)
-            on_subscription(h, &in);
+            on_subscription(h, &r->inbound);
         else
-            on_message(h, c, &in);
-        h->server->ops->release(&in);
+            on_message(h, c, &r->inbound);
+        if (!r->is_open)
+            h->server->ops->release(&r->inbound);
     }
+}
+
+static void on_retry(struct wsg_timer *t)
+{
+    (void)t; /* waking up is all */
 }
 
 static void on_again(struct wsg_task *t)
@@ -570,8 +628,12 @@ static void on_again(struct wsg_task *t)
 
 void wsg_hub_receive(struct wsg_hub *h)
 {
+    if (h->host.is_behind(h->host.ctx)) {
+        (void)!wsg_loop_arm(h->loop, &h->retry, wsg_loop_now_ms(h->loop) + RETRY_MS);
+        return;
+    }
     for (int c = 0; c < WSB_CHANNELS; c++)
-        receive_channel(h, (enum wsb_channel)c, MESSAGES_PER_ROUND);
+        receive_channel(h, (enum wsb_channel)c, WORK_PER_ROUND);
     remove_dead(h);
 }
 
@@ -579,8 +641,10 @@ void wsg_hub_receive(struct wsg_hub *h)
 void wsg_hub_before_sleep(struct wsg_hub *h)
 {
     bool left = false;
+    if (h->retry.heap_index)
+        return; /* that timer wakes us */
     for (int c = 0; c < WSB_CHANNELS && !left; c++)
-        left = h->server->ops->has_input(h->server, (enum wsb_channel)c);
+        left = h->readings[c].is_open || h->server->ops->has_input(h->server, (enum wsb_channel)c);
     if (left && !h->again_posted) {
         h->again_posted = true;
         wsg_loop_post(h->loop, &h->again);
@@ -604,6 +668,7 @@ wsb_err wsg_hub_open(struct wsg_hub *h, struct wsg_loop *loop, struct wsg_routes
     h->strangers = wsb_account_new();
     h->copies = wsb_account_new();
     h->again.fn = on_again;
+    h->retry.fn = on_retry;
     for (int c = 0; c < WSB_CHANNELS; c++)
         h->watches[c].fd = -1;
     if (!h->strangers || !h->copies) {
@@ -631,6 +696,7 @@ void wsg_hub_close(struct wsg_hub *h)
     }
     wsg_loop_disarm(h->loop, &h->heartbeat);
     wsg_loop_disarm(h->loop, &h->pause_check);
+    wsg_loop_disarm(h->loop, &h->retry);
     wsg_pins_deinit(&h->pins);
     wsg_groups_deinit(&h->groups);
     wsg_groups_deinit(&h->members);

@@ -36,6 +36,8 @@ struct wsg_hub_host {
     /* OUTCOME or PONG for a command of the control socket. */
     void (*reply)(void *ctx, uint64_t origin, const struct wsb_envelope *e);
     void (*tap)(void *ctx, const struct wsg_out *out);
+    /* The workers have more commands waiting than they should: give them no more for now. */
+    bool (*is_behind)(void *ctx);
 };
 
 struct wsg_hub_stats {
@@ -44,6 +46,13 @@ struct wsg_hub_stats {
 };
 
 struct wsg_subscription;
+
+/* A message that is being worked through: a BATCH may hold more commands than one round should carry out. */
+struct wsg_reading {
+    struct wsb_inbound inbound;
+    struct wsb_span rest; /* records to come */
+    bool is_open;
+};
 
 struct wsg_hub {
     struct wsg_loop *loop;      /* borrowed */
@@ -57,6 +66,8 @@ struct wsg_hub {
     struct wsg_watch watches[WSB_CHANNELS];
     struct wsg_timer heartbeat;
     struct wsg_timer pause_check;
+    struct wsg_timer retry; /* the workers are behind with commands: receive again soon */
+    struct wsg_reading readings[WSB_CHANNELS];
     struct wsg_task again; /* input is left: do not sleep */
     bool again_posted;
     struct wsg_handler **round; /* owned array of borrowed: those with something to send */

@@ -13,6 +13,8 @@
 #include "ws/close.h"
 #include "ws/frame.h"
 
+enum { JOINS_MAX = 1 << 17 /* memberships that one command may ask for */ };
+
 struct incoming {
     struct wsg_hub *hub;
     struct wsb_span peer;       /* empty on the commands endpoint */
@@ -220,14 +222,15 @@ static void on_close(const struct incoming *in)
     give(in, &c);
 }
 
-static void join_all(const struct incoming *in, struct wsg_pin *p)
+static const char limits_of_groups[] = "a group's name has 1 to 255 bytes, a connection is in at most 256 groups";
+
+static bool join_all(const struct incoming *in, struct wsg_pin *p)
 {
     for (size_t i = 0; i < in->meta.group_count; i++) {
-        if (wsg_groups_join(&in->hub->groups, p, in->meta.groups[i]) != WSB_OK) {
-            refuse(in, WSB_ERROR_LIMIT, "a group's name has 1 to 255 bytes, a connection is in at most 1024 groups");
-            return;
-        }
+        if (wsg_groups_join(&in->hub->groups, p, in->meta.groups[i]) != WSB_OK)
+            return false;
     }
+    return true;
 }
 
 static void leave_all(const struct incoming *in, struct wsg_pin *p)
@@ -247,6 +250,10 @@ static void on_join_or_leave(const struct incoming *in)
     }
     if (!targets_of(in, &ids, &count))
         return;
+    if (count > JOINS_MAX / in->meta.group_count) {
+        refuse(in, WSB_ERROR_LIMIT, "targets times groups: at most 131072 in one command");
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         struct wsg_pin *p = wsg_pins_find(&in->hub->pins, ids[i]);
         if (!p || p->is_request) {
@@ -254,12 +261,15 @@ static void on_join_or_leave(const struct incoming *in)
                 outcome_to_all(in, WSB_OUTCOME_GONE, &ids[i], 1, "not an open WebSocket");
             continue;
         }
+        bool done = true;
         if (in->e->header.type == WSB_JOIN)
-            join_all(in, p);
+            done = join_all(in, p);
         else
             leave_all(in, p);
         if (wants)
-            outcome_to_all(in, WSB_OUTCOME_WRITTEN, &ids[i], 1, "done");
+            outcome_to_all(in, done ? WSB_OUTCOME_WRITTEN : WSB_OUTCOME_REFUSED, &ids[i], 1, done ? "done" : limits_of_groups);
+        else if (!done)
+            refuse(in, WSB_ERROR_LIMIT, limits_of_groups);
     }
 }
 
@@ -269,7 +279,8 @@ static void on_accept(const struct incoming *in)
     struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
     if (p && p->is_pending) {
         p->is_pending = false;
-        join_all(in, p);
+        if (!join_all(in, p))
+            refuse(in, WSB_ERROR_LIMIT, limits_of_groups);
     }
     give(in, &c);
 }
@@ -388,6 +399,10 @@ static void on_hello(const struct incoming *in)
     size_t route_count;
     if (!routes_of(in, &routes, &route_count))
         return;
+    if (to && to->pid != in->meta.pid) { /* another process under the same ZeroMQ routing id: what was pinned is lost to it */
+        wsg_hub_drop_handler(h, to, "replaced by another process");
+        to = NULL;
+    }
     if (!to) {
         wsb_err err = wsg_handlers_add(&h->handlers, in->peer, &to);
         if (err) {
@@ -397,6 +412,7 @@ static void on_hello(const struct incoming *in)
         }
         to->since_ms = to->seen_ms = wsg_loop_now_ms(h->loop);
     } else {
+        wsg_hub_flush(h); /* what waits was meant for the handler as it was */
         count_routes(h, to, -1);
         free(to->routes);
     }

@@ -41,7 +41,7 @@ static void on_accept_pause(struct wsg_timer *t)
 {
     struct wsg_worker *w = CONTAINER(t, struct wsg_worker, accept_pause);
     for (size_t i = 0; i < w->acceptor_count; i++) {
-        if (watch_acceptor(w, &w->acceptors[i]) != WSB_OK) {
+        if (w->acceptors[i].watch.events == 0 && watch_acceptor(w, &w->acceptors[i]) != WSB_OK) {
             (void)!wsg_loop_arm(w->loop, t, wsg_loop_now_ms(w->loop) + ACCEPT_PAUSE_MS);
             return;
         }
@@ -134,6 +134,7 @@ struct parcel {
     struct wsg_task task;
     struct wsg_worker *worker;
     struct wsg_command command;
+    size_t size;
     size_t count;
     wsb_conn *ids;
 };
@@ -142,6 +143,7 @@ static void on_parcel(struct wsg_task *t)
 {
     struct parcel *p = CONTAINER(t, struct parcel, task);
     wsg_worker_command(p->worker, &p->command, p->ids, p->count);
+    atomic_fetch_sub(&p->worker->parcels, p->size);
     wsg_shared_unref(p->command.frame);
     free(p);
 }
@@ -166,7 +168,8 @@ void wsg_worker_post_command(struct wsg_worker *w, const struct wsg_command *c, 
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "command lost: out of memory", WSB_KU("worker", w->index));
         return;
     }
-    *p = (struct parcel){.task.fn = on_parcel, .worker = w, .command = *c, .count = count};
+    *p = (struct parcel){.task.fn = on_parcel, .worker = w, .command = *c, .size = size + (c->frame ? c->frame->len : 0), .count = count};
+    atomic_fetch_add(&w->parcels, p->size);
     p->ids = (wsb_conn *)(void *)(p + 1);
     memcpy(p->ids, ids, count * sizeof *ids);
     struct wsg_field *fields = (struct wsg_field *)(void *)(p->ids + count);
@@ -201,6 +204,7 @@ static void on_unstall(struct wsg_task *t)
     struct wsg_worker *w = CONTAINER(t, struct wsg_worker, unstall);
     atomic_store(&w->unstall_posted, false);
     w->env.outbox_full = atomic_load(&w->in_flight) > IN_FLIGHT_HIGH;
+    atomic_store(&w->is_stalled, w->env.outbox_full);
     if (!w->env.outbox_full)
         wsg_sessions_unstall(&w->env);
 }
@@ -214,7 +218,7 @@ static void on_letter(struct wsg_task *t)
     wsb_buf_deinit(&l->buf);
     free(l);
     size_t before = atomic_fetch_sub(&w->in_flight, len);
-    if (before - len <= IN_FLIGHT_LOW && !atomic_exchange(&w->unstall_posted, true))
+    if (before - len <= IN_FLIGHT_LOW && atomic_load(&w->is_stalled) && !atomic_exchange(&w->unstall_posted, true))
         wsg_loop_post(w->loop, &w->unstall);
 }
 
@@ -229,8 +233,10 @@ static void post_outbox(struct wsg_worker *w)
         return; /* it stays where it is, for the next round */
     *l = (struct letter){.task.fn = on_letter, .worker = w, .buf = *buf};
     size_t before = atomic_fetch_add(&w->in_flight, l->buf.len);
-    if (before + l->buf.len > IN_FLIGHT_HIGH)
+    if (before + l->buf.len > IN_FLIGHT_HIGH) {
         w->env.outbox_full = true;
+        atomic_store(&w->is_stalled, true); /* before the letter is posted: the hub looks after it has read it */
+    }
     wsb_buf_init(buf, 0);
     wsg_loop_post(wsg_gate_worker(w->gate, 0)->loop, &l->task);
 }
@@ -274,9 +280,11 @@ static void on_round(void *ctx)
         wsg_sessions_flush(&w->env);
     while (w->env.dirty) /* flushing and taking may have queued more */
         wsg_sessions_flush(&w->env);
-    if (w->index != 0)
+    if (w->index != 0) {
         post_outbox(w);
-    else if (w->env.outbox.buf.len && !w->again_posted) {
+        if (!w->env.outbox_full && w->env.stalled)
+            wsg_sessions_unstall(&w->env);
+    } else if (w->env.outbox.buf.len && !w->again_posted) {
         w->again_posted = true; /* said too late for this round: do not sleep on it */
         wsg_loop_post(w->loop, &w->again);
     }

@@ -31,6 +31,8 @@ struct wsg_worker {
     size_t acceptor_count;
     struct wsg_timer accept_pause; /* out of descriptors: try again */
     _Atomic size_t in_flight;      /* bytes posted to the hub that it has not taken */
+    _Atomic size_t parcels;        /* bytes of commands posted to us that we have not carried out */
+    _Atomic bool is_stalled;       /* wants to be told when the hub has caught up */
     _Atomic bool unstall_posted;
     struct wsg_task unstall;
     struct wsg_task again;

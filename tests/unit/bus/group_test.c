@@ -49,15 +49,18 @@ static void test_pick_takes_the_one_with_fewest_connections(void **state)
     serve(z, 1);
     for (uint32_t i = 0; i < 100; i++) {
         assert_int_equal(wsg_pins_add(&pins, conn_at(i, 1), &routes.routes[0], &p), WSB_OK);
-        wsg_pin_assign(p, wsg_handlers_pick(&t, &routes.routes[0], NULL));
+        wsg_pin_assign(p, wsg_handlers_pick(&t, &routes.routes[0], NULL, false));
     }
     assert_int_equal(x->pinned, 50);
     assert_int_equal(y->pinned, 50);
     assert_int_equal(z->pinned, 0);
-    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], x), y);
+    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], x, false), y);
+    x->paused = true;
+    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], NULL, /*with_room=*/true), y);
     y->is_dead = true;
-    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], NULL), x);
-    assert_null(wsg_handlers_pick(&t, &routes.routes[0], x));
+    assert_null(wsg_handlers_pick(&t, &routes.routes[0], NULL, /*with_room=*/true));
+    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], NULL, false), x);
+    assert_null(wsg_handlers_pick(&t, &routes.routes[0], x, false));
     wsg_pins_deinit(&pins);
     assert_int_equal(x->pinned + y->pinned, 0);
     wsg_handlers_deinit(&t);

@@ -106,6 +106,7 @@ struct fixture {
     struct fake_server server;
     struct wsg_hub hub;
     struct wsg_outbox outbox;
+    bool is_behind;
     char commands[4096]; /* what sessions are told: "send=x@5,6 fail@5" */
 };
 
@@ -135,11 +136,16 @@ static void host_tap(void *ctx, const struct wsg_out *out)
     (void)out;
 }
 
+static bool host_is_behind(void *ctx)
+{
+    return ((struct fixture *)ctx)->is_behind;
+}
+
 static int setup(void **state)
 {
     static const struct wsg_route_policy policy = {.kinds = WSG_KIND_WEBSOCKET | WSG_KIND_HTTP, .max_message = 1000};
     struct fixture *f = calloc(1, sizeof *f);
-    const struct wsg_hub_host host = {f, host_command, host_reply, host_tap};
+    const struct wsg_hub_host host = {f, host_command, host_reply, host_tap, host_is_behind};
     assert_int_equal(wsg_loop_new(&f->loop), WSB_OK);
     assert_int_equal(wsg_routes_init(&f->routes, 2), WSB_OK);
     assert_int_equal(wsg_routes_add(&f->routes, "r", "/r", NULL, &policy, NULL), WSB_OK);
@@ -406,6 +412,75 @@ static void test_slow_handler_pauses_its_clients(void **state)
     assert_false(h->paused);
 }
 
+static void test_a_large_batch_is_carried_out_over_several_rounds(void **state)
+{
+    enum { COMMANDS = 30000 };
+    struct fixture *f = *state;
+    struct wsb_envelope e = {.header = {.type = WSB_PING}}; /* of a stranger: each is answered */
+    for (int i = 0; i < COMMANDS; i++)
+        assert_int_equal(wsb_record_append(&f->server.in, &e), WSB_OK);
+    f->server.in_peer = 's';
+    int rounds = 0;
+    do {
+        uint64_t before = f->hub.stats.commands;
+        wsg_hub_receive(&f->hub);
+        f->server.log[0] = 0;
+        assert_true(f->hub.stats.commands - before <= 8192);
+        assert_true(f->hub.stats.commands > before);
+        rounds++;
+    } while (f->hub.readings[WSB_CHANNEL_HANDLERS].is_open);
+    assert_int_equal(f->hub.stats.commands, COMMANDS);
+    assert_true(rounds >= 4);
+}
+
+static void test_nothing_is_received_while_the_workers_are_behind(void **state)
+{
+    struct fixture *f = *state;
+    f->is_behind = true;
+    hello(f, 'a');
+    assert_int_equal(f->hub.handlers.count, 0);
+    f->is_behind = false;
+    wsg_hub_receive(&f->hub);
+    assert_int_equal(f->hub.handlers.count, 1);
+}
+
+static void test_another_process_under_the_same_id_is_another_handler(void **state)
+{
+    struct fixture *f = *state;
+    hear(f, 'a', WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"r\"],\"pid\":1,\"batch\":true}");
+    happen(f, WSB_OPEN, 1, 0, "");
+    uint32_t first = f->hub.handlers.by_id->id;
+    hear(f, 'b', WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"r\"],\"pid\":2,\"batch\":true}");
+    forget(f);
+    hear(f, 'a', WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"r\"],\"pid\":3,\"batch\":true}");
+    assert_non_null(strstr(f->server.log, "b:open!")); /* what it had went to the other one */
+    assert_null(wsg_handlers_by_id(&f->hub.handlers, first));
+    assert_int_equal(f->hub.handlers.count, 2);
+}
+
+static void test_a_dropped_handler_that_lives_is_told_revoked(void **state)
+{
+    struct fixture *f = *state;
+    hello(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    hello(f, 'b');
+    forget(f);
+    wsg_hub_drop_handler(&f->hub, wsg_handlers_by_peer(&f->hub.handlers, wsb_span_str("a")), "dropped");
+    wsg_hub_flush(&f->hub);
+    assert_string_equal(f->server.log, "a:revoked b:open!");
+}
+
+static void test_new_clients_do_not_go_to_a_full_handler(void **state)
+{
+    struct fixture *f = *state;
+    hello(f, 'a');
+    struct wsb_block *under_way = wsb_block_new(f->hub.handlers.by_id->account, WSG_HANDLER_HIGH);
+    happen(f, WSB_REQUEST, 1, 0, ""); /* this one finds out */
+    happen(f, WSB_REQUEST, 2, 0, "");
+    assert_string_equal(f->commands, "fail(503)@2");
+    wsb_block_free(under_way);
+}
+
 static void test_handler_that_takes_nothing_is_dropped_and_stays_out(void **state)
 {
     struct fixture *f = *state;
@@ -436,6 +511,11 @@ int main(void)
         TEST(test_publish_reaches_a_group_and_a_route_with_exceptions),
         TEST(test_garbage_in_a_batch_ends_it_and_keeps_what_was_good),
         TEST(test_slow_handler_pauses_its_clients),
+        TEST(test_a_large_batch_is_carried_out_over_several_rounds),
+        TEST(test_nothing_is_received_while_the_workers_are_behind),
+        TEST(test_another_process_under_the_same_id_is_another_handler),
+        TEST(test_a_dropped_handler_that_lives_is_told_revoked),
+        TEST(test_new_clients_do_not_go_to_a_full_handler),
         TEST(test_handler_that_takes_nothing_is_dropped_and_stays_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
