@@ -55,15 +55,16 @@ static wsb_err set_value(const struct wsc_option *o, const char *value, struct w
         return WSB_OK;
     case WSC_DURATION:
         if (!wsc_duration_parse(value, o->ret))
-            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s: '%.60s' is not a time like 30s, 5m, 1h30m", o->name, value);
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s: '%.60s' is not a time like 30s, 5m, 1h30m", o->name,
+                                 value);
         return WSB_OK;
     }
     return WSB_ERR_INTERNAL;
 }
 
 /* One option at argv[at]; *ret_used is 2 when its value is the next argument. */
-static wsb_err take_option(const struct wsc_option *options, size_t count, const char *arg, const char *next, int *ret_used,
-                           struct wsb_fault *fault)
+static wsb_err take_option(const struct wsc_option *options, size_t count, const char *arg, const char *next,
+                           int *ret_used, struct wsb_fault *fault)
 {
     bool is_long = arg[1] == '-';
     const char *name = arg + (is_long ? 2 : 1);
@@ -115,7 +116,8 @@ wsb_err wsc_args_describe(const struct wsc_option *options, size_t option_count,
         char letter[8] = "    ";
         if (o->letter)
             (void)snprintf(letter, sizeof letter, "-%c, ", o->letter);
-        (void)snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->kind == WSC_FLAG ? "" : " ", o->kind == WSC_FLAG ? "" : o->value_name);
+        (void)snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->kind == WSC_FLAG ? "" : " ",
+                       o->kind == WSC_FLAG ? "" : o->value_name);
         err = wsb_buf_printf(out, "  %-30s %s\n", left, o->help);
     }
     return err;

@@ -29,8 +29,8 @@ struct wsc_option {
  *
  * Returns  WSB_OK and how many other arguments there are; WSB_ERR_CONFIG what is wrong, in words
  */
-WSB_MUST_CHECK wsb_err wsc_args_parse(const struct wsc_option *options, size_t option_count, int argc, char **argv, int *ret_count,
-                                      struct wsb_fault *fault);
+WSB_MUST_CHECK wsb_err wsc_args_parse(const struct wsc_option *options, size_t option_count, int argc, char **argv,
+                                      int *ret_count, struct wsb_fault *fault);
 
 /* One line for each option. */
 WSB_MUST_CHECK wsb_err wsc_args_describe(const struct wsc_option *options, size_t option_count, struct wsb_buf *out);

@@ -46,7 +46,8 @@ wsb_err wsc_client_open(const char *dir, struct wsc_client **ret, struct wsb_fau
         wsc_client_close(c);
         if (why == ENOENT || why == ECONNREFUSED)
             return wsb_fault_set(fault, WSB_ERR_NOT_FOUND, why, "no gate is running in %s", dir);
-        return wsb_fault_set(fault, why == EACCES || why == EPERM ? WSB_ERR_REFUSED : WSB_ERR_IO, why, "%s: %s", address.sun_path, strerror(why));
+        return wsb_fault_set(fault, why == EACCES || why == EPERM ? WSB_ERR_REFUSED : WSB_ERR_IO, why, "%s: %s",
+                             address.sun_path, strerror(why));
     }
     *ret = c;
     return WSB_OK;

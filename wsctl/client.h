@@ -28,8 +28,8 @@ void wsc_client_close(struct wsc_client *c);
  * Returns   WSB_OK; WSB_ERR_REFUSED the gate answered with *ret_error; WSB_ERR_TIMEOUT; WSB_CLOSED the gate is gone;
  *           WSB_ERR_INTERRUPTED a signal came
  */
-WSB_MUST_CHECK wsb_err wsc_client_call(struct wsc_client *c, const char *method, json_t *params, int timeout_ms, json_t **ret_result,
-                                       struct wsc_error *ret_error);
+WSB_MUST_CHECK wsb_err wsc_client_call(struct wsc_client *c, const char *method, json_t *params, int timeout_ms,
+                                       json_t **ret_result, struct wsc_error *ret_error);
 
 /* The next notification; -1 waits for ever. Returns as above. */
 WSB_MUST_CHECK wsb_err wsc_client_next(struct wsc_client *c, int timeout_ms, json_t **ret_notification);

@@ -21,8 +21,8 @@ static int print_result(const struct wsc_run *run, const json_t *r)
         wsc_print_json(r);
     } else {
         (void)printf("closed %" PRIu64 " of %" PRIu64 "\n", written, targets);
-        json_array_foreach(json_object_get(r, "failures"), i, f)
-            (void)fprintf(stderr, "%s: %s: %s\n", wsc_str(f, "id"), wsc_str(f, "outcome"), wsc_str(f, "reason"));
+        json_array_foreach(json_object_get(r, "failures"), i, f)(void)
+            fprintf(stderr, "%s: %s: %s\n", wsc_str(f, "id"), wsc_str(f, "outcome"), wsc_str(f, "reason"));
     }
     if (wsc_u64(r, "waiting"))
         return WSC_TIMEOUT;
@@ -46,7 +46,8 @@ static int close_now(struct wsc_run *run, json_t *params)
 {
     json_t *r;
     if (params)
-        (void)json_object_set_new(params, "timeout_ms", json_integer((json_int_t)(run->timeout_ms < 600000 ? run->timeout_ms : 600000)));
+        (void)json_object_set_new(params, "timeout_ms",
+                                  json_integer((json_int_t)(run->timeout_ms < 600000 ? run->timeout_ms : 600000)));
     int status = wsc_ask(run, "close", params, run->timeout_ms + 1000, &r); /* the gate's own deadline comes first */
     if (status != WSC_GO_ON)
         return status;
@@ -85,7 +86,8 @@ static int close_by_filter(struct wsc_run *run, const struct wanted *w)
     if (matched == 0)
         return wsc_complain(run, WSC_NO, "no connection fits");
     if (!w->yes && !isatty(STDIN_FILENO))
-        return wsc_complain(run, WSC_USAGE, "%" PRIu64 " connection%s would be closed: say --yes", matched, matched == 1 ? "" : "s");
+        return wsc_complain(run, WSC_USAGE, "%" PRIu64 " connection%s would be closed: say --yes", matched,
+                            matched == 1 ? "" : "s");
     if (!w->yes && !is_agreed(matched))
         return wsc_complain(run, WSC_NO, "nothing was closed");
     if (w->yes && !run->json)

@@ -10,7 +10,8 @@ static int print_all(const json_t *result)
     size_t i;
     json_t *g;
     wsc_table_init(&t, columns, WSC_COUNT(columns));
-    json_array_foreach(json_object_get(result, "groups"), i, g) {
+    json_array_foreach(json_object_get(result, "groups"), i, g)
+    {
         wsc_table_add(&t, wsc_str(g, "name"));
         wsc_table_add_u64(&t, wsc_u64(g, "count"));
     }
@@ -25,7 +26,8 @@ static void print_members(const json_t *group)
 {
     size_t i;
     json_t *id;
-    json_array_foreach(json_object_get(group, "members"), i, id) {
+    json_array_foreach(json_object_get(group, "members"), i, id)
+    {
         wsc_print_text(json_string_value(id) ? json_string_value(id) : "");
         (void)putchar('\n');
     }

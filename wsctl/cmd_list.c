@@ -10,9 +10,9 @@
 enum { LIMIT_DEFAULT = 1000, INTERVAL_DEFAULT_MS = 2000, INTERVAL_LEAST_MS = 100 };
 
 static const struct wsc_column columns[] = {
-    {"ID", false, 0, 0},       {"CONNECTION", false, 0, 0}, {"ROUTE", false, 5, 0}, {"PEER", false, 9, 0}, {"PROTOCOL", false, 4, 9},
-    {"HANDLER", false, 4, 3},  {"AGE", true, 0, 1},         {"IDLE", true, 0, 2},   {"IN", true, 0, 4},    {"OUT", true, 0, 5},
-    {"QUEUED", true, 0, 7},    {"RTT", true, 0, 6},
+    {"ID", false, 0, 0},       {"CONNECTION", false, 0, 0}, {"ROUTE", false, 5, 0}, {"PEER", false, 9, 0},
+    {"PROTOCOL", false, 4, 9}, {"HANDLER", false, 4, 3},    {"AGE", true, 0, 1},    {"IDLE", true, 0, 2},
+    {"IN", true, 0, 4},        {"OUT", true, 0, 5},         {"QUEUED", true, 0, 7}, {"RTT", true, 0, 6},
 };
 
 static int by_age(const void *a, const void *b)

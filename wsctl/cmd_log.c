@@ -8,7 +8,8 @@ static const json_t *temporary_of(const json_t *result, const char *module)
 {
     size_t i;
     json_t *t;
-    json_array_foreach(json_object_get(result, "temporary"), i, t) {
+    json_array_foreach(json_object_get(result, "temporary"), i, t)
+    {
         if (strcmp(wsc_str(t, "module"), module) == 0)
             return t;
     }
@@ -17,13 +18,15 @@ static const json_t *temporary_of(const json_t *result, const char *module)
 
 static int print_levels(const json_t *result)
 {
-    static const struct wsc_column columns[] = {{"MODULE", false, 0, 0}, {"LEVEL", false, 0, 0}, {"BACK TO", false, 0, 0}, {"IN", true, 0, 0}};
+    static const struct wsc_column columns[] = {
+        {"MODULE", false, 0, 0}, {"LEVEL", false, 0, 0}, {"BACK TO", false, 0, 0}, {"IN", true, 0, 0}};
     struct wsc_table t;
     const char *module;
     size_t i;
     json_t *v;
     wsc_table_init(&t, columns, WSC_COUNT(columns));
-    json_object_foreach(json_object_get(result, "levels"), module, v) {
+    json_object_foreach(json_object_get(result, "levels"), module, v)
+    {
         const json_t *back = temporary_of(result, module);
         char left[WSC_SHORT] = "";
         if (back)
@@ -33,7 +36,8 @@ static int print_levels(const json_t *result)
         wsc_table_add(&t, wsc_str(back, "back_to"));
         wsc_table_add(&t, left);
     }
-    json_array_foreach(json_object_get(result, "temporary"), i, v) {
+    json_array_foreach(json_object_get(result, "temporary"), i, v)
+    {
         char text[WSC_SHORT];
         if (!wsc_u64(v, "handler"))
             continue;
@@ -71,7 +75,8 @@ static json_t *params_of(const char *assignment, uint64_t for_ms)
 int cmd_log(struct wsc_run *run)
 {
     uint64_t for_ms = 0;
-    const struct wsc_option options[] = {{"for", 'f', WSC_DURATION, "TIME", "and back again after this time: 30s, 5m", &for_ms}};
+    const struct wsc_option options[] = {
+        {"for", 'f', WSC_DURATION, "TIME", "and back again after this time: 30s, 5m", &for_ms}};
     json_t *params = NULL;
     json_t *r;
     int status = wsc_begin(run, options, WSC_COUNT(options));

@@ -17,7 +17,8 @@ int cmd_ping(struct wsc_run *run)
         char rtt[WSC_SHORT];
         json_t *r;
         uint64_t limit_ms = run->timeout_ms < 600000 ? run->timeout_ms : 600000;
-        status = wsc_ask(run, "ping", json_pack("{s:s, s:I}", "id", id, "timeout_ms", (json_int_t)limit_ms), limit_ms + 1000, &r);
+        status = wsc_ask(run, "ping", json_pack("{s:s, s:I}", "id", id, "timeout_ms", (json_int_t)limit_ms),
+                         limit_ms + 1000, &r);
         if (status != WSC_GO_ON)
             return status;
         wsc_rtt_format(wsc_u64(r, "rtt_us") ? wsc_u64(r, "rtt_us") : 1, rtt);

@@ -4,9 +4,10 @@
 int cmd_routes(struct wsc_run *run)
 {
     static const struct wsc_column columns[] = {
-        {"NAME", false, 6, 0},       {"PATH", false, 6, 0},  {"HOST", false, 4, 9},   {"KIND", false, 0, 3},    {"DELIVER", false, 0, 8},
-        {"HANDLERS", true, 0, 0},    {"CONNECTIONS", true, 0, 0}, {"OPENED", true, 0, 2}, {"REFUSED", true, 0, 6}, {"REQUESTS", true, 0, 4},
-        {"IN", true, 0, 1},          {"OUT", true, 0, 1},    {"DROPPED", true, 0, 5}, {"TAPS", true, 0, 7},
+        {"NAME", false, 6, 0},    {"PATH", false, 6, 0},    {"HOST", false, 4, 9},       {"KIND", false, 0, 3},
+        {"DELIVER", false, 0, 8}, {"HANDLERS", true, 0, 0}, {"CONNECTIONS", true, 0, 0}, {"OPENED", true, 0, 2},
+        {"REFUSED", true, 0, 6},  {"REQUESTS", true, 0, 4}, {"IN", true, 0, 1},          {"OUT", true, 0, 1},
+        {"DROPPED", true, 0, 5},  {"TAPS", true, 0, 7},
     };
     struct wsc_table t;
     size_t i;
@@ -23,7 +24,8 @@ int cmd_routes(struct wsc_run *run)
         return WSC_OK;
     }
     wsc_table_init(&t, columns, WSC_COUNT(columns));
-    json_array_foreach(json_object_get(result, "routes"), i, r) {
+    json_array_foreach(json_object_get(result, "routes"), i, r)
+    {
         bool ws = wsc_bool(r, "websocket");
         wsc_table_add(&t, wsc_str(r, "name"));
         wsc_table_add(&t, wsc_str(r, "path"));

@@ -26,7 +26,8 @@ static int read_input(struct wsc_run *run, struct wsb_buf *in)
             break;
         in->len += (size_t)n;
     }
-    return in->len > INPUT_MAX ? wsc_complain(run, WSC_USAGE, "the message is longer than %d bytes", INPUT_MAX) : WSC_GO_ON;
+    return in->len > INPUT_MAX ? wsc_complain(run, WSC_USAGE, "the message is longer than %d bytes", INPUT_MAX)
+                               : WSC_GO_ON;
 }
 
 static json_t *base64_of(struct wsb_span s)
@@ -77,7 +78,8 @@ static int put_targets(struct wsc_run *run, const struct wanted *w, json_t *para
         (void)json_object_set_new(params, "group", json_string(w->group));
     if (w->all)
         (void)json_object_set_new(params, "all", json_true());
-    (void)json_object_set_new(params, "timeout_ms", json_integer((json_int_t)(run->timeout_ms < 600000 ? run->timeout_ms : 600000)));
+    (void)json_object_set_new(params, "timeout_ms",
+                              json_integer((json_int_t)(run->timeout_ms < 600000 ? run->timeout_ms : 600000)));
     return WSC_GO_ON;
 }
 
@@ -92,8 +94,8 @@ static int print_result(const struct wsc_run *run, const json_t *r)
         wsc_print_json(r);
     } else {
         (void)printf("written to %" PRIu64 " of %" PRIu64 "\n", written, targets);
-        json_array_foreach(json_object_get(r, "failures"), i, f)
-            (void)fprintf(stderr, "%s: %s: %s\n", wsc_str(f, "id"), wsc_str(f, "outcome"), wsc_str(f, "reason"));
+        json_array_foreach(json_object_get(r, "failures"), i, f)(void)
+            fprintf(stderr, "%s: %s: %s\n", wsc_str(f, "id"), wsc_str(f, "outcome"), wsc_str(f, "reason"));
         if (wsc_u64(r, "waiting"))
             (void)fprintf(stderr, "%" PRIu64 " still wait for a slow client\n", wsc_u64(r, "waiting"));
     }

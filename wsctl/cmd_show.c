@@ -40,7 +40,8 @@ static void print_connection(const json_t *r)
     wsc_print_field("waiting to leave", "%s bytes", text);
     wsc_rtt_format(wsc_u64(r, "rtt_us"), text);
     wsc_print_field("round trip", "%s", text);
-    wsc_print_field("tapped, paused", "%s, %s", wsc_bool(r, "tapped") ? "yes" : "no", wsc_bool(r, "paused") ? "yes" : "no");
+    wsc_print_field("tapped, paused", "%s, %s", wsc_bool(r, "tapped") ? "yes" : "no",
+                    wsc_bool(r, "paused") ? "yes" : "no");
     json_array_foreach(json_object_get(r, "groups"), i, group)
         wsc_print_field("group", "%s", json_string_value(group) ? json_string_value(group) : "");
     if (json_object_get(r, "open"))

@@ -18,7 +18,8 @@ static void print_tree(const char *path, const json_t *value)
         }
         return;
     }
-    json_object_foreach((json_t *)value, name, v) {
+    json_object_foreach((json_t *)value, name, v)
+    {
         char deeper[200];
         (void)snprintf(deeper, sizeof deeper, "%s%s%s", path, *path ? "." : "", name);
         print_tree(deeper, v);

@@ -9,18 +9,22 @@ static void print_levels(const json_t *log)
     size_t at = 0;
     const char *name;
     json_t *level;
-    json_object_foreach(json_object_get(log, "levels"), name, level) {
+    json_object_foreach(json_object_get(log, "levels"), name, level)
+    {
         if (at < sizeof text)
-            at += (size_t)snprintf(text + at, sizeof text - at, "%s%s=%s", at ? " " : "", name, json_string_value(level));
+            at +=
+                (size_t)snprintf(text + at, sizeof text - at, "%s%s=%s", at ? " " : "", name, json_string_value(level));
     }
     wsc_print_field("log levels", "%s", text);
     size_t i;
     json_t *t;
-    json_array_foreach(json_object_get(log, "temporary"), i, t) {
+    json_array_foreach(json_object_get(log, "temporary"), i, t)
+    {
         char left[WSC_SHORT];
         wsc_duration_format(wsc_u64(t, "left_ms"), left);
         if (wsc_u64(t, "handler"))
-            wsc_print_field("", "handler:%" PRIu64 " goes back to %s in %s", wsc_u64(t, "handler"), wsc_str(t, "back_to"), left);
+            wsc_print_field("", "handler:%" PRIu64 " goes back to %s in %s", wsc_u64(t, "handler"),
+                            wsc_str(t, "back_to"), left);
         else
             wsc_print_field("", "%s goes back to %s in %s", wsc_str(t, "module"), wsc_str(t, "back_to"), left);
     }
@@ -43,13 +47,15 @@ int cmd_status(struct wsc_run *run)
         return WSC_OK;
     }
     wsc_duration_format(wsc_u64(r, "uptime_ms"), up);
-    wsc_print_field("gate", "wsgate %s, %s, pid %" PRIu64 ", up %s", wsc_str(r, "version"), wsc_str(r, "state"), wsc_u64(r, "pid"), up);
+    wsc_print_field("gate", "wsgate %s, %s, pid %" PRIu64 ", up %s", wsc_str(r, "version"), wsc_str(r, "state"),
+                    wsc_u64(r, "pid"), up);
     wsc_print_field("runtime directory", "%s", wsc_str(r, "runtime_dir"));
     json_array_foreach(json_object_get(r, "listeners"), i, listener)
         wsc_print_field(i ? "" : "listens on", "%s", json_string_value(listener) ? json_string_value(listener) : "");
     wsc_print_field("workers", "%" PRIu64, wsc_u64(r, "workers"));
-    wsc_print_field("connections", "%" PRIu64 " of %" PRIu64 "; accepted %" PRIu64 ", refused %" PRIu64, wsc_u64(r, "connections"),
-                    wsc_u64(r, "max_connections"), wsc_u64(r, "accepted"), wsc_u64(r, "refused"));
+    wsc_print_field("connections", "%" PRIu64 " of %" PRIu64 "; accepted %" PRIu64 ", refused %" PRIu64,
+                    wsc_u64(r, "connections"), wsc_u64(r, "max_connections"), wsc_u64(r, "accepted"),
+                    wsc_u64(r, "refused"));
     wsc_print_field("routes", "%" PRIu64, wsc_u64(r, "routes"));
     wsc_print_field("handlers", "%" PRIu64, wsc_u64(r, "handlers"));
     wsc_print_field("groups", "%" PRIu64, wsc_u64(r, "groups"));

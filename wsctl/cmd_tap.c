@@ -161,7 +161,9 @@ int cmd_tap(struct wsc_run *run)
     if (run->argc)
         status = wsc_resolve_id(run, run->argv[0], id);
     if (status == WSC_GO_ON)
-        status = wsc_ask(run, "tap", json_pack("{s:s, s:I}", w.route ? "route" : "id", w.route ? w.route : id, "max_bytes", (json_int_t)w.max_bytes),
+        status = wsc_ask(run, "tap",
+                         json_pack("{s:s, s:I}", w.route ? "route" : "id", w.route ? w.route : id, "max_bytes",
+                                   (json_int_t)w.max_bytes),
                          run->timeout_ms, &r);
     if (status != WSC_GO_ON)
         return status;

@@ -45,7 +45,8 @@ int wsc_begin(struct wsc_run *run, const struct wsc_option *options, size_t coun
     if (run->help)
         return show_help(run->command, all, total);
     if (run->argc < run->command->least || run->argc > run->command->most)
-        return wsc_complain(run, WSC_USAGE, "%s: usage: wsctl %s [OPTION]...%s%s", run->argc < run->command->least ? "too few arguments" : "too many arguments",
+        return wsc_complain(run, WSC_USAGE, "%s: usage: wsctl %s [OPTION]...%s%s",
+                            run->argc < run->command->least ? "too few arguments" : "too many arguments",
                             run->command->name, *run->command->arguments ? " " : "", run->command->arguments);
     if (run->timeout_ms == 0 || run->timeout_ms > 1 << 30)
         return wsc_complain(run, WSC_USAGE, "--timeout must be between 1ms and 12d");
@@ -100,7 +101,11 @@ int wsc_ask(struct wsc_run *run, const char *method, json_t *params, uint64_t ti
     case WSB_OK:
         return WSC_GO_ON;
     case WSB_ERR_REFUSED:
-        return wsc_complain(run, error.code == RPC_PARAMS ? WSC_USAGE : error.code == RPC_TIMEOUT ? WSC_TIMEOUT : WSC_NO, "%s", error.text);
+        return wsc_complain(run,
+                            error.code == RPC_PARAMS    ? WSC_USAGE
+                            : error.code == RPC_TIMEOUT ? WSC_TIMEOUT
+                                                        : WSC_NO,
+                            "%s", error.text);
     case WSB_ERR_TIMEOUT:
         return wsc_complain(run, WSC_TIMEOUT, "the gate does not answer");
     case WSB_CLOSED:
@@ -118,18 +123,21 @@ int wsc_resolve_id(struct wsc_run *run, const char *text, char ret[17])
     json_t *result;
     size_t len = strlen(text);
     if (!len || len > ID_DIGITS || strspn(text, "0123456789abcdef") != len)
-        return wsc_complain(run, WSC_USAGE, "'%.40s' is not a connection id: 16 hexadecimal digits, or the last of them", text);
+        return wsc_complain(run, WSC_USAGE,
+                            "'%.40s' is not a connection id: 16 hexadecimal digits, or the last of them", text);
     if (len == ID_DIGITS) {
         memcpy(ret, text, ID_DIGITS + 1);
         return WSC_GO_ON;
     }
-    int status = wsc_ask(run, "list", json_pack("{s:s, s:i}", "id", text, "limit", CANDIDATES), run->timeout_ms, &result);
+    int status =
+        wsc_ask(run, "list", json_pack("{s:s, s:i}", "id", text, "limit", CANDIDATES), run->timeout_ms, &result);
     if (status != WSC_GO_ON)
         return status;
     const json_t *rows = json_object_get(result, "connections");
     uint64_t matched = wsc_u64(result, "matched");
     for (size_t i = 0, at = 0; i < json_array_size(rows); i++)
-        at += (size_t)snprintf(found + at, sizeof found - at, "%s%.16s", i ? ", " : "", wsc_str(json_array_get(rows, i), "id"));
+        at += (size_t)snprintf(found + at, sizeof found - at, "%s%.16s", i ? ", " : "",
+                               wsc_str(json_array_get(rows, i), "id"));
     json_decref(result);
     if (matched == 0)
         return wsc_complain(run, WSC_NO, "no connection's id ends in %s", text);
@@ -146,12 +154,20 @@ json_t *wsc_filter_params(const struct wsc_filter *f)
         const char *text;
         uint64_t number;
     } params[] = {
-        {"route", f->route, 0},     {"peer", f->peer, 0},           {"subprotocol", f->subprotocol, 0},        {"state", f->state, 0},
-        {"kind", f->kind, 0},       {"handler", NULL, f->handler},  {"older_than_ms", NULL, f->older_than_ms}, {"idle_ms", NULL, f->idle_ms},
+        {"route", f->route, 0},
+        {"peer", f->peer, 0},
+        {"subprotocol", f->subprotocol, 0},
+        {"state", f->state, 0},
+        {"kind", f->kind, 0},
+        {"handler", NULL, f->handler},
+        {"older_than_ms", NULL, f->older_than_ms},
+        {"idle_ms", NULL, f->idle_ms},
     };
     json_t *v = json_object();
     for (size_t i = 0; v && i < WSC_COUNT(params); i++) {
-        json_t *value = params[i].text ? json_string(params[i].text) : params[i].number ? json_integer((json_int_t)params[i].number) : NULL;
+        json_t *value = params[i].text     ? json_string(params[i].text)
+                        : params[i].number ? json_integer((json_int_t)params[i].number)
+                                           : NULL;
         if (value)
             (void)json_object_set_new(v, params[i].name, value);
     }
@@ -203,7 +219,8 @@ void wsc_print_json_line(const json_t *value)
 void wsc_print_json(const json_t *value)
 {
     size_t flags = JSON_ENCODE_ANY | (isatty(STDOUT_FILENO) ? JSON_INDENT(2) | JSON_ENSURE_ASCII : JSON_COMPACT);
-    (void)json_dump_callback(value, dump, NULL, flags); /* controls are escaped in JSON; on a terminal the rest is as well */
+    (void)json_dump_callback(value, dump, NULL,
+                             flags); /* controls are escaped in JSON; on a terminal the rest is as well */
     (void)putchar('\n');
 }
 

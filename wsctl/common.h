@@ -16,7 +16,7 @@ enum wsc_exit {
     WSC_USAGE = 2,       /* wrong options or arguments */
     WSC_UNREACHABLE = 3, /* no gate is there, or it went away */
     WSC_TIMEOUT = 4,
-    WSC_GO_ON = -1       /* not an end */
+    WSC_GO_ON = -1 /* not an end */
 };
 
 /* One run of a subcommand. */
@@ -74,15 +74,18 @@ struct wsc_filter {
     uint64_t handler, older_than_ms, idle_ms;
 };
 
-#define WSC_FILTER_OPTIONS(f)                                                                                                         \
-    {"route", 'r', WSC_TEXT, "NAME", "of this route", &(f).route},                                                                    \
-    {"peer", 'p', WSC_TEXT, "PREFIX", "whose address begins so: 10.1., [2001:db8:", &(f).peer},                                       \
-    {"subprotocol", 0, WSC_TEXT, "NAME", "that speak this subprotocol", &(f).subprotocol},                                            \
-    {"handler", 0, WSC_NUMBER, "ID", "that are pinned to this handler", &(f).handler},                                                \
-    {"state", 0, WSC_TEXT, "STATE", "CONNECTING, CONNECTED, CLOSING, CLOSED; IDLE, READING, WAITING, RESPONDING", &(f).state},        \
-    {"kind", 0, WSC_TEXT, "KIND", "websocket or http", &(f).kind},                                                                    \
-    {"older-than", 0, WSC_DURATION, "TIME", "that are at least this old: 90s, 5m, 1h30m", &(f).older_than_ms},                        \
-    {"idle", 0, WSC_DURATION, "TIME", "that have sent nothing for this long", &(f).idle_ms}
+#define WSC_FILTER_OPTIONS(f)                                                                                           \
+    {"route", 'r', WSC_TEXT, "NAME", "of this route", &(f).route},                                                      \
+        {"peer", 'p', WSC_TEXT, "PREFIX", "whose address begins so: 10.1., [2001:db8:", &(f).peer},                     \
+        {"subprotocol", 0, WSC_TEXT, "NAME", "that speak this subprotocol", &(f).subprotocol},                          \
+        {"handler", 0, WSC_NUMBER, "ID", "that are pinned to this handler", &(f).handler},                              \
+        {"state",   0, WSC_TEXT, "STATE", "CONNECTING, CONNECTED, CLOSING, CLOSED; IDLE, READING, WAITING, RESPONDING", \
+         &(f).state},                                                                                                   \
+        {"kind", 0, WSC_TEXT, "KIND", "websocket or http", &(f).kind},                                                  \
+        {"older-than", 0, WSC_DURATION, "TIME", "that are at least this old: 90s, 5m, 1h30m", &(f).older_than_ms},      \
+    {                                                                                                                   \
+        "idle", 0, WSC_DURATION, "TIME", "that have sent nothing for this long", &(f).idle_ms                           \
+    }
 
 json_t *wsc_filter_params(const struct wsc_filter *f); /* NULL without memory */
 

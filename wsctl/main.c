@@ -14,7 +14,8 @@ enum { TIMEOUT_DEFAULT_MS = 10000 };
 
 static const struct wsc_command commands[] = {
     {"status", "", "What this gate is and how it is doing", NULL, cmd_status, 0, 0},
-    {"list", "", "The connections, oldest first", "Filters can be combined; a connection is shown when all of them fit.", cmd_list, 0, 0},
+    {"list", "", "The connections, oldest first",
+     "Filters can be combined; a connection is shown when all of them fit.", cmd_list, 0, 0},
     {"show", "ID", "All that is known of one connection", NULL, cmd_show, 1, 1},
     {"close", "[ID...]", "Close connections",
      "By id, by filters, or all. With filters or --all, the number is shown first, and asked about on a terminal;\n"
@@ -24,7 +25,8 @@ static const struct wsc_command commands[] = {
      "The message is --text, --base64, or else standard input: text, or with --binary, bytes.", cmd_send, 0, INT_MAX},
     {"ping", "ID", "Measure a client's round trip time", NULL, cmd_ping, 1, 1},
     {"handlers", "[show|drop ID]", "The handlers; one of them; take one out",
-     "A dropped handler's connections move to another one of the route. If its process lives, it registers again.", cmd_handlers, 0, 2},
+     "A dropped handler's connections move to another one of the route. If its process lives, it registers again.",
+     cmd_handlers, 0, 2},
     {"routes", "", "The routes", NULL, cmd_routes, 0, 0},
     {"groups", "[NAME]", "The groups, or the members of one", NULL, cmd_groups, 0, 1},
     {"log", "[set MODULE=LEVEL]", "Show or set logging levels",
@@ -43,12 +45,13 @@ static void show_help(FILE *to)
                 to);
     for (size_t i = 0; i < WSC_COUNT(commands); i++)
         (void)fprintf(to, "  %-10s %-19s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
-    (void)fputs("  help       [COMMAND]           This text, or a command's\n\n"
-                "wsctl COMMAND --help tells a command's options. The runtime directory is --dir, else $WSBUS_DIR, else\n"
-                "/run/wsbus, else $XDG_RUNTIME_DIR/wsbus, else /tmp/wsbus-<uid>.\n\n"
-                "Exit status: 0 done; 1 the gate said no, or nothing was found; 2 wrong usage; 3 no gate can be reached;\n"
-                "4 it did not answer in time.\n",
-                to);
+    (void)fputs(
+        "  help       [COMMAND]           This text, or a command's\n\n"
+        "wsctl COMMAND --help tells a command's options. The runtime directory is --dir, else $WSBUS_DIR, else\n"
+        "/run/wsbus, else $XDG_RUNTIME_DIR/wsbus, else /tmp/wsbus-<uid>.\n\n"
+        "Exit status: 0 done; 1 the gate said no, or nothing was found; 2 wrong usage; 3 no gate can be reached;\n"
+        "4 it did not answer in time.\n",
+        to);
 }
 
 static const struct wsc_command *find(const char *name)
@@ -64,7 +67,8 @@ static int help(int argc, char **argv)
 {
     static char flag[] = "--help";
     char *args[] = {flag};
-    struct wsc_run run = {.command = argc ? find(argv[0]) : NULL, .argc = 1, .argv = args, .timeout_ms = TIMEOUT_DEFAULT_MS};
+    struct wsc_run run = {
+        .command = argc ? find(argv[0]) : NULL, .argc = 1, .argv = args, .timeout_ms = TIMEOUT_DEFAULT_MS};
     if (argc && run.command)
         return run.command->fn(&run);
     show_help(argc ? stderr : stdout);

@@ -53,7 +53,8 @@ static void measure(const struct wsc_table *t, size_t widths[WSC_COLUMNS_MAX])
 }
 
 /* What the columns take when all are cut as far as they can be. */
-static size_t least_of(const struct wsc_table *t, const size_t widths[WSC_COLUMNS_MAX], const bool is_hidden[WSC_COLUMNS_MAX])
+static size_t least_of(const struct wsc_table *t, const size_t widths[WSC_COLUMNS_MAX],
+                       const bool is_hidden[WSC_COLUMNS_MAX])
 {
     size_t total = 0;
     for (size_t i = 0; i < t->column_count; i++) {
@@ -64,12 +65,14 @@ static size_t least_of(const struct wsc_table *t, const size_t widths[WSC_COLUMN
     return total;
 }
 
-static void hide(const struct wsc_table *t, size_t limit, const size_t widths[WSC_COLUMNS_MAX], bool is_hidden[WSC_COLUMNS_MAX])
+static void hide(const struct wsc_table *t, size_t limit, const size_t widths[WSC_COLUMNS_MAX],
+                 bool is_hidden[WSC_COLUMNS_MAX])
 {
     while (least_of(t, widths, is_hidden) > limit) {
         size_t next = t->column_count;
         for (size_t i = 0; i < t->column_count; i++) {
-            if (!is_hidden[i] && t->columns[i].spare && (next == t->column_count || t->columns[i].spare > t->columns[next].spare))
+            if (!is_hidden[i] && t->columns[i].spare &&
+                (next == t->column_count || t->columns[i].spare > t->columns[next].spare))
                 next = i;
         }
         if (next == t->column_count)
@@ -79,7 +82,8 @@ static void hide(const struct wsc_table *t, size_t limit, const size_t widths[WS
 }
 
 /* The widest column that may be cut, and has something to give, gives one after the other until all fit. */
-static void shrink(const struct wsc_table *t, size_t limit, size_t widths[WSC_COLUMNS_MAX], const bool is_hidden[WSC_COLUMNS_MAX])
+static void shrink(const struct wsc_table *t, size_t limit, size_t widths[WSC_COLUMNS_MAX],
+                   const bool is_hidden[WSC_COLUMNS_MAX])
 {
     for (;;) {
         size_t total = 0;
@@ -88,7 +92,8 @@ static void shrink(const struct wsc_table *t, size_t limit, size_t widths[WSC_CO
             if (is_hidden[i])
                 continue;
             total += widths[i] + (total ? GAP : 0);
-            if (t->columns[i].least && widths[i] > t->columns[i].least && (widest == t->column_count || widths[i] > widths[widest]))
+            if (t->columns[i].least && widths[i] > t->columns[i].least &&
+                (widest == t->column_count || widths[i] > widths[widest]))
                 widest = i;
         }
         if (total <= limit || widest == t->column_count)

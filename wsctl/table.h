@@ -12,9 +12,9 @@ enum { WSC_COLUMNS_MAX = 16 };
 
 struct wsc_column {
     const char *name;
-    bool is_right;    /* numbers */
-    uint16_t least;    /* columns it keeps when there is not room for all; 0: it is never cut */
-    uint16_t spare;   /* when cutting is not enough, columns are left out, highest first; 0: never */
+    bool is_right;  /* numbers */
+    uint16_t least; /* columns it keeps when there is not room for all; 0: it is never cut */
+    uint16_t spare; /* when cutting is not enough, columns are left out, highest first; 0: never */
 };
 
 struct wsc_table {
@@ -33,9 +33,9 @@ void wsc_table_add(struct wsc_table *t, const char *text);
 void wsc_table_add_u64(struct wsc_table *t, uint64_t n);
 
 struct wsc_look {
-    size_t width;  /* columns of the terminal; 0: no limit */
-    bool is_bold;  /* the head may be highlighted */
-    bool is_utf8;  /* "…" or "..." for what is cut */
+    size_t width; /* columns of the terminal; 0: no limit */
+    bool is_bold; /* the head may be highlighted */
+    bool is_utf8; /* "…" or "..." for what is cut */
 };
 
 /* Write the table, head first, into `out`. */

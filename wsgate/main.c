@@ -27,7 +27,8 @@ static void on_signal(struct wsg_watch *w, uint32_t events)
     struct signalfd_siginfo info;
     (void)events;
     while (read(w->fd, &info, sizeof info) == sizeof info) {
-        WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "signal", WSB_KU("number", info.ssi_signo), WSB_KI("from_pid", info.ssi_pid));
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "signal", WSB_KU("number", info.ssi_signo),
+                WSB_KI("from_pid", info.ssi_pid));
         wsg_gate_drain(s->gate);
     }
 }
@@ -69,16 +70,17 @@ static void raise_descriptor_limit(size_t connections)
     limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || want < limit.rlim_max ? want : limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur < want)
-        WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "fewer descriptors than connections allowed", WSB_KU("descriptors", limit.rlim_cur),
-                WSB_KU("connections", connections));
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "fewer descriptors than connections allowed",
+                WSB_KU("descriptors", limit.rlim_cur), WSB_KU("connections", connections));
 }
 
 static void announce(struct wsg_gate *gate)
 {
     for (size_t i = 0; i < wsg_gate_listener_count(gate); i++)
         WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "listening", WSB_KS("address", wsg_gate_listener(gate, i)));
-    WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "ready", WSB_KS("version", WSBUS_VERSION), WSB_KS("runtime_dir", wsg_gate_dir(gate)),
-            WSB_KU("workers", wsg_gate_worker_count(gate)), WSB_KI("pid", getpid()));
+    WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "ready", WSB_KS("version", WSBUS_VERSION),
+            WSB_KS("runtime_dir", wsg_gate_dir(gate)), WSB_KU("workers", wsg_gate_worker_count(gate)),
+            WSB_KI("pid", getpid()));
 }
 
 static wsb_err open_log(const struct wsg_config *config)

@@ -8,7 +8,8 @@ size_t wsb_base64_encode(struct wsb_span in, char *out)
     char *at = out;
     for (size_t i = 0; i < in.len; i += 3) {
         size_t left = in.len - i;
-        uint32_t bits = (uint32_t)in.ptr[i] << 16 | (left > 1 ? (uint32_t)in.ptr[i + 1] << 8 : 0) | (left > 2 ? in.ptr[i + 2] : 0);
+        uint32_t bits =
+            (uint32_t)in.ptr[i] << 16 | (left > 1 ? (uint32_t)in.ptr[i + 1] << 8 : 0) | (left > 2 ? in.ptr[i + 2] : 0);
         *at++ = digits[bits >> 18];
         *at++ = digits[bits >> 12 & 63];
         *at++ = left > 1 ? digits[bits >> 6 & 63] : '=';

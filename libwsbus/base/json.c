@@ -22,7 +22,12 @@ static void separate(struct wsb_json *j)
 static void put_escaped(struct wsb_json *j, uint8_t c)
 {
     char text[8];
-    const char *known = c == '"' ? "\\\"" : c == '\\' ? "\\\\" : c == '\n' ? "\\n" : c == '\r' ? "\\r" : c == '\t' ? "\\t" : NULL;
+    const char *known = c == '"'    ? "\\\""
+                        : c == '\\' ? "\\\\"
+                        : c == '\n' ? "\\n"
+                        : c == '\r' ? "\\r"
+                        : c == '\t' ? "\\t"
+                                    : NULL;
     if (!known) {
         (void)snprintf(text, sizeof text, "\\u%04x", c);
         known = text;

@@ -26,7 +26,7 @@ struct cell {
 };
 
 static struct sink {
-    struct cell *cells; /* owned */
+    struct cell *cells;  /* owned */
     _Atomic size_t head; /* next cell to claim */
     size_t tail;         /* writer's */
     _Atomic bool writer_sleeps;
@@ -194,7 +194,8 @@ static bool push(const char *text, size_t len)
         struct cell *c = &sink.cells[at % CELLS];
         size_t turn = atomic_load_explicit(&c->turn, memory_order_acquire);
         if (turn == at) {
-            if (!atomic_compare_exchange_weak_explicit(&sink.head, &at, at + 1, memory_order_relaxed, memory_order_relaxed))
+            if (!atomic_compare_exchange_weak_explicit(&sink.head, &at, at + 1, memory_order_relaxed,
+                                                       memory_order_relaxed))
                 continue;
             memcpy(c->text, text, len);
             c->len = (uint32_t)len;

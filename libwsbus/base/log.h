@@ -27,10 +27,7 @@ enum wsb_log_module {
     WSB_LOG_MODULES
 };
 
-enum wsb_log_format {
-    WSB_LOG_LOGFMT,
-    WSB_LOG_JSON
-};
+enum wsb_log_format { WSB_LOG_LOGFMT, WSB_LOG_JSON };
 
 /* One key of a line. Built by the macros below; a NULL key ends the list. */
 struct wsb_kv {
@@ -50,7 +47,7 @@ struct wsb_kv {
 #define WSB_LOG(module, level, msg, ...)                                                                               \
     do {                                                                                                               \
         if (wsb_log_is_on(module, level))                                                                              \
-            wsb_log_write(module, level, msg, (const struct wsb_kv[]){__VA_ARGS__ __VA_OPT__(, ) { 0 }});               \
+            wsb_log_write(module, level, msg, (const struct wsb_kv[]){__VA_ARGS__ __VA_OPT__(, ){0}});                 \
     } while (0)
 
 extern _Atomic uint8_t wsb_log_levels[WSB_LOG_MODULES];

@@ -21,11 +21,11 @@ enum wsb_channel {
 
 /* One message that came in; everything in it is valid until wsb_inbound_release(). */
 struct wsb_inbound {
-    struct wsb_span peer;          /* who, on HANDLERS */
+    struct wsb_span peer; /* who, on HANDLERS */
     struct wsb_envelope envelope;
-    struct wsb_span subscription;  /* on EVENTS: the topic prefix */
-    bool subscribes;               /* on EVENTS: begins, or ends */
-    void *message;                 /* the link's own */
+    struct wsb_span subscription; /* on EVENTS: the topic prefix */
+    bool subscribes;              /* on EVENTS: begins, or ends */
+    void *message;                /* the link's own */
 };
 
 /* The gate's end. */
@@ -54,9 +54,9 @@ struct wsb_server {
 };
 
 struct wsb_server_options {
-    const char *dir;       /* runtime directory; borrowed for the call */
-    unsigned mode;         /* of the endpoints' files */
-    size_t max_message;    /* larger ZeroMQ parts cut the peer off */
+    const char *dir;    /* runtime directory; borrowed for the call */
+    unsigned mode;      /* of the endpoints' files */
+    size_t max_message; /* larger ZeroMQ parts cut the peer off */
     unsigned heartbeat_ms;
 };
 
@@ -106,10 +106,10 @@ struct wsb_client {
 };
 
 struct wsb_client_options {
-    const char *endpoint;  /* ZeroMQ's, "ipc://DIR/handlers" or "tcp://HOST:PORT"; borrowed for the call */
-    size_t max_message;    /* a larger part cuts the gate off */
+    const char *endpoint; /* ZeroMQ's, "ipc://DIR/handlers" or "tcp://HOST:PORT"; borrowed for the call */
+    size_t max_message;   /* a larger part cuts the gate off */
     unsigned heartbeat_ms;
-    unsigned linger_ms;    /* longest wait in close */
+    unsigned linger_ms; /* longest wait in close */
 };
 
 WSB_MUST_CHECK wsb_err wsb_zmq_client_open(const struct wsb_client_options *o, struct wsb_client **ret,

@@ -14,10 +14,10 @@
 #include "link/zmq_parts.h"
 
 enum {
-    PARTS_MAX = 4,          /* peer, header, payload, metadata */
-    RECEIVE_QUEUE = 32,     /* messages of one peer, which may be large; beyond it the peer waits */
-    EVENTS_QUEUE = 1000,    /* messages for one subscriber */
-    SUBSCRIPTION_MAX = 512  /* bytes */
+    PARTS_MAX = 4,         /* peer, header, payload, metadata */
+    RECEIVE_QUEUE = 32,    /* messages of one peer, which may be large; beyond it the peer waits */
+    EVENTS_QUEUE = 1000,   /* messages for one subscriber */
+    SUBSCRIPTION_MAX = 512 /* bytes */
 };
 
 struct message {
@@ -29,7 +29,7 @@ struct zmq_server {
     struct wsb_server base;
     void *context;
     void *sockets[WSB_CHANNELS];
-    char *paths[WSB_CHANNELS]; /* owned */
+    char *paths[WSB_CHANNELS];            /* owned */
     struct message inbound[WSB_CHANNELS]; /* one each: a batch may be read over several rounds */
 };
 
@@ -107,7 +107,8 @@ static wsb_err zs_recv(struct wsb_server *s, enum wsb_channel c, struct wsb_inbo
     size_t parts = m->count - first;
     if (too_many || parts < 2 || parts > 3)
         return WSB_ERR_PROTO;
-    return wsb_envelope_from_parts(part_span(m, first), part_span(m, first + 1), part_span(m, first + 2), &ret->envelope);
+    return wsb_envelope_from_parts(part_span(m, first), part_span(m, first + 1), part_span(m, first + 2),
+                                   &ret->envelope);
 }
 
 static void zs_release(struct wsb_inbound *in)
@@ -125,8 +126,8 @@ static bool zs_has_input(struct wsb_server *s, enum wsb_channel c)
 
 /* ----------------------------------------------------------------- sending */
 
-static wsb_err zs_send(struct wsb_server *s, struct wsb_span peer, const struct wsb_header *h, struct wsb_block *payload,
-                       struct wsb_span meta)
+static wsb_err zs_send(struct wsb_server *s, struct wsb_span peer, const struct wsb_header *h,
+                       struct wsb_block *payload, struct wsb_span meta)
 {
     void *socket = self(s)->sockets[WSB_CHANNEL_HANDLERS];
     /* The routing id decides: once ROUTER has taken it, the other parts follow it. */
@@ -140,8 +141,8 @@ static wsb_err zs_send(struct wsb_server *s, struct wsb_span peer, const struct 
 
 /* XPUB either drops silently for whoever is slow, or refuses for all when one is slow. We want to know, and serve the others:
  * ask first, and on a refusal send again in the other mode. */
-static wsb_err zs_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h, struct wsb_block *payload,
-                          struct wsb_span meta)
+static wsb_err zs_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h,
+                          struct wsb_block *payload, struct wsb_span meta)
 {
     void *socket = self(s)->sockets[WSB_CHANNEL_EVENTS];
     wsb_err asked = wsb_zmq_send_bytes(socket, topic, strlen(topic), ZMQ_SNDMORE);
@@ -227,7 +228,8 @@ static wsb_err bind_one(struct zmq_server *z, int i, const struct wsb_server_opt
     char endpoint[220];
     int n = snprintf(path, sizeof path, "%s/%s", o->dir, names[i]);
     if (n < 0 || (size_t)n >= sizeof((struct sockaddr_un *)0)->sun_path)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "runtime directory %.100s: the path is too long for a socket", o->dir);
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "runtime directory %.100s: the path is too long for a socket",
+                             o->dir);
     if (somebody_listens(path))
         return wsb_fault_set(fault, WSB_ERR_EXISTS, 0, "%s: a gate is running in this directory already", path);
     (void)snprintf(endpoint, sizeof endpoint, "ipc://%s", path);

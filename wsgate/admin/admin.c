@@ -59,7 +59,8 @@ size_t wsg_client_waiting(const struct wsg_admin_client *c)
 
 static bool is_listened_to(const struct wsg_admin_client *c)
 {
-    return !c->has_ended && !c->wait_for_all && c->orders < WSG_ADMIN_ORDERS_MAX && wsg_client_waiting(c) <= WSG_ADMIN_OUT_MAX;
+    return !c->has_ended && !c->wait_for_all && c->orders < WSG_ADMIN_ORDERS_MAX &&
+           wsg_client_waiting(c) <= WSG_ADMIN_OUT_MAX;
 }
 
 /* What epoll waits for follows from the state, here and nowhere else. */
@@ -333,7 +334,8 @@ static void welcome(struct wsg_admin *a, int fd)
 {
     struct ucred cred = {0};
     if (!is_allowed(a, fd, &cred)) {
-        WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_WARN, "control connection refused", WSB_KU("uid", cred.uid), WSB_KI("pid", cred.pid));
+        WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_WARN, "control connection refused", WSB_KU("uid", cred.uid),
+                WSB_KI("pid", cred.pid));
         refuse(a, fd, WSG_RPC_REFUSED, "this user may not manage this gate");
         return;
     }
@@ -410,7 +412,7 @@ static wsb_err listen_there(struct wsg_admin *a, struct wsb_fault *fault)
     struct wsg_address address, bound;
     char text[sizeof a->path + sizeof "unix:"];
     int n = snprintf(a->path, sizeof a->path, "%s/control", wsg_gate_dir(a->gate));
-    if (n < 0 || (size_t)n >= sizeof a->path || (size_t)n >= sizeof ((struct sockaddr_un *)0)->sun_path) {
+    if (n < 0 || (size_t)n >= sizeof a->path || (size_t)n >= sizeof((struct sockaddr_un *)0)->sun_path) {
         a->path[0] = 0;
         return wsb_fault_set(fault, WSB_ERR_LIMIT, 0, "%s: too long a path for a socket", wsg_gate_dir(a->gate));
     }

@@ -35,7 +35,8 @@ static wsb_err check_suffix(const char *id, struct wsb_fault *fault)
 {
     if (strspn(id, "0123456789abcdef") == strlen(id))
         return WSB_OK;
-    return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"id\" must be the end of a connection id: lower-case hexadecimal digits");
+    return wsb_fault_set(fault, WSB_ERR_PROTO, 0,
+                         "\"id\" must be the end of a connection id: lower-case hexadecimal digits");
 }
 
 wsb_err wsg_filter_parse(const json_t *params, struct wsg_filter *ret, struct wsb_fault *fault)
@@ -46,12 +47,14 @@ wsb_err wsg_filter_parse(const json_t *params, struct wsg_filter *ret, struct ws
     static const uint64_t ever = (uint64_t)1 << 53;
     struct wsg_filter f = {0};
     wsb_err err;
-    if ((err = take_text(params, "id", f.id_suffix, sizeof f.id_suffix, fault)) || (err = check_suffix(f.id_suffix, fault)) ||
+    if ((err = take_text(params, "id", f.id_suffix, sizeof f.id_suffix, fault)) ||
+        (err = check_suffix(f.id_suffix, fault)) ||
         (err = take_text(params, "route", f.route, sizeof f.route, fault)) ||
         (err = take_text(params, "peer", f.peer, sizeof f.peer, fault)) ||
         (err = take_text(params, "subprotocol", f.subprotocol, sizeof f.subprotocol, fault)) ||
         (err = take_text(params, "state", f.state, sizeof f.state, fault)) ||
-        (err = check_word("state", f.state, states, fault)) || (err = take_text(params, "kind", f.kind, sizeof f.kind, fault)) ||
+        (err = check_word("state", f.state, states, fault)) ||
+        (err = take_text(params, "kind", f.kind, sizeof f.kind, fault)) ||
         (err = check_word("kind", f.kind, kinds, fault)) ||
         (err = wsg_param_u64(params, "handler", 1, UINT32_MAX, &f.handler, fault)) ||
         (err = wsg_param_u64(params, "older_than_ms", 0, ever, &f.older_than_ms, fault)) ||

@@ -9,13 +9,13 @@
 enum { WSG_FILTER_TEXT = 128 };
 
 struct wsg_filter {
-    char id_suffix[17];              /* of the 16 digits; "" any */
-    char route[WSG_FILTER_TEXT];     /* exactly */
-    char peer[WSG_FILTER_TEXT];      /* its beginning */
+    char id_suffix[17];          /* of the 16 digits; "" any */
+    char route[WSG_FILTER_TEXT]; /* exactly */
+    char peer[WSG_FILTER_TEXT];  /* its beginning */
     char subprotocol[WSG_FILTER_TEXT];
-    char state[16];                  /* "CONNECTED", …, of any case */
-    char kind[16];                   /* "websocket", "http" */
-    uint64_t handler;                /* 0: any */
+    char state[16];   /* "CONNECTED", …, of any case */
+    char kind[16];    /* "websocket", "http" */
+    uint64_t handler; /* 0: any */
     uint64_t older_than_ms;
     uint64_t idle_ms;
 };

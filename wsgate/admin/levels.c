@@ -56,8 +56,9 @@ static void on_time_up(struct wsg_timer *timer)
 {
     struct wsg_temporary *t = CONTAINER(timer, struct wsg_temporary, timer);
     apply(t->admin, t->handler, t->module, t->before);
-    WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_INFO, "level is back", WSB_KS("module", t->handler ? "handler" : wsb_log_module_name(t->module)),
-            WSB_KU("handler", t->handler), WSB_KS("level", wsb_level_name(t->before)));
+    WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_INFO, "level is back",
+            WSB_KS("module", t->handler ? "handler" : wsb_log_module_name(t->module)), WSB_KU("handler", t->handler),
+            WSB_KS("level", wsb_level_name(t->before)));
     forget(t);
 }
 
@@ -71,7 +72,8 @@ static void forget_gone_handlers(struct wsg_admin *a)
     }
 }
 
-static wsb_err set_for_a_time(struct wsg_admin *a, uint32_t handler, enum wsb_log_module module, enum wsb_level before, uint64_t for_s)
+static wsb_err set_for_a_time(struct wsg_admin *a, uint32_t handler, enum wsb_log_module module, enum wsb_level before,
+                              uint64_t for_s)
 {
     struct wsg_temporary *t = find_temporary(a, handler, module);
     uint64_t due_ms = wsg_loop_now_ms(a->loop) + for_s * 1000;
@@ -83,7 +85,8 @@ static wsb_err set_for_a_time(struct wsg_admin *a, uint32_t handler, enum wsb_lo
     t = count < TEMPORARY_MAX ? calloc(1, sizeof *t) : NULL;
     if (!t)
         return WSB_ERR_LIMIT;
-    *t = (struct wsg_temporary){.admin = a, .timer.fn = on_time_up, .handler = handler, .module = module, .before = before};
+    *t = (struct wsg_temporary){
+        .admin = a, .timer.fn = on_time_up, .handler = handler, .module = module, .before = before};
     wsb_err err = wsg_loop_arm(a->loop, &t->timer, due_ms);
     if (err)
         free(t);
@@ -92,7 +95,8 @@ static wsb_err set_for_a_time(struct wsg_admin *a, uint32_t handler, enum wsb_lo
     return err;
 }
 
-static wsb_err set_level(struct wsg_admin *a, uint32_t handler, enum wsb_log_module module, enum wsb_level level, uint64_t for_s)
+static wsb_err set_level(struct wsg_admin *a, uint32_t handler, enum wsb_log_module module, enum wsb_level level,
+                         uint64_t for_s)
 {
     enum wsb_level before = handler ? (enum wsb_level)handler_of(a, handler)->level : wsb_log_get_level(module);
     wsb_err err = WSB_OK;
@@ -116,7 +120,8 @@ void wsg_levels_write(struct wsg_admin *a, struct wsb_json *j)
     wsb_json_key(j, "levels");
     wsb_json_object(j);
     for (int m = 0; m < WSB_LOG_MODULES; m++)
-        wsb_json_kcstr(j, wsb_log_module_name((enum wsb_log_module)m), wsb_level_name(wsb_log_get_level((enum wsb_log_module)m)));
+        wsb_json_kcstr(j, wsb_log_module_name((enum wsb_log_module)m),
+                       wsb_level_name(wsb_log_get_level((enum wsb_log_module)m)));
     wsb_json_object_end(j);
     forget_gone_handlers(a);
     wsb_json_key(j, "temporary");
@@ -156,7 +161,8 @@ struct wanted {
 static wsb_err parse_wanted(const json_t *params, struct wanted *w, struct wsb_fault *fault)
 {
     wsb_err err;
-    if ((err = wsg_param_str(params, "module", &w->module, fault)) || (err = wsg_param_str(params, "level", &w->level_name, fault)) ||
+    if ((err = wsg_param_str(params, "module", &w->module, fault)) ||
+        (err = wsg_param_str(params, "level", &w->level_name, fault)) ||
         (err = wsg_param_u64(params, "handler", 1, UINT32_MAX, &w->handler, fault)) ||
         (err = wsg_param_u64(params, "for_s", 1, FOR_MAX_S, &w->for_s, fault)))
         return err;
@@ -167,7 +173,8 @@ static wsb_err parse_wanted(const json_t *params, struct wanted *w, struct wsb_f
     w->last = (enum wsb_log_module)(WSB_LOG_MODULES - 1);
     if (w->module && strcmp(w->module, "all") != 0) {
         if (!wsb_log_module_parse(w->module, &w->first))
-            return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"module\" must be one of gate, http, ws, bus, link, admin, handler, all");
+            return wsb_fault_set(fault, WSB_ERR_PROTO, 0,
+                                 "\"module\" must be one of gate, http, ws, bus, link, admin, handler, all");
         w->last = w->first;
     }
     return WSB_OK;
@@ -181,8 +188,8 @@ void wsg_on_log_set(const struct wsg_call *call)
     wsb_err err = parse_wanted(call->params, &w, &fault);
     if (wsg_call_failed(call, err, &fault) || (w.handler && !wsg_call_handler(call)))
         return;
-    (void)snprintf(detail, sizeof detail, "%s %" PRIu64 " %s for_s %" PRIu64, w.module ? w.module : "handler", w.handler, w.level_name,
-                   w.for_s);
+    (void)snprintf(detail, sizeof detail, "%s %" PRIu64 " %s for_s %" PRIu64, w.module ? w.module : "handler",
+                   w.handler, w.level_name, w.for_s);
     if (w.handler)
         err = set_level(call->admin, (uint32_t)w.handler, WSB_LOG_GATE, w.level, w.for_s);
     for (int m = (int)w.first; !w.handler && m <= (int)w.last && !err; m++)

@@ -14,7 +14,8 @@ enum { MEMBERS_DEFAULT = 1000, MEMBERS_MAX = 100000, PINS_SHOWN = 1000 };
 bool wsg_call_failed(const struct wsg_call *call, wsb_err err, const struct wsb_fault *fault)
 {
     if (err)
-        wsg_answer_error(call->client, call->id, err == WSB_ERR_NOMEM ? WSG_RPC_INTERNAL : WSG_RPC_PARAMS, "%s", fault->text);
+        wsg_answer_error(call->client, call->id, err == WSB_ERR_NOMEM ? WSG_RPC_INTERNAL : WSG_RPC_PARAMS, "%s",
+                         fault->text);
     return err != WSB_OK;
 }
 
@@ -235,7 +236,8 @@ static void on_groups(const struct wsg_call *call)
     wsb_json_ku64(&j, "total", HASH_COUNT(groups->by_name));
     wsb_json_key(&j, "groups");
     wsb_json_array(&j);
-    for (const struct wsg_group *g = one ? one : groups->by_name; g && shown < (one ? 1 : limit); g = g->hh.next, shown++)
+    for (const struct wsg_group *g = one ? one : groups->by_name; g && shown < (one ? 1 : limit);
+         g = g->hh.next, shown++)
         write_group(g, one ? limit : 0, &j);
     wsb_json_array_end(&j);
     wsb_json_object_end(&j);

@@ -95,7 +95,8 @@ static void on_time_up(struct wsg_timer *t)
     order_free(o);
 }
 
-static struct wsg_order *order_new(struct wsg_admin_client *c, const char *id, enum wsg_order_kind kind, uint64_t timeout_ms)
+static struct wsg_order *order_new(struct wsg_admin_client *c, const char *id, enum wsg_order_kind kind,
+                                   uint64_t timeout_ms)
 {
     struct wsg_admin *a = c->admin;
     struct wsg_order *o = calloc(1, sizeof *o);
@@ -174,8 +175,8 @@ static void on_ping_reply(struct wsg_order *o, const struct wsb_envelope *e)
     } else {
         bool is_missing = e->header.code == WSB_OUTCOME_GONE || e->header.code == WSB_OUTCOME_STALE;
         text_of(e->meta, "reason", reason, sizeof reason);
-        wsg_answer_error(o->client, o->id, is_missing ? WSG_RPC_NOT_FOUND : WSG_RPC_REFUSED, "%016" PRIx64 ": %s: %s", o->conn,
-                         wsb_outcome_name(e->header.code), reason);
+        wsg_answer_error(o->client, o->id, is_missing ? WSG_RPC_NOT_FOUND : WSG_RPC_REFUSED, "%016" PRIx64 ": %s: %s",
+                         o->conn, wsb_outcome_name(e->header.code), reason);
     }
     order_free(o);
 }
@@ -208,8 +209,8 @@ static void give(struct wsg_order *o, struct wsg_command *c, const wsb_conn *ids
         answer_outcomes(o);
 }
 
-void wsg_order_close(struct wsg_admin_client *c, const char *id, const wsb_conn *ids, size_t count, uint16_t code, const char *reason,
-                     uint64_t timeout_ms)
+void wsg_order_close(struct wsg_admin_client *c, const char *id, const wsb_conn *ids, size_t count, uint16_t code,
+                     const char *reason, uint64_t timeout_ms)
 {
     struct wsg_order *o = order_new(c, id, WSG_ORDER_CLOSE, timeout_ms);
     struct wsg_command close = {.type = WSB_CLOSE, .status = code, .reason = wsb_span_str(reason)};
@@ -259,7 +260,8 @@ static wsb_err parse_message(const json_t *params, struct message *m, struct wsb
 {
     wsb_err err;
     m->timeout_ms = TIMEOUT_DEFAULT_MS;
-    if ((err = wsg_param_str(params, "route", &m->route, fault)) || (err = wsg_param_str(params, "group", &m->group, fault)) ||
+    if ((err = wsg_param_str(params, "route", &m->route, fault)) ||
+        (err = wsg_param_str(params, "group", &m->group, fault)) ||
         (err = wsg_param_bool(params, "all", &m->all, fault)) ||
         (err = wsg_param_u64(params, "timeout_ms", 1, TIMEOUT_MAX_MS, &m->timeout_ms, fault)) ||
         (err = wsg_param_conns(params, "ids", &m->ids, &m->count, fault)))
@@ -306,8 +308,14 @@ void wsg_on_send(const struct wsg_call *call)
     wsb_err err = parse_message(call->params, &m, &fault);
     if (wsg_call_failed(call, err, &fault) || names_nothing(call, &m))
         goto out;
-    (void)snprintf(detail, sizeof detail, "%zu bytes to %s%.64s", m.payload.len, m.route ? "route " : m.group ? "group " : m.all ? "all" : "ids",
-                   m.route ? m.route : m.group ? m.group : "");
+    (void)snprintf(detail, sizeof detail, "%zu bytes to %s%.64s", m.payload.len,
+                   m.route   ? "route "
+                   : m.group ? "group "
+                   : m.all   ? "all"
+                             : "ids",
+                   m.route   ? m.route
+                   : m.group ? m.group
+                             : "");
     wsg_audit(call, detail);
     send_message(call, &m);
 out:

@@ -30,7 +30,7 @@ struct wsg_temporary;
 struct wsg_admin_client {
     struct wsg_admin_client *prev, *next;
     struct wsg_watch watch;
-    struct wsg_task task; /* queued: lines are left to read; dead: to be freed */
+    struct wsg_task task;    /* queued: lines are left to read; dead: to be freed */
     struct wsg_admin *admin; /* borrowed */
     uint64_t number;
     unsigned uid;
@@ -38,9 +38,9 @@ struct wsg_admin_client {
     bool is_dead;
     bool has_failed; /* cannot be written to: it is dropped at the next occasion */
     bool task_posted;
-    bool has_ended;     /* it will ask no more */
-    bool wait_for_all;  /* it is in the middle of a listing: one at a time */
-    unsigned orders;    /* not answered yet */
+    bool has_ended;    /* it will ask no more */
+    bool wait_for_all; /* it is in the middle of a listing: one at a time */
+    unsigned orders;   /* not answered yet */
     unsigned taps;
     struct wsb_buf in;
     struct wsb_buf out;
@@ -63,9 +63,9 @@ struct wsg_admin {
     struct wsb_buf scratch;
     struct wsg_scan *scans; /* owned queue; the first one is being worked on */
     struct wsg_task scan_task;
-    struct wsg_order *orders; /* owned, by origin */
-    uint64_t last_origin;     /* of orders and of taps */
-    struct wsg_tap *taps;     /* owned list */
+    struct wsg_order *orders;  /* owned, by origin */
+    uint64_t last_origin;      /* of orders and of taps */
+    struct wsg_tap *taps;      /* owned list */
     struct wsg_tapped *tapped; /* owned: connections with at least one tap */
     unsigned tap_count;
     struct wsg_temporary *temporary; /* owned list: levels that go back by themselves */
@@ -117,11 +117,7 @@ void wsg_scans_deinit(struct wsg_admin *a);
 void wsg_on_scan_task(struct wsg_task *t);
 
 /* order.c */
-enum wsg_order_kind {
-    WSG_ORDER_SEND,
-    WSG_ORDER_CLOSE,
-    WSG_ORDER_PING
-};
+enum wsg_order_kind { WSG_ORDER_SEND, WSG_ORDER_CLOSE, WSG_ORDER_PING };
 void wsg_on_send(const struct wsg_call *call);
 void wsg_on_ping(const struct wsg_call *call);
 /* Close, and answer with the outcomes. */

@@ -80,14 +80,16 @@ wsb_err wsg_param_str(const json_t *params, const char *name, const char **ret, 
     return WSB_OK;
 }
 
-wsb_err wsg_param_u64(const json_t *params, const char *name, uint64_t min, uint64_t max, uint64_t *ret, struct wsb_fault *fault)
+wsb_err wsg_param_u64(const json_t *params, const char *name, uint64_t min, uint64_t max, uint64_t *ret,
+                      struct wsb_fault *fault)
 {
     const json_t *v = json_object_get(params, name);
     if (!v)
         return WSB_OK;
     json_int_t n = json_integer_value(v);
     if (!json_is_integer(v) || n < 0 || (uint64_t)n < min || (uint64_t)n > max)
-        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\" must be a whole number from %" PRIu64 " to %" PRIu64, name, min, max);
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\" must be a whole number from %" PRIu64 " to %" PRIu64,
+                             name, min, max);
     *ret = (uint64_t)n;
     return WSB_OK;
 }
@@ -115,7 +117,8 @@ wsb_err wsg_param_conn(const json_t *params, const char *name, wsb_conn *ret, st
     if (!v)
         return WSB_OK;
     if (!conn_of(v, &id))
-        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\" must be a connection id: a string of 16 lower-case hexadecimal digits", name);
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0,
+                             "\"%s\" must be a connection id: a string of 16 lower-case hexadecimal digits", name);
     *ret = id;
     return WSB_OK;
 }
@@ -127,7 +130,8 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y ? 1 : 0;
 }
 
-wsb_err wsg_param_conns(const json_t *params, const char *name, wsb_conn **ret, size_t *ret_count, struct wsb_fault *fault)
+wsb_err wsg_param_conns(const json_t *params, const char *name, wsb_conn **ret, size_t *ret_count,
+                        struct wsb_fault *fault)
 {
     const json_t *v = json_object_get(params, name);
     size_t n = json_array_size(v);
@@ -142,7 +146,8 @@ wsb_err wsg_param_conns(const json_t *params, const char *name, wsb_conn **ret, 
     for (size_t i = 0; i < n; i++) {
         if (!conn_of(json_array_get(v, i), &ids[i])) {
             free(ids);
-            return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\"[%zu] is not a connection id: a string of 16 lower-case hexadecimal digits",
+            return wsb_fault_set(fault, WSB_ERR_PROTO, 0,
+                                 "\"%s\"[%zu] is not a connection id: a string of 16 lower-case hexadecimal digits",
                                  name, i);
         }
     }
@@ -173,8 +178,8 @@ wsb_err wsg_params_check(const json_t *params, const char *known, struct wsb_fau
     /* jansson's iterators take a pointer that is not const, and do not write through it */
     for (void *i = json_object_iter((json_t *)params); i; i = json_object_iter_next((json_t *)params, i)) {
         if (!is_known(known, json_object_iter_key(i)))
-            return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "unknown parameter \"%.60s\"; there %s%.130s", json_object_iter_key(i),
-                                 *known ? "are: " : "are none", known);
+            return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "unknown parameter \"%.60s\"; there %s%.130s",
+                                 json_object_iter_key(i), *known ? "are: " : "are none", known);
     }
     return WSB_OK;
 }

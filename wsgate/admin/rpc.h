@@ -63,6 +63,7 @@ WSB_MUST_CHECK wsb_err wsg_params_check(const json_t *params, const char *known,
 void wsg_rpc_result_begin(struct wsb_json *j, struct wsb_buf *out, const char *id);
 void wsg_rpc_notify_begin(struct wsb_json *j, struct wsb_buf *out, const char *method);
 WSB_MUST_CHECK wsb_err wsg_rpc_end(struct wsb_json *j);
-WSB_MUST_CHECK wsb_err wsg_rpc_error_write(struct wsb_buf *out, const char *id, enum wsg_rpc_code code, const char *message);
+WSB_MUST_CHECK wsb_err wsg_rpc_error_write(struct wsb_buf *out, const char *id, enum wsg_rpc_code code,
+                                           const char *message);
 
 #endif

@@ -15,11 +15,7 @@ enum { ROWS_PER_ROUND = 256, LIST_DEFAULT = 1000, TIMEOUT_DEFAULT_MS = 5000, TIM
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-enum scan_kind {
-    SCAN_LIST,
-    SCAN_SHOW,
-    SCAN_CLOSE
-};
+enum scan_kind { SCAN_LIST, SCAN_SHOW, SCAN_CLOSE };
 
 struct wsg_scan {
     struct wsg_scan *prev, *next;
@@ -96,7 +92,8 @@ static void write_details(struct wsb_json *j, const struct wsg_pin *p, const str
 static void look_at(struct wsg_scan *s, const struct wsg_conn_info *r)
 {
     const struct wsg_pin *p = pin_of(s, r->id);
-    if (s->kind == SCAN_SHOW ? r->id != s->conn : !wsg_filter_matches(&s->filter, r, p && p->handler ? p->handler->id : 0))
+    if (s->kind == SCAN_SHOW ? r->id != s->conn
+                             : !wsg_filter_matches(&s->filter, r, p && p->handler ? p->handler->id : 0))
         return;
     s->matched++;
     if (s->kind == SCAN_CLOSE) {
@@ -288,19 +285,22 @@ void wsg_on_show(const struct wsg_call *call)
         begin(call, &s);
 }
 
-static wsb_err parse_close(const json_t *params, struct wsg_scan *s, bool *all, wsb_conn **ids, size_t *count, struct wsb_fault *fault)
+static wsb_err parse_close(const json_t *params, struct wsg_scan *s, bool *all, wsb_conn **ids, size_t *count,
+                           struct wsb_fault *fault)
 {
     const char *reason = "";
     uint64_t code = WSG_CLOSE_NORMAL;
     wsb_err err;
     s->timeout_ms = TIMEOUT_DEFAULT_MS;
     if ((err = wsg_filter_parse(params, &s->filter, fault)) || (err = wsg_param_bool(params, "all", all, fault)) ||
-        (err = wsg_param_bool(params, "dry_run", &s->dry_run, fault)) || (err = wsg_param_u64(params, "code", 0, 65535, &code, fault)) ||
+        (err = wsg_param_bool(params, "dry_run", &s->dry_run, fault)) ||
+        (err = wsg_param_u64(params, "code", 0, 65535, &code, fault)) ||
         (err = wsg_param_str(params, "reason", &reason, fault)) ||
         (err = wsg_param_u64(params, "timeout_ms", 1, TIMEOUT_MAX_MS, &s->timeout_ms, fault)))
         return err;
     if (!wsg_close_code_is_sendable((uint16_t)code))
-        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"code\" must be a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999");
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0,
+                             "\"code\" must be a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999");
     if (strlen(reason) > WSG_CLOSE_REASON_MAX)
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"reason\" must have at most %d bytes", WSG_CLOSE_REASON_MAX);
     s->code = (uint16_t)code;

@@ -176,7 +176,8 @@ static bool tell_lost(struct wsg_tap *t)
 void wsg_taps_tell_losses(struct wsg_admin_client *c)
 {
     struct wsg_tap *t;
-    if (!c->taps || wsg_client_waiting(c) > WSG_ADMIN_OUT_MAX / 2) /* not before there is room for more than this line */
+    if (!c->taps ||
+        wsg_client_waiting(c) > WSG_ADMIN_OUT_MAX / 2) /* not before there is room for more than this line */
         return;
     DL_FOREACH (c->admin->taps, t) {
         if (t->client == c && t->lost)
@@ -206,7 +207,8 @@ static void show(struct wsg_tap *t, const struct wsg_out *out)
 {
     struct wsg_admin *a = t->client->admin;
     struct wsb_json j;
-    if (wsg_client_waiting(t->client) < WSG_ADMIN_OUT_MAX / 2 || !t->lost) { /* once it loses, it loses until half of it is read */
+    if (wsg_client_waiting(t->client) < WSG_ADMIN_OUT_MAX / 2 ||
+        !t->lost) { /* once it loses, it loses until half of it is read */
         if (!t->lost || tell_lost(t)) {
             write_tap(t, out, &a->scratch, &j);
             if (wsg_rpc_end(&j) == WSB_OK && wsg_client_offer(t->client, wsb_buf_span(&a->scratch))) {
@@ -246,7 +248,8 @@ void wsg_taps_reply(struct wsg_admin *a, uint64_t origin)
 
 /* ------------------------------------------------------------------- methods */
 
-static wsb_err parse_tap(const json_t *params, wsb_conn *conn, const char **route, uint64_t *max_bytes, struct wsb_fault *fault)
+static wsb_err parse_tap(const json_t *params, wsb_conn *conn, const char **route, uint64_t *max_bytes,
+                         struct wsb_fault *fault)
 {
     wsb_err err;
     if ((err = wsg_param_conn(params, "id", conn, fault)) || (err = wsg_param_str(params, "route", route, fault)) ||
@@ -286,7 +289,8 @@ void wsg_on_tap(const struct wsg_call *call)
     const char *name = NULL;
     uint64_t max_bytes = BYTES_DEFAULT;
     char detail[100];
-    if (wsg_call_failed(call, parse_tap(call->params, &conn, &name, &max_bytes, &fault), &fault) || (conn && !is_websocket(call, conn)))
+    if (wsg_call_failed(call, parse_tap(call->params, &conn, &name, &max_bytes, &fault), &fault) ||
+        (conn && !is_websocket(call, conn)))
         return;
     if (name && !(route = wsg_routes_find(wsg_gate_routes(a->gate), wsb_span_str(name)))) {
         wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no route \"%.64s\"", name);
@@ -298,7 +302,8 @@ void wsg_on_tap(const struct wsg_call *call)
     }
     struct wsg_tap *t = calloc(1, sizeof *t);
     if (t) {
-        *t = (struct wsg_tap){.sub = ++a->last_origin, .client = call->client, .conn = conn, .route = route, .max_bytes = max_bytes};
+        *t = (struct wsg_tap){
+            .sub = ++a->last_origin, .client = call->client, .conn = conn, .route = route, .max_bytes = max_bytes};
         if (mark(a, t) != WSB_OK) {
             free(t);
             t = NULL;

@@ -119,8 +119,8 @@ bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r)
     return false;
 }
 
-struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, const struct wsg_handler *except,
-                                      bool with_room)
+struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r,
+                                      const struct wsg_handler *except, bool with_room)
 {
     struct wsg_handler *best = NULL;
     for (struct wsg_handler *h = t->by_id; h; h = h->by_id.next) {

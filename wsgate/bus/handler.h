@@ -75,7 +75,7 @@ struct wsg_handler *wsg_handlers_by_id(const struct wsg_handlers *t, uint32_t id
 bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r);
 /* The one with the fewest connections of those that serve the route, leaving out `except`, and those that have too much
  * under way if it shall be one with room; NULL when there is none. */
-struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, const struct wsg_handler *except,
-                                      bool with_room);
+struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r,
+                                      const struct wsg_handler *except, bool with_room);
 
 #endif

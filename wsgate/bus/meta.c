@@ -22,14 +22,15 @@ static wsb_err get_text(const json_t *root, const char *key, struct wsb_span *re
     return WSB_OK;
 }
 
-static wsb_err get_int(const json_t *root, const char *key, int64_t low, int64_t high, int64_t *ret, struct wsb_fault *fault)
+static wsb_err get_int(const json_t *root, const char *key, int64_t low, int64_t high, int64_t *ret,
+                       struct wsb_fault *fault)
 {
     const json_t *v = json_object_get(root, key);
     if (!v)
         return WSB_OK;
     if (!json_is_integer(v) || json_integer_value(v) < low || json_integer_value(v) > high)
-        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\" must be an integer from %lld to %lld", key, (long long)low,
-                             (long long)high);
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\" must be an integer from %lld to %lld", key,
+                             (long long)low, (long long)high);
     *ret = json_integer_value(v);
     return WSB_OK;
 }
@@ -59,7 +60,8 @@ static wsb_err get_ids(const json_t *root, const char *key, wsb_conn **ret, size
     for (size_t i = 0; i < count; i++) {
         const char *text = json_string_value(json_array_get(array, i));
         if (!text || !wsg_id_parse(text, &(*ret)[i]))
-            return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\"[%zu] must be a string of 16 hexadecimal digits", key, i);
+            return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\"[%zu] must be a string of 16 hexadecimal digits", key,
+                                 i);
     }
     *ret_count = count;
     *ret_has = true;
@@ -109,7 +111,8 @@ static wsb_err get_fields(json_t *root, struct wsg_meta *m, struct wsb_fault *fa
     m->fields = calloc(WSG_FIELDS_MAX, sizeof *m->fields);
     if (!m->fields)
         return WSB_ERR_NOMEM;
-    json_object_foreach (headers, name, value) {
+    json_object_foreach(headers, name, value)
+    {
         size_t count = json_is_array(value) ? json_array_size(value) : 1;
         for (size_t i = 0; i < count; i++) {
             wsb_err err = add_field(m, name, json_is_array(value) ? json_array_get(value, i) : value, fault);
@@ -162,11 +165,13 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
     wsb_err err;
     if ((err = get_ids(root, "to", &m->to, &m->to_count, &m->has_to, fault)) ||
         (err = get_ids(root, "except", &m->except, &m->except_count, &has_except, fault)) ||
-        (err = get_int(root, "code", 1000, 4999, &code, fault)) || (err = get_int(root, "status", 100, 599, &status, fault)) ||
-        (err = get_int(root, "pid", 0, INT32_MAX, &m->pid, fault)) || (err = get_text(root, "reason", &m->reason, fault)) ||
-        (err = get_text(root, "subprotocol", &m->subprotocol, fault)) || (err = get_text(root, "group", &m->group, fault)) ||
-        (err = get_text(root, "route", &m->route, fault)) || (err = get_text(root, "name", &m->name, fault)) ||
-        (err = get_text(root, "language", &m->language, fault)) ||
+        (err = get_int(root, "code", 1000, 4999, &code, fault)) ||
+        (err = get_int(root, "status", 100, 599, &status, fault)) ||
+        (err = get_int(root, "pid", 0, INT32_MAX, &m->pid, fault)) ||
+        (err = get_text(root, "reason", &m->reason, fault)) ||
+        (err = get_text(root, "subprotocol", &m->subprotocol, fault)) ||
+        (err = get_text(root, "group", &m->group, fault)) || (err = get_text(root, "route", &m->route, fault)) ||
+        (err = get_text(root, "name", &m->name, fault)) || (err = get_text(root, "language", &m->language, fault)) ||
         (err = get_texts(root, "groups", &m->groups, &m->group_count, fault)) ||
         (err = get_texts(root, "routes", &m->routes, &m->route_count, fault)) ||
         (err = get_flag(root, "batch", &m->batch, fault)) || (err = get_level(root, &m->level, fault)) ||
@@ -187,7 +192,8 @@ wsb_err wsg_meta_parse(struct wsb_span json, struct wsg_meta *ret, struct wsb_fa
         return WSB_OK;
     json_t *root = json_loadb((const char *)json.ptr, json.len, JSON_REJECT_DUPLICATES, &error);
     if (!root)
-        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "metadata is not JSON: %s at byte %d", error.text, error.position);
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "metadata is not JSON: %s at byte %d", error.text,
+                             error.position);
     ret->root = root;
     if (!json_is_object(root))
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "metadata must be a JSON object");

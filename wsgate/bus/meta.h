@@ -17,22 +17,22 @@ struct wsg_field {
 };
 
 struct wsg_meta {
-    void *root; /* owned; the spans below point into it */
+    void *root;   /* owned; the spans below point into it */
     wsb_conn *to; /* owned */
     size_t to_count;
     bool has_to;
     wsb_conn *except; /* owned, sorted */
     size_t except_count;
-    uint16_t code;          /* of CLOSE; default 1000 */
-    uint16_t status;        /* of RESPOND and REJECT; 0: not said */
+    uint16_t code;   /* of CLOSE; default 1000 */
+    uint16_t status; /* of RESPOND and REJECT; 0: not said */
     struct wsb_span reason;
     struct wsb_span subprotocol; /* ptr NULL: not said */
-    struct wsg_field *fields; /* owned */
+    struct wsg_field *fields;    /* owned */
     size_t field_count;
     struct wsb_span *groups; /* owned */
     size_t group_count;
-    struct wsb_span group; /* ptr NULL: not said */
-    struct wsb_span route; /* ptr NULL: not said */
+    struct wsb_span group;   /* ptr NULL: not said */
+    struct wsb_span route;   /* ptr NULL: not said */
     struct wsb_span *routes; /* owned */
     size_t route_count;
     struct wsb_span name;

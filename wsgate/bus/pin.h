@@ -30,7 +30,7 @@ struct wsg_pin {
     bool is_request;
     bool is_pending; /* OPEN waits for ACCEPT or REJECT */
     bool is_paused;
-    struct wsg_member *members; /* owned */
+    struct wsg_member *members;  /* owned */
     struct wsg_pin *prev, *next; /* of the same handler */
 };
 

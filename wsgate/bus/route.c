@@ -44,7 +44,8 @@ wsb_err wsg_routes_add(struct wsg_routes *t, const char *name, const char *path,
     struct wsg_route *r = &t->routes[t->count];
     if (!is_name(name))
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                             "route name '%.70s': use 1 to %d letters, digits, '_', '.' or '-'", name, WSG_ROUTE_NAME_MAX);
+                             "route name '%.70s': use 1 to %d letters, digits, '_', '.' or '-'", name,
+                             WSG_ROUTE_NAME_MAX);
     if (wsg_routes_find(t, wsb_span_str(name)))
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s' is there twice", name);
     struct wsb_pattern *pattern = NULL;
@@ -95,8 +96,9 @@ static struct wsb_span host_name(struct wsb_span host)
     return host;
 }
 
-struct wsg_route *wsg_routes_match(const struct wsg_routes *t, struct wsb_span host, struct wsb_span path, unsigned kind,
-                                   struct wsb_span ret_params[WSB_PATTERN_PARAMS_MAX], bool *ret_other_kind)
+struct wsg_route *wsg_routes_match(const struct wsg_routes *t, struct wsb_span host, struct wsb_span path,
+                                   unsigned kind, struct wsb_span ret_params[WSB_PATTERN_PARAMS_MAX],
+                                   bool *ret_other_kind)
 {
     struct wsb_span name = host_name(host);
     *ret_other_kind = false;

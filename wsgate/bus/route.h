@@ -14,10 +14,7 @@
 
 enum { WSG_ROUTES_MAX = 1024, WSG_ROUTE_NAME_MAX = 64 };
 
-enum wsg_kind {
-    WSG_KIND_WEBSOCKET = 1,
-    WSG_KIND_HTTP = 2
-};
+enum wsg_kind { WSG_KIND_WEBSOCKET = 1, WSG_KIND_HTTP = 2 };
 
 struct wsg_route_policy {
     unsigned kinds; /* of enum wsg_kind, or-ed */
@@ -39,7 +36,7 @@ struct wsg_route_policy {
 struct wsg_route {
     uint16_t index;
     char name[WSG_ROUTE_NAME_MAX + 1];
-    const char *host; /* borrowed; NULL: any */
+    const char *host;            /* borrowed; NULL: any */
     struct wsb_pattern *pattern; /* owned */
     struct wsg_route_policy policy;
     _Atomic uint32_t handlers; /* registered now: the hub writes, workers read */
@@ -63,8 +60,8 @@ void wsg_routes_seal(struct wsg_routes *t);
 
 /* The most specific route for a decoded path; NULL when there is none. `kind` is one of enum wsg_kind; *ret_other_kind says
  * that the path would have matched a route of the other kind. */
-struct wsg_route *wsg_routes_match(const struct wsg_routes *t, struct wsb_span host, struct wsb_span path, unsigned kind,
-                                   struct wsb_span ret_params[WSB_PATTERN_PARAMS_MAX],
+struct wsg_route *wsg_routes_match(const struct wsg_routes *t, struct wsb_span host, struct wsb_span path,
+                                   unsigned kind, struct wsb_span ret_params[WSB_PATTERN_PARAMS_MAX],
                                    bool *ret_other_kind);
 struct wsg_route *wsg_routes_find(const struct wsg_routes *t, struct wsb_span name);
 

@@ -15,7 +15,12 @@
 #include "base/log.h"
 #include "base/runtime_dir.h"
 
-enum { DRAIN_CHECK_MS = 20, LIST_PLACES = 2048, BATCH_SLACK = 4 << 20, PARCELS_HIGH = 32 << 20 /* bytes of commands waiting for one worker */ };
+enum {
+    DRAIN_CHECK_MS = 20,
+    LIST_PLACES = 2048,
+    BATCH_SLACK = 4 << 20,
+    PARCELS_HIGH = 32 << 20 /* bytes of commands waiting for one worker */
+};
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -30,7 +35,7 @@ struct wsg_gate {
     struct wsg_hub hub;
     char (*listeners)[WSG_ADDRESS_TEXT]; /* owned */
     size_t listener_count;
-    int unix_fds[WSG_LISTENERS_MAX]; /* owned; shared by the workers */
+    int unix_fds[WSG_LISTENERS_MAX];     /* owned; shared by the workers */
     char *unix_paths[WSG_LISTENERS_MAX]; /* borrowed from the configuration */
     size_t unix_count;
     struct wsg_gate_listener listener;
@@ -135,7 +140,8 @@ void wsg_gate_publish_count(struct wsg_gate *g, struct wsg_worker *w)
     size_t now = w->env.slots.used;
     if (now == w->counted)
         return;
-    atomic_fetch_add_explicit(&g->connections, now - w->counted, memory_order_relaxed); /* wraps for a decrease, rightly */
+    atomic_fetch_add_explicit(&g->connections, now - w->counted,
+                              memory_order_relaxed); /* wraps for a decrease, rightly */
     w->counted = now;
 }
 
@@ -444,7 +450,8 @@ static wsb_err open_statics(struct wsg_gate *g, struct wsb_fault *fault)
     for (size_t i = 0; i < c->static_count; i++) {
         int fd = open(c->statics[i].dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
-            return wsb_fault_set(fault, WSB_ERR_IO, errno, "static directory %s: %s", c->statics[i].dir, strerror(errno));
+            return wsb_fault_set(fault, WSB_ERR_IO, errno, "static directory %s: %s", c->statics[i].dir,
+                                 strerror(errno));
         g->statics[g->static_count++] = (struct wsg_static_root){wsb_span_str(c->statics[i].prefix), fd};
     }
     qsort(g->statics, g->static_count, sizeof *g->statics, by_prefix_length);
@@ -494,7 +501,8 @@ static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fa
         .max_message = largest_message(g->config) + BATCH_SLACK,
         .heartbeat_ms = WSG_HEARTBEAT_MS,
     };
-    struct wsg_hub_host host = {.ctx = g, .command = hub_command, .reply = hub_reply, .tap = hub_tap, .is_behind = hub_is_behind};
+    struct wsg_hub_host host = {
+        .ctx = g, .command = hub_command, .reply = hub_reply, .tap = hub_tap, .is_behind = hub_is_behind};
     wsb_err err = wsb_zmq_server_open(&o, &server, fault);
     if (err)
         return err;
@@ -540,7 +548,8 @@ static wsb_err open_listeners(struct wsg_gate *g, struct wsb_fault *fault)
         struct wsg_address address;
         wsb_err err = wsg_address_parse(c->listeners[i].address, &address, fault);
         if (!err)
-            err = listen_everywhere(g, &address, c->listeners[i].mode, c->listeners[i].address + strlen("unix:"), fault);
+            err =
+                listen_everywhere(g, &address, c->listeners[i].mode, c->listeners[i].address + strlen("unix:"), fault);
         if (err)
             return err;
     }
@@ -556,8 +565,9 @@ static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
     size_t count = c->workers ? c->workers : (size_t)(cores > 0 ? cores : 1);
     if (getrandom(&epoch, sizeof epoch, 0) != sizeof epoch)
         return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
-    if ((err = wsb_runtime_dir_resolve(c->runtime_dir, g->dir, fault)) || (err = wsb_runtime_dir_prepare(g->dir, fault)) ||
-        (err = build_routes(c, &g->routes, fault)) || (err = open_statics(g, fault)))
+    if ((err = wsb_runtime_dir_resolve(c->runtime_dir, g->dir, fault)) ||
+        (err = wsb_runtime_dir_prepare(g->dir, fault)) || (err = build_routes(c, &g->routes, fault)) ||
+        (err = open_statics(g, fault)))
         return err;
     count = count < WSG_ID_WORKERS ? count : WSG_ID_WORKERS;
     g->workers = calloc(count, sizeof *g->workers);

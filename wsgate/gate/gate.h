@@ -63,8 +63,8 @@ void wsg_gate_set_listener(struct wsg_gate *g, const struct wsg_gate_listener *l
 /* One connection as `wsctl list` shows it. */
 struct wsg_conn_info {
     wsb_conn id;
-    const char *what;   /* static; "WebSocket(server, CONNECTED)" */
-    const char *route;  /* the route's name, or "" */
+    const char *what;  /* static; "WebSocket(server, CONNECTED)" */
+    const char *route; /* the route's name, or "" */
     char peer[64];
     char target[160]; /* cut when longer */
     char subprotocol[64];
@@ -84,8 +84,8 @@ struct wsg_conn_info {
  *
  * Returns  WSB_OK; WSB_ERR_NOMEM, and done is not called
  */
-WSB_MUST_CHECK wsb_err wsg_gate_list(struct wsg_gate *g, void (*done)(void *ctx, struct wsg_conn_info *rows, size_t count),
-                                     void *ctx);
+WSB_MUST_CHECK wsb_err wsg_gate_list(struct wsg_gate *g,
+                                     void (*done)(void *ctx, struct wsg_conn_info *rows, size_t count), void *ctx);
 
 /* For workers. */
 struct wsg_worker *wsg_gate_worker(struct wsg_gate *g, size_t index);

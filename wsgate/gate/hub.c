@@ -15,7 +15,13 @@
 #include "base/size.h"
 #include "gate/hub_parts.h"
 
-enum { WORK_PER_ROUND = 8192 /* commands, or KiB of them */, RETRY_MS = 2, PAUSE_CHECK_MS = 5, FIRST_BLOCK = 4096, SUBSCRIPTIONS_MAX = 10000 };
+enum {
+    WORK_PER_ROUND = 8192 /* commands, or KiB of them */,
+    RETRY_MS = 2,
+    PAUSE_CHECK_MS = 5,
+    FIRST_BLOCK = 4096,
+    SUBSCRIPTIONS_MAX = 10000
+};
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -104,7 +110,8 @@ static void send_batched(struct wsg_hub *h, struct wsg_handler *to, const struct
     uint8_t *at = size ? batch_space(h, to, size) : NULL;
     if (!at) {
         to->dropped++;
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "event lost: out of memory", WSB_KU("handler", to->id), WSB_KID("conn", e->header.conn));
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "event lost: out of memory", WSB_KU("handler", to->id),
+                WSB_KID("conn", e->header.conn));
         return;
     }
     wsb_record_begin(at, &e->header, e->meta, &payload);
@@ -131,7 +138,8 @@ void wsg_hub_send(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_en
     if (to->is_dead)
         return;
     if (wsb_account_bytes(to->account) > WSG_HANDLER_LIMIT) {
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "handler takes nothing", WSB_KU("handler", to->id), WSB_KS("name", to->name));
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "handler takes nothing", WSB_KU("handler", to->id),
+                WSB_KS("name", to->name));
         mark_dead(h, to);
         return;
     }
@@ -210,7 +218,8 @@ static bool note_if_full(struct wsg_hub *h, struct wsg_handler *to)
     if (wsb_account_bytes(to->account) < WSG_HANDLER_HIGH)
         return false;
     to->paused = true;
-    WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler is slow: its clients wait", WSB_KU("handler", to->id), WSB_KS("name", to->name));
+    WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler is slow: its clients wait", WSB_KU("handler", to->id),
+            WSB_KS("name", to->name));
     if (!h->pause_check.heap_index)
         (void)!wsg_loop_arm(h->loop, &h->pause_check, wsg_loop_now_ms(h->loop) + PAUSE_CHECK_MS);
     return true;
@@ -339,7 +348,8 @@ static void on_open(struct wsg_hub *h, const struct wsg_out *out)
 {
     struct wsb_envelope e = out->envelope;
     struct wsg_route *route = &h->routes->routes[out->route];
-    struct wsg_handler *handler = route->policy.publish ? NULL : wsg_handlers_pick(&h->handlers, route, NULL, /*with_room=*/true);
+    struct wsg_handler *handler =
+        route->policy.publish ? NULL : wsg_handlers_pick(&h->handlers, route, NULL, /*with_room=*/true);
     struct wsg_pin *p;
     if (!handler && !route->policy.publish) {
         fail_connection(h, e.header.conn, 503, "no handler, or none that keeps up");
@@ -523,7 +533,8 @@ static void on_heartbeat(struct wsg_timer *t)
         if (wsb_account_bytes(to->account) > WSG_BATCH_BYTES) /* it has enough to read; is it reachable at all? */
             continue;
         to->ping_sent_us = wsg_loop_now_us(h->loop);
-        struct wsb_envelope e = {.header = {.type = WSB_PING_EV, .seq = ++to->ping_seq, .time_ns = wsg_loop_wall_ns(h->loop)}};
+        struct wsb_envelope e = {
+            .header = {.type = WSB_PING_EV, .seq = ++to->ping_seq, .time_ns = wsg_loop_wall_ns(h->loop)}};
         wsg_hub_send(h, to, &e);
     }
     wsg_hub_flush(h);
@@ -533,7 +544,8 @@ static void on_heartbeat(struct wsg_timer *t)
 
 void wsg_hub_set_level(struct wsg_hub *h, struct wsg_handler *handler, enum wsb_level level)
 {
-    struct wsb_envelope e = {.header = {.type = WSB_LEVEL, .code = (uint8_t)level, .time_ns = wsg_loop_wall_ns(h->loop)}};
+    struct wsb_envelope e = {
+        .header = {.type = WSB_LEVEL, .code = (uint8_t)level, .time_ns = wsg_loop_wall_ns(h->loop)}};
     handler->level = (uint8_t)level;
     wsg_hub_send(h, handler, &e);
 }
@@ -580,7 +592,8 @@ static void read_on(struct wsg_hub *h, enum wsb_channel c, int *budget)
     wsb_err err = WSB_OK;
     while (*budget > 0 && (err = wsb_record_next(&r->rest, &e)) == WSB_OK) {
         /* asked each time: HELLO and BYE change it */
-        struct wsg_handler *from = c == WSB_CHANNEL_HANDLERS ? wsg_handlers_by_peer(&h->handlers, r->inbound.peer) : NULL;
+        struct wsg_handler *from =
+            c == WSB_CHANNEL_HANDLERS ? wsg_handlers_by_peer(&h->handlers, r->inbound.peer) : NULL;
         *budget -= cost_of(&e);
         wsg_hub_command(h, r->inbound.peer, from, &e);
     }
@@ -662,7 +675,8 @@ static void on_input(struct wsg_watch *w, uint32_t events)
 wsb_err wsg_hub_open(struct wsg_hub *h, struct wsg_loop *loop, struct wsg_routes *routes, struct wsb_server *server,
                      const struct wsg_hub_host *host, uint64_t epoch, size_t max_message)
 {
-    *h = (struct wsg_hub){.loop = loop, .server = server, .routes = routes, .host = *host, .epoch = epoch, .max_message = max_message};
+    *h = (struct wsg_hub){
+        .loop = loop, .server = server, .routes = routes, .host = *host, .epoch = epoch, .max_message = max_message};
     h->heartbeat.fn = on_heartbeat;
     h->pause_check.fn = on_pause_check;
     h->strangers = wsb_account_new();

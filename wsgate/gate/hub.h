@@ -55,9 +55,9 @@ struct wsg_reading {
 };
 
 struct wsg_hub {
-    struct wsg_loop *loop;      /* borrowed */
-    struct wsb_server *server;  /* owned */
-    struct wsg_routes *routes;  /* borrowed */
+    struct wsg_loop *loop;     /* borrowed */
+    struct wsb_server *server; /* owned */
+    struct wsg_routes *routes; /* borrowed */
     struct wsg_handlers handlers;
     struct wsg_pins pins;
     struct wsg_groups groups;
@@ -72,11 +72,11 @@ struct wsg_hub {
     bool again_posted;
     struct wsg_handler **round; /* owned array of borrowed: those with something to send */
     size_t round_count, round_cap;
-    uint32_t dead_count; /* handlers that are marked dead and not yet removed */
+    uint32_t dead_count;                    /* handlers that are marked dead and not yet removed */
     struct wsg_subscription *subscriptions; /* owned */
     struct wsb_account *strangers;          /* owned: what is under way to peers that are not registered */
     struct wsb_account *copies;             /* owned: what is under way to subscribers */
-    wsb_conn *targets; /* owned scratch */
+    wsb_conn *targets;                      /* owned scratch */
     size_t targets_cap;
     uint64_t epoch;
     size_t max_message;
@@ -85,15 +85,16 @@ struct wsg_hub {
 };
 
 /* Takes server, also on failure. */
-WSB_MUST_CHECK wsb_err wsg_hub_open(struct wsg_hub *h, struct wsg_loop *loop, struct wsg_routes *routes, struct wsb_server *server,
-                                    const struct wsg_hub_host *host, uint64_t epoch, size_t max_message);
+WSB_MUST_CHECK wsb_err wsg_hub_open(struct wsg_hub *h, struct wsg_loop *loop, struct wsg_routes *routes,
+                                    struct wsb_server *server, const struct wsg_hub_host *host, uint64_t epoch,
+                                    size_t max_message);
 void wsg_hub_close(struct wsg_hub *h);
 
 /* The steps of a round, in this order. */
-void wsg_hub_receive(struct wsg_hub *h);                       /* commands of handlers */
-void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox);  /* what sessions said */
-void wsg_hub_flush(struct wsg_hub *h);                         /* batches to handlers */
-void wsg_hub_before_sleep(struct wsg_hub *h);                  /* nothing may be left unseen */
+void wsg_hub_receive(struct wsg_hub *h);                      /* commands of handlers */
+void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox); /* what sessions said */
+void wsg_hub_flush(struct wsg_hub *h);                        /* batches to handlers */
+void wsg_hub_before_sleep(struct wsg_hub *h);                 /* nothing may be left unseen */
 
 /* For the control socket. */
 void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why);

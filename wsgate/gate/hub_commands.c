@@ -17,8 +17,8 @@ enum { JOINS_MAX = 1 << 17 /* memberships that one command may ask for */ };
 
 struct incoming {
     struct wsg_hub *hub;
-    struct wsb_span peer;       /* empty on the commands endpoint */
-    struct wsg_handler *from;   /* NULL: not registered, or the commands endpoint */
+    struct wsb_span peer;     /* empty on the commands endpoint */
+    struct wsg_handler *from; /* NULL: not registered, or the commands endpoint */
     const struct wsb_envelope *e;
     struct wsg_meta meta;
 };
@@ -76,7 +76,8 @@ static void give(const struct incoming *in, const struct wsg_command *c)
 static struct wsg_shared *frame_of(uint8_t opcode, struct wsb_span payload)
 {
     uint8_t header[WSG_FRAME_HDR_MAX];
-    size_t n = wsg_frame_hdr_write(header, &(struct wsg_frame_hdr){.opcode = opcode, .fin = true, .payload_len = payload.len});
+    size_t n =
+        wsg_frame_hdr_write(header, &(struct wsg_frame_hdr){.opcode = opcode, .fin = true, .payload_len = payload.len});
     struct wsg_shared *frame = wsg_shared_new(n + payload.len);
     if (!frame)
         return NULL;
@@ -114,7 +115,10 @@ static void outcome_to_all(const struct incoming *in, enum wsb_outcome outcome, 
     int n = snprintf(text, sizeof text, "{\"reason\":\"%s\"}", reason);
     for (size_t i = 0; i < count; i++) {
         struct wsb_envelope e = {
-            .header = {.type = WSB_OUTCOME, .code = (uint8_t)outcome, .conn = ids[i], .seq = in->e->header.seq,
+            .header = {.type = WSB_OUTCOME,
+                       .code = (uint8_t)outcome,
+                       .conn = ids[i],
+                       .seq = in->e->header.seq,
                        .time_ns = wsg_loop_wall_ns(in->hub->loop)},
             .meta = wsb_span(text, (size_t)n),
         };
@@ -131,7 +135,8 @@ static bool check_message(const struct incoming *in)
         return true;
     bool wants = in->from && (in->e->header.flags & WSB_FLAG_WANT_OUTCOME) && in->e->header.type == WSB_SEND;
     if (wants && targets_of(in, &ids, &count))
-        outcome_to_all(in, in->e->payload.len > in->hub->max_message ? WSB_OUTCOME_TOO_BIG : WSB_OUTCOME_INVALID, ids, count, wrong);
+        outcome_to_all(in, in->e->payload.len > in->hub->max_message ? WSB_OUTCOME_TOO_BIG : WSB_OUTCOME_INVALID, ids,
+                       count, wrong);
     else if (!wants)
         refuse(in, in->e->payload.len > in->hub->max_message ? WSB_ERROR_LIMIT : WSB_ERROR_PAYLOAD, wrong);
     return false;
@@ -182,7 +187,8 @@ static void on_publish(const struct incoming *in)
     }
     if (!check_message(in))
         return;
-    const struct wsg_group *g = to_group ? wsg_groups_find(&h->groups, in->meta.group) : wsg_groups_find(&h->members, in->meta.route);
+    const struct wsg_group *g =
+        to_group ? wsg_groups_find(&h->groups, in->meta.group) : wsg_groups_find(&h->members, in->meta.route);
     if (!gather(h, g, &in->meta, &count)) {
         refuse(in, WSB_ERROR_LIMIT, "out of memory");
         return;
@@ -215,7 +221,8 @@ static void on_close(const struct incoming *in)
 {
     struct wsg_command c = command_of(in);
     if (!wsg_close_code_is_sendable(in->meta.code)) {
-        refuse(in, WSB_ERROR_METADATA, "\"code\" must be a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999");
+        refuse(in, WSB_ERROR_METADATA,
+               "\"code\" must be a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999");
         return;
     }
     c.status = in->meta.code;
@@ -267,7 +274,8 @@ static void on_join_or_leave(const struct incoming *in)
         else
             leave_all(in, p);
         if (wants)
-            outcome_to_all(in, done ? WSB_OUTCOME_WRITTEN : WSB_OUTCOME_REFUSED, &ids[i], 1, done ? "done" : limits_of_groups);
+            outcome_to_all(in, done ? WSB_OUTCOME_WRITTEN : WSB_OUTCOME_REFUSED, &ids[i], 1,
+                           done ? "done" : limits_of_groups);
         else if (!done)
             refuse(in, WSB_ERROR_LIMIT, limits_of_groups);
     }
@@ -359,8 +367,9 @@ static bool routes_of(const struct incoming *in, uint16_t **ret, size_t *ret_cou
         const struct wsg_route *r = wsg_routes_find(in->hub->routes, in->meta.routes[i]);
         bool twice = false;
         if (!r || r->policy.publish) {
-            (void)snprintf(text, sizeof text, "route '%.*s' %s", (int)(in->meta.routes[i].len < 64 ? in->meta.routes[i].len : 64),
-                           (const char *)in->meta.routes[i].ptr, r ? "only publishes: subscribe to events" : "does not exist");
+            (void)snprintf(
+                text, sizeof text, "route '%.*s' %s", (int)(in->meta.routes[i].len < 64 ? in->meta.routes[i].len : 64),
+                (const char *)in->meta.routes[i].ptr, r ? "only publishes: subscribe to events" : "does not exist");
             refuse(in, WSB_ERROR_REFUSED, text);
             free(routes);
             return false;
@@ -399,7 +408,8 @@ static void on_hello(const struct incoming *in)
     size_t route_count;
     if (!routes_of(in, &routes, &route_count))
         return;
-    if (to && to->pid != in->meta.pid) { /* another process under the same ZeroMQ routing id: what was pinned is lost to it */
+    if (to &&
+        to->pid != in->meta.pid) { /* another process under the same ZeroMQ routing id: what was pinned is lost to it */
         wsg_hub_drop_handler(h, to, "replaced by another process");
         to = NULL;
     }
@@ -407,7 +417,8 @@ static void on_hello(const struct incoming *in)
         wsb_err err = wsg_handlers_add(&h->handlers, in->peer, &to);
         if (err) {
             free(routes);
-            refuse(in, WSB_ERROR_LIMIT, err == WSB_ERR_FULL ? "take what you were sent before you register again" : "too many handlers");
+            refuse(in, WSB_ERROR_LIMIT,
+                   err == WSB_ERR_FULL ? "take what you were sent before you register again" : "too many handlers");
             return;
         }
         to->since_ms = to->seen_ms = wsg_loop_now_ms(h->loop);
@@ -424,16 +435,16 @@ static void on_hello(const struct incoming *in)
     to->level = in->meta.level >= 0 ? (uint8_t)in->meta.level : WSB_LOG_INFO;
     copy_text(to->name, sizeof to->name, in->meta.name.ptr ? in->meta.name : wsb_span_str("unnamed"));
     copy_text(to->language, sizeof to->language, in->meta.language);
-    WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler", WSB_KU("handler", to->id), WSB_KS("name", to->name), WSB_KS("language", to->language),
-            WSB_KI("pid", to->pid), WSB_KU("routes", to->route_count));
+    WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler", WSB_KU("handler", to->id), WSB_KS("name", to->name),
+            WSB_KS("language", to->language), WSB_KI("pid", to->pid), WSB_KU("routes", to->route_count));
     welcome(h, to, in->e->header.seq);
 }
 
 static void on_log(const struct incoming *in)
 {
     uint8_t level = in->e->header.code <= WSB_LOG_ERROR ? in->e->header.code : (uint8_t)WSB_LOG_INFO;
-    WSB_LOG(WSB_LOG_HANDLER, level, in->from ? in->from->name : "unregistered", WSB_KU("handler", in->from ? in->from->id : 0),
-            WSB_KSPAN("text", in->e->payload));
+    WSB_LOG(WSB_LOG_HANDLER, level, in->from ? in->from->name : "unregistered",
+            WSB_KU("handler", in->from ? in->from->id : 0), WSB_KSPAN("text", in->e->payload));
 }
 
 /* Only the answer to the latest ping says how long it took. */
@@ -517,7 +528,8 @@ void wsg_hub_command(struct wsg_hub *h, struct wsb_span peer, struct wsg_handler
         (void)snprintf(text, sizeof text, "flags 0x%02x are not for commands", e->header.flags);
         refuse(&in, WSB_ERROR_FLAG, text);
     } else if (peer.len ? !from && needs_registration(e->header.type) : !is_for_commands_endpoint(e->header.type)) {
-        refuse(&in, peer.len ? WSB_ERROR_NOT_REGISTERED : WSB_ERROR_REFUSED, peer.len ? "say HELLO first" : "not on the commands endpoint");
+        refuse(&in, peer.len ? WSB_ERROR_NOT_REGISTERED : WSB_ERROR_REFUSED,
+               peer.len ? "say HELLO first" : "not on the commands endpoint");
     } else if (wsg_meta_parse(e->meta, &in.meta, &fault) != WSB_OK) {
         refuse(&in, WSB_ERROR_METADATA, fault.text);
     } else {

@@ -110,8 +110,11 @@ static void answer_missing(struct wsg_worker *w, const struct wsg_command *c, ws
     struct wsg_out out = {
         .kind = WSG_OUT_REPLY,
         .origin = c->origin,
-        .envelope = {.header = {.type = WSB_OUTCOME, .code = is_gone ? WSB_OUTCOME_GONE : WSB_OUTCOME_STALE, .conn = id,
-                                .seq = c->seq, .time_ns = wsg_loop_wall_ns(w->loop)},
+        .envelope = {.header = {.type = WSB_OUTCOME,
+                                .code = is_gone ? WSB_OUTCOME_GONE : WSB_OUTCOME_STALE,
+                                .conn = id,
+                                .seq = c->seq,
+                                .time_ns = wsg_loop_wall_ns(w->loop)},
                      .meta = is_gone ? wsb_span(gone, sizeof gone - 1) : wsb_span(stale, sizeof stale - 1)},
     };
     (void)!wsg_outbox_put(&w->env.outbox, &out);
@@ -168,7 +171,11 @@ void wsg_worker_post_command(struct wsg_worker *w, const struct wsg_command *c, 
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "command lost: out of memory", WSB_KU("worker", w->index));
         return;
     }
-    *p = (struct parcel){.task.fn = on_parcel, .worker = w, .command = *c, .size = size + (c->frame ? c->frame->len : 0), .count = count};
+    *p = (struct parcel){.task.fn = on_parcel,
+                         .worker = w,
+                         .command = *c,
+                         .size = size + (c->frame ? c->frame->len : 0),
+                         .count = count};
     atomic_fetch_add(&w->parcels, p->size);
     p->ids = (wsb_conn *)(void *)(p + 1);
     memcpy(p->ids, ids, count * sizeof *ids);

@@ -44,7 +44,8 @@ struct wsg_worker {
 
 WSB_MUST_CHECK wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t index);
 void wsg_worker_deinit(struct wsg_worker *w); /* all sessions are gone afterwards */
-WSB_MUST_CHECK wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, bool owns_fd); /* takes fd if owns_fd, on success */
+WSB_MUST_CHECK wsb_err wsg_worker_listen(struct wsg_worker *w, int fd,
+                                         bool owns_fd); /* takes fd if owns_fd, on success */
 void wsg_worker_stop_listening(struct wsg_worker *w);
 
 /* In the worker's thread: carry out a command on its connections. An id that is not there gets its outcome here. */

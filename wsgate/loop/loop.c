@@ -21,7 +21,7 @@ struct wsg_loop {
     int epoll_fd;
     int wake_fd;
     struct wsg_heap timers;
-    struct epoll_event *events;        /* owned; the round's, so that unwatch can strike out what is still to come */
+    struct epoll_event *events; /* owned; the round's, so that unwatch can strike out what is still to come */
     int event_count;
     int event_at;
     _Atomic(struct wsg_task *) posted; /* newest first */
@@ -251,7 +251,8 @@ static void run_deferred(struct wsg_loop *l)
 
 static int sleep_time(struct wsg_loop *l, int limit_ms)
 {
-    uint64_t now_ms = l->timers.count ? clock_ns(CLOCK_MONOTONIC) / 1000000 : 0; /* a long round must not make timers late */
+    uint64_t now_ms =
+        l->timers.count ? clock_ns(CLOCK_MONOTONIC) / 1000000 : 0; /* a long round must not make timers late */
     int wait_ms = wsg_heap_wait_ms(&l->timers, now_ms);
     if (limit_ms >= 0 && (wait_ms < 0 || wait_ms > limit_ms))
         wait_ms = limit_ms;

@@ -63,9 +63,9 @@ void wsg_loop_defer(struct wsg_loop *l, struct wsg_task *t);
 void wsg_loop_set_round_hook(struct wsg_loop *l, void (*fn)(void *ctx), void *ctx);
 
 /* The time of this round: read once, so that no event of it needs a clock call. */
-uint64_t wsg_loop_now_ms(const struct wsg_loop *l);   /* monotonic */
-uint64_t wsg_loop_now_us(const struct wsg_loop *l);   /* monotonic */
-uint64_t wsg_loop_wall_ns(const struct wsg_loop *l);  /* since the Unix epoch */
+uint64_t wsg_loop_now_ms(const struct wsg_loop *l);  /* monotonic */
+uint64_t wsg_loop_now_us(const struct wsg_loop *l);  /* monotonic */
+uint64_t wsg_loop_wall_ns(const struct wsg_loop *l); /* since the Unix epoch */
 bool wsg_loop_is_own_thread(const struct wsg_loop *l);
 
 #endif

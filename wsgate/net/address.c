@@ -14,7 +14,8 @@ static wsb_err parse_unix(const char *path, struct wsg_address *ret, struct wsb_
     struct sockaddr_un *sun = (struct sockaddr_un *)&ret->storage;
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof sun->sun_path)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unix: wants a path of 1 to %zu bytes", sizeof sun->sun_path - 1);
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unix: wants a path of 1 to %zu bytes",
+                             sizeof sun->sun_path - 1);
     sun->sun_family = AF_UNIX;
     memcpy(sun->sun_path, path, len + 1);
     ret->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
@@ -97,7 +98,8 @@ void wsg_address_format(const struct wsg_address *a, char out[WSG_ADDRESS_TEXT])
         (void)snprintf(out, WSG_ADDRESS_TEXT, "[%s]:%u", ip, ntohs(sin6->sin6_port));
         break;
     case AF_UNIX:
-        (void)snprintf(out, WSG_ADDRESS_TEXT, "unix:%s", a->len > offsetof(struct sockaddr_un, sun_path) ? sun->sun_path : "");
+        (void)snprintf(out, WSG_ADDRESS_TEXT, "unix:%s",
+                       a->len > offsetof(struct sockaddr_un, sun_path) ? sun->sun_path : "");
         break;
     default:
         (void)snprintf(out, WSG_ADDRESS_TEXT, "unknown");

@@ -249,7 +249,8 @@ wsb_err wsg_outq_flush(struct wsg_outq *q, struct wsg_chunk_pool *pool, int fd, 
         size_t count = 0;
         if (budget == 0)
             return WSB_MORE;
-        wsb_err err = q->head->kind == CHUNK_FILE ? flush_file(q, pool, fd, budget, &count) : flush_memory(q, pool, fd, &count);
+        wsb_err err =
+            q->head->kind == CHUNK_FILE ? flush_file(q, pool, fd, budget, &count) : flush_memory(q, pool, fd, &count);
         if (err)
             return err;
         budget = count < budget ? budget - count : 0;

@@ -55,7 +55,8 @@ WSB_MUST_CHECK wsb_err wsg_outq_append(struct wsg_outq *q, struct wsg_chunk_pool
 /* Takes a reference of its own. */
 WSB_MUST_CHECK wsb_err wsg_outq_append_shared(struct wsg_outq *q, struct wsg_chunk_pool *pool, struct wsg_shared *s);
 /* On success the queue owns fd. */
-WSB_MUST_CHECK wsb_err wsg_outq_append_file(struct wsg_outq *q, struct wsg_chunk_pool *pool, int fd, off_t offset, size_t len);
+WSB_MUST_CHECK wsb_err wsg_outq_append_file(struct wsg_outq *q, struct wsg_chunk_pool *pool, int fd, off_t offset,
+                                            size_t len);
 
 /*
  * Write until nothing waits, the kernel takes no more, or about `budget` bytes are gone.

@@ -75,8 +75,8 @@ wsb_err wsg_socket_listen(const struct wsg_address *a, unsigned unix_mode, int *
     int saved = errno;
     umask(before);
     if (fd < 0)
-        return wsb_fault_set(fault, saved == EADDRINUSE ? WSB_ERR_EXISTS : WSB_ERR_IO, saved, "cannot listen on %s: %s", text,
-                             strerror(saved));
+        return wsb_fault_set(fault, saved == EADDRINUSE ? WSB_ERR_EXISTS : WSB_ERR_IO, saved, "cannot listen on %s: %s",
+                             text, strerror(saved));
     *ret_fd = fd;
     *ret_bound = *a;
     ret_bound->len = sizeof ret_bound->storage;

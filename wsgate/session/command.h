@@ -9,11 +9,11 @@
 
 /* Beyond the bus's own command types: told by the gate. */
 enum wsg_internal_command {
-    WSG_CMD_PAUSE = 200,  /* do not read this client: its handler has too much */
+    WSG_CMD_PAUSE = 200, /* do not read this client: its handler has too much */
     WSG_CMD_RESUME = 201,
-    WSG_CMD_TAP = 202,    /* code: 1 watch, 0 no longer */
-    WSG_CMD_DRAIN = 203,  /* finish what is under way, begin nothing new */
-    WSG_CMD_FAIL = 204    /* no handler will answer: status is the HTTP status, reason why */
+    WSG_CMD_TAP = 202,   /* code: 1 watch, 0 no longer */
+    WSG_CMD_DRAIN = 203, /* finish what is under way, begin nothing new */
+    WSG_CMD_FAIL = 204   /* no handler will answer: status is the HTTP status, reason why */
 };
 
 /* Who gave it, so that an outcome finds the way back: a handler's id, or a number of the control socket's with this bit
@@ -24,25 +24,19 @@ struct wsg_command {
     uint8_t type; /* enum wsb_type or enum wsg_internal_command */
     uint8_t code;
     uint8_t flags;
-    uint8_t by; /* enum wsg_by: whose wish a CLOSE is */
+    uint8_t by;      /* enum wsg_by: whose wish a CLOSE is */
     uint16_t status; /* CLOSE: close code; RESPOND, REJECT: HTTP status */
     uint64_t origin;
     uint64_t seq;
-    struct wsb_span payload;      /* borrowed */
-    struct wsg_shared *frame;     /* borrowed; SEND to many: the message, framed already */
-    struct wsb_span reason;       /* borrowed */
-    struct wsb_span subprotocol;  /* borrowed; ptr NULL: not said */
+    struct wsb_span payload;        /* borrowed */
+    struct wsg_shared *frame;       /* borrowed; SEND to many: the message, framed already */
+    struct wsb_span reason;         /* borrowed */
+    struct wsb_span subprotocol;    /* borrowed; ptr NULL: not said */
     const struct wsg_field *fields; /* borrowed */
     size_t field_count;
 };
 
-enum wsg_by {
-    WSG_BY_CLIENT,
-    WSG_BY_HANDLER,
-    WSG_BY_GATE,
-    WSG_BY_NETWORK,
-    WSG_BY_ADMIN
-};
+enum wsg_by { WSG_BY_CLIENT, WSG_BY_HANDLER, WSG_BY_GATE, WSG_BY_NETWORK, WSG_BY_ADMIN };
 
 const char *wsg_by_name(enum wsg_by by);
 

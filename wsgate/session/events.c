@@ -17,11 +17,13 @@ static struct wsg_out event_of(const struct wsg_session *s, uint8_t type, uint8_
     return (struct wsg_out){
         .kind = WSG_OUT_EVENT,
         .route = s->route ? s->route->index : 0,
-        .envelope.header = {.type = type, .code = code, .flags = flags, .conn = s->id, .time_ns = wsg_loop_wall_ns(s->env->loop)},
+        .envelope.header =
+            {.type = type, .code = code, .flags = flags, .conn = s->id, .time_ns = wsg_loop_wall_ns(s->env->loop)},
     };
 }
 
-void wsg_emit(struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags, struct wsb_span payload, struct wsb_span meta)
+void wsg_emit(struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags, struct wsb_span payload,
+              struct wsb_span meta)
 {
     struct wsg_out out = event_of(s, type, code, flags);
     out.envelope.payload = payload;
@@ -83,12 +85,16 @@ void wsg_emit_done(struct wsg_session *s)
     put(s, &out);
 }
 
-void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum wsb_outcome outcome, const char *reason)
+void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum wsb_outcome outcome,
+                      const char *reason)
 {
     struct wsg_out out = {
         .kind = WSG_OUT_REPLY,
         .origin = origin,
-        .envelope.header = {.type = WSB_OUTCOME, .code = (uint8_t)outcome, .conn = s->id, .seq = seq,
+        .envelope.header = {.type = WSB_OUTCOME,
+                            .code = (uint8_t)outcome,
+                            .conn = s->id,
+                            .seq = seq,
                             .time_ns = wsg_loop_wall_ns(s->env->loop)},
     };
     if (reason) {
@@ -125,7 +131,10 @@ void wsg_emit_pong(struct wsg_session *s, struct wsb_span payload, uint64_t rtt_
     struct wsg_out out = {
         .kind = WSG_OUT_REPLY,
         .origin = s->ping_origin,
-        .envelope = {.header = {.type = WSB_PONG_EV, .conn = s->id, .seq = s->ping_seq, .time_ns = wsg_loop_wall_ns(s->env->loop)},
+        .envelope = {.header = {.type = WSB_PONG_EV,
+                                .conn = s->id,
+                                .seq = s->ping_seq,
+                                .time_ns = wsg_loop_wall_ns(s->env->loop)},
                      .payload = payload,
                      .meta = wsb_buf_span(&s->env->text)},
     };

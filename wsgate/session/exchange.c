@@ -28,8 +28,9 @@ void wsg_exchange_free(struct wsg_session *s)
 static void log_exchange(const struct wsg_session *s)
 {
     const struct wsg_exchange *x = s->exchange;
-    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_INFO, "request", WSB_KID("conn", s->id), WSB_KS("method", wsg_http_method_name(x->method)),
-            WSB_KS("target", s->target ? s->target : ""), WSB_KU("status", x->status), WSB_KS("peer", s->peer),
+    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_INFO, "request", WSB_KID("conn", s->id),
+            WSB_KS("method", wsg_http_method_name(x->method)), WSB_KS("target", s->target ? s->target : ""),
+            WSB_KU("status", x->status), WSB_KS("peer", s->peer),
             WSB_KS("route", x->is_local || !s->route ? "" : s->route->name),
             WSB_KU("us", wsg_loop_now_us(s->env->loop) - x->begun_us));
 }
@@ -151,7 +152,8 @@ static wsb_err end_body(struct wsg_session *s)
 }
 
 /* A whole answer of our own; the request may be in any state, even unparsable (then there is no exchange). */
-void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers, size_t count)
+void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers,
+                        size_t count)
 {
     struct wsg_exchange *x = s->exchange;
     struct wsg_http_framing framing;
@@ -166,7 +168,8 @@ void wsg_exchange_error(struct wsg_session *s, int status, const char *why, cons
         .header_count = count,
     };
     WSB_LOG(WSB_LOG_HTTP, status >= 500 ? WSB_LOG_WARN : WSB_LOG_INFO, "refused", WSB_KID("conn", s->id),
-            WSB_KU("status", status), WSB_KS("why", why), WSB_KS("target", s->target ? s->target : ""), WSB_KS("peer", s->peer));
+            WSB_KU("status", status), WSB_KS("why", why), WSB_KS("target", s->target ? s->target : ""),
+            WSB_KS("peer", s->peer));
     if (s->route)
         wsg_count(&s->route->refused, 1);
     wsb_buf_clear(&s->env->text);
@@ -326,7 +329,8 @@ static void redirect(struct wsg_session *s, const struct wsg_http_head *head)
     wsg_exchange_error(s, 301, "redirect to the directory", &location, 1);
 }
 
-static void send_file(struct wsg_session *s, const struct wsg_http_head *head, const char *name, struct wsg_static_file *file)
+static void send_file(struct wsg_session *s, const struct wsg_http_head *head, const char *name,
+                      struct wsg_static_file *file)
 {
     char modified[WSG_HTTP_DATE_SIZE];
     char range[WSG_CONTENT_RANGE_SIZE];
@@ -341,7 +345,8 @@ static void send_file(struct wsg_session *s, const struct wsg_http_head *head, c
     wsg_content_range_format(&plan, file->size, range);
     bool is_success = plan.status == 200 || plan.status == 206;
     if (is_success)
-        headers[count++] = (struct wsg_http_header){wsb_span_str("Content-Type"), wsb_span_str(wsg_mime_type(wsb_span_str(name)))};
+        headers[count++] =
+            (struct wsg_http_header){wsb_span_str("Content-Type"), wsb_span_str(wsg_mime_type(wsb_span_str(name)))};
     headers[count++] = (struct wsg_http_header){wsb_span_str("ETag"), wsb_span_str(file->etag)};
     headers[count++] = (struct wsg_http_header){wsb_span_str("Last-Modified"), wsb_span_str(modified)};
     headers[count++] = (struct wsg_http_header){wsb_span_str("Accept-Ranges"), wsb_span_str("bytes")};
@@ -373,7 +378,11 @@ static void serve_static(struct wsg_session *s, const struct wsg_http_head *head
     }
     wsb_err err = wsg_static_open(root->dirfd, name, &file);
     if (err)
-        wsg_exchange_error(s, err == WSB_ERR_NOT_FOUND ? 404 : err == WSB_ERR_REFUSED ? 403 : 500, wsb_err_name(err), NULL, 0);
+        wsg_exchange_error(s,
+                           err == WSB_ERR_NOT_FOUND ? 404
+                           : err == WSB_ERR_REFUSED ? 403
+                                                    : 500,
+                           wsb_err_name(err), NULL, 0);
     else if (file.is_directory)
         redirect(s, head);
     else

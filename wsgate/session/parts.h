@@ -10,10 +10,10 @@
 #include "session/session.h"
 
 enum {
-    WSG_BODY_WHOLE = 64 << 10,    /* a request body up to this reaches the handler in one piece */
+    WSG_BODY_WHOLE = 64 << 10,       /* a request body up to this reaches the handler in one piece */
     WSG_HTTP_OUTPUT_MAX = 256 << 10, /* a client that does not take this much gets no further request served */
-    WSG_TAP_BYTES = 16 << 10,     /* of a message that a tap shows */
-    WSG_RECEIPT_BYTES = 64        /* what an outcome that is waited for counts in the queue */
+    WSG_TAP_BYTES = 16 << 10,        /* of a message that a tap shows */
+    WSG_RECEIPT_BYTES = 64           /* what an outcome that is waited for counts in the queue */
 };
 
 /* One HTTP request and its response, or a handshake that waits for its handler. */
@@ -62,7 +62,8 @@ const char *wsg_env_date(struct wsg_env *env);
 wsb_err wsg_exchange_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used);
 void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c);
 void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c);
-void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers, size_t count);
+void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers,
+                        size_t count);
 void wsg_exchange_fail(struct wsg_session *s, int status, const char *why);
 void wsg_exchange_abort(struct wsg_session *s, const char *why);
 void wsg_exchange_timeout(struct wsg_session *s);
@@ -81,11 +82,13 @@ void wsg_websocket_timer(struct wsg_session *s);
 void wsg_websocket_lost(struct wsg_session *s, const char *why);
 
 /* events.c */
-void wsg_emit(struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags, struct wsb_span payload, struct wsb_span meta);
+void wsg_emit(struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags, struct wsb_span payload,
+              struct wsb_span meta);
 wsb_err wsg_emit_message(struct wsg_session *s, const struct wsg_ws_event *ev);
 void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason, bool clean);
 void wsg_emit_done(struct wsg_session *s);
-void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum wsb_outcome outcome, const char *reason);
+void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum wsb_outcome outcome,
+                      const char *reason);
 /* The same, only if the command wants to know. */
 void wsg_outcome(struct wsg_session *s, const struct wsg_command *c, enum wsb_outcome outcome, const char *reason);
 void wsg_emit_pong(struct wsg_session *s, struct wsb_span payload, uint64_t rtt_us);

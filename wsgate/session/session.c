@@ -321,7 +321,8 @@ void wsg_session_add_receipt(struct wsg_session *s, const struct wsg_command *c)
         return;
     struct wsg_receipt *r = malloc(sizeof *r);
     if (!r) {
-        wsg_emit_outcome(s, c->origin, c->seq, WSB_OUTCOME_DROPPED, "out of memory for the outcome; the message was queued");
+        wsg_emit_outcome(s, c->origin, c->seq, WSB_OUTCOME_DROPPED,
+                         "out of memory for the outcome; the message was queued");
         return;
     }
     *r = (struct wsg_receipt){.end = s->out.queued, .origin = c->origin, .seq = c->seq};

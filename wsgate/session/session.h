@@ -61,9 +61,9 @@ enum { WSG_SCRATCH_BYTES = 64 << 10 };
 
 /* What all sessions of a worker share. The gate fills it in; only the lists and buffers change afterwards. */
 struct wsg_env {
-    struct wsg_loop *loop;                  /* borrowed */
-    const struct wsg_routes *routes;        /* borrowed */
-    const struct wsg_static_root *statics;  /* borrowed; longest prefix first */
+    struct wsg_loop *loop;                 /* borrowed */
+    const struct wsg_routes *routes;       /* borrowed */
+    const struct wsg_static_root *statics; /* borrowed; longest prefix first */
     size_t static_count;
     struct wsg_http_limits http_limits;
     uint32_t head_timeout_ms, keepalive_timeout_ms, close_timeout_ms, ping_interval_ms, ping_timeout_ms;
@@ -103,7 +103,7 @@ struct wsg_session {
     bool close_sent;
     uint8_t close_by; /* CLOSING: whose wish it was */
     uint16_t close_code;
-    char *close_reason; /* owned; NULL: none */
+    char *close_reason;      /* owned; NULL: none */
     struct wsg_route *route; /* borrowed; NULL before a request */
     union {
         struct wsg_http_in http; /* HTTP, EXCHANGE, PENDING */
@@ -119,8 +119,8 @@ struct wsg_session {
     char *target;      /* owned; of the handshake or the latest request */
     char *subprotocol; /* owned; NULL: none */
     uint64_t opened_ms;
-    uint64_t active_ms;    /* last byte from the client */
-    uint64_t written_then; /* of the output when the timer was last armed for it: has the client taken any since? */
+    uint64_t active_ms;     /* last byte from the client */
+    uint64_t written_then;  /* of the output when the timer was last armed for it: has the client taken any since? */
     uint64_t alive_ping_us; /* when our own ping left that was not answered yet; 0: none under way */
     uint64_t ping_sent_us;  /* the same of a ping that somebody asked for */
     uint64_t ping_origin;

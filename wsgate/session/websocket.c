@@ -11,7 +11,8 @@
 #include "ws/frame.h"
 #include "ws/handshake.h"
 
-static void handshake_of(const struct wsg_http_head *head, struct wsg_handshake_header *headers, struct wsg_handshake_request *ret)
+static void handshake_of(const struct wsg_http_head *head, struct wsg_handshake_header *headers,
+                         struct wsg_handshake_request *ret)
 {
     for (size_t i = 0; i < head->header_count; i++)
         headers[i] = (struct wsg_handshake_header){head->headers[i].name, head->headers[i].value};
@@ -38,8 +39,8 @@ static wsb_err write_101(struct wsg_session *s, const char *accept, const struct
             continue;
         if (!wsg_http_is_token(f->name) || !wsg_http_is_field_value(f->value))
             return WSB_ERR_REFUSED; /* here, while it is one field: a line break in it would make it two */
-        err = wsb_buf_printf(&s->env->text2, "%.*s: %.*s\r\n", (int)f->name.len, (const char *)f->name.ptr, (int)f->value.len,
-                             (const char *)f->value.ptr);
+        err = wsb_buf_printf(&s->env->text2, "%.*s: %.*s\r\n", (int)f->name.len, (const char *)f->name.ptr,
+                             (int)f->value.len, (const char *)f->value.ptr);
     }
     if (!err)
         err = wsg_handshake_response_write(&s->env->text, accept, subprotocol, wsb_buf_span(&s->env->text2));
@@ -77,7 +78,8 @@ static void become_websocket(struct wsg_session *s)
     start_ping_timer(s);
     wsg_count(&s->route->opened, 1);
     WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
-            WSB_KS("target", s->target), WSB_KS("subprotocol", s->subprotocol ? s->subprotocol : ""), WSB_KS("peer", s->peer));
+            WSB_KS("target", s->target), WSB_KS("subprotocol", s->subprotocol ? s->subprotocol : ""),
+            WSB_KS("peer", s->peer));
     if (s->env->draining)
         wsg_websocket_close(s, WSG_BY_GATE, WSG_CLOSE_GOING_AWAY, wsb_span_str("the gate is shutting down"));
 }
@@ -133,7 +135,8 @@ static void open_now(struct wsg_session *s, const struct wsg_handshake *hs, bool
     wsb_buf_deinit(&meta);
 }
 
-static void wait_for_accept(struct wsg_session *s, const struct wsg_handshake *hs, const struct wsg_handshake_request *req)
+static void wait_for_accept(struct wsg_session *s, const struct wsg_handshake *hs,
+                            const struct wsg_handshake_request *req)
 {
     struct wsg_exchange *x = s->exchange;
     x->offered = list_of_offered(req);
@@ -247,7 +250,8 @@ void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c)
         respond.status = 403;
     respond.flags &= (uint8_t)~WSB_FLAG_MORE;
     x->keep_alive = false;
-    wsg_emit_closed(s, c->by == WSG_BY_GATE ? WSG_BY_GATE : WSG_BY_HANDLER, WSG_CLOSE_ABNORMAL, wsb_span_str("rejected"),
+    wsg_emit_closed(s, c->by == WSG_BY_GATE ? WSG_BY_GATE : WSG_BY_HANDLER, WSG_CLOSE_ABNORMAL,
+                    wsb_span_str("rejected"),
                     /*clean=*/true);
     wsg_count(&s->route->refused, 1);
     s->state = WSG_SESSION_EXCHANGE; /* from here on an ordinary response; its outcome is REJECT's */
@@ -303,7 +307,8 @@ static wsb_err append_frame(struct wsg_session *s, uint8_t opcode, struct wsb_sp
 {
     uint8_t header[WSG_FRAME_HDR_MAX];
     uint8_t *to;
-    size_t n = wsg_frame_hdr_write(header, &(struct wsg_frame_hdr){.opcode = opcode, .fin = true, .payload_len = payload.len});
+    size_t n =
+        wsg_frame_hdr_write(header, &(struct wsg_frame_hdr){.opcode = opcode, .fin = true, .payload_len = payload.len});
     wsb_err err = wsg_outq_space(&s->out, &s->env->pool, n + payload.len, &to);
     if (err)
         return err;
@@ -437,7 +442,8 @@ void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c)
         close_slow(s);
         return;
     }
-    wsb_err err = c->frame ? wsg_outq_append_shared(&s->out, &s->env->pool, c->frame) : append_frame(s, c->code, c->payload);
+    wsb_err err =
+        c->frame ? wsg_outq_append_shared(&s->out, &s->env->pool, c->frame) : append_frame(s, c->code, c->payload);
     if (err) {
         wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "out of memory");
         return;
@@ -499,7 +505,8 @@ void wsg_websocket_timer(struct wsg_session *s)
         wsg_websocket_lost(s, "closing handshake timed out");
         return;
     }
-    if (s->alive_ping_us && wsg_loop_now_us(s->env->loop) - s->alive_ping_us >= (uint64_t)s->env->ping_timeout_ms * 1000) {
+    if (s->alive_ping_us &&
+        wsg_loop_now_us(s->env->loop) - s->alive_ping_us >= (uint64_t)s->env->ping_timeout_ms * 1000) {
         wsg_websocket_lost(s, "no answer to a ping");
         return;
     }

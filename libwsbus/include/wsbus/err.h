@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-#define WSB_API __attribute__((visibility("default")))
+#define WSB_API        __attribute__((visibility("default")))
 #define WSB_MUST_CHECK __attribute__((warn_unused_result))
 #else
 #define WSB_API

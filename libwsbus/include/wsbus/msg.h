@@ -18,19 +18,10 @@ extern "C" {
 typedef uint64_t wsb_conn;
 
 /* RFC 6455 §5.2, the two that carry messages. */
-enum wsb_opcode {
-    WSB_TEXT = 1,
-    WSB_BINARY = 2
-};
+enum wsb_opcode { WSB_TEXT = 1, WSB_BINARY = 2 };
 
 /* Logging levels, lowest first. wslog is for what happens to connections: opened, closed, refused. */
-enum wsb_level {
-    WSB_LOG_DEBUG = 0,
-    WSB_LOG_INFO = 1,
-    WSB_LOG_WSLOG = 2,
-    WSB_LOG_WARN = 3,
-    WSB_LOG_ERROR = 4
-};
+enum wsb_level { WSB_LOG_DEBUG = 0, WSB_LOG_INFO = 1, WSB_LOG_WSLOG = 2, WSB_LOG_WARN = 3, WSB_LOG_ERROR = 4 };
 
 #ifdef __cplusplus
 }

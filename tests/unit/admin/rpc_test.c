@@ -11,11 +11,12 @@
 
 static const struct request_row {
     const char *name, *line;
-    int code; /* 0: a good request */
+    int code;              /* 0: a good request */
     const char *id, *what; /* of the answer; the method, or a part of the complaint */
 } requests[] = {
     {"number as id", "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"status\"}", 0, "7", "status"},
-    {"text as id", "{\"jsonrpc\":\"2.0\",\"id\":\"a\\nb\",\"method\":\"status\",\"params\":{}}", 0, "\"a\\nb\"", "status"},
+    {"text as id", "{\"jsonrpc\":\"2.0\",\"id\":\"a\\nb\",\"method\":\"status\",\"params\":{}}", 0, "\"a\\nb\"",
+     "status"},
     {"null as id", "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"m\"}", 0, "null", "m"},
     {"notification", "{\"jsonrpc\":\"2.0\",\"method\":\"m\"}", 0, "", "m"},
     {"not JSON", "{", WSG_RPC_PARSE, "null", "not JSON"},
@@ -33,7 +34,8 @@ static const struct request_row {
     {"method is a number", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":1}", WSG_RPC_REQUEST, "1", "method"},
     {"id is an object", "{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"m\"}", WSG_RPC_REQUEST, "null", "id"},
     {"id is a fraction", "{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"m\"}", WSG_RPC_REQUEST, "null", "id"},
-    {"params is an array", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":[1]}", WSG_RPC_PARAMS, "1", "params"},
+    {"params is an array", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":[1]}", WSG_RPC_PARAMS, "1",
+     "params"},
 };
 
 static void test_requests_are_judged_as_the_specification_says(void **state)
@@ -164,8 +166,12 @@ static void test_ids_are_sorted_without_doubles(void **state)
 
 static void test_what_is_not_an_id_is_refused(void **state)
 {
-    static const char *const bad[] = {"{\"ids\":[1]}", "{\"ids\":\"0000000000000001\"}", "{\"ids\":[\"1\"]}", "{\"ids\":[\"000000000000000G\"]}",
-                                      "{\"ids\":[\"00000000000000010\"]}", "{\"ids\":[\"0000000000000000\"]}"};
+    static const char *const bad[] = {"{\"ids\":[1]}",
+                                      "{\"ids\":\"0000000000000001\"}",
+                                      "{\"ids\":[\"1\"]}",
+                                      "{\"ids\":[\"000000000000000G\"]}",
+                                      "{\"ids\":[\"00000000000000010\"]}",
+                                      "{\"ids\":[\"0000000000000000\"]}"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         json_t *p = load(bad[i]);
@@ -192,8 +198,9 @@ static void test_answers_are_one_line_of_json(void **state)
     assert_true(wsb_span_eq_str(wsb_buf_span(&out), "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"a\":\"b\\nc\"}}\n"));
     wsb_buf_clear(&out);
     assert_int_equal(wsg_rpc_error_write(&out, "\"x\"", WSG_RPC_METHOD, "no \"m\""), WSB_OK);
-    assert_true(wsb_span_eq_str(wsb_buf_span(&out),
-                                "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"error\":{\"code\":-32601,\"message\":\"no \\\"m\\\"\"}}\n"));
+    assert_true(wsb_span_eq_str(
+        wsb_buf_span(&out),
+        "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"error\":{\"code\":-32601,\"message\":\"no \\\"m\\\"\"}}\n"));
     wsb_buf_deinit(&out);
 }
 

@@ -9,8 +9,13 @@
 
 static void test_the_vectors_of_the_rfc(void **state)
 {
-    static const char *const rows[][2] = {{"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-                                          {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+    static const char *const rows[][2] = {{"", ""},
+                                          {"f", "Zg=="},
+                                          {"fo", "Zm8="},
+                                          {"foo", "Zm9v"},
+                                          {"foob", "Zm9vYg=="},
+                                          {"fooba", "Zm9vYmE="},
+                                          {"foobar", "Zm9vYmFy"}};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char text[16];
@@ -26,7 +31,8 @@ static void test_the_vectors_of_the_rfc(void **state)
 
 static void test_only_one_spelling_is_accepted(void **state)
 {
-    static const char *const bad[] = {"Zg", "Zg=", "Z===", "====", "Zh==", "Zm9=", "Zg==Zg==", "Zm9v\n", "Zm-v", "Zm_v", " Zm9", "=m9v", "Zm=v"};
+    static const char *const bad[] = {
+        "Zg", "Zg=", "Z===", "====", "Zh==", "Zm9=", "Zg==Zg==", "Zm9v\n", "Zm-v", "Zm_v", " Zm9", "=m9v", "Zm=v"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         uint8_t bytes[16];

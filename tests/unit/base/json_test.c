@@ -6,7 +6,9 @@
 static void write_sample(struct wsb_json *j)
 {
     wsb_json_object(j);
-    wsb_json_kcstr(j, "text", "a\"b\\c\n\t\x01\x7f" "é");
+    wsb_json_kcstr(j, "text",
+                   "a\"b\\c\n\t\x01\x7f"
+                   "é");
     wsb_json_key(j, "list");
     wsb_json_array(j);
     wsb_json_u64(j, UINT64_MAX);
@@ -32,8 +34,10 @@ static void test_commas_escapes_and_numbers(void **state)
     write_sample(&j);
     assert_int_equal(wsb_json_end(&j), WSB_OK);
     assert_int_equal(wsb_buf_append(&b, "", 1), WSB_OK);
-    assert_string_equal(b.data, "{\"text\":\"a\\\"b\\\\c\\n\\t\\u0001\\u007fé\",\"list\":[18446744073709551615,-9223372036854775808,false,{}],"
-                                "\"id\":\"00000000000000ff\",\"null\":\"\"}");
+    assert_string_equal(
+        b.data,
+        "{\"text\":\"a\\\"b\\\\c\\n\\t\\u0001\\u007fé\",\"list\":[18446744073709551615,-9223372036854775808,false,{}],"
+        "\"id\":\"00000000000000ff\",\"null\":\"\"}");
     wsb_buf_deinit(&b);
 }
 

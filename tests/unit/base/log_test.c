@@ -45,12 +45,14 @@ static void test_logfmt_quotes_what_needs_quotes(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO), WSB_OK);
-    WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", 255), WSB_KS("route", "r"), WSB_KS("evil", "a b\"\nc=d"), WSB_KU("n", 7),
-            WSB_KI("i", -7), WSB_KS("empty", ""));
+    WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", 255), WSB_KS("route", "r"),
+            WSB_KS("evil", "a b\"\nc=d"), WSB_KU("n", 7), WSB_KI("i", -7), WSB_KS("empty", ""));
     char *line = finish(f);
     assert_memory_equal(line, "time=20", 7);
     assert_int_equal(line[strlen("time=2026-01-01T00:00:00.123456Z") - 1], 'Z'); /* microseconds, UTC */
-    assert_string_equal(strchr(line, ' '), " level=wslog module=ws msg=opened conn=00000000000000ff route=r evil=\"a b\\\"\\nc=d\" n=7 i=-7 empty=\"\"\n");
+    assert_string_equal(
+        strchr(line, ' '),
+        " level=wslog module=ws msg=opened conn=00000000000000ff route=r evil=\"a b\\\"\\nc=d\" n=7 i=-7 empty=\"\"\n");
 }
 
 static void test_json_is_one_object_a_line(void **state)
@@ -60,7 +62,8 @@ static void test_json_is_one_object_a_line(void **state)
     WSB_LOG(WSB_LOG_GATE, WSB_LOG_ERROR, "a \"b\"", WSB_KU("n", 7));
     char *line = finish(f);
     assert_memory_equal(line, "{\"time\":\"", 9);
-    assert_string_equal(strstr(line, "\"level\""), "\"level\":\"error\",\"module\":\"gate\",\"msg\":\"a \\\"b\\\"\",\"n\":7}\n");
+    assert_string_equal(strstr(line, "\"level\""),
+                        "\"level\":\"error\",\"module\":\"gate\",\"msg\":\"a \\\"b\\\"\",\"n\":7}\n");
 }
 
 static void test_levels_are_for_each_module(void **state)

@@ -5,10 +5,12 @@
 
 static void test_meta_takes_what_the_protocol_names(void **state)
 {
-    static const char json[] =
-        "{\"to\":[\"00000000000000ff\",\"0000000000000001\"],\"except\":[\"0000000000000009\",\"0000000000000003\"],\"code\":4000,"
-        "\"reason\":\"because\",\"status\":404,\"headers\":{\"X-A\":\"1\",\"Set-Cookie\":[\"a=1\",\"b=2\"]},\"groups\":[\"g\",\"h\"],"
-        "\"group\":\"room:a\",\"route\":\"r\",\"routes\":[\"r\"],\"name\":\"n\",\"pid\":7,\"batch\":true,\"level\":\"wslog\",\"later\":{}}";
+    static const char json[] = "{\"to\":[\"00000000000000ff\",\"0000000000000001\"],\"except\":[\"0000000000000009\","
+                               "\"0000000000000003\"],\"code\":4000,"
+                               "\"reason\":\"because\",\"status\":404,\"headers\":{\"X-A\":\"1\",\"Set-Cookie\":[\"a="
+                               "1\",\"b=2\"]},\"groups\":[\"g\",\"h\"],"
+                               "\"group\":\"room:a\",\"route\":\"r\",\"routes\":[\"r\"],\"name\":\"n\",\"pid\":7,"
+                               "\"batch\":true,\"level\":\"wslog\",\"later\":{}}";
     struct wsg_meta m;
     struct wsb_fault fault;
     (void)state;

@@ -13,10 +13,14 @@ static void test_most_specific_route_wins(void **state)
         const char *host, *path, *want;
         unsigned kind;
     } rows[] = {
-        {"a.example", "/chat/lobby", "lobby", WSG_KIND_WEBSOCKET}, {"a.example", "/chat/other", "room", WSG_KIND_WEBSOCKET},
-        {"a.example", "/chat/other", "room", WSG_KIND_HTTP},       {"a.example", "/chat/a/b", "rest", WSG_KIND_WEBSOCKET},
-        {"b.example", "/chat/lobby", "b", WSG_KIND_WEBSOCKET},     {"B.Example:8080", "/chat/x", "b", WSG_KIND_WEBSOCKET},
-        {"[::1]:80", "/chat/lobby", "lobby", WSG_KIND_WEBSOCKET},  {"a.example", "/none", NULL, WSG_KIND_WEBSOCKET},
+        {"a.example", "/chat/lobby", "lobby", WSG_KIND_WEBSOCKET},
+        {"a.example", "/chat/other", "room", WSG_KIND_WEBSOCKET},
+        {"a.example", "/chat/other", "room", WSG_KIND_HTTP},
+        {"a.example", "/chat/a/b", "rest", WSG_KIND_WEBSOCKET},
+        {"b.example", "/chat/lobby", "b", WSG_KIND_WEBSOCKET},
+        {"B.Example:8080", "/chat/x", "b", WSG_KIND_WEBSOCKET},
+        {"[::1]:80", "/chat/lobby", "lobby", WSG_KIND_WEBSOCKET},
+        {"a.example", "/none", NULL, WSG_KIND_WEBSOCKET},
         {"", "/chat/lobby", "lobby", WSG_KIND_WEBSOCKET},
     };
     struct wsg_routes t;
@@ -30,7 +34,8 @@ static void test_most_specific_route_wins(void **state)
     assert_int_equal(wsg_routes_add(&t, "b", "/chat/{x}", "b.example", &both, NULL), WSB_OK);
     wsg_routes_seal(&t);
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct wsg_route *r = wsg_routes_match(&t, wsb_span_str(rows[i].host), wsb_span_str(rows[i].path), rows[i].kind, params, &other);
+        struct wsg_route *r =
+            wsg_routes_match(&t, wsb_span_str(rows[i].host), wsb_span_str(rows[i].path), rows[i].kind, params, &other);
         if (!rows[i].want) {
             assert_true(r && strcmp(r->name, "rest") == 0); /* the rest pattern takes all */
             continue;

@@ -23,7 +23,8 @@ static void test_id_has_its_parts_and_its_text(void **state)
 
 static void test_id_text_is_16_lower_case_digits(void **state)
 {
-    static const char *const bad[] = {"", "0", "123456789abcdef", "123456789abcdef01", "123456789ABCDEF0", "123456789abcdefg", " 23456789abcdef0"};
+    static const char *const bad[] = {
+        "", "0", "123456789abcdef", "123456789abcdef01", "123456789ABCDEF0", "123456789abcdefg", " 23456789abcdef0"};
     wsb_conn id;
     (void)state;
     for (size_t i = 0; i < COUNT(bad); i++)

@@ -14,9 +14,9 @@
 struct fake_server {
     struct wsb_server base;
     int fd;
-    char log[8192];      /* "a:welcome a:open{…}" */
-    bool is_gone[128];   /* peers by their letter */
-    struct wsb_buf in;   /* one message to be received */
+    char log[8192];    /* "a:welcome a:open{…}" */
+    bool is_gone[128]; /* peers by their letter */
+    struct wsb_buf in; /* one message to be received */
     char in_peer;
     bool in_is_batch;
 };
@@ -63,7 +63,8 @@ static void log_envelope(struct fake_server *f, char peer, const struct wsb_enve
 {
     size_t n = strlen(f->log);
     snprintf(f->log + n, sizeof f->log - n, "%s%c:%s%s%s%.*s", n ? " " : "", peer, wsb_type_name(e->header.type),
-             e->header.flags & WSB_FLAG_REDELIVERED ? "!" : "", e->payload.len ? "=" : "", (int)e->payload.len, (const char *)e->payload.ptr);
+             e->header.flags & WSB_FLAG_REDELIVERED ? "!" : "", e->payload.len ? "=" : "", (int)e->payload.len,
+             (const char *)e->payload.ptr);
     n = strlen(f->log);
     if (e->header.type == WSB_DATA)
         snprintf(f->log + n, sizeof f->log - n, "#%d", (int)e->header.seq);
@@ -71,7 +72,8 @@ static void log_envelope(struct fake_server *f, char peer, const struct wsb_enve
         snprintf(f->log + n, sizeof f->log - n, "(%d)", e->header.code);
 }
 
-static wsb_err fake_send(struct wsb_server *s, struct wsb_span peer, const struct wsb_header *h, struct wsb_block *payload, struct wsb_span meta)
+static wsb_err fake_send(struct wsb_server *s, struct wsb_span peer, const struct wsb_header *h,
+                         struct wsb_block *payload, struct wsb_span meta)
 {
     struct fake_server *f = (struct fake_server *)s;
     char p = (char)peer.ptr[0];
@@ -86,7 +88,8 @@ static wsb_err fake_send(struct wsb_server *s, struct wsb_span peer, const struc
     return gone ? WSB_CLOSED : WSB_OK;
 }
 
-static wsb_err fake_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h, struct wsb_block *payload, struct wsb_span meta)
+static wsb_err fake_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h,
+                            struct wsb_block *payload, struct wsb_span meta)
 {
     (void)s;
     (void)topic;
@@ -96,7 +99,8 @@ static wsb_err fake_publish(struct wsb_server *s, const char *topic, const struc
     return WSB_OK;
 }
 
-static const struct wsb_server_ops fake_ops = {fake_close, fake_fd, fake_recv, fake_release, fake_has_input, fake_send, fake_publish};
+static const struct wsb_server_ops fake_ops = {fake_close,     fake_fd,   fake_recv,   fake_release,
+                                               fake_has_input, fake_send, fake_publish};
 
 /* ------------------------------------------------------------- the fixture */
 
@@ -114,13 +118,18 @@ static void host_command(void *ctx, const struct wsg_command *c, const wsb_conn 
 {
     struct fixture *f = ctx;
     size_t n = strlen(f->commands);
-    const char *name = c->type == WSG_CMD_FAIL ? "fail" : c->type == WSG_CMD_PAUSE ? "pause" : c->type == WSG_CMD_RESUME ? "resume" : wsb_type_name(c->type);
-    n += (size_t)snprintf(f->commands + n, sizeof f->commands - n, "%s%s%s%.*s", n ? " " : "", name, c->payload.len ? "=" : "",
-                          (int)(c->payload.len < 20 ? c->payload.len : 20), (const char *)c->payload.ptr);
+    const char *name = c->type == WSG_CMD_FAIL     ? "fail"
+                       : c->type == WSG_CMD_PAUSE  ? "pause"
+                       : c->type == WSG_CMD_RESUME ? "resume"
+                                                   : wsb_type_name(c->type);
+    n += (size_t)snprintf(f->commands + n, sizeof f->commands - n, "%s%s%s%.*s", n ? " " : "", name,
+                          c->payload.len ? "=" : "", (int)(c->payload.len < 20 ? c->payload.len : 20),
+                          (const char *)c->payload.ptr);
     if (c->status)
         n += (size_t)snprintf(f->commands + n, sizeof f->commands - n, "(%d)", c->status);
     for (size_t i = 0; i < count; i++)
-        n += (size_t)snprintf(f->commands + n, sizeof f->commands - n, "%s%d", i ? "," : "@", (int)wsg_id_parts(ids[i]).slot);
+        n += (size_t)snprintf(f->commands + n, sizeof f->commands - n, "%s%d", i ? "," : "@",
+                              (int)wsg_id_parts(ids[i]).slot);
 }
 
 static void host_reply(void *ctx, uint64_t origin, const struct wsb_envelope *e)
@@ -181,10 +190,13 @@ static wsb_conn conn_of(uint32_t slot)
 }
 
 /* A handler (peer 0: somebody on `commands`) says this. */
-static void hear(struct fixture *f, char peer, uint8_t type, uint8_t code, uint8_t flags, uint32_t slot, const char *payload, const char *meta)
+static void hear(struct fixture *f, char peer, uint8_t type, uint8_t code, uint8_t flags, uint32_t slot,
+                 const char *payload, const char *meta)
 {
-    struct wsb_envelope e = {.header = {.type = type, .code = code, .flags = flags, .conn = slot ? conn_of(slot) : 0, .seq = 42},
-                             .payload = wsb_span_str(payload), .meta = wsb_span_str(meta)};
+    struct wsb_envelope e = {
+        .header = {.type = type, .code = code, .flags = flags, .conn = slot ? conn_of(slot) : 0, .seq = 42},
+        .payload = wsb_span_str(payload),
+        .meta = wsb_span_str(meta)};
     f->server.in_peer = peer;
     assert_int_equal(wsb_record_append(&f->server.in, &e), WSB_OK);
     wsg_hub_receive(&f->hub);
@@ -194,8 +206,10 @@ static void hear(struct fixture *f, char peer, uint8_t type, uint8_t code, uint8
 /* A session says this. */
 static void happen(struct fixture *f, uint8_t type, uint32_t slot, uint16_t route, const char *payload)
 {
-    struct wsg_out out = {.kind = WSG_OUT_EVENT, .route = route,
-                          .envelope = {.header = {.type = type, .conn = conn_of(slot)}, .payload = wsb_span_str(payload),
+    struct wsg_out out = {.kind = WSG_OUT_EVENT,
+                          .route = route,
+                          .envelope = {.header = {.type = type, .conn = conn_of(slot)},
+                                       .payload = wsb_span_str(payload),
                                        .meta = wsb_span_str(type == WSB_OPEN || type == WSB_REQUEST ? "{}" : NULL)}};
     assert_int_equal(wsg_outbox_put(&f->outbox, &out), WSB_OK);
     wsg_hub_take(&f->hub, wsb_buf_span(&f->outbox.buf));
@@ -290,7 +304,8 @@ static void test_send_goes_to_one_or_many(void **state)
     char meta[128];
     hello(f, 'a');
     hear(f, 'a', WSB_SEND, WSB_TEXT, 0, 5, "one", NULL);
-    snprintf(meta, sizeof meta, "{\"to\":[\"%016llx\",\"%016llx\"]}", (unsigned long long)conn_of(5), (unsigned long long)conn_of(6));
+    snprintf(meta, sizeof meta, "{\"to\":[\"%016llx\",\"%016llx\"]}", (unsigned long long)conn_of(5),
+             (unsigned long long)conn_of(6));
     hear(f, 'a', WSB_SEND, WSB_BINARY, 0, 0, "many", meta);
     assert_string_equal(f->commands, "send=one@5 send=many@5,6");
 }
@@ -382,7 +397,8 @@ static void test_garbage_in_a_batch_ends_it_and_keeps_what_was_good(void **state
     struct fixture *f = *state;
     hello(f, 'a');
     forget(f);
-    struct wsb_envelope e = {.header = {.type = WSB_SEND, .code = WSB_TEXT, .conn = conn_of(5)}, .payload = wsb_span_str("good")};
+    struct wsb_envelope e = {.header = {.type = WSB_SEND, .code = WSB_TEXT, .conn = conn_of(5)},
+                             .payload = wsb_span_str("good")};
     assert_int_equal(wsb_record_append(&f->server.in, &e), WSB_OK);
     assert_int_equal(wsb_buf_append(&f->server.in, "garbage garbage garbage garbage garbage garbage", 48), WSB_OK);
     f->server.in_peer = 'a';

@@ -5,8 +5,12 @@
 
 static struct wsg_out entry(enum wsg_outbox_kind kind, uint8_t type, const char *payload, const char *meta)
 {
-    return (struct wsg_out){.kind = kind, .route = 7, .origin = 9,
-                            .envelope = {.header = {.type = type, .conn = 5}, .payload = wsb_span_str(payload), .meta = wsb_span_str(meta)}};
+    return (struct wsg_out){.kind = kind,
+                            .route = 7,
+                            .origin = 9,
+                            .envelope = {.header = {.type = type, .conn = 5},
+                                         .payload = wsb_span_str(payload),
+                                         .meta = wsb_span_str(meta)}};
 }
 
 static void test_entries_come_out_in_order(void **state)

@@ -16,8 +16,8 @@ struct fixture {
     int client;
     char events[4096]; /* "open data:hello closed", with the words that matter */
     char replies[1024];
-    wsb_conn conn;     /* of the latest event */
-    char meta[2048];   /* of the latest event that had one */
+    wsb_conn conn;   /* of the latest event */
+    char meta[2048]; /* of the latest event that had one */
     uint8_t got[1 << 17];
     size_t got_len;
 };
@@ -83,8 +83,9 @@ static void note(char *log, size_t size, const struct wsg_out *out)
 {
     size_t n = strlen(log);
     const struct wsb_envelope *e = &out->envelope;
-    snprintf(log + n, size - n, "%s%s%s%.*s%s%s", n ? " " : "", wsb_type_name(e->header.type), e->payload.len ? ":" : "",
-             (int)(e->payload.len < 40 ? e->payload.len : 40), (const char *)e->payload.ptr, e->header.flags & WSB_FLAG_MORE ? "+" : "",
+    snprintf(log + n, size - n, "%s%s%s%.*s%s%s", n ? " " : "", wsb_type_name(e->header.type),
+             e->payload.len ? ":" : "", (int)(e->payload.len < 40 ? e->payload.len : 40), (const char *)e->payload.ptr,
+             e->header.flags & WSB_FLAG_MORE ? "+" : "",
              e->header.type == WSB_OUTCOME ? wsb_outcome_name(e->header.code) : "");
 }
 
@@ -100,7 +101,8 @@ static void turn(struct fixture *f)
             if (out.kind == WSG_OUT_DONE)
                 strcat(f->events, " done");
             else
-                note(out.kind == WSG_OUT_REPLY ? f->replies : f->events, out.kind == WSG_OUT_REPLY ? sizeof f->replies : sizeof f->events, &out);
+                note(out.kind == WSG_OUT_REPLY ? f->replies : f->events,
+                     out.kind == WSG_OUT_REPLY ? sizeof f->replies : sizeof f->events, &out);
             if (out.kind == WSG_OUT_EVENT)
                 f->conn = out.envelope.header.conn;
             if (out.envelope.meta.len && out.envelope.meta.len < sizeof f->meta) {
@@ -228,9 +230,13 @@ static void test_messages_go_both_ways(void **state)
     open_websocket(f);
     say_frame(f, 0x81, "hello");
     assert_string_equal(f->events, "data:hello");
-    tell(f, (struct wsg_command){.type = WSB_SEND, .code = WSB_TEXT, .flags = WSB_FLAG_WANT_OUTCOME, .payload = wsb_span_str("back")});
+    tell(f, (struct wsg_command){
+                .type = WSB_SEND, .code = WSB_TEXT, .flags = WSB_FLAG_WANT_OUTCOME, .payload = wsb_span_str("back")});
     assert_int_equal(f->got_len, 6);
-    assert_memory_equal(f->got, "\x81\x04" "back", 6);
+    assert_memory_equal(f->got,
+                        "\x81\x04"
+                        "back",
+                        6);
     assert_string_equal(f->replies, "outcomewritten");
 }
 
@@ -263,10 +269,14 @@ static void test_ping_has_its_outcome_and_one_is_under_way_at_a_time(void **stat
 {
     struct fixture *f = *state;
     open_websocket(f);
-    tell(f, (struct wsg_command){.type = WSB_PING, .origin = 3, .seq = 1, .flags = WSB_FLAG_WANT_OUTCOME, .payload = wsb_span_str("one")});
+    tell(f,
+         (struct wsg_command){
+             .type = WSB_PING, .origin = 3, .seq = 1, .flags = WSB_FLAG_WANT_OUTCOME, .payload = wsb_span_str("one")});
     assert_string_equal(f->replies, "outcomewritten");
     f->replies[0] = 0;
-    tell(f, (struct wsg_command){.type = WSB_PING, .origin = 3, .seq = 2, .flags = WSB_FLAG_WANT_OUTCOME, .payload = wsb_span_str("two")});
+    tell(f,
+         (struct wsg_command){
+             .type = WSB_PING, .origin = 3, .seq = 2, .flags = WSB_FLAG_WANT_OUTCOME, .payload = wsb_span_str("two")});
     assert_string_equal(f->replies, "outcomerefused");
     f->replies[0] = 0;
     say_frame(f, 0x8a, "two"); /* not what was asked */
@@ -279,7 +289,8 @@ static void test_close_has_its_outcome_when_it_is_written(void **state)
 {
     struct fixture *f = *state;
     open_websocket(f);
-    tell(f, (struct wsg_command){.type = WSB_CLOSE, .by = WSG_BY_HANDLER, .status = 1000, .flags = WSB_FLAG_WANT_OUTCOME});
+    tell(f,
+         (struct wsg_command){.type = WSB_CLOSE, .by = WSG_BY_HANDLER, .status = 1000, .flags = WSB_FLAG_WANT_OUTCOME});
     assert_string_equal(f->replies, "outcomewritten");
 }
 
@@ -321,7 +332,9 @@ static void test_client_close_is_answered_with_its_code(void **state)
 {
     struct fixture *f = *state;
     open_websocket(f);
-    say_frame(f, 0x88, "\x0f\xa1" "bye");
+    say_frame(f, 0x88,
+              "\x0f\xa1"
+              "bye");
     assert_string_equal(f->events, "closed");
     HAS(f->meta, "\"by\":\"client\",\"code\":4001,\"reason\":\"bye\",\"clean\":true");
     assert_int_equal(f->got_len, 4);
@@ -332,12 +345,17 @@ static void test_handler_close_waits_for_the_client(void **state)
 {
     struct fixture *f = *state;
     open_websocket(f);
-    tell(f, (struct wsg_command){.type = WSB_CLOSE, .by = WSG_BY_HANDLER, .status = 4000, .reason = wsb_span_str("enough")});
-    assert_memory_equal(f->got, "\x88\x08\x0f\xa0" "enough", 10);
+    tell(f, (struct wsg_command){
+                .type = WSB_CLOSE, .by = WSG_BY_HANDLER, .status = 4000, .reason = wsb_span_str("enough")});
+    assert_memory_equal(f->got,
+                        "\x88\x08\x0f\xa0"
+                        "enough",
+                        10);
     assert_string_equal(f->events, "");
     say_frame(f, 0x81, "too late");
     assert_string_equal(f->events, "");
-    tell(f, (struct wsg_command){.type = WSB_SEND, .code = WSB_TEXT, .flags = WSB_FLAG_WANT_OUTCOME, .payload = wsb_span_str("x")});
+    tell(f, (struct wsg_command){
+                .type = WSB_SEND, .code = WSB_TEXT, .flags = WSB_FLAG_WANT_OUTCOME, .payload = wsb_span_str("x")});
     assert_string_equal(f->replies, "outcomegone");
     say_frame(f, 0x88, "\x0f\xa0");
     assert_string_equal(f->events, "closed");
@@ -362,12 +380,9 @@ static void test_broken_rules_close_with_their_code(void **state)
         uint8_t first;
         const char *payload, *want; /* want: the code's two bytes */
     } rows[] = {
-        {"reserved opcode", 0x83, "x", "\x03\xea"},
-        {"reserved bit", 0xc1, "x", "\x03\xea"},
-        {"continuation of nothing", 0x80, "x", "\x03\xea"},
-        {"not UTF-8", 0x81, "\xff", "\x03\xef"},
-        {"one byte of close", 0x88, "x", "\x03\xea"},
-        {"reserved close code", 0x88, "\x03\xee", "\x03\xea"},
+        {"reserved opcode", 0x83, "x", "\x03\xea"},         {"reserved bit", 0xc1, "x", "\x03\xea"},
+        {"continuation of nothing", 0x80, "x", "\x03\xea"}, {"not UTF-8", 0x81, "\xff", "\x03\xef"},
+        {"one byte of close", 0x88, "x", "\x03\xea"},       {"reserved close code", 0x88, "\x03\xee", "\x03\xea"},
     };
     struct fixture *f = *state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -410,7 +425,11 @@ static void test_slow_client_is_closed_and_the_outcome_says_dropped(void **state
     assert_int_equal(wsg_slots_find(&f->env.slots, f->conn, &s), WSB_OK);
     assert_int_equal(setsockopt(((struct wsg_session *)s)->watch.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
     for (int i = 0; i < 200 && !dropped; i++) { /* nobody reads: the client is not asked between the commands */
-        struct wsg_command c = {.type = WSB_SEND, .code = WSB_BINARY, .flags = WSB_FLAG_WANT_OUTCOME, .seq = (uint64_t)i, .payload = wsb_span(block, sizeof block)};
+        struct wsg_command c = {.type = WSB_SEND,
+                                .code = WSB_BINARY,
+                                .flags = WSB_FLAG_WANT_OUTCOME,
+                                .seq = (uint64_t)i,
+                                .payload = wsb_span(block, sizeof block)};
         wsg_session_command(s, &c);
         wsg_sessions_flush(&f->env);
         dropped = ((struct wsg_session *)s)->state == WSG_SESSION_CLOSING;
@@ -464,7 +483,8 @@ static void test_handler_accepts_with_subprotocol_and_headers(void **state)
     say_text(f, request);
     assert_string_equal(f->events, "open");
     assert_int_equal(f->got_len, 0); /* the client waits */
-    tell(f, (struct wsg_command){.type = WSB_ACCEPT, .subprotocol = wsb_span_str("nope"), .fields = &field, .field_count = 1});
+    tell(f, (struct wsg_command){
+                .type = WSB_ACCEPT, .subprotocol = wsb_span_str("nope"), .fields = &field, .field_count = 1});
     HAS(f->got, "HTTP/1.1 101");
     HAS(f->got, "Sec-WebSocket-Protocol: nope");
     HAS(f->got, "X-Session: 7");
@@ -491,7 +511,8 @@ static void test_accept_with_a_subprotocol_not_offered_is_invalid(void **state)
     char request[512];
     snprintf(request, sizeof request, "GET /ask%s", strstr(handshake, " HTTP"));
     say_text(f, request);
-    tell(f, (struct wsg_command){.type = WSB_ACCEPT, .flags = WSB_FLAG_WANT_OUTCOME, .subprotocol = wsb_span_str("other")});
+    tell(f, (struct wsg_command){
+                .type = WSB_ACCEPT, .flags = WSB_FLAG_WANT_OUTCOME, .subprotocol = wsb_span_str("other")});
     HAS(f->got, "HTTP/1.1 502");
     assert_string_equal(f->replies, "outcomeinvalid");
     HAS(f->events, "open closed");
@@ -504,7 +525,8 @@ static void test_accept_cannot_begin_a_header_line_inside_another(void **state)
     struct wsg_field field = {wsb_span_str("X-Session"), wsb_span_str("7\r\nSet-Cookie: a=b")};
     snprintf(request, sizeof request, "GET /ask%s", strstr(handshake, " HTTP"));
     say_text(f, request);
-    tell(f, (struct wsg_command){.type = WSB_ACCEPT, .flags = WSB_FLAG_WANT_OUTCOME, .fields = &field, .field_count = 1});
+    tell(f,
+         (struct wsg_command){.type = WSB_ACCEPT, .flags = WSB_FLAG_WANT_OUTCOME, .fields = &field, .field_count = 1});
     HAS(f->got, "HTTP/1.1 502");
     assert_null(strstr((char *)f->got, "Set-Cookie"));
     assert_string_equal(f->replies, "outcomeinvalid");
@@ -628,8 +650,12 @@ static void test_refusals_have_their_status(void **state)
         {"GET /ws/1 HTTP/1.1\r\n\r\n", "400"},
         {"POST /ws/1 HTTP/1.1\r\nHost: h\r\nContent-Length: 100001\r\n\r\n", "413"},
         {"POST /ws/1 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: magic\r\n\r\n", "417"},
-        {"GET /ws/1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "426"},
-        {"POST /ws/1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "405"},
+        {"GET /ws/1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: "
+         "8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+         "426"},
+        {"POST /ws/1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: "
+         "13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+         "405"},
     };
     struct fixture *f = *state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -650,7 +676,8 @@ static void test_invalid_response_of_a_handler_is_502(void **state)
     struct fixture *f = *state;
     struct wsg_field evil = {wsb_span_str("X-A"), wsb_span_str("1\r\nSet-Cookie: evil=1")};
     say_text(f, "GET /ws/1 HTTP/1.1\r\nHost: h\r\n\r\n");
-    tell(f, (struct wsg_command){.type = WSB_RESPOND, .flags = WSB_FLAG_WANT_OUTCOME, .fields = &evil, .field_count = 1});
+    tell(f,
+         (struct wsg_command){.type = WSB_RESPOND, .flags = WSB_FLAG_WANT_OUTCOME, .fields = &evil, .field_count = 1});
     HAS(f->got, "HTTP/1.1 502");
     assert_null(strstr((char *)f->got, "evil"));
     assert_string_equal(f->replies, "outcomeinvalid");

@@ -88,7 +88,8 @@ static void test_other_arguments_keep_their_order(void **state)
 
 static void test_each_option_is_described(void **state)
 {
-    const struct wsc_option options[] = {{"route", 'r', WSC_TEXT, "NAME", "of this route", NULL}, {"yes", 0, WSC_FLAG, NULL, "do not ask", NULL}};
+    const struct wsc_option options[] = {{"route", 'r', WSC_TEXT, "NAME", "of this route", NULL},
+                                         {"yes", 0, WSC_FLAG, NULL, "do not ask", NULL}};
     struct wsb_buf out;
     (void)state;
     wsb_buf_init(&out, 0);

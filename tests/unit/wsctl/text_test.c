@@ -19,9 +19,14 @@ static void test_nothing_that_moves_a_cursor_gets_through(void **state)
         {"a\r\nb\tc", "a\\r\\nb\\tc"},
         {"back\\slash", "back\\\\slash"},
         {"\x7f", "\\x7f"},
-        {"\xc2\x9b" "31m", "\\u{9b}31m"},
-        {"gr\xc3\xbc\xc3\x9f dich \xe2\x82\xac \xf0\x9f\x98\x80", "gr\xc3\xbc\xc3\x9f dich \xe2\x82\xac \xf0\x9f\x98\x80"},
-        {"\xe2\x80\xae" "gpj.exe", "\\u{202e}gpj.exe"},
+        {"\xc2\x9b"
+         "31m",
+         "\\u{9b}31m"},
+        {"gr\xc3\xbc\xc3\x9f dich \xe2\x82\xac \xf0\x9f\x98\x80",
+         "gr\xc3\xbc\xc3\x9f dich \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"\xe2\x80\xae"
+         "gpj.exe",
+         "\\u{202e}gpj.exe"},
         {"\xe2\x81\xa6x\xef\xbb\xbf", "\\u{2066}x\\u{feff}"},
         {"\xff\xfe", "\\xff\\xfe"},
         {"cut \xe2\x82", "cut \\xe2\\x82"},
@@ -67,7 +72,12 @@ static void test_widths_count_columns(void **state)
     static const struct {
         const char *text;
         size_t width;
-    } rows[] = {{"", 0}, {"abc", 3}, {"gr\xc3\xbc\xc3\x9f", 4}, {"\xe6\x97\xa5\xe6\x9c\xac", 4}, {"e\xcc\x81", 1}, {"\xf0\x9f\x98\x80", 2}};
+    } rows[] = {{"", 0},
+                {"abc", 3},
+                {"gr\xc3\xbc\xc3\x9f", 4},
+                {"\xe6\x97\xa5\xe6\x9c\xac", 4},
+                {"e\xcc\x81", 1},
+                {"\xf0\x9f\x98\x80", 2}};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_int_equal(wsc_text_width(wsb_span_str(rows[i].text)), rows[i].width);
@@ -92,11 +102,12 @@ static void test_durations(void **state)
         bool is_good;
         uint64_t ms;
     } rows[] = {
-        {"5", true, 5000},      {"250ms", true, 250}, {"5s", true, 5000},       {"5m", true, 300000},   {"2h", true, 7200000},
-        {"1d", true, 86400000}, {"1h30m", true, 5400000}, {"1m500ms", true, 60500}, {"0", true, 0},
-        {"", false, 0},         {"s", false, 0},      {"5x", false, 0},         {"5 s", false, 0},      {"-5s", false, 0},
-        {"1m1h", false, 0},     {"1m1m", false, 0},   {"1m5", false, 0},        {"5sec", false, 0},     {"1.5s", false, 0},
-        {"99999999999999999999", false, 0}, {"36500d", false, 0}, {"0x5", false, 0},
+        {"5", true, 5000},     {"250ms", true, 250},   {"5s", true, 5000},       {"5m", true, 300000},
+        {"2h", true, 7200000}, {"1d", true, 86400000}, {"1h30m", true, 5400000}, {"1m500ms", true, 60500},
+        {"0", true, 0},        {"", false, 0},         {"s", false, 0},          {"5x", false, 0},
+        {"5 s", false, 0},     {"-5s", false, 0},      {"1m1h", false, 0},       {"1m1m", false, 0},
+        {"1m5", false, 0},     {"5sec", false, 0},     {"1.5s", false, 0},       {"99999999999999999999", false, 0},
+        {"36500d", false, 0},  {"0x5", false, 0},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -112,8 +123,11 @@ static void test_short_forms(void **state)
     static const struct {
         uint64_t ms;
         const char *want;
-    } times[] = {{0, "0.0s"}, {9999, "9.9s"}, {10000, "10s"}, {59999, "59s"}, {60000, "1m00s"}, {3599999, "59m59s"}, {3600000, "1h00m"},
-                 {86399999, "23h59m"}, {86400000, "1d00h"}, {(uint64_t)1 << 53, "104249991d08h"}};
+    } times[] = {{0, "0.0s"},         {9999, "9.9s"},
+                 {10000, "10s"},      {59999, "59s"},
+                 {60000, "1m00s"},    {3599999, "59m59s"},
+                 {3600000, "1h00m"},  {86399999, "23h59m"},
+                 {86400000, "1d00h"}, {(uint64_t)1 << 53, "104249991d08h"}};
     static const struct {
         uint64_t bytes;
         const char *want;
