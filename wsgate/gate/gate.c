@@ -4,6 +4,7 @@
  */
 #include "gate/gate.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -242,7 +243,7 @@ static void add_row(struct wsg_session *s, void *ctx)
 {
     struct listing_part *p = ctx;
     uint64_t now_ms = wsg_loop_now_ms(p->worker->loop);
-    if (p->count == p->cap)
+    if (p->count >= p->cap)
         return; /* more came since we counted: the next listing has them */
     struct wsg_conn_info *r = &p->rows[p->count++];
     *r = (struct wsg_conn_info){
@@ -314,19 +315,21 @@ static void on_part(struct wsg_task *t)
 
 wsb_err wsg_gate_list(struct wsg_gate *g, void (*done)(void *ctx, struct wsg_conn_info *rows, size_t count), void *ctx)
 {
+    size_t count = g->worker_count;
     struct listing_part *parts[WSG_ID_WORKERS] = {0};
+    assert(count > 0); /* the one that asks is there */
     struct listing *l = malloc(sizeof *l);
     bool ok = l != NULL;
-    for (size_t i = 0; i < g->worker_count && ok; i++)
+    for (size_t i = 0; i < count && ok; i++)
         ok = (parts[i] = calloc(1, sizeof *parts[i])) != NULL;
     if (!ok) {
-        for (size_t i = 0; i < g->worker_count; i++)
+        for (size_t i = 0; i < count; i++)
             free(parts[i]);
         free(l);
         return WSB_ERR_NOMEM;
     }
-    *l = (struct listing){.gate = g, .done = done, .ctx = ctx, .waiting = g->worker_count};
-    for (size_t i = 0; i < g->worker_count; i++) {
+    *l = (struct listing){.gate = g, .done = done, .ctx = ctx, .waiting = count};
+    for (size_t i = 0; i < count; i++) {
         *parts[i] = (struct listing_part){.task.fn = on_part, .listing = l, .worker = &g->workers[i]};
         wsg_loop_post(g->workers[i].loop, &parts[i]->task);
     }

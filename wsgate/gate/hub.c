@@ -485,13 +485,18 @@ static void revoke_all(struct wsg_hub *h, struct wsg_handler *handler, const cha
 
 void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
 {
+    if (!handler->is_dead)
+        revoke_all(h, handler, why);
+    wsg_hub_remove_handler(h, handler, why);
+}
+
+void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
+{
     WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler gone", WSB_KU("handler", handler->id), WSB_KS("name", handler->name),
             WSB_KS("why", why), WSB_KU("connections", handler->pinned));
     h->stats.handlers_gone++;
     if (handler->is_dead)
         h->dead_count--;
-    else
-        revoke_all(h, handler, why);
     handler->is_dead = true; /* nobody picks it any more */
     count_routes(h, handler, -1);
     while (handler->pins) {
@@ -511,7 +516,7 @@ static void remove_dead(struct wsg_hub *h)
         struct wsg_handler *to, *next;
         HASH_ITER (by_id, h->handlers.by_id, to, next) {
             if (to->is_dead) {
-                wsg_hub_drop_handler(h, to, "unreachable");
+                wsg_hub_remove_handler(h, to, "unreachable");
                 break;
             }
         }

@@ -97,6 +97,7 @@ void wsg_hub_flush(struct wsg_hub *h);                        /* batches to hand
 void wsg_hub_before_sleep(struct wsg_hub *h);                 /* nothing may be left unseen */
 
 /* For the control socket. */
+/* Told REVOKED for each of its connections, which go to others. */
 void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why);
 void wsg_hub_set_level(struct wsg_hub *h, struct wsg_handler *handler, enum wsb_level level);
 /* Send or publish on behalf of the control socket: SEND to ids, or PUBLISH to a route, a group, or (both NULL) everybody. */

@@ -410,7 +410,7 @@ static void on_hello(const struct incoming *in)
         return;
     if (to &&
         to->pid != in->meta.pid) { /* another process under the same ZeroMQ routing id: what was pinned is lost to it */
-        wsg_hub_drop_handler(h, to, "replaced by another process");
+        wsg_hub_remove_handler(h, to, "replaced by another process");
         to = NULL;
     }
     if (!to) {
@@ -490,7 +490,7 @@ static void dispatch(const struct incoming *in)
         break;
     case WSB_BYE:
         if (in->from)
-            wsg_hub_drop_handler(in->hub, in->from, "said goodbye");
+            wsg_hub_remove_handler(in->hub, in->from, "said goodbye");
         break;
     case WSB_LOG:
         on_log(in);

@@ -153,9 +153,10 @@ static void on_parcel(struct wsg_task *t)
 
 static struct wsb_span copy_span(uint8_t **at, struct wsb_span s)
 {
-    struct wsb_span copy = wsb_span(s.ptr ? *at : NULL, s.len);
-    if (s.len)
-        memcpy(*at, s.ptr, s.len);
+    if (!s.ptr)
+        return wsb_span(NULL, 0); /* none stays none */
+    struct wsb_span copy = wsb_span(*at, s.len);
+    memcpy(*at, s.ptr, s.len);
     *at += s.len;
     return copy;
 }

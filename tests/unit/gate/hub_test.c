@@ -486,6 +486,19 @@ static void test_a_dropped_handler_that_lives_is_told_revoked(void **state)
     assert_string_equal(f->server.log, "a:revoked b:open!");
 }
 
+static void test_dropping_a_handler_that_has_just_died_ends(void **state)
+{
+    struct fixture *f = *state;
+    hello(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    f->server.is_gone['a'] = true; /* found out by REVOKED itself */
+    wsg_hub_drop_handler(&f->hub, f->hub.handlers.by_id, "dropped");
+    assert_int_equal(f->hub.dead_count, 0);
+    wsg_hub_flush(&f->hub); /* would look for the dead one for ever */
+    hello(f, 'b');
+    assert_int_equal(f->hub.handlers.count, 1);
+}
+
 static void test_new_clients_do_not_go_to_a_full_handler(void **state)
 {
     struct fixture *f = *state;
@@ -531,6 +544,7 @@ int main(void)
         TEST(test_nothing_is_received_while_the_workers_are_behind),
         TEST(test_another_process_under_the_same_id_is_another_handler),
         TEST(test_a_dropped_handler_that_lives_is_told_revoked),
+        TEST(test_dropping_a_handler_that_has_just_died_ends),
         TEST(test_new_clients_do_not_go_to_a_full_handler),
         TEST(test_handler_that_takes_nothing_is_dropped_and_stays_out),
     };
