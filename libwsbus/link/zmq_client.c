@@ -113,11 +113,11 @@ static bool zc_has_input(struct wsb_client *c)
     return zmq_getsockopt(self(c)->socket, ZMQ_EVENTS, &events, &len) == 0 && (events & ZMQ_POLLIN);
 }
 
-static enum wsb_link_change read_change(const zmq_msg_t *m)
+static enum wsb_link_change read_change(zmq_msg_t *m)
 {
     uint16_t event = 0;
     if (zmq_msg_size(m) >= sizeof event)
-        memcpy(&event, zmq_msg_data((zmq_msg_t *)(uintptr_t)m), sizeof event);
+        memcpy(&event, zmq_msg_data(m), sizeof event);
     return event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? WSB_LINK_UP
            : event == ZMQ_EVENT_DISCONNECTED      ? WSB_LINK_DOWN
                                                   : WSB_LINK_SAME;

@@ -187,14 +187,12 @@ static void zs_close(struct wsb_server *s)
     free(z);
 }
 
-static bool somebody_listens(const char *path)
+static bool somebody_listens(const struct sockaddr_un *sun)
 {
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
-    (void)snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
-    bool alive = connect(fd, (struct sockaddr *)&sun, sizeof sun) == 0 || errno == EAGAIN;
+    bool alive = connect(fd, (const struct sockaddr *)sun, sizeof *sun) == 0 || errno == EAGAIN;
     close(fd);
     return alive;
 }
@@ -224,13 +222,14 @@ static void set_options(struct zmq_server *z, const struct wsb_server_options *o
 
 static wsb_err bind_one(struct zmq_server *z, int i, const struct wsb_server_options *o, struct wsb_fault *fault)
 {
-    char path[200];
-    char endpoint[220];
-    int n = snprintf(path, sizeof path, "%s/%s", o->dir, names[i]);
-    if (n < 0 || (size_t)n >= sizeof((struct sockaddr_un *)0)->sun_path)
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    char *path = sun.sun_path;
+    char endpoint[sizeof "ipc://" + sizeof sun.sun_path];
+    int n = snprintf(path, sizeof sun.sun_path, "%s/%s", o->dir, names[i]);
+    if (n < 0 || (size_t)n >= sizeof sun.sun_path)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "runtime directory %.100s: the path is too long for a socket",
                              o->dir);
-    if (somebody_listens(path))
+    if (somebody_listens(&sun))
         return wsb_fault_set(fault, WSB_ERR_EXISTS, 0, "%s: a gate is running in this directory already", path);
     (void)snprintf(endpoint, sizeof endpoint, "ipc://%s", path);
     mode_t before = umask(0777 & ~(mode_t)o->mode);
