@@ -81,6 +81,7 @@ static wsb_err set_for_a_time(struct wsg_admin *a, uint32_t handler, enum wsb_lo
     if (t) /* it goes back to what was before the first one */
         return wsg_loop_arm(a->loop, &t->timer, due_ms);
     forget_gone_handlers(a);
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): does not see that DL_DELETE unlinks what forget() frees */
     DL_COUNT(a->temporary, t, count);
     t = count < TEMPORARY_MAX ? calloc(1, sizeof *t) : NULL;
     if (!t)

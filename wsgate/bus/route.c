@@ -13,7 +13,9 @@ wsb_err wsg_routes_init(struct wsg_routes *t, size_t count)
     t->order = calloc(count ? count : 1, sizeof *t->order);
     if (t->routes && t->order)
         return WSB_OK;
-    wsg_routes_deinit(t);
+    free(t->routes);
+    free(t->order);
+    *t = (struct wsg_routes){0};
     return WSB_ERR_NOMEM;
 }
 

@@ -44,7 +44,7 @@ wsb_err wsg_emit_message(struct wsg_session *s, const struct wsg_ws_event *ev)
     wsg_outbox_end(&s->env->outbox, /*keep=*/err == WSB_OK);
     if (!err && wsg_session_is_tapped(s)) {
         struct wsb_span copy = wsb_span(payload, ev->len); /* the tap shows its beginning, and its true length */
-        if (wsb_buf_reserve(&s->env->outbox.buf, 2 * WSG_TAP_BYTES) == WSB_OK) {
+        if (wsb_buf_reserve(&s->env->outbox.buf, (size_t)2 * WSG_TAP_BYTES) == WSB_OK) {
             /* the outbox may have moved: find the payload again, at its end */
             copy.ptr = s->env->outbox.buf.data + s->env->outbox.buf.len - wsb_align8(ev->len);
             wsg_tap(s, WSG_OUT_TAP_IN, ev->opcode, copy);
