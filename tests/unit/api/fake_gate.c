@@ -28,18 +28,23 @@ struct fake_gate {
     size_t counts[128];
 };
 
+static _Noreturn void die(const char *what)
+{
+    (void)fprintf(stderr, "fake gate: %s\n", what);
+    abort();
+}
+
 static void must(bool truth, const char *what)
 {
-    if (!truth) {
-        (void)fprintf(stderr, "fake gate: %s\n", what);
-        abort();
-    }
+    if (!truth)
+        die(what);
 }
 
 static void send_locked(struct fake_gate *g, struct wsb_header h, const void *payload, size_t len, const char *meta)
 {
     struct wsb_block *b = wsb_block_new(g->account, len);
-    must(b != NULL, "memory");
+    if (!b)
+        die("memory");
     if (len)
         memcpy(b->data, payload, len);
     b->len = len;

@@ -128,9 +128,12 @@ static void test_lines_of_one_thread_keep_their_order(void **state)
     assert_int_equal(wsb_log_lost(), 0);
     char *save = NULL;
     for (char *line = strtok_r(finish(f), "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        int thread, n;
-        assert_int_equal(sscanf(strstr(line, "thread="), "thread=%d n=%d", &thread, &n), 2);
-        assert_int_equal(n, next[thread]++);
+        char *at = strstr(line, "thread=");
+        assert_non_null(at);
+        long thread = strtol(at + strlen("thread="), &at, 10);
+        assert_in_range(thread, 0, 3);
+        assert_memory_equal(at, " n=", 3);
+        assert_int_equal(strtol(at + 3, NULL, 10), next[thread]++);
     }
     for (int i = 0; i < 4; i++)
         assert_int_equal(next[i], 200);

@@ -99,7 +99,7 @@ static void test_too_many_headers_are_refused(void **state)
     (void)state;
     for (int i = 0; i <= WSG_FIELDS_MAX; i++)
         n += (size_t)sprintf(json + n, "%s\"h%d\":\"\"", i ? "," : "", i);
-    strcpy(json + n, "}}");
+    memcpy(json + n, "}}", sizeof "}}");
     assert_int_equal(wsg_meta_parse(wsb_span_str(json), &m, &fault), WSB_ERR_PROTO);
     assert_non_null(strstr(fault.text, "more than"));
     wsg_meta_deinit(&m);
@@ -115,7 +115,7 @@ static void test_65536_targets_are_taken(void **state)
     (void)state;
     for (int i = 0; i < TARGETS; i++)
         n += (size_t)sprintf(json + n, "%s\"%016x\"", i ? "," : "", i + 1);
-    strcpy(json + n, "]}");
+    memcpy(json + n, "]}", sizeof "]}");
     assert_int_equal(wsg_meta_parse(wsb_span_str(json), &m, NULL), WSB_OK);
     assert_int_equal(m.to_count, TARGETS);
     wsg_meta_deinit(&m);

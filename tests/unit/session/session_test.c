@@ -83,6 +83,10 @@ static void note(char *log, size_t size, const struct wsg_out *out)
 {
     size_t n = strlen(log);
     const struct wsb_envelope *e = &out->envelope;
+    if (out->kind == WSG_OUT_DONE) {
+        snprintf(log + n, size - n, " done");
+        return;
+    }
     snprintf(log + n, size - n, "%s%s%s%.*s%s%s", n ? " " : "", wsb_type_name(e->header.type),
              e->payload.len ? ":" : "", (int)(e->payload.len < 40 ? e->payload.len : 40), (const char *)e->payload.ptr,
              e->header.flags & WSB_FLAG_MORE ? "+" : "",
@@ -98,11 +102,10 @@ static void turn(struct fixture *f)
         struct wsb_span rest = wsb_buf_span(&f->env.outbox.buf);
         struct wsg_out out;
         while (wsg_outbox_next(&rest, &out)) {
-            if (out.kind == WSG_OUT_DONE)
-                strcat(f->events, " done");
+            if (out.kind == WSG_OUT_REPLY)
+                note(f->replies, sizeof f->replies, &out);
             else
-                note(out.kind == WSG_OUT_REPLY ? f->replies : f->events,
-                     out.kind == WSG_OUT_REPLY ? sizeof f->replies : sizeof f->events, &out);
+                note(f->events, sizeof f->events, &out);
             if (out.kind == WSG_OUT_EVENT)
                 f->conn = out.envelope.header.conn;
             if (out.envelope.meta.len && out.envelope.meta.len < sizeof f->meta) {

@@ -254,7 +254,7 @@ static void test_handshake_response_refuses_injection(void **state)
         const char *extra;
         size_t extra_len;
     } bad[] = {
-#define EXTRA(text) "", text, sizeof text - 1
+#define EXTRA(text) "", text, sizeof(text) - 1
         {"subprotocol with a line end", "a\r\nX: y", "", 0},
         {"subprotocol with a comma", "a,b", "", 0},
         {"no line end", EXTRA("X: y")},

@@ -28,11 +28,11 @@ struct frame {
 #define RAW_BYTES (-1)
 #define F(first, text)                                                                                                 \
     {                                                                                                                  \
-        first, text, sizeof text - 1                                                                                   \
+        first, text, sizeof(text) - 1                                                                                  \
     }
 #define RAW(text)                                                                                                      \
     {                                                                                                                  \
-        RAW_BYTES, text, sizeof text - 1                                                                               \
+        RAW_BYTES, text, sizeof(text) - 1                                                                              \
     }
 
 static const struct wsg_ws_limits small = {.max_message = 64, .max_frame = 32, .max_fragments = 4};
