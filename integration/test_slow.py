@@ -123,7 +123,8 @@ def test_a_handler_that_does_not_read_slows_its_clients(make_gate, echo):
         return all(before) and [flood.taken for flood in floods] == before
 
     eventually(all_are_stuck, "back-pressure")
-    assert sum(flood.taken for flood in floods) < 128 * MIB
+    # A handler that stays stopped is given up; what its clients send while they are closed is read and thrown away.
+    assert "handler gone" in gate.output or sum(flood.taken for flood in floods) < 128 * MIB
     for flood in floods:
         flood.end()
     slow.signal(signal.SIGCONT)

@@ -164,6 +164,8 @@ static void on_ping_reply(struct wsg_order *o, const struct wsb_envelope *e)
 {
     struct wsb_json j;
     char reason[80];
+    if (e->header.type == WSB_OUTCOME && e->header.code == WSB_OUTCOME_WRITTEN)
+        return; /* it has left; the pong is what is waited for */
     if (e->header.type == WSB_PONG_EV) {
         wsg_answer_begin(o->client->admin, o->id, &j);
         wsb_json_object(&j);
