@@ -202,7 +202,7 @@ static size_t clean_fields(const struct wsg_command *c, struct wsg_http_header o
 static bool takes_response(struct wsg_session *s, const struct wsg_command *c, bool begun)
 {
     struct wsg_exchange *x = s->exchange;
-    if (s->state == WSG_SESSION_EXCHANGE && x->is_sent && !x->response_complete && x->response_begun == begun)
+    if (s->state == WSG_SESSION_EXCHANGE && x && x->is_sent && !x->response_complete && x->response_begun == begun)
         return true;
     wsg_outcome(s, c, WSB_OUTCOME_REFUSED, begun ? "no response has been begun" : "no request waits for a response");
     return false;
