@@ -53,6 +53,7 @@ def test_a_slow_client_that_reads_at_last_learns_why(make_gate, take_seat):
     for _ in range(400):
         bus.send(conn, b"x" * 50000)
     bus.flush()
+    eventually(lambda: "CLOSING" in gate.wsctl("list")["connections"][0]["what"], "the gate to give it up")
     assert lazy.read_close() == (1013, "slow client")
     lazy.send(close_frame(1013))
     closed = bus.hear("closed")
