@@ -123,6 +123,16 @@ def test_who_asks_without_reading_stops_being_listened_to(gate, control):
     assert gate.wsctl("status")["state"] == "running"
 
 
+def test_who_sends_faster_than_it_is_carried_out_waits(gate, control):
+    line = b'{"jsonrpc":"2.0","method":"nope"}\n'
+    count = 250000
+    before = gate.wsctl("stats")["control"]["requests"]
+    c = control()
+    c.send(line * count)
+    carried_out = gate.wsctl("stats")["control"]["requests"] - before
+    assert count - carried_out < (1 << 20) / len(line), "what is not in the socket any more has been done"
+
+
 def test_at_most_64_clients(gate, control):
     many = [control() for _ in range(64)]
     assert "result" in many[-1].call("status")

@@ -286,9 +286,11 @@ static void on_client(struct wsg_watch *w, uint32_t events)
         wsg_taps_tell_losses(c);
         take_lines(c);
     }
-    if (!c->is_dead && (events & EPOLLIN) && is_listened_to(c))
+    if (c->is_dead || (c->task_posted && is_listened_to(c)))
+        return; /* lines are left from before: who sends them faster than they are carried out waits in his socket */
+    if ((events & EPOLLIN) && is_listened_to(c))
         on_readable(c);
-    else if (!c->is_dead && (events & (EPOLLHUP | EPOLLERR)))
+    else if (events & (EPOLLHUP | EPOLLERR))
         drop(c); /* nobody is there to take an answer */
 }
 
