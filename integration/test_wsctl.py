@@ -1,6 +1,7 @@
 """Every subcommand of wsctl against a real gate: what it prints, what --json has, what its exit status is."""
 
 import asyncio
+import concurrent.futures
 import json
 import os
 import pty
@@ -491,6 +492,17 @@ def test_tap_lines_are_harmless_and_cut(gate, echo, clients):
     assert "text 12 \\x1b]0;evil\\x07\\u{202e}" in out
     assert "binary 40 00 01 02" in out and out.count("text 60000 " + "€" * 6 + "...") == 2
     assert len(out.splitlines()) == 6
+
+
+def test_tap_in_json_is_harmless_on_a_terminal(gate, echo, clients):
+    echo(gate, "python")
+    client = clients(gate.url())
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        shown = pool.submit(on_a_terminal, gate, "tap", "--route", "echo", "--json", "--count", "1")
+        eventually(lambda: gate.wsctl("status")["taps"] > 0, "the tap")
+        client.send("\u009b31m\u202e")
+        out = shown.result(DEADLINE)
+    assert "\x9b" not in out and "\u202e" not in out and "\\u009b31m\\u202e" in out.lower()
 
 
 def test_tap_ends_with_its_connection(gate, echo, clients):

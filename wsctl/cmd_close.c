@@ -15,14 +15,11 @@ static int print_result(const struct wsc_run *run, const json_t *r)
 {
     uint64_t targets = wsc_u64(r, "targets");
     uint64_t written = wsc_u64(json_object_get(r, "outcomes"), "written");
-    size_t i;
-    json_t *f;
     if (run->json) {
         wsc_print_json(r);
     } else {
         (void)printf("closed %" PRIu64 " of %" PRIu64 "\n", written, targets);
-        json_array_foreach(json_object_get(r, "failures"), i, f)(void)
-            fprintf(stderr, "%s: %s: %s\n", wsc_str(f, "id"), wsc_str(f, "outcome"), wsc_str(f, "reason"));
+        wsc_print_failures(r);
     }
     if (wsc_u64(r, "waiting"))
         return WSC_TIMEOUT;

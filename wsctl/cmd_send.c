@@ -88,14 +88,11 @@ static int print_result(const struct wsc_run *run, const json_t *r)
     const json_t *outcomes = json_object_get(r, "outcomes");
     uint64_t targets = wsc_u64(r, "targets");
     uint64_t written = wsc_u64(outcomes, "written");
-    size_t i;
-    json_t *f;
     if (run->json) {
         wsc_print_json(r);
     } else {
         (void)printf("written to %" PRIu64 " of %" PRIu64 "\n", written, targets);
-        json_array_foreach(json_object_get(r, "failures"), i, f)(void)
-            fprintf(stderr, "%s: %s: %s\n", wsc_str(f, "id"), wsc_str(f, "outcome"), wsc_str(f, "reason"));
+        wsc_print_failures(r);
         if (wsc_u64(r, "waiting"))
             (void)fprintf(stderr, "%" PRIu64 " still wait for a slow client\n", wsc_u64(r, "waiting"));
     }

@@ -21,7 +21,10 @@ static void print_connection(const json_t *r)
     char text[WSC_SHORT], more[WSC_SHORT];
     size_t i;
     json_t *group;
-    (void)printf("%s  %s\n", wsc_str(r, "id"), wsc_str(r, "what"));
+    wsc_print_text(wsc_str(r, "id"));
+    (void)fputs("  ", stdout);
+    wsc_print_text(wsc_str(r, "what"));
+    (void)putchar('\n');
     wsc_print_field("route", "%s", wsc_str(r, "route"));
     wsc_print_field("peer", "%s", wsc_str(r, "peer"));
     wsc_print_field("target", "%s", wsc_str(r, "target"));

@@ -107,7 +107,7 @@ static bool take(const struct wsc_run *run, const json_t *note, uint64_t *frames
         (void)printf("... %" PRIu64 " lost: this terminal was too slow\n", wsc_u64(params, "lost"));
     } else if (is_end) {
         (void)fflush(stdout);
-        (void)fprintf(stderr, "wsctl: %s\n", wsc_str(params, "reason"));
+        (void)wsc_complain(run, WSC_OK, "%s", wsc_str(params, "reason"));
     }
     if (strcmp(method, "tap") == 0 && strcmp(wsc_str(params, "dir"), "note") != 0)
         ++*frames;

@@ -135,7 +135,7 @@ int wsc_resolve_id(struct wsc_run *run, const char *text, char ret[17])
         return status;
     const json_t *rows = json_object_get(result, "connections");
     uint64_t matched = wsc_u64(result, "matched");
-    for (size_t i = 0, at = 0; i < json_array_size(rows); i++)
+    for (size_t i = 0, at = 0; i < json_array_size(rows) && i < CANDIDATES; i++)
         at += (size_t)snprintf(found + at, sizeof found - at, "%s%.16s", i ? ", " : "",
                                wsc_str(json_array_get(rows, i), "id"));
     json_decref(result);
@@ -210,18 +210,41 @@ static int dump(const char *data, size_t len, void *ctx)
     return fwrite(data, 1, len, stdout) == len ? 0 : -1;
 }
 
+/* JSON escapes the C0 controls only; what else a peer may have written is escaped where a terminal would obey it. */
+static void print_json(const json_t *value, size_t on_terminal, size_t elsewhere)
+{
+    size_t flags = isatty(STDOUT_FILENO) ? on_terminal | JSON_ENSURE_ASCII : elsewhere;
+    (void)json_dump_callback(value, dump, NULL, flags | JSON_ENCODE_ANY);
+    (void)putchar('\n');
+}
+
 void wsc_print_json_line(const json_t *value)
 {
-    (void)json_dump_callback(value, dump, NULL, JSON_COMPACT | JSON_ENCODE_ANY);
-    (void)putchar('\n');
+    print_json(value, JSON_COMPACT, JSON_COMPACT);
 }
 
 void wsc_print_json(const json_t *value)
 {
-    size_t flags = JSON_ENCODE_ANY | (isatty(STDOUT_FILENO) ? JSON_INDENT(2) | JSON_ENSURE_ASCII : JSON_COMPACT);
-    (void)json_dump_callback(value, dump, NULL,
-                             flags); /* controls are escaped in JSON; on a terminal the rest is as well */
-    (void)putchar('\n');
+    print_json(value, JSON_INDENT(2), JSON_COMPACT);
+}
+
+void wsc_print_failures(const json_t *result)
+{
+    size_t i;
+    json_t *f;
+    struct wsb_buf out;
+    wsb_buf_init(&out, 0);
+    json_array_foreach(json_object_get(result, "failures"), i, f)
+    {
+        wsb_buf_clear(&out);
+        if (wsc_text_escape(&out, wsb_span_str(wsc_str(f, "id"))) == WSB_OK &&
+            wsb_buf_append_str(&out, ": ") == WSB_OK &&
+            wsc_text_escape(&out, wsb_span_str(wsc_str(f, "outcome"))) == WSB_OK &&
+            wsb_buf_append_str(&out, ": ") == WSB_OK &&
+            wsc_text_escape(&out, wsb_span_str(wsc_str(f, "reason"))) == WSB_OK)
+            (void)fprintf(stderr, "%.*s\n", (int)out.len, (const char *)out.data);
+    }
+    wsb_buf_deinit(&out);
 }
 
 int wsc_print_table(const struct wsc_table *t)

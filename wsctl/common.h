@@ -56,6 +56,8 @@ int wsc_resolve_id(struct wsc_run *run, const char *text, char ret[17]);
 /* Output. */
 void wsc_print_json(const json_t *value); /* one document; indented on a terminal */
 void wsc_print_json_line(const json_t *value);
+/* Those of an answer, one a line, to stderr. */
+void wsc_print_failures(const json_t *result);
 int wsc_print_table(const struct wsc_table *t);
 void wsc_print_text(const char *text); /* escaped, no newline */
 /* Lines of "name   value". */
