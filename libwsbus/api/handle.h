@@ -128,6 +128,7 @@ void wsb_signal_set(struct wsb_handle *h);
 void wsb_signal_clear(struct wsb_handle *h);
 bool wsb_signal_is_set(const struct wsb_handle *h);
 bool wsb_take_interrupt(struct wsb_handle *h);
+bool wsb_is_interrupted(const struct wsb_handle *h); /* and nobody has taken it */
 /* With the lock released, wait on the condition until something changes or the time has come (CLOCK_MONOTONIC). */
 void wsb_cond_wait(struct wsb_handle *h, uint64_t until_ms);
 

@@ -32,12 +32,21 @@ uint64_t wsb_deadline(int timeout_ms)
 
 /* ------------------------------------------------------------- the library's */
 
+/* Somebody else than the one it is for may have received an outcome. */
+static void wake_waiters(struct wsb_handle *h)
+{
+    (void)pthread_cond_broadcast(&h->changed);
+    if (h->polling)
+        wsb_signal_set(h);
+}
+
 static void finish_waiter(struct wsb_handle *h, uint64_t seq, enum wsb_reason reason)
 {
     for (struct wsb_waiter *w = h->waiters; w; w = w->next) {
         if (w->seq == seq) {
             w->done = true;
             w->reason = reason;
+            wake_waiters(h);
         }
     }
 }
@@ -47,6 +56,7 @@ static void fail_waiters(struct wsb_handle *h)
     for (struct wsb_waiter *w = h->waiters; w; w = w->next) {
         w->done = true;
         w->reason = WSB_REASON_GATE_GONE;
+        wake_waiters(h);
     }
 }
 
@@ -325,6 +335,8 @@ enum wsb_reason wsb_wait(struct wsb_handle *h, uint64_t until_ms)
     if (wsb_now_ms() >= until_ms)
         return WSB_REASON_TIMEOUT;
     if (h->polling) {
+        if (h->reading && h->first) /* our pump has filed what the reader waits for */
+            wake_waiters(h);
         h->inside++;
         wsb_cond_wait(h, until_ms);
         h->inside--;
@@ -351,6 +363,8 @@ void wsb_tell_pollers(struct wsb_handle *h)
         wsb_signal_set(h);
     else if (wsb_signal_is_set(h))
         wsb_signal_clear(h);
+    if (wsb_is_interrupted(h)) /* last: whoever cleared the signal, here or before, may have swallowed the wake */
+        wsb_signal_set(h);
 }
 
 /* -------------------------------------------------------------------- reading */

@@ -279,6 +279,11 @@ bool wsb_take_interrupt(struct wsb_handle *h)
     return true;
 }
 
+bool wsb_is_interrupted(const struct wsb_handle *h)
+{
+    return atomic_load(&h->slot->interrupted);
+}
+
 void wsb_cond_wait(struct wsb_handle *h, uint64_t until_ms)
 {
     struct timespec at = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};

@@ -84,9 +84,9 @@ enum wsb_event_type {
     WSB_EV_BODY = 7,      /* more of the request's body */
     WSB_EV_ABORTED = 8,   /* the request is over without a response */
     WSB_EV_OUTCOME = 9,   /* what came of a command that asked: `seq` is its number, `reason` the outcome */
-    WSB_EV_WRITABLE = 10, /* a full queue has drained */
+    WSB_EV_WRITABLE = 10, /* reserved: no gate sends it yet */
     WSB_EV_REVOKED = 11,  /* the connection belongs to another handler now */
-    WSB_EV_DRAIN = 14,    /* the gate will stop */
+    WSB_EV_DRAIN = 14,    /* reserved: no gate sends it yet */
     WSB_EV_ERROR = 15     /* the gate refused a command: `reason`, and text for a human in `data` */
 };
 

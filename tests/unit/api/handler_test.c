@@ -837,6 +837,24 @@ static void test_fd_is_readable_while_there_is_something(void **state)
     part(&b);
 }
 
+/* A call that does not end by a wake takes the signal of it, and leaves the wake to the next read. */
+static void test_a_wake_outlives_a_sendwait(void **state)
+{
+    (void)state;
+    struct both b = join();
+    struct wsb_event ev;
+    int fd = wsb_handler_fd(b.h);
+    while (wsb_readguarded(b.h, &ev, 0) || is_readable(fd, 0))
+        ;
+    wsb_wake(b.h);
+    assert_false(wsb_sendwait(b.h, 5, WSB_TEXT, "x", 1, 50));
+    assert_int_equal(wsb_reason(b.h), WSB_REASON_TIMEOUT);
+    assert_true(is_readable(fd, 0));
+    assert_false(wsb_readguarded(b.h, &ev, 0));
+    assert_int_equal(wsb_reason(b.h), WSB_REASON_SIGNAL);
+    part(&b);
+}
+
 static void test_a_full_queue_is_a_reason(void **state)
 {
     (void)state;
@@ -909,6 +927,7 @@ int main(void)
         cmocka_unit_test(test_a_waiting_reader_holds_no_writer_up),
         cmocka_unit_test(test_a_child_has_no_handles),
         cmocka_unit_test(test_fd_is_readable_while_there_is_something),
+        cmocka_unit_test(test_a_wake_outlives_a_sendwait),
         cmocka_unit_test(test_a_full_queue_is_a_reason),
         cmocka_unit_test(test_a_large_message_keeps_its_place),
     };
