@@ -4,7 +4,7 @@ import { Handler } from "./wsbus.js";
 
 const { values } = parseArgs({ options: { bus: { type: "string" }, route: { type: "string", multiple: true } } });
 const bus = new Handler({
-  bus: values.bus ?? process.env.WSBUS_DIR ?? "/run/wsbus",
+  bus: values.bus,
   routes: values.route ?? ["echo"],
   name: "echo.js",
 });

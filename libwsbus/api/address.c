@@ -40,7 +40,7 @@ static wsb_err in_default(struct wsb_buf *ret, struct wsb_fault *fault)
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     if (named && *named)
         return in_directory(named, ret, fault);
-    if (access("/run/wsbus", W_OK) == 0)
+    if (access("/run/wsbus", X_OK) == 0)
         return in_directory("/run/wsbus", ret, fault);
     if (!runtime || !*runtime)
         return in_tmp(ret, fault);

@@ -49,9 +49,25 @@ wsb_err wsb_runtime_dir_resolve(const char *wanted, char ret[WSB_RUNTIME_DIR_MAX
     return choose(wanted, W_OK | X_OK, ret, fault);
 }
 
+/* Everybody can make a directory in /tmp: one that nobody has named and that is not ours could be a trap. */
+static bool is_trap(const char *dir)
+{
+    struct stat st;
+    if (strncmp(dir, "/tmp/wsbus-", 11) != 0 || lstat(dir, &st) != 0)
+        return false;
+    return !S_ISDIR(st.st_mode) || st.st_uid != geteuid();
+}
+
 wsb_err wsb_runtime_dir_find(const char *wanted, char ret[WSB_RUNTIME_DIR_MAX], struct wsb_fault *fault)
 {
-    return choose(wanted, X_OK, ret, fault);
+    char dir[WSB_RUNTIME_DIR_MAX];
+    bool is_named = (wanted && *wanted) || env_get("WSBUS_DIR");
+    wsb_err err = choose(wanted, X_OK, dir, fault);
+    if (!err && !is_named && is_trap(dir))
+        err = wsb_fault_set(fault, WSB_ERR_REFUSED, 0, "%s is not a directory of our own", dir);
+    if (!err)
+        memcpy(ret, dir, sizeof dir);
+    return err;
 }
 
 static wsb_err owner_check(const char *dir, const struct stat *st, struct wsb_fault *fault)

@@ -2,8 +2,8 @@
 #define WSB_BASE_RUNTIME_DIR_H
 
 /*
- * The runtime directory, where a gate's endpoints are: docs/protocol.md §1. The gate, libwsbus and wsctl find it by the
- * same rules, here.
+ * The runtime directory, where a gate's endpoints are: docs/protocol.md §1. The gate and wsctl find it by the same rules,
+ * here; libwsbus makes an endpoint of them in api/address.c.
  */
 
 #include "base/fault.h"
@@ -25,7 +25,8 @@ enum { WSB_RUNTIME_DIR_MAX = 90 };
 WSB_MUST_CHECK wsb_err wsb_runtime_dir_resolve(const char *wanted, char ret[WSB_RUNTIME_DIR_MAX],
                                                struct wsb_fault *fault);
 
-/* The same for a handler or a tool, which looks for the gate of somebody else: /run/wsbus where it can be entered. */
+/* The same for a tool, which looks for the gate of somebody else: /run/wsbus where it can be entered. WSB_ERR_REFUSED: the
+ * last resort in /tmp is there and belongs to somebody else. */
 WSB_MUST_CHECK wsb_err wsb_runtime_dir_find(const char *wanted, char ret[WSB_RUNTIME_DIR_MAX], struct wsb_fault *fault);
 
 /**

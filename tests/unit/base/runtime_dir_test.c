@@ -38,6 +38,23 @@ static void test_runtime_dir_order(void **state)
     assert_string_equal(dir, access("/run/wsbus", W_OK | X_OK) == 0 ? "/run/wsbus" : last);
 }
 
+static void test_runtime_dir_of_somebody_else_in_tmp(void **state)
+{
+    (void)state;
+    char dir[WSB_RUNTIME_DIR_MAX];
+    char last[WSB_RUNTIME_DIR_MAX];
+    struct wsb_fault fault = {0};
+    (void)snprintf(last, sizeof last, "/tmp/wsbus-%lu", (unsigned long)geteuid());
+    assert_int_equal(unsetenv("WSBUS_DIR") | unsetenv("XDG_RUNTIME_DIR"), 0);
+    if (access("/run/wsbus", X_OK) == 0 || symlink("/usr", last) != 0)
+        skip(); /* this machine has a gate of its own */
+    assert_int_equal(wsb_runtime_dir_find(NULL, dir, &fault), WSB_ERR_REFUSED);
+    assert_non_null(strstr(fault.text, "not a directory of our own"));
+    assert_int_equal(wsb_runtime_dir_find(last, dir, NULL), WSB_OK); /* whoever names it means it */
+    assert_int_equal(unlink(last), 0);
+    assert_int_equal(wsb_runtime_dir_find(NULL, dir, NULL), WSB_OK); /* there may be one later */
+}
+
 static void test_runtime_dir_has_room_for_an_endpoint(void **state)
 {
     (void)state;
@@ -108,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runtime_dir_order),
+        cmocka_unit_test(test_runtime_dir_of_somebody_else_in_tmp),
         cmocka_unit_test(test_runtime_dir_has_room_for_an_endpoint),
         cmocka_unit_test(test_runtime_dir_prepare),
     };
