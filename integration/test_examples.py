@@ -6,8 +6,10 @@ import json
 import urllib.request
 
 import websockets
+import wsbus
+import zmq
 
-from conftest import BUILD, PYTHON, ROOT, eventually, run_async
+from conftest import BUILD, DEADLINE, PYTHON, ROOT, eventually, run_async
 
 
 def client(gate, path):
@@ -141,3 +143,21 @@ def test_subscriber_hears_events_and_answers_through_commands(make_gate, process
     subscriber.wait_line("feed open")
     subscriber.wait_line("feed data")
     subscriber.wait_line("feed closed")
+
+
+def test_a_welcome_that_is_said_twice_is_told_once(tmp_path):
+    """A handler that hears "say HELLO" for each of many commands says it as often; its connections stay what they are."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as gate:
+        gate.bind("ipc://%s/handlers" % tmp_path)
+        with wsbus.Handler(["echo"], bus=str(tmp_path), context=context) as bus:
+            peer = gate.recv_multipart()[0]
+
+            def say(type_, **meta):
+                data = json.dumps(meta).encode()
+                gate.send_multipart([peer, wsbus.make_header(type_, flags=wsbus.META if meta else 0), b""] + ([data] if meta else []))
+
+            for id_ in (1, 1, 2):
+                say(1, epoch="5", id=id_)
+            say(2, route="echo")
+            told = [bus.read(DEADLINE * 1000) for _ in range(3)]
+            assert [(e.type, e.meta.get("id")) for e in told] == [("welcome", 1), ("welcome", 2), ("open", None)]

@@ -2,6 +2,7 @@
  * The bus of wsbus for Node programs: envelopes to and from bytes, and a Handler that registers, answers pings, batches
  * both ways, and says HELLO again when the gate has been restarted. The protocol is docs/protocol.md.
  */
+import { accessSync, constants, lstatSync } from "node:fs";
 import { Dealer } from "zeromq";
 
 export const VERSION = 1;
@@ -90,6 +91,28 @@ export function makeRecord(header, payload = NOTHING, meta = NOTHING) {
 
 export const connHex = (conn) => conn.toString(16).padStart(16, "0");
 
+function isThere(check) {
+  try {
+    return check();
+  } catch {
+    return false;
+  }
+}
+
+/* Where the gate's endpoints are: docs/protocol.md §1. */
+export function runtimeDir(wanted) {
+  const { WSBUS_DIR, XDG_RUNTIME_DIR } = process.env;
+  if (wanted || WSBUS_DIR) return wanted || WSBUS_DIR;
+  if (isThere(() => accessSync("/run/wsbus", constants.X_OK) ?? true)) return "/run/wsbus";
+  if (XDG_RUNTIME_DIR) return `${XDG_RUNTIME_DIR}/wsbus`;
+  const last = `/tmp/wsbus-${process.getuid()}`;
+  const found = isThere(() => lstatSync(last));
+  if (found && !(found.isDirectory() && found.uid === process.getuid())) {
+    throw new Error(`${last} is not a directory of our own`); /* everybody can make one: this could be a trap */
+  }
+  return last;
+}
+
 export class Handler {
   /* immediate: nothing waits for a gate that is not there, its ids would be stale */
   #socket = new Dealer({ linger: 1000, immediate: true });
@@ -98,14 +121,15 @@ export class Handler {
   #sending = Promise.resolve();
   #seq = 0n;
   #open = true;
+  #welcome = ""; /* the last one */
   lost = 0; /* commands that could not leave */
 
-  /* bus: the gate's runtime directory; routes: what to serve. */
+  /* bus: the gate's runtime directory, or undefined for the usual one; routes: what to serve. */
   constructor({ bus, routes, name = "node", silenceMs = 3000 }) {
     this.#options = { routes, name, silenceMs };
     this.#socket.sendTimeout = silenceMs;
     this.#socket.receiveTimeout = silenceMs; /* the gate pings every second: silence means that it has been restarted */
-    this.#socket.connect(`ipc://${bus}/handlers`);
+    this.#socket.connect(`ipc://${runtimeDir(bus)}/handlers`);
     this.#hello();
   }
 
@@ -157,6 +181,13 @@ export class Handler {
     this.#put("hello", { meta: { routes, name, batch: true, pid: process.pid, language: "node" } });
   }
 
+  /* A gate that is asked twice says its welcome twice: then no id is gone. */
+  #isNews({ meta }) {
+    const known = this.#welcome;
+    this.#welcome = `${meta.epoch} ${meta.id}`;
+    return this.#welcome !== known;
+  }
+
   /* Commands of one turn of the event loop leave together. */
   #put(type, { conn = 0n, payload = NOTHING, code = 0, meta }) {
     const text = meta ? Buffer.from(JSON.stringify(meta)) : NOTHING;
@@ -190,7 +221,7 @@ export class Handler {
         };
         if (event.type === "ping") this.#put("pong", { payload });
         else if (event.type === "error" && event.code === 5) this.#hello();
-        else yield event;
+        else if (event.type !== "welcome" || this.#isNews(event)) yield event;
       }
     } catch (error) {
       if (!(error instanceof RangeError || error instanceof SyntaxError)) throw error;

@@ -43,7 +43,9 @@ def main():
                 bus.join(event.conn, "room:" + room)
                 if not event.redelivered:
                     announce(bus, room, event.meta["peer"] + " joined")
-            elif event.type == "data":
+            elif event.type == "revoked":  # another handler has the connection now
+                members.pop(event.conn, None)
+            elif event.type == "data" and event.conn in members:
                 fault = fault_of(event)
                 if fault:
                     bus.close(event.conn, fault, "text of at most 4 KiB, please")

@@ -71,7 +71,7 @@ def main():
                 viewers.add(event.conn)
                 for move in drawing.everything():
                     bus.send(event.conn, move)
-            elif event.type == "closed":
+            elif event.type in ("closed", "revoked"):
                 viewers.discard(event.conn)
             elif event.type == "data":
                 move = drawing.take(event.payload, now)

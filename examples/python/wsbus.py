@@ -14,6 +14,7 @@ to one thread.
 
 import json
 import os
+import stat
 import struct
 import sys
 import time
@@ -130,7 +131,14 @@ def runtime_dir(wanted=None):
         return "/run/wsbus"
     if os.environ.get("XDG_RUNTIME_DIR"):
         return os.path.join(os.environ["XDG_RUNTIME_DIR"], "wsbus")
-    return "/tmp/wsbus-%d" % os.getuid()
+    last = "/tmp/wsbus-%d" % os.getuid()
+    try:
+        found = os.lstat(last)
+    except FileNotFoundError:
+        return last
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():  # everybody can make one: this could be a trap
+        raise PermissionError("%s is not a directory of our own" % last)
+    return last
 
 
 def conn_hex(conn):
@@ -310,7 +318,7 @@ class Handler(Commands):
             fields, payload, meta = parse_parts(parts)
             records = parse_batch(payload) if fields[1] == BATCH else [(fields, payload, meta)]
             return iter([Event(*record) for record in records])
-        except ProtocolError as error:
+        except ValueError as error:  # no envelope, or metadata that is no JSON
             print("wsbus: malformed message: %s" % error, file=sys.stderr)
             return iter(())
 
@@ -321,7 +329,8 @@ class Handler(Commands):
         if event.type == "level":
             self.level = LEVELS[event.code] if event.code < len(LEVELS) else self.level
         elif event.type == "welcome":
-            self.epoch, self.id = event.meta.get("epoch"), event.meta.get("id")
+            known, self.epoch, self.id = (self.epoch, self.id), event.meta.get("epoch"), event.meta.get("id")
+            return known != (self.epoch, self.id)  # a gate that is asked twice says it twice: no news, no id is gone
         elif event.type == "error" and event.code == 5:
             self._hello()
             return False
