@@ -88,7 +88,6 @@ class Flood(threading.Thread):
         super().__init__(daemon=True)
         self.client, self.taken, self.ending = Raw(gate).upgrade("/slow"), 0, False
         self.client.socket.setblocking(False)
-        self.start()
 
     def run(self):
         data = memoryview(frame(2, b"f" * MIB))
@@ -112,8 +111,10 @@ def test_a_handler_that_does_not_read_slows_its_clients(make_gate, echo):
     other = Raw(gate).upgrade()
     assert other.ask("before") == "before"
     before_kib = gate.memory_kib()
-    slow.signal(signal.SIGSTOP)
     floods = [Flood(gate) for _ in range(4)]
+    slow.signal(signal.SIGSTOP)
+    for flood in floods:
+        flood.start()
 
     def all_are_stuck():
         """None could send anything for a while, or the gate has given the handler up."""

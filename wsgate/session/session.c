@@ -15,10 +15,11 @@
 #include "base/log.h"
 #include "session/parts.h"
 
-enum { FLUSH_BUDGET = 1 << 20, OUTBOX_SOFT = 8 << 20, LINGER_MS = 2000 };
+enum { DISCARD_MAX = 32 << 20, FLUSH_BUDGET = 1 << 20, OUTBOX_SOFT = 8 << 20, LINGER_MS = 2000 };
 
 static void on_socket(struct wsg_watch *w, uint32_t events);
 static void on_timer(struct wsg_timer *t);
+static void on_end_of_input(struct wsg_session *s, const char *why);
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -186,9 +187,22 @@ static void process_unread(struct wsg_session *s)
         wsb_buf_deinit(&s->unread);
 }
 
+/* After our goodbye a message may still be on its way, but not a flood. */
+static bool sends_too_much(struct wsg_session *s, size_t len)
+{
+    if (s->state != WSG_SESSION_CLOSING && s->state != WSG_SESSION_LINGER)
+        return false;
+    s->discarded += (uint32_t)len;
+    return s->discarded > DISCARD_MAX;
+}
+
 static void take_bytes(struct wsg_session *s, const uint8_t *data, size_t len)
 {
     s->active_ms = wsg_loop_now_ms(s->env->loop);
+    if (sends_too_much(s, len)) {
+        on_end_of_input(s, "does not stop sending");
+        return;
+    }
     if (s->unread.len == 0) {
         size_t used = process(s, data, len);
         keep_unread(s, data + used, len - used);

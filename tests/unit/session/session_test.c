@@ -365,6 +365,22 @@ static void test_handler_close_waits_for_the_client(void **state)
     HAS(f->meta, "\"by\":\"handler\",\"code\":4000,\"reason\":\"enough\",\"clean\":true");
 }
 
+static void test_client_that_floods_after_our_close_is_cut_off(void **state)
+{
+    struct fixture *f = *state;
+    static uint8_t block[WSG_FRAME_HDR_MAX + 1000] = {0x82, 0x80 | 126, 0x03, 0xe8};
+    open_websocket(f);
+    tell(f, (struct wsg_command){.type = WSB_CLOSE, .by = WSG_BY_HANDLER, .status = 1000});
+    for (int i = 0; i < 40000 && !f->events[0]; i++) {
+        assert_int_equal(write(f->client, block, 1008), 1008);
+        wsg_loop_round(f->env.loop, 0);
+        if (f->env.outbox.buf.len)
+            turn(f);
+    }
+    assert_string_equal(f->events, "closed");
+    HAS(f->meta, "\"clean\":false");
+}
+
 static void test_client_that_vanishes_is_told_of(void **state)
 {
     struct fixture *f = *state;
@@ -709,6 +725,7 @@ int main(void)
         TEST(test_outcomes_that_wait_count_in_the_queue),
         TEST(test_client_close_is_answered_with_its_code),
         TEST(test_handler_close_waits_for_the_client),
+        TEST(test_client_that_floods_after_our_close_is_cut_off),
         TEST(test_client_that_vanishes_is_told_of),
         TEST(test_broken_rules_close_with_their_code),
         TEST(test_message_over_the_limit_is_1009),
