@@ -91,6 +91,12 @@ def test_a_port_in_use(tmp_path):
     assert said == "wsgate: cannot listen on 127.0.0.1:%d: Address already in use" % port
 
 
+def test_two_gates_want_one_port(make_gate, tmp_path):
+    first = make_gate()
+    status, said = fails(tmp_path / "other", "--listen", "127.0.0.1:%d" % first.port)
+    assert (status, said) == (1, "wsgate: cannot listen on 127.0.0.1:%d: Address already in use" % first.port)
+
+
 def test_an_address_that_is_not_ours(tmp_path):
     status, said = fails(tmp_path / "run", "--listen", "192.0.2.1:8080")
     assert (status, said) == (1, "wsgate: cannot listen on 192.0.2.1:8080: Cannot assign requested address")

@@ -547,6 +547,14 @@ static wsb_err open_listeners(struct wsg_gate *g, struct wsb_fault *fault)
     g->listeners = calloc(c->listener_count ? c->listener_count : 1, sizeof *g->listeners);
     if (!g->listeners)
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    for (size_t i = 0; i < c->listener_count; i++) { /* all of them first: our own may overlap, like * and 127.0.0.1 */
+        struct wsg_address address;
+        wsb_err err = wsg_address_parse(c->listeners[i].address, &address, fault);
+        if (!err)
+            err = wsg_socket_check_free(&address, fault);
+        if (err)
+            return err;
+    }
     for (size_t i = 0; i < c->listener_count; i++) {
         struct wsg_address address;
         wsb_err err = wsg_address_parse(c->listeners[i].address, &address, fault);

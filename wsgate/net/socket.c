@@ -59,6 +59,25 @@ static int make_listener(const struct wsg_address *a)
     return fd;
 }
 
+wsb_err wsg_socket_check_free(const struct wsg_address *a, struct wsb_fault *fault)
+{
+    char text[WSG_ADDRESS_TEXT];
+    const int on = 1;
+    bool is_taken = false;
+    int fd = wsg_address_is_unix(a) ? -1 : socket(a->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return WSB_OK; /* whoever listens will hear why it cannot */
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (a->storage.ss_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    is_taken = bind(fd, (const struct sockaddr *)&a->storage, a->len) != 0 && errno == EADDRINUSE;
+    close(fd);
+    if (!is_taken)
+        return WSB_OK;
+    wsg_address_format(a, text);
+    return wsb_fault_set(fault, WSB_ERR_EXISTS, EADDRINUSE, "cannot listen on %s: %s", text, strerror(EADDRINUSE));
+}
+
 wsb_err wsg_socket_listen(const struct wsg_address *a, unsigned unix_mode, int *ret_fd, struct wsg_address *ret_bound,
                           struct wsb_fault *fault)
 {

@@ -5,6 +5,10 @@
 
 #include "net/address.h"
 
+/* WSB_ERR_EXISTS: somebody listens at this TCP address. To be asked once, before the first of our own listeners: with
+ * SO_REUSEPORT two gates of one user would share a port, and halve each other's clients, without a word. */
+WSB_MUST_CHECK wsb_err wsg_socket_check_free(const struct wsg_address *a, struct wsb_fault *fault);
+
 /* Listen. TCP uses SO_REUSEPORT, so that each worker has a listener of its own. A stale Unix socket file is replaced; one
  * that somebody listens on is WSB_ERR_EXISTS. `ret_bound` has the port that the kernel chose for port 0. */
 WSB_MUST_CHECK wsb_err wsg_socket_listen(const struct wsg_address *a, unsigned unix_mode, int *ret_fd,
