@@ -21,6 +21,7 @@ export const COMMAND = {
 };
 const BATCH = 127;
 const NOTHING = Buffer.alloc(0);
+const WAITING_BYTES_MAX = 64 << 20;
 
 /* A header's fields; throws on bytes that are not one. Connection ids, seq and time are BigInt: they have 64 bits. */
 export function parseHeader(bytes) {
@@ -119,6 +120,7 @@ export class Handler {
   #options;
   #out = []; /* [header, payload, meta] of this turn's commands */
   #sending = Promise.resolve();
+  #waiting = 0; /* bytes of batches that ZeroMQ has not taken yet */
   #seq = 0n;
   #open = true;
   #welcome = ""; /* the last one */
@@ -204,9 +206,16 @@ export class Handler {
     this.#out = [];
     const records = Buffer.concat(out.map((parts) => makeRecord(...parts)));
     const message = [makeHeader({ type: BATCH, size: records.length }), records];
+    if (this.#waiting + records.length > WAITING_BYTES_MAX) {
+      this.lost += out.length; /* the gate does not read: what cannot wait is lost, and counted */
+      return;
+    }
+    this.#waiting += records.length;
     this.#sending = this.#sending.then(() => this.#socket.send(message)).catch((error) => {
       if (this.#open && error.code !== "EAGAIN") throw error;
       this.lost += out.length; /* there is no gate, or it has not read for long */
+    }).finally(() => {
+      this.#waiting -= records.length;
     });
   }
 
