@@ -128,7 +128,7 @@ struct wsg_session {
     uint32_t ping_hash; /* of its payload, so that its pong is known */
     uint32_t receipt_count;
     uint32_t discarded; /* bytes that came after we had said goodbye */
-    uint32_t rtt_us; /* of the latest ping; 0: never measured */
+    uint32_t rtt_us;    /* of the latest ping; 0: never measured */
     uint64_t messages_in, bytes_in, messages_out, bytes_out;
     struct wsg_session *next_dirty, *next_dead, *next_stalled;
 };
