@@ -160,6 +160,8 @@ int cmd_tap(struct wsc_run *run)
         return wsc_complain(run, WSC_USAGE, "say what to watch: either an id or --route");
     if (run->argc)
         status = wsc_resolve_id(run, run->argv[0], id);
+    (void)sigaction(SIGINT, &action, NULL); /* before the gate begins: from then on Ctrl-C is an ordinary end */
+    (void)sigaction(SIGTERM, &action, NULL);
     if (status == WSC_GO_ON)
         status = wsc_ask(run, "tap",
                          json_pack("{s:s, s:I}", w.route ? "route" : "id", w.route ? w.route : id, "max_bytes",
@@ -168,7 +170,5 @@ int cmd_tap(struct wsc_run *run)
     if (status != WSC_GO_ON)
         return status;
     json_decref(r);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
     return follow(run, &w);
 }
