@@ -160,6 +160,7 @@ const char *wsb_type_name(uint8_t type)
         [WSB_SEND] = "send",       [WSB_CLOSE] = "close",       [WSB_JOIN] = "join",       [WSB_LEAVE] = "leave",
         [WSB_PUBLISH] = "publish", [WSB_TAG] = "tag",           [WSB_RESPOND] = "respond", [WSB_BODY] = "body",
         [WSB_PING] = "ping",       [WSB_PONG] = "pong",         [WSB_LOG] = "log",         [WSB_BYE] = "bye",
+        [WSB_MEMBERS] = "members", [WSB_JOINED] = "joined",     [WSB_LEFT] = "left",       [WSB_LIST] = "list",
         [WSB_BATCH] = "batch",
     };
     return type < 128 ? names[type] : NULL;
@@ -167,7 +168,7 @@ const char *wsb_type_name(uint8_t type)
 
 bool wsb_type_is_command(uint8_t type)
 {
-    return type >= WSB_HELLO && type <= WSB_BYE;
+    return type >= WSB_HELLO && type <= WSB_LIST;
 }
 
 const char *wsb_outcome_name(uint8_t outcome)

@@ -29,6 +29,9 @@ enum wsb_type {
     WSB_LEVEL = 13,
     WSB_DRAIN = 14,
     WSB_ERROR = 15,
+    WSB_MEMBERS = 16,
+    WSB_JOINED = 17,
+    WSB_LEFT = 18,
     /* handler → gate */
     WSB_HELLO = 64,
     WSB_CREDIT = 65,
@@ -47,6 +50,7 @@ enum wsb_type {
     WSB_PONG = 78,
     WSB_LOG = 79,
     WSB_BYE = 80,
+    WSB_LIST = 81,
     /* both */
     WSB_BATCH = 127
 };

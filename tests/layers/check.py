@@ -21,7 +21,8 @@ LINK = "libwsbus/link"
 API = "libwsbus/api"
 
 LEVEL_0 = {PUBLIC, BASE, WIRE}
-LEVEL_1 = {"wsgate/loop"}
+POLICY = "wsgate/policy"
+LEVEL_1 = {"wsgate/loop", POLICY}
 LEVEL_2 = {"wsgate/net", LINK}
 LEVEL_3 = {"wsgate/tls", "wsgate/http", "wsgate/ws", "wsgate/bus", "wsgate/config"}
 BELOW_SESSION = LEVEL_0 | LEVEL_1 | LEVEL_2 | LEVEL_3
@@ -34,6 +35,7 @@ FOLDERS = {
     WIRE: {PUBLIC, BASE},
     # level 1
     "wsgate/loop": LEVEL_0,
+    POLICY: set(),
     # level 2: the two that do I/O
     "wsgate/net": LEVEL_0 | LEVEL_1,
     LINK: LEVEL_0,
@@ -41,8 +43,8 @@ FOLDERS = {
     "wsgate/tls": LEVEL_0,
     "wsgate/http": LEVEL_0,
     "wsgate/ws": LEVEL_0,
-    "wsgate/bus": LEVEL_0,
-    "wsgate/config": LEVEL_0,
+    "wsgate/bus": LEVEL_0 | {POLICY},
+    "wsgate/config": LEVEL_0 | {POLICY},
     # level 4: the only place that joins level 3
     "wsgate/session": BELOW_SESSION,
     # level 5: gate owns sessions and links, admin looks at a gate, main.c starts both

@@ -135,14 +135,13 @@ static void on_stats(const struct wsg_call *call)
         const struct wsg_route *r = &routes->routes[i];
         wsb_json_key(&j, r->name);
         wsb_json_object(&j);
-        wsb_json_ku64(&j, "opened", counted(&r->opened));
-        wsb_json_ku64(&j, "refused", counted(&r->refused));
-        wsb_json_ku64(&j, "requests", counted(&r->requests));
-        wsb_json_ku64(&j, "messages_in", counted(&r->messages_in));
-        wsb_json_ku64(&j, "bytes_in", counted(&r->bytes_in));
-        wsb_json_ku64(&j, "messages_out", counted(&r->messages_out));
-        wsb_json_ku64(&j, "bytes_out", counted(&r->bytes_out));
-        wsb_json_ku64(&j, "dropped", counted(&r->dropped));
+        wsb_json_ku64(&j, "opened", counted(&r->tally.opened));
+        wsb_json_ku64(&j, "refused", counted(&r->tally.refused));
+        wsb_json_ku64(&j, "requests", counted(&r->tally.requests));
+        wsb_json_ku64(&j, "messages_in", counted(&r->tally.messages_in));
+        wsb_json_ku64(&j, "bytes_in", counted(&r->tally.bytes_in));
+        wsb_json_ku64(&j, "messages_out", counted(&r->tally.messages_out));
+        wsb_json_ku64(&j, "bytes_out", counted(&r->tally.bytes_out));
         wsb_json_object_end(&j);
     }
     wsb_json_object_end(&j);
@@ -163,16 +162,16 @@ static void write_route(struct wsg_admin *a, const struct wsg_route *r, struct w
     wsb_json_kbool(j, "http", (r->policy.kinds & WSG_KIND_HTTP) != 0);
     wsb_json_kcstr(j, "deliver", r->policy.publish ? "publish" : "handler");
     wsb_json_kcstr(j, "accept", r->policy.accept_by_handler ? "handler" : "gate");
-    wsb_json_kcstr(j, "no_handler", r->policy.close_without_handler ? "close" : "refuse");
+    static const char *const no_handler[] = {"refuse", "close", "wait"};
+    wsb_json_kcstr(j, "no_handler", no_handler[r->policy.no_handler]);
     wsb_json_ku64(j, "handlers", atomic_load_explicit(&r->handlers, memory_order_relaxed));
     wsb_json_ku64(j, "connections", members ? members->count : 0);
     wsb_json_ku64(j, "taps", atomic_load_explicit(&r->taps, memory_order_relaxed));
-    wsb_json_ku64(j, "opened", counted(&r->opened));
-    wsb_json_ku64(j, "refused", counted(&r->refused));
-    wsb_json_ku64(j, "requests", counted(&r->requests));
-    wsb_json_ku64(j, "messages_in", counted(&r->messages_in));
-    wsb_json_ku64(j, "messages_out", counted(&r->messages_out));
-    wsb_json_ku64(j, "dropped", counted(&r->dropped));
+    wsb_json_ku64(j, "opened", counted(&r->tally.opened));
+    wsb_json_ku64(j, "refused", counted(&r->tally.refused));
+    wsb_json_ku64(j, "requests", counted(&r->tally.requests));
+    wsb_json_ku64(j, "messages_in", counted(&r->tally.messages_in));
+    wsb_json_ku64(j, "messages_out", counted(&r->tally.messages_out));
     wsb_json_object_end(j);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "bus/conn_id.h"
+#include "bus/route.h"
 
 static struct wsb_span text_of(const json_t *v)
 {
@@ -157,10 +158,67 @@ static wsb_err get_level(const json_t *root, int *ret, struct wsb_fault *fault)
     return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"level\" must be debug, info, wslog, warn or error");
 }
 
+static wsb_err get_amounts(const json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
+{
+    int64_t messages = 0;
+    int64_t bytes = 0;
+    const json_t *credit = json_object_get(root, "credit");
+    if (credit && !json_is_object(credit))
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"credit\" must be an object of \"messages\" and \"bytes\"");
+    wsb_err err = get_int(credit ? credit : root, "messages", 0, INT32_MAX, &messages, fault);
+    if (!err)
+        err = get_int(credit ? credit : root, "bytes", 0, INT64_MAX / 4, &bytes, fault);
+    m->has_credit = credit != NULL;
+    m->messages = (uint64_t)messages;
+    m->bytes = (uint64_t)bytes;
+    return err;
+}
+
+static wsb_err get_slow(const json_t *root, uint8_t *ret, struct wsb_fault *fault)
+{
+    static const struct {
+        const char *word;
+        enum wsg_slow slow;
+    } words[] = {{"close", WSG_SLOW_CLOSE},
+                 {"drop-new", WSG_SLOW_DROP_NEW},
+                 {"drop-old", WSG_SLOW_DROP_OLD},
+                 {"conflate", WSG_SLOW_CONFLATE}};
+    struct wsb_span text = {NULL, 0};
+    wsb_err err = get_text(root, "slow", &text, fault);
+    if (err || !text.ptr)
+        return err;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (wsb_span_eq_str(text, words[i].word)) {
+            *ret = (uint8_t)words[i].slow;
+            return WSB_OK;
+        }
+    }
+    return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"slow\" must be close, drop-new, drop-old or conflate");
+}
+
+static wsb_err decode_names(const json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
+{
+    wsb_err err;
+    if ((err = get_text(root, "reason", &m->reason, fault)) ||
+        (err = get_text(root, "subprotocol", &m->subprotocol, fault)) ||
+        (err = get_text(root, "group", &m->group, fault)) || (err = get_text(root, "route", &m->route, fault)) ||
+        (err = get_text(root, "user", &m->user, fault)) || (err = get_text(root, "tag", &m->tag, fault)) ||
+        (err = get_text(root, "key", &m->key, fault)) || (err = get_text(root, "name", &m->name, fault)) ||
+        (err = get_text(root, "language", &m->language, fault)) ||
+        (err = get_texts(root, "groups", &m->groups, &m->group_count, fault)) ||
+        (err = get_texts(root, "routes", &m->routes, &m->route_count, fault)) ||
+        (err = get_texts(root, "tags", &m->tags, &m->tag_count, fault)) ||
+        (err = get_texts(root, "set", &m->set, &m->set_count, fault)))
+        return err;
+    return get_texts(root, "unset", &m->unset, &m->unset_count, fault);
+}
+
 static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
 {
     int64_t code = 1000;
     int64_t status = 0;
+    int64_t weight = 1;
+    int64_t limit = 1000;
     bool has_except = false;
     wsb_err err;
     if ((err = get_ids(root, "to", &m->to, &m->to_count, &m->has_to, fault)) ||
@@ -168,17 +226,17 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
         (err = get_int(root, "code", 1000, 4999, &code, fault)) ||
         (err = get_int(root, "status", 100, 599, &status, fault)) ||
         (err = get_int(root, "pid", 0, INT32_MAX, &m->pid, fault)) ||
-        (err = get_text(root, "reason", &m->reason, fault)) ||
-        (err = get_text(root, "subprotocol", &m->subprotocol, fault)) ||
-        (err = get_text(root, "group", &m->group, fault)) || (err = get_text(root, "route", &m->route, fault)) ||
-        (err = get_text(root, "name", &m->name, fault)) || (err = get_text(root, "language", &m->language, fault)) ||
-        (err = get_texts(root, "groups", &m->groups, &m->group_count, fault)) ||
-        (err = get_texts(root, "routes", &m->routes, &m->route_count, fault)) ||
-        (err = get_flag(root, "batch", &m->batch, fault)) || (err = get_level(root, &m->level, fault)) ||
-        (err = get_fields(root, m, fault)))
+        (err = get_int(root, "weight", 1, 1000, &weight, fault)) ||
+        (err = get_int(root, "limit", 0, WSG_TARGETS_MAX, &limit, fault)) || (err = decode_names(root, m, fault)) ||
+        (err = get_amounts(root, m, fault)) || (err = get_slow(root, &m->slow, fault)) ||
+        (err = get_flag(root, "batch", &m->batch, fault)) || (err = get_flag(root, "ack", &m->ack, fault)) ||
+        (err = get_flag(root, "presence", &m->presence, fault)) || (err = get_flag(root, "all", &m->all, fault)) ||
+        (err = get_level(root, &m->level, fault)) || (err = get_fields(root, m, fault)))
         return err;
     m->code = (uint16_t)code;
     m->status = (uint16_t)status;
+    m->weight = (uint32_t)weight;
+    m->limit = (uint32_t)limit;
     if (m->except_count)
         qsort(m->except, m->except_count, sizeof *m->except, compare_ids);
     return WSB_OK;
@@ -187,7 +245,7 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
 wsb_err wsg_meta_parse(struct wsb_span json, struct wsg_meta *ret, struct wsb_fault *fault)
 {
     json_error_t error;
-    *ret = (struct wsg_meta){.code = 1000, .level = -1};
+    *ret = (struct wsg_meta){.code = 1000, .level = -1, .weight = 1, .limit = 1000};
     if (json.len == 0)
         return WSB_OK;
     json_t *root = json_loadb((const char *)json.ptr, json.len, JSON_REJECT_DUPLICATES, &error);
@@ -208,6 +266,9 @@ void wsg_meta_deinit(struct wsg_meta *m)
     free(m->fields);
     free(m->groups);
     free(m->routes);
+    free(m->tags);
+    free(m->set);
+    free(m->unset);
     *m = (struct wsg_meta){.level = -1};
 }
 

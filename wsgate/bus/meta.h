@@ -39,6 +39,23 @@ struct wsg_meta {
     struct wsb_span language;
     int64_t pid;
     bool batch;
+    bool ack;
+    bool presence;
+    bool all;
+    bool has_credit;          /* of HELLO */
+    uint64_t messages, bytes; /* of CREDIT, or of "credit" in HELLO */
+    uint32_t weight;          /* of HELLO; default 1 */
+    uint32_t limit;           /* of LIST; default 1000 */
+    struct wsb_span user;     /* ptr NULL: not said */
+    struct wsb_span tag;
+    struct wsb_span key;
+    uint8_t slow;          /* enum wsg_slow; 0: not said */
+    struct wsb_span *tags; /* owned; of ACCEPT */
+    size_t tag_count;
+    struct wsb_span *set; /* owned; of TAG */
+    size_t set_count;
+    struct wsb_span *unset; /* owned; of TAG */
+    size_t unset_count;
     int level; /* -1: not said */
 };
 

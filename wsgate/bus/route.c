@@ -125,3 +125,16 @@ struct wsg_route *wsg_routes_find(const struct wsg_routes *t, struct wsb_span na
     }
     return NULL;
 }
+
+const char *wsg_in_drop_name(enum wsg_in_drop reason)
+{
+    static const char *const names[] = {"no_handler", "full_new", "full_old", "full_close", "lost", "no_memory"};
+    return names[reason];
+}
+
+const char *wsg_out_drop_name(enum wsg_out_drop reason)
+{
+    static const char *const names[] = {"slow_new", "slow_old", "slow_close", "conflated",
+                                        "gone",     "refused",  "no_memory"};
+    return names[reason];
+}

@@ -11,23 +11,78 @@
 #include "base/fault.h"
 #include "base/pattern.h"
 #include "base/span.h"
+#include "policy/policy.h"
 
 enum { WSG_ROUTES_MAX = 1024, WSG_ROUTE_NAME_MAX = 64 };
 
 enum wsg_kind { WSG_KIND_WEBSOCKET = 1, WSG_KIND_HTTP = 2 };
+
+/* Why a message of a client never reached a handler. */
+enum wsg_in_drop {
+    WSG_IN_NO_HANDLER, /* none came in time */
+    WSG_IN_FULL_NEW,   /* the handler was full: drop-new */
+    WSG_IN_FULL_OLD,   /* drop-old */
+    WSG_IN_FULL_CLOSE, /* close: it and what was waiting of that client */
+    WSG_IN_LOST,       /* with a handler that does not acknowledge, or in a connection the gate gave up */
+    WSG_IN_NO_MEMORY,
+    WSG_IN_DROPS
+};
+
+/* Why a message never reached a client. */
+enum wsg_out_drop {
+    WSG_OUT_SLOW_NEW,   /* the client was slow: drop-new */
+    WSG_OUT_SLOW_OLD,   /* drop-old */
+    WSG_OUT_SLOW_CLOSE, /* close: the message that was too many */
+    WSG_OUT_CONFLATED,  /* a newer one of its key took its place */
+    WSG_OUT_GONE,       /* the connection ended before the kernel had it */
+    WSG_OUT_REFUSED,    /* no open WebSocket, or too large for the route */
+    WSG_OUT_NO_MEMORY,
+    WSG_OUT_DROPS
+};
+
+const char *wsg_in_drop_name(enum wsg_in_drop reason);
+const char *wsg_out_drop_name(enum wsg_out_drop reason);
+
+/*
+ * What has passed through a route. All counters only grow; in a quiet moment
+ *     messages_in  = delivered + Σ in_dropped + retained messages
+ *     messages_out = written + Σ out_dropped + messages in the queues of clients
+ */
+struct wsg_route_tally {
+    /* by the workers */
+    _Atomic uint64_t opened, closed, refused, requests;
+    _Atomic uint64_t messages_in, bytes_in;
+    _Atomic uint64_t messages_out, bytes_out; /* for an existing connection of the route */
+    _Atomic uint64_t written, written_bytes;  /* the kernel has them */
+    _Atomic uint64_t out_dropped[WSG_OUT_DROPS];
+    /* by the hub */
+    _Atomic uint64_t delivered,
+        redelivered; /* delivered: acknowledged, or handed to a handler that does not acknowledge */
+    _Atomic uint64_t in_dropped[WSG_IN_DROPS];
+    _Atomic uint64_t pauses, paused_ms; /* of clients; their sum */
+};
 
 struct wsg_route_policy {
     unsigned kinds; /* of enum wsg_kind, or-ed */
     bool publish;
     bool tap;
     bool accept_by_handler;
-    bool close_without_handler; /* 101 and 1013 instead of 503 */
-    char **subprotocols;        /* borrowed from the configuration */
+    enum wsg_no_handler no_handler;
+    uint32_t handler_wait_ms;
+    enum wsg_when_full when_full;
+    size_t max_retained; /* bytes of the route, not acknowledged or not sent yet */
+    size_t max_backlog;  /* bytes of one connection that wait for a full handler, where the policy is not to pause */
+    uint32_t ack_timeout_ms;
+    bool pin_by_hash;
+    enum wsg_slow slow;
+    bool unchecked_text; /* text of handlers is not looked at */
+    char **subprotocols; /* borrowed from the configuration */
     size_t subprotocol_count;
     size_t max_message;
     size_t max_frame;
     uint32_t max_fragments;
-    size_t max_queue;
+    size_t max_queue; /* bytes waiting for one client */
+    uint32_t max_queue_messages;
     size_t max_body;
     uint32_t accept_timeout_ms;
     uint32_t request_timeout_ms;
@@ -41,7 +96,7 @@ struct wsg_route {
     struct wsg_route_policy policy;
     _Atomic uint32_t handlers; /* registered now: the hub writes, workers read */
     _Atomic uint32_t taps;     /* of `wsctl tap` */
-    _Atomic uint64_t opened, refused, requests, messages_in, bytes_in, messages_out, bytes_out, dropped;
+    struct wsg_route_tally tally;
 };
 
 struct wsg_routes {

@@ -56,6 +56,12 @@ void wsg_route_config_init(struct wsg_route_config *r)
         .max_frame = 0, /* max_message, once that is known */
         .max_fragments = 65536,
         .max_queue = 4 * MIB,
+        .max_queue_messages = 65536,
+        .slow = WSG_SLOW_CLOSE,
+        .handler_wait_ms = 10000,
+        .max_retained = 64 * MIB,
+        .max_backlog = 64 * KIB,
+        .ack_timeout_ms = 30000,
         .max_body = 16 * MIB,
         .accept_timeout_ms = 10000,
         .request_timeout_ms = 30000,
@@ -67,6 +73,11 @@ void wsg_route_config_deinit(struct wsg_route_config *r)
     for (size_t i = 0; i < r->subprotocol_count; i++)
         free(r->subprotocols[i]);
     free(r->subprotocols);
+    for (size_t i = 0; i < r->join_count; i++)
+        free(r->joins[i]);
+    free(r->joins);
+    free(r->pin_key);
+    free(r->user);
     free(r->name);
     free(r->path);
     free(r->host);

@@ -12,20 +12,17 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "policy/policy.h"
 
 enum {
     WSG_CONFIG_ROUTES_MAX = 1024,
     WSG_CONFIG_STATICS_MAX = 256,
     WSG_CONFIG_LISTENERS_MAX = 64,
     WSG_CONFIG_SUBPROTOCOLS_MAX = 64, /* of a route */
+    WSG_CONFIG_JOINS_MAX = 16,        /* of a route */
 };
 
 enum wsg_route_kind { WSG_ROUTE_WEBSOCKET = 1, WSG_ROUTE_HTTP = 2, WSG_ROUTE_BOTH = 3 };
-
-enum wsg_no_handler {
-    WSG_NO_HANDLER_REFUSE, /* 503 instead of the 101 */
-    WSG_NO_HANDLER_CLOSE   /* 101, then close 1013: a browser's script can see that */
-};
 
 /* Where something was said, for messages: "wsgate.conf:12" or "--route". */
 struct wsg_origin {
@@ -43,12 +40,25 @@ struct wsg_route_config {
     bool tap;                 /* a copy of every event on `events` as well */
     bool accept_by_handler;   /* the 101 waits for ACCEPT or REJECT */
     enum wsg_no_handler no_handler;
+    uint32_t handler_wait_ms;     /* default 10 s; with no_handler = wait */
+    enum wsg_when_full when_full; /* handler_full; default pause */
+    size_t max_retained;          /* bytes of the route that are not acknowledged, or not sent yet; default 64 MiB */
+    size_t max_backlog;           /* bytes of one connection, where handler_full is not pause; default 64 KiB */
+    uint32_t ack_timeout_ms;      /* default 30 s */
+    bool pin_by_hash;             /* pin = hash */
+    char *pin_key;                /* owned; "query:user"; NULL: none */
+    char *user;                   /* owned; as pin_key; NULL: none */
+    char **joins;                 /* owned array of owned strings: groups of every connection, "room:{room}" */
+    size_t join_count;
+    enum wsg_slow slow;  /* slow_client; default close */
+    bool unchecked_text; /* check_text = no */
     char **subprotocols; /* owned array of owned strings; those the route speaks */
     size_t subprotocol_count;
     size_t max_message;          /* bytes; default 16 MiB */
     size_t max_frame;            /* bytes; default max_message */
     uint32_t max_fragments;      /* of one message; default 65,536 */
     size_t max_queue;            /* bytes waiting for one client; default 4 MiB */
+    uint32_t max_queue_messages; /* default 65,536 */
     size_t max_body;             /* of a request, bytes; default 16 MiB */
     uint32_t accept_timeout_ms;  /* default 10 s */
     uint32_t request_timeout_ms; /* default 30 s */

@@ -28,7 +28,19 @@ static const struct wsg_word kind_words[] = {
 static const struct wsg_word deliver_words[] = {{"queue", false}, {"publish", true}, {NULL, 0}};
 static const struct wsg_word accept_words[] = {{"gate", false}, {"handler", true}, {NULL, 0}};
 static const struct wsg_word no_handler_words[] = {
-    {"refuse", WSG_NO_HANDLER_REFUSE}, {"close", WSG_NO_HANDLER_CLOSE}, {NULL, 0}};
+    {"refuse", WSG_NO_HANDLER_REFUSE}, {"close", WSG_NO_HANDLER_CLOSE}, {"wait", WSG_NO_HANDLER_WAIT}, {NULL, 0}};
+static const struct wsg_word full_words[] = {{"pause", WSG_FULL_PAUSE},
+                                             {"drop-new", WSG_FULL_DROP_NEW},
+                                             {"drop-old", WSG_FULL_DROP_OLD},
+                                             {"close", WSG_FULL_CLOSE},
+                                             {NULL, 0}};
+static const struct wsg_word slow_words[] = {{"close", WSG_SLOW_CLOSE},
+                                             {"drop-new", WSG_SLOW_DROP_NEW},
+                                             {"drop-old", WSG_SLOW_DROP_OLD},
+                                             {"conflate", WSG_SLOW_CONFLATE},
+                                             {NULL, 0}};
+static const struct wsg_word pin_words[] = {{"fewest", false}, {"hash", true}, {NULL, 0}};
+static const struct wsg_word check_words[] = {{"yes", false}, {"no", true}, {NULL, 0}};
 static const struct wsg_word format_words[] = {{"logfmt", WSB_LOG_LOGFMT}, {"json", WSB_LOG_JSON}, {NULL, 0}};
 static const struct wsg_word level_words[] = {{"debug", WSB_LOG_DEBUG}, {"info", WSB_LOG_INFO},
                                               {"wslog", WSB_LOG_WSLOG}, {"warn", WSB_LOG_WARN},
@@ -58,11 +70,23 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "tap",             NULL, WSG_OPTION_BOOL,      ROUTE(tap),                PLAIN},
     {WSG_SECTION_ROUTE, "accept",          NULL, WSG_OPTION_WORD_BOOL, ROUTE(accept_by_handler),  WORDS(accept_words)},
     {WSG_SECTION_ROUTE, "no_handler",      NULL, WSG_OPTION_WORD,      ROUTE(no_handler),         WORDS(no_handler_words)},
+    {WSG_SECTION_ROUTE, "handler_wait",    NULL, WSG_OPTION_DURATION,  ROUTE(handler_wait_ms),    RANGE(1, DAY_MS)},
+    {WSG_SECTION_ROUTE, "handler_full",    NULL, WSG_OPTION_WORD,      ROUTE(when_full),          WORDS(full_words)},
+    {WSG_SECTION_ROUTE, "max_retained",    NULL, WSG_OPTION_SIZE,      ROUTE(max_retained),       RANGE(KIB, 1024 * GIB)},
+    {WSG_SECTION_ROUTE, "max_backlog",     NULL, WSG_OPTION_SIZE,      ROUTE(max_backlog),        RANGE(0, 1024 * GIB)},
+    {WSG_SECTION_ROUTE, "ack_timeout",     NULL, WSG_OPTION_DURATION,  ROUTE(ack_timeout_ms),     RANGE(1000, DAY_MS)},
+    {WSG_SECTION_ROUTE, "pin",             NULL, WSG_OPTION_WORD_BOOL, ROUTE(pin_by_hash),        WORDS(pin_words)},
+    {WSG_SECTION_ROUTE, "pin_key",         NULL, WSG_OPTION_TEXT,      ROUTE(pin_key),            PLAIN},
+    {WSG_SECTION_ROUTE, "user",            NULL, WSG_OPTION_TEXT,      ROUTE(user),               PLAIN},
+    {WSG_SECTION_ROUTE, "join",            NULL, WSG_OPTION_GROUPS,    0,                         PLAIN},
     {WSG_SECTION_ROUTE, "subprotocols",    NULL, WSG_OPTION_TOKENS,    0,                         PLAIN},
+    {WSG_SECTION_ROUTE, "check_text",      NULL, WSG_OPTION_WORD_BOOL, ROUTE(unchecked_text),     WORDS(check_words)},
     {WSG_SECTION_ROUTE, "max_message",     NULL, WSG_OPTION_SIZE,      ROUTE(max_message),        RANGE(1, GIB)},
     {WSG_SECTION_ROUTE, "max_frame",       NULL, WSG_OPTION_SIZE,      ROUTE(max_frame),          RANGE(1, GIB)},
     {WSG_SECTION_ROUTE, "max_fragments",   NULL, WSG_OPTION_COUNT32,   ROUTE(max_fragments),      RANGE(1, UINT32_MAX)},
     {WSG_SECTION_ROUTE, "max_queue",       NULL, WSG_OPTION_SIZE,      ROUTE(max_queue),          RANGE(KIB, 1024 * GIB)},
+    {WSG_SECTION_ROUTE, "max_queue_messages", NULL, WSG_OPTION_COUNT32, ROUTE(max_queue_messages), RANGE(1, UINT32_MAX)},
+    {WSG_SECTION_ROUTE, "slow_client",     NULL, WSG_OPTION_WORD,      ROUTE(slow),               WORDS(slow_words)},
     {WSG_SECTION_ROUTE, "max_body",        NULL, WSG_OPTION_SIZE,      ROUTE(max_body),           RANGE(0, 1024 * GIB)},
     {WSG_SECTION_ROUTE, "accept_timeout",  NULL, WSG_OPTION_DURATION,  ROUTE(accept_timeout_ms),  RANGE(1, DAY_MS)},
     {WSG_SECTION_ROUTE, "request_timeout", NULL, WSG_OPTION_DURATION,  ROUTE(request_timeout_ms), RANGE(1, DAY_MS)},
@@ -96,7 +120,7 @@ const char *wsg_section_name(enum wsg_section section)
 
 bool wsg_option_is_list(const struct wsg_option *o)
 {
-    return o->kind == WSG_OPTION_TOKENS || o->kind == WSG_OPTION_LEVELS;
+    return o->kind == WSG_OPTION_TOKENS || o->kind == WSG_OPTION_GROUPS || o->kind == WSG_OPTION_LEVELS;
 }
 
 const struct wsg_option *wsg_option_find(enum wsg_section section, const char *name)
@@ -218,6 +242,24 @@ static wsb_err token_add(struct wsg_route_config *r, const char *text, struct ws
     return WSB_OK;
 }
 
+static wsb_err join_add(struct wsg_route_config *r, const char *text, struct wsb_fault *fault)
+{
+    wsb_err err = wsg_value_check_text(text, fault);
+    if (err)
+        return err;
+    if (r->join_count == WSG_CONFIG_JOINS_MAX)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "more than %d of them", (int)WSG_CONFIG_JOINS_MAX);
+    char **grown = reallocarray(r->joins, r->join_count + 1, sizeof *grown);
+    if (!grown)
+        return nomem(fault);
+    r->joins = grown;
+    grown[r->join_count] = strdup(text);
+    if (!grown[r->join_count])
+        return nomem(fault);
+    r->join_count++;
+    return WSB_OK;
+}
+
 static wsb_err module_refuse(const char *text, struct wsb_fault *fault)
 {
     struct wsg_word modules[WSB_LOG_MODULES + 1] = {{NULL, 0}};
@@ -320,6 +362,8 @@ wsb_err wsg_option_set(const struct wsg_option *o, void *target, const char *val
         return text_set(o, field, value, fault);
     case WSG_OPTION_TOKENS:
         return token_add(target, value, fault);
+    case WSG_OPTION_GROUPS:
+        return join_add(target, value, fault);
     case WSG_OPTION_LEVELS:
         return level_set(o, target, value, fault);
     }

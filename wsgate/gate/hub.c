@@ -421,6 +421,7 @@ void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox)
             if (p)
                 wsg_pins_remove(&h->pins, p);
             break;
+        case WSG_OUT_WRITABLE:
         case WSG_OUT_TAP_IN:
         case WSG_OUT_TAP_OUT:
         case WSG_OUT_TAP_NOTE:

@@ -28,8 +28,10 @@ struct wsg_command {
     uint16_t status; /* CLOSE: close code; RESPOND, REJECT: HTTP status */
     uint64_t origin;
     uint64_t seq;
+    uint8_t slow;                   /* enum wsg_slow; SEND, PUBLISH: when the client is slow */
     struct wsb_span payload;        /* borrowed */
     struct wsg_shared *frame;       /* borrowed; SEND to many: the message, framed already */
+    struct wsb_span key;            /* borrowed; SEND, PUBLISH: replaces a message of the same key; ptr NULL: none */
     struct wsb_span reason;         /* borrowed */
     struct wsb_span subprotocol;    /* borrowed; ptr NULL: not said */
     const struct wsg_field *fields; /* borrowed */

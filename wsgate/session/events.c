@@ -113,7 +113,7 @@ void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum
 void wsg_outcome(struct wsg_session *s, const struct wsg_command *c, enum wsb_outcome outcome, const char *reason)
 {
     if (outcome != WSB_OUTCOME_WRITTEN && s->route && (c->type == WSB_SEND || c->type == WSB_PUBLISH))
-        wsg_count(&s->route->dropped, 1);
+        wsg_count(&s->route->tally.out_dropped[WSG_OUT_REFUSED], 1);
     if (c->flags & WSB_FLAG_WANT_OUTCOME)
         wsg_emit_outcome(s, c->origin, c->seq, outcome, reason);
 }

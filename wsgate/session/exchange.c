@@ -171,7 +171,7 @@ void wsg_exchange_error(struct wsg_session *s, int status, const char *why, cons
             WSB_KU("status", status), WSB_KS("why", why), WSB_KS("target", s->target ? s->target : ""),
             WSB_KS("peer", s->peer));
     if (s->route)
-        wsg_count(&s->route->refused, 1);
+        wsg_count(&s->route->tally.refused, 1);
     wsb_buf_clear(&s->env->text);
     if (wsg_http_error_response_write(&s->env->text, &e, &framing) != WSB_OK || append_text(s) != WSB_OK) {
         wsg_session_kill(s, "out of memory");
@@ -484,7 +484,7 @@ static void send_request(struct wsg_session *s, bool more)
     x->is_sent = true;
     wsb_buf_deinit(&x->body);
     wsb_buf_deinit(&x->meta);
-    wsg_count(&s->route->requests, 1);
+    wsg_count(&s->route->tally.requests, 1);
 }
 
 static void on_body(struct wsg_session *s, struct wsb_span body)

@@ -4,9 +4,10 @@
 #include <assert.h>
 
 struct prefix {
-    uint64_t origin;
+    uint64_t origin_or_key; /* of a reply; of an event */
     uint32_t kind;
-    uint32_t route;
+    uint16_t route;
+    uint16_t is_idempotent;
 };
 
 void wsg_outbox_init(struct wsg_outbox *o, size_t max)
@@ -23,7 +24,8 @@ void wsg_outbox_deinit(struct wsg_outbox *o)
 wsb_err wsg_outbox_begin(struct wsg_outbox *o, const struct wsg_out *entry, uint8_t **ret_payload)
 {
     const struct wsb_envelope *e = &entry->envelope;
-    struct prefix p = {entry->origin, (uint32_t)entry->kind, entry->route};
+    struct prefix p = {entry->kind == WSG_OUT_REPLY ? entry->origin : entry->key, (uint32_t)entry->kind, entry->route,
+                       entry->is_idempotent};
     size_t size = wsb_record_size(e->header.payload_len, e->meta.len);
     assert(o->begun == 0);
     if (!size)
@@ -68,8 +70,10 @@ bool wsg_outbox_next(struct wsb_span *rest, struct wsg_out *ret)
     memcpy(&p, rest->ptr, sizeof p);
     struct wsb_span record = wsb_span(rest->ptr + sizeof p, rest->len - sizeof p);
     ret->kind = (enum wsg_outbox_kind)p.kind;
-    ret->route = (uint16_t)p.route;
-    ret->origin = p.origin;
+    ret->route = p.route;
+    ret->is_idempotent = p.is_idempotent != 0;
+    ret->origin = ret->kind == WSG_OUT_REPLY ? p.origin_or_key : 0;
+    ret->key = ret->kind == WSG_OUT_REPLY ? 0 : p.origin_or_key;
     wsb_err err = wsb_record_next(&record, &ret->envelope);
     assert(err == WSB_OK); /* written by us */
     *rest = record;

@@ -5,17 +5,21 @@
  * What the sessions of one worker have to say to the bus in one loop round: events for handlers, outcomes of commands,
  * copies for taps. The payload is written straight to its place here; whoever owns the bus takes all of it at the end
  * of the round. Pure.
+ *
+ * The payload of OPEN is for the hub, which does not pass it on: the user of the connection and its first groups, each
+ * ended by a NUL; the user may be empty.
  */
 
 #include "wire/envelope.h"
 
 enum wsg_outbox_kind {
-    WSG_OUT_EVENT,   /* for the owner of the connection */
-    WSG_OUT_REPLY,   /* OUTCOME or PONG, for whoever gave the command */
-    WSG_OUT_DONE,    /* the connection's id is spent; nobody is told */
-    WSG_OUT_TAP_IN,  /* a message from the client, for those who watch it */
-    WSG_OUT_TAP_OUT, /* a message to the client */
-    WSG_OUT_TAP_NOTE /* something else about the connection, in words */
+    WSG_OUT_EVENT,    /* for the owner of the connection */
+    WSG_OUT_REPLY,    /* OUTCOME or PONG, for whoever gave the command */
+    WSG_OUT_DONE,     /* the connection's id is spent; nobody is told */
+    WSG_OUT_WRITABLE, /* its queue was full and has room again, for the owner */
+    WSG_OUT_TAP_IN,   /* a message from the client, for those who watch it */
+    WSG_OUT_TAP_OUT,  /* a message to the client */
+    WSG_OUT_TAP_NOTE  /* something else about the connection, in words */
 };
 
 struct wsg_outbox {
@@ -26,8 +30,10 @@ struct wsg_outbox {
 /* One entry; the spans are valid until the outbox is cleared. */
 struct wsg_out {
     enum wsg_outbox_kind kind;
-    uint16_t route;  /* index, with OPEN and REQUEST */
-    uint64_t origin; /* of the command, with a reply */
+    uint16_t route;     /* index, with OPEN and REQUEST */
+    bool is_idempotent; /* with REQUEST: may be given to a second handler */
+    uint64_t key;       /* with OPEN and REQUEST: hash of what the route pins by; 0: none */
+    uint64_t origin;    /* of the command, with a reply */
     struct wsb_envelope envelope;
 };
 

@@ -76,7 +76,7 @@ static void become_websocket(struct wsg_session *s)
     s->opened_ms = wsg_loop_now_ms(s->env->loop);
     s->bytes_in = 0;
     start_ping_timer(s);
-    wsg_count(&s->route->opened, 1);
+    wsg_count(&s->route->tally.opened, 1);
     WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
             WSB_KS("target", s->target), WSB_KS("subprotocol", s->subprotocol ? s->subprotocol : ""),
             WSB_KS("peer", s->peer));
@@ -185,7 +185,7 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
     }
     const struct wsg_route_policy *p = &s->route->policy;
     bool has_handler = p->publish || atomic_load_explicit(&s->route->handlers, memory_order_relaxed) > 0;
-    if (s->env->draining || (!has_handler && !p->close_without_handler)) {
+    if (s->env->draining || (!has_handler && p->no_handler == WSG_NO_HANDLER_REFUSE)) {
         wsg_exchange_error(s, 503, has_handler ? "the gate is shutting down" : "no handler", NULL, 0);
         return;
     }
@@ -253,7 +253,7 @@ void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c)
     wsg_emit_closed(s, c->by == WSG_BY_GATE ? WSG_BY_GATE : WSG_BY_HANDLER, WSG_CLOSE_ABNORMAL,
                     wsb_span_str("rejected"),
                     /*clean=*/true);
-    wsg_count(&s->route->refused, 1);
+    wsg_count(&s->route->tally.refused, 1);
     s->state = WSG_SESSION_EXCHANGE; /* from here on an ordinary response; its outcome is REJECT's */
     wsg_exchange_respond(s, &respond);
 }
@@ -299,8 +299,8 @@ static void on_message(struct wsg_session *s, const struct wsg_ws_event *ev)
     }
     s->messages_in++;
     s->bytes_in += ev->len;
-    wsg_count(&s->route->messages_in, 1);
-    wsg_count(&s->route->bytes_in, ev->len);
+    wsg_count(&s->route->tally.messages_in, 1);
+    wsg_count(&s->route->tally.bytes_in, ev->len);
 }
 
 static wsb_err append_frame(struct wsg_session *s, uint8_t opcode, struct wsb_span payload)
@@ -452,8 +452,8 @@ void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c)
     wsg_session_add_receipt(s, c);
     s->messages_out++;
     s->bytes_out += len;
-    wsg_count(&s->route->messages_out, 1);
-    wsg_count(&s->route->bytes_out, len);
+    wsg_count(&s->route->tally.messages_out, 1);
+    wsg_count(&s->route->tally.bytes_out, len);
     if (wsg_session_is_tapped(s))
         wsg_tap(s, WSG_OUT_TAP_OUT, c->code, c->payload);
 }

@@ -99,6 +99,7 @@ static void put_option(struct wsb_buf *b, const struct wsg_option *o, const void
         }
         break;
     case WSG_OPTION_TOKENS:
+    case WSG_OPTION_GROUPS:
     case WSG_OPTION_LEVELS:
         put_list(b, o, target);
         break;

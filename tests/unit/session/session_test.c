@@ -32,7 +32,9 @@ static void add_route(struct fixture *f, const char *name, const char *path, boo
     struct wsg_route_policy p = {
         .kinds = WSG_KIND_WEBSOCKET | WSG_KIND_HTTP,
         .accept_by_handler = by_handler,
-        .close_without_handler = close_without,
+        .no_handler = close_without ? WSG_NO_HANDLER_CLOSE : WSG_NO_HANDLER_REFUSE,
+        .max_queue_messages = 1000,
+        .slow = WSG_SLOW_CLOSE,
         .subprotocols = subprotocols,
         .subprotocol_count = 2,
         .max_message = 1000,
