@@ -63,33 +63,33 @@ const struct wsg_option wsg_options[] = {
 
     {WSG_SECTION_LISTEN, "mode", NULL, WSG_OPTION_MODE, LISTEN(mode), PLAIN},
 
-    {WSG_SECTION_ROUTE, "path",            NULL, WSG_OPTION_TEXT,      ROUTE(path),               CHECK(path_check)},
-    {WSG_SECTION_ROUTE, "host",            NULL, WSG_OPTION_TEXT,      ROUTE(host),               CHECK(wsg_value_check_host)},
-    {WSG_SECTION_ROUTE, "kind",            NULL, WSG_OPTION_WORD,      ROUTE(kind),               WORDS(kind_words)},
-    {WSG_SECTION_ROUTE, "deliver",         NULL, WSG_OPTION_WORD_BOOL, ROUTE(publish),            WORDS(deliver_words)},
-    {WSG_SECTION_ROUTE, "tap",             NULL, WSG_OPTION_BOOL,      ROUTE(tap),                PLAIN},
-    {WSG_SECTION_ROUTE, "accept",          NULL, WSG_OPTION_WORD_BOOL, ROUTE(accept_by_handler),  WORDS(accept_words)},
-    {WSG_SECTION_ROUTE, "no_handler",      NULL, WSG_OPTION_WORD,      ROUTE(no_handler),         WORDS(no_handler_words)},
-    {WSG_SECTION_ROUTE, "handler_wait",    NULL, WSG_OPTION_DURATION,  ROUTE(handler_wait_ms),    RANGE(1, DAY_MS)},
-    {WSG_SECTION_ROUTE, "handler_full",    NULL, WSG_OPTION_WORD,      ROUTE(when_full),          WORDS(full_words)},
-    {WSG_SECTION_ROUTE, "max_retained",    NULL, WSG_OPTION_SIZE,      ROUTE(max_retained),       RANGE(KIB, 1024 * GIB)},
-    {WSG_SECTION_ROUTE, "max_backlog",     NULL, WSG_OPTION_SIZE,      ROUTE(max_backlog),        RANGE(0, 1024 * GIB)},
-    {WSG_SECTION_ROUTE, "ack_timeout",     NULL, WSG_OPTION_DURATION,  ROUTE(ack_timeout_ms),     RANGE(1000, DAY_MS)},
-    {WSG_SECTION_ROUTE, "pin",             NULL, WSG_OPTION_WORD_BOOL, ROUTE(pin_by_hash),        WORDS(pin_words)},
-    {WSG_SECTION_ROUTE, "pin_key",         NULL, WSG_OPTION_TEXT,      ROUTE(pin_key),            PLAIN},
-    {WSG_SECTION_ROUTE, "user",            NULL, WSG_OPTION_TEXT,      ROUTE(user),               PLAIN},
-    {WSG_SECTION_ROUTE, "join",            NULL, WSG_OPTION_GROUPS,    0,                         PLAIN},
-    {WSG_SECTION_ROUTE, "subprotocols",    NULL, WSG_OPTION_TOKENS,    0,                         PLAIN},
-    {WSG_SECTION_ROUTE, "check_text",      NULL, WSG_OPTION_WORD_BOOL, ROUTE(unchecked_text),     WORDS(check_words)},
-    {WSG_SECTION_ROUTE, "max_message",     NULL, WSG_OPTION_SIZE,      ROUTE(max_message),        RANGE(1, GIB)},
-    {WSG_SECTION_ROUTE, "max_frame",       NULL, WSG_OPTION_SIZE,      ROUTE(max_frame),          RANGE(1, GIB)},
-    {WSG_SECTION_ROUTE, "max_fragments",   NULL, WSG_OPTION_COUNT32,   ROUTE(max_fragments),      RANGE(1, UINT32_MAX)},
-    {WSG_SECTION_ROUTE, "max_queue",       NULL, WSG_OPTION_SIZE,      ROUTE(max_queue),          RANGE(KIB, 1024 * GIB)},
-    {WSG_SECTION_ROUTE, "max_queue_messages", NULL, WSG_OPTION_COUNT32, ROUTE(max_queue_messages), RANGE(1, UINT32_MAX)},
-    {WSG_SECTION_ROUTE, "slow_client",     NULL, WSG_OPTION_WORD,      ROUTE(slow),               WORDS(slow_words)},
-    {WSG_SECTION_ROUTE, "max_body",        NULL, WSG_OPTION_SIZE,      ROUTE(max_body),           RANGE(0, 1024 * GIB)},
-    {WSG_SECTION_ROUTE, "accept_timeout",  NULL, WSG_OPTION_DURATION,  ROUTE(accept_timeout_ms),  RANGE(1, DAY_MS)},
-    {WSG_SECTION_ROUTE, "request_timeout", NULL, WSG_OPTION_DURATION,  ROUTE(request_timeout_ms), RANGE(1, DAY_MS)},
+    {WSG_SECTION_ROUTE, "path",               NULL, WSG_OPTION_TEXT,      ROUTE(path),               CHECK(path_check)},
+    {WSG_SECTION_ROUTE, "host",               NULL, WSG_OPTION_TEXT,      ROUTE(host),               CHECK(wsg_value_check_host)},
+    {WSG_SECTION_ROUTE, "kind",               NULL, WSG_OPTION_WORD,      ROUTE(kind),               WORDS(kind_words)},
+    {WSG_SECTION_ROUTE, "deliver",            NULL, WSG_OPTION_WORD_BOOL, ROUTE(publish),            WORDS(deliver_words)},
+    {WSG_SECTION_ROUTE, "tap",                NULL, WSG_OPTION_BOOL,      ROUTE(tap),                PLAIN},
+    {WSG_SECTION_ROUTE, "accept",             NULL, WSG_OPTION_WORD_BOOL, ROUTE(accept_by_handler),  WORDS(accept_words)},
+    {WSG_SECTION_ROUTE, "no_handler",         NULL, WSG_OPTION_WORD,      ROUTE(no_handler),         WORDS(no_handler_words)},
+    {WSG_SECTION_ROUTE, "handler_wait",       NULL, WSG_OPTION_DURATION,  ROUTE(handler_wait_ms),    RANGE(1, DAY_MS)},
+    {WSG_SECTION_ROUTE, "handler_full",       NULL, WSG_OPTION_WORD,      ROUTE(when_full),          WORDS(full_words)},
+    {WSG_SECTION_ROUTE, "max_retained",       NULL, WSG_OPTION_SIZE,      ROUTE(max_retained),       RANGE(KIB, 1024 * GIB)},
+    {WSG_SECTION_ROUTE, "max_backlog",        NULL, WSG_OPTION_SIZE,      ROUTE(max_backlog),        RANGE(0, 1024 * GIB)},
+    {WSG_SECTION_ROUTE, "ack_timeout",        NULL, WSG_OPTION_DURATION,  ROUTE(ack_timeout_ms),     RANGE(1000, DAY_MS)},
+    {WSG_SECTION_ROUTE, "pin",                NULL, WSG_OPTION_WORD_BOOL, ROUTE(pin_by_hash),        WORDS(pin_words)},
+    {WSG_SECTION_ROUTE, "pin_key",            NULL, WSG_OPTION_TEXT,      ROUTE(pin_key),            PLAIN},
+    {WSG_SECTION_ROUTE, "user",               NULL, WSG_OPTION_TEXT,      ROUTE(user),               PLAIN},
+    {WSG_SECTION_ROUTE, "join",               NULL, WSG_OPTION_GROUPS,    0,                         PLAIN},
+    {WSG_SECTION_ROUTE, "subprotocols",       NULL, WSG_OPTION_TOKENS,    0,                         PLAIN},
+    {WSG_SECTION_ROUTE, "check_text",         NULL, WSG_OPTION_WORD_BOOL, ROUTE(unchecked_text),     WORDS(check_words)},
+    {WSG_SECTION_ROUTE, "max_message",        NULL, WSG_OPTION_SIZE,      ROUTE(max_message),        RANGE(1, GIB)},
+    {WSG_SECTION_ROUTE, "max_frame",          NULL, WSG_OPTION_SIZE,      ROUTE(max_frame),          RANGE(1, GIB)},
+    {WSG_SECTION_ROUTE, "max_fragments",      NULL, WSG_OPTION_COUNT32,   ROUTE(max_fragments),      RANGE(1, UINT32_MAX)},
+    {WSG_SECTION_ROUTE, "max_queue",          NULL, WSG_OPTION_SIZE,      ROUTE(max_queue),          RANGE(KIB, 1024 * GIB)},
+    {WSG_SECTION_ROUTE, "max_queue_messages", NULL, WSG_OPTION_COUNT32,   ROUTE(max_queue_messages), RANGE(1, UINT32_MAX)},
+    {WSG_SECTION_ROUTE, "slow_client",        NULL, WSG_OPTION_WORD,      ROUTE(slow),               WORDS(slow_words)},
+    {WSG_SECTION_ROUTE, "max_body",           NULL, WSG_OPTION_SIZE,      ROUTE(max_body),           RANGE(0, 1024 * GIB)},
+    {WSG_SECTION_ROUTE, "accept_timeout",     NULL, WSG_OPTION_DURATION,  ROUTE(accept_timeout_ms),  RANGE(1, DAY_MS)},
+    {WSG_SECTION_ROUTE, "request_timeout",    NULL, WSG_OPTION_DURATION,  ROUTE(request_timeout_ms), RANGE(1, DAY_MS)},
 
     {WSG_SECTION_STATIC, "directory", NULL, WSG_OPTION_TEXT, STATIC(dir), PLAIN},
 
@@ -220,26 +220,32 @@ static wsb_err text_set(const struct wsg_option *o, char **field, const char *te
     return WSB_OK;
 }
 
+/* One more text of a list in which each stands once. */
+static wsb_err list_add(char ***list, size_t *count, size_t max, const char *text, struct wsb_fault *fault)
+{
+    for (size_t i = 0; i < *count; i++) {
+        if (strcmp((*list)[i], text) == 0)
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'%.60s' is there twice", text);
+    }
+    if (*count == max)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "more than %zu of them", max);
+    char **grown = reallocarray(*list, *count + 1, sizeof *grown);
+    if (!grown)
+        return nomem(fault);
+    *list = grown;
+    grown[*count] = strdup(text);
+    if (!grown[*count])
+        return nomem(fault);
+    (*count)++;
+    return WSB_OK;
+}
+
 static wsb_err token_add(struct wsg_route_config *r, const char *text, struct wsb_fault *fault)
 {
     wsb_err err = wsg_value_check_token(text, fault);
     if (err)
         return err;
-    for (size_t i = 0; i < r->subprotocol_count; i++) {
-        if (strcmp(r->subprotocols[i], text) == 0)
-            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'%.60s' is there twice", text);
-    }
-    if (r->subprotocol_count == WSG_CONFIG_SUBPROTOCOLS_MAX)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "more than %d of them", (int)WSG_CONFIG_SUBPROTOCOLS_MAX);
-    char **grown = reallocarray(r->subprotocols, r->subprotocol_count + 1, sizeof *grown);
-    if (!grown)
-        return nomem(fault);
-    r->subprotocols = grown;
-    grown[r->subprotocol_count] = strdup(text);
-    if (!grown[r->subprotocol_count])
-        return nomem(fault);
-    r->subprotocol_count++;
-    return WSB_OK;
+    return list_add(&r->subprotocols, &r->subprotocol_count, WSG_CONFIG_SUBPROTOCOLS_MAX, text, fault);
 }
 
 static wsb_err join_add(struct wsg_route_config *r, const char *text, struct wsb_fault *fault)
@@ -247,17 +253,7 @@ static wsb_err join_add(struct wsg_route_config *r, const char *text, struct wsb
     wsb_err err = wsg_value_check_text(text, fault);
     if (err)
         return err;
-    if (r->join_count == WSG_CONFIG_JOINS_MAX)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "more than %d of them", (int)WSG_CONFIG_JOINS_MAX);
-    char **grown = reallocarray(r->joins, r->join_count + 1, sizeof *grown);
-    if (!grown)
-        return nomem(fault);
-    r->joins = grown;
-    grown[r->join_count] = strdup(text);
-    if (!grown[r->join_count])
-        return nomem(fault);
-    r->join_count++;
-    return WSB_OK;
+    return list_add(&r->joins, &r->join_count, WSG_CONFIG_JOINS_MAX, text, fault);
 }
 
 static wsb_err module_refuse(const char *text, struct wsb_fault *fault)

@@ -31,6 +31,7 @@ static void test_file_refuses_to_the_letter(void **state)
         {"log { level = info }\nlog {\nlevel = info }", "f:3: log: level: it is set twice"},
         {"route a { path = /a\n subprotocols = {a}\n subprotocols = {b} }",
          "f:3: route 'a': subprotocols: it is set twice"},
+        {"route a { path = /a\n join = {a,\n b,\n a} }", "f:4: route 'a': join: 'a' is there twice"},
         {"route a { path = /a\n subprotocols = {a,\n b,\n a} }", "f:4: route 'a': subprotocols: 'a' is there twice"},
         {"route a { path = /a }\nroute a { path = /b }", "f:2: found duplicate title 'a'"},
         {"route a { path = /a max_message = 1KiB max_frame = 2KiB\n}",

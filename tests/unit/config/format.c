@@ -30,24 +30,36 @@ static void put_quoted(struct wsb_buf *b, const char *text)
     put(b, "\"");
 }
 
-static void put_list(struct wsb_buf *b, const struct wsg_option *o, const void *target)
+static void put_texts(struct wsb_buf *b, char *const *texts, size_t count)
 {
-    const struct wsg_route_config *r = target;
-    const struct wsg_config *c = target;
-    const char *gap = "";
-    put(b, "%s = {", o->name);
-    for (size_t i = 0; o->kind == WSG_OPTION_TOKENS && i < r->subprotocol_count; i++) {
-        put(b, "%s", gap);
-        put_quoted(b, r->subprotocols[i]);
-        gap = ", ";
+    for (size_t i = 0; i < count; i++) {
+        put(b, i ? ", " : "");
+        put_quoted(b, texts[i]);
     }
-    for (int i = 0; o->kind == WSG_OPTION_LEVELS && i < WSB_LOG_MODULES; i++) {
+}
+
+static void put_levels(struct wsb_buf *b, const struct wsg_config *c)
+{
+    const char *gap = "";
+    for (int i = 0; i < WSB_LOG_MODULES; i++) {
         if (c->module_levels[i] < 0)
             continue;
         put(b, "%s\"%s=%s\"", gap, wsb_log_module_name((enum wsb_log_module)i),
             wsb_level_name((enum wsb_level)c->module_levels[i]));
         gap = ", ";
     }
+}
+
+static void put_list(struct wsb_buf *b, const struct wsg_option *o, const void *target)
+{
+    const struct wsg_route_config *r = target;
+    put(b, "%s = {", o->name);
+    if (o->kind == WSG_OPTION_TOKENS)
+        put_texts(b, r->subprotocols, r->subprotocol_count);
+    else if (o->kind == WSG_OPTION_GROUPS)
+        put_texts(b, r->joins, r->join_count);
+    else
+        put_levels(b, target);
     put(b, "}\n");
 }
 
