@@ -7,7 +7,7 @@
 #include "admin/parts.h"
 #include "base/log.h"
 
-enum { MEMBERS_DEFAULT = 1000, MEMBERS_MAX = 100000, PINS_SHOWN = 1000 };
+enum { MEMBERS_DEFAULT = 1000, MEMBERS_MAX = 100000 };
 
 /* ------------------------------------------------------------------ helpers */
 
@@ -45,6 +45,14 @@ struct wsg_handler *wsg_call_handler(const struct wsg_call *call)
 static uint64_t counted(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static uint64_t dropped_out(const struct wsg_route *r)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < WSG_OUT_DROPS; i++)
+        sum += counted(&r->tally.out_dropped[i]);
+    return sum;
 }
 
 /* ------------------------------------------------------------------- status */
@@ -142,6 +150,7 @@ static void on_stats(const struct wsg_call *call)
         wsb_json_ku64(&j, "bytes_in", counted(&r->tally.bytes_in));
         wsb_json_ku64(&j, "messages_out", counted(&r->tally.messages_out));
         wsb_json_ku64(&j, "bytes_out", counted(&r->tally.bytes_out));
+        wsb_json_ku64(&j, "dropped", dropped_out(r));
         wsb_json_object_end(&j);
     }
     wsb_json_object_end(&j);
@@ -172,6 +181,7 @@ static void write_route(struct wsg_admin *a, const struct wsg_route *r, struct w
     wsb_json_ku64(j, "requests", counted(&r->tally.requests));
     wsb_json_ku64(j, "messages_in", counted(&r->tally.messages_in));
     wsb_json_ku64(j, "messages_out", counted(&r->tally.messages_out));
+    wsb_json_ku64(j, "dropped", dropped_out(r));
     wsb_json_object_end(j);
 }
 
@@ -243,93 +253,6 @@ static void on_groups(const struct wsg_call *call)
     wsg_answer_end(call->client, call->id, &j);
 }
 
-/* ----------------------------------------------------------------- handlers */
-
-static void write_handler(struct wsg_admin *a, const struct wsg_handler *h, struct wsb_json *j)
-{
-    const struct wsg_routes *routes = wsg_gate_routes(a->gate);
-    uint64_t now_ms = wsg_loop_now_ms(a->loop);
-    wsb_json_ku64(j, "id", h->id);
-    wsb_json_kcstr(j, "name", h->name);
-    wsb_json_kcstr(j, "language", h->language);
-    wsb_json_key(j, "pid");
-    wsb_json_i64(j, h->pid);
-    wsb_json_kcstr(j, "level", wsb_level_name((enum wsb_level)h->level));
-    wsb_json_kbool(j, "batch", h->batch);
-    wsb_json_key(j, "routes");
-    wsb_json_array(j);
-    for (size_t i = 0; i < h->route_count; i++)
-        wsb_json_cstr(j, routes->routes[h->routes[i]].name);
-    wsb_json_array_end(j);
-    wsb_json_ku64(j, "connections", h->pinned);
-    wsb_json_kbool(j, "paused", h->paused);
-    wsb_json_ku64(j, "queued", wsb_account_bytes(h->account));
-    wsb_json_ku64(j, "age_ms", now_ms - h->since_ms);
-    wsb_json_ku64(j, "silent_ms", now_ms - h->seen_ms);
-    wsb_json_ku64(j, "rtt_us", h->rtt_us);
-    wsb_json_ku64(j, "events", h->events);
-    wsb_json_ku64(j, "event_bytes", h->event_bytes);
-    wsb_json_ku64(j, "commands", h->commands);
-    wsb_json_ku64(j, "errors", h->errors);
-    wsb_json_ku64(j, "dropped", h->dropped);
-}
-
-static void on_handlers(const struct wsg_call *call)
-{
-    const struct wsg_handlers *handlers = &wsg_gate_hub(call->admin->gate)->handlers;
-    struct wsb_json j;
-    wsg_answer_begin(call->admin, call->id, &j);
-    wsb_json_object(&j);
-    wsb_json_key(&j, "handlers");
-    wsb_json_array(&j);
-    for (const struct wsg_handler *h = handlers->by_id; h; h = h->by_id.next) {
-        wsb_json_object(&j);
-        write_handler(call->admin, h, &j);
-        wsb_json_object_end(&j);
-    }
-    wsb_json_array_end(&j);
-    wsb_json_object_end(&j);
-    wsg_answer_end(call->client, call->id, &j);
-}
-
-static void on_handler_show(const struct wsg_call *call)
-{
-    const struct wsg_handler *h = wsg_call_handler(call);
-    size_t shown = 0;
-    struct wsb_json j;
-    if (!h)
-        return;
-    wsg_answer_begin(call->admin, call->id, &j);
-    wsb_json_object(&j);
-    write_handler(call->admin, h, &j);
-    wsb_json_key(&j, "pinned");
-    wsb_json_array(&j);
-    for (const struct wsg_pin *p = h->pins; p && shown < PINS_SHOWN; p = p->next, shown++)
-        wsb_json_id(&j, p->conn);
-    wsb_json_array_end(&j);
-    wsb_json_object_end(&j);
-    wsg_answer_end(call->client, call->id, &j);
-}
-
-/* Its connections move now; a process that lives will hear "say HELLO" at its next word, and come back as a new one. */
-static void on_handler_drop(const struct wsg_call *call)
-{
-    struct wsg_handler *h = wsg_call_handler(call);
-    char detail[120];
-    struct wsb_json j;
-    if (!h)
-        return;
-    uint32_t moved = h->pinned;
-    (void)snprintf(detail, sizeof detail, "handler %" PRIu32 " %s", h->id, h->name);
-    wsg_audit(call, detail);
-    wsg_hub_drop_handler(wsg_gate_hub(call->admin->gate), h, "dropped through the control socket");
-    wsg_answer_begin(call->admin, call->id, &j);
-    wsb_json_object(&j);
-    wsb_json_ku64(&j, "connections", moved);
-    wsb_json_object_end(&j);
-    wsg_answer_end(call->client, call->id, &j);
-}
-
 /* ----------------------------------------------------------------- shutdown */
 
 static void on_shutdown(const struct wsg_call *call)
@@ -355,13 +278,16 @@ const struct wsg_method *wsg_method_find(const char *name)
         {"stats", on_stats, ""},
         {"routes", on_routes, ""},
         {"groups", on_groups, "name limit "},
-        {"handlers", on_handlers, ""},
-        {"handler_show", on_handler_show, "handler "},
-        {"handler_drop", on_handler_drop, "handler "},
+        {"handlers", wsg_on_handlers, ""},
+        {"handler_show", wsg_on_handler_show, "handler "},
+        {"handler_drop", wsg_on_handler_drop, "handler "},
+        {"handler_drain", wsg_on_handler_drain, "handler "},
+        {"handler_weight", wsg_on_handler_weight, "handler weight "},
+        {"move", wsg_on_move, "id handler "},
         {"list", wsg_on_list, WSG_FILTER_PARAMS "limit "},
         {"show", wsg_on_show, "id "},
         {"close", wsg_on_close, WSG_FILTER_PARAMS "ids all dry_run code reason timeout_ms "},
-        {"send", wsg_on_send, "ids route group all text base64 timeout_ms "},
+        {"send", wsg_on_send, "ids route group user tag all text base64 timeout_ms "},
         {"ping", wsg_on_ping, "id timeout_ms "},
         {"log_get", wsg_on_log_get, ""},
         {"log_set", wsg_on_log_set, "module handler level for_s "},

@@ -225,6 +225,8 @@ void wsg_order_close(struct wsg_admin_client *c, const char *id, const wsb_conn 
 struct message {
     const char *route;
     const char *group;
+    const char *user;
+    const char *tag;
     bool all;
     wsb_conn *ids; /* owned */
     size_t count;
@@ -264,13 +266,28 @@ static wsb_err parse_message(const json_t *params, struct message *m, struct wsb
     m->timeout_ms = TIMEOUT_DEFAULT_MS;
     if ((err = wsg_param_str(params, "route", &m->route, fault)) ||
         (err = wsg_param_str(params, "group", &m->group, fault)) ||
-        (err = wsg_param_bool(params, "all", &m->all, fault)) ||
+        (err = wsg_param_str(params, "user", &m->user, fault)) ||
+        (err = wsg_param_str(params, "tag", &m->tag, fault)) || (err = wsg_param_bool(params, "all", &m->all, fault)) ||
         (err = wsg_param_u64(params, "timeout_ms", 1, TIMEOUT_MAX_MS, &m->timeout_ms, fault)) ||
         (err = wsg_param_conns(params, "ids", &m->ids, &m->count, fault)))
         return err;
-    if ((m->ids != NULL) + (m->route != NULL) + (m->group != NULL) + m->all != 1)
-        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "say to whom: one of \"ids\", \"route\", \"group\", \"all\"");
+    if ((m->ids != NULL) + (m->route != NULL) + (m->group != NULL) + (m->user != NULL) + (m->tag != NULL) + m->all != 1)
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0,
+                             "say to whom: one of \"ids\", \"route\", \"group\", \"user\", \"tag\", \"all\"");
     return parse_payload(params, m, fault);
+}
+
+static struct wsg_audience audience_of(const struct message *m)
+{
+    if (m->all)
+        return (struct wsg_audience){.kind = WSG_TO_ALL};
+    if (m->route)
+        return (struct wsg_audience){WSG_TO_ROUTE, wsb_span_str(m->route)};
+    if (m->group)
+        return (struct wsg_audience){WSG_TO_GROUP, wsb_span_str(m->group)};
+    if (m->user)
+        return (struct wsg_audience){WSG_TO_USER, wsb_span_str(m->user)};
+    return (struct wsg_audience){WSG_TO_TAG, wsb_span_str(m->tag)};
 }
 
 static bool names_nothing(const struct wsg_call *call, const struct message *m)
@@ -279,6 +296,10 @@ static bool names_nothing(const struct wsg_call *call, const struct message *m)
         wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no route \"%.64s\"", m->route);
     else if (m->group && !wsg_groups_find(&wsg_gate_hub(call->admin->gate)->groups, wsb_span_str(m->group)))
         wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no group \"%.100s\"", m->group);
+    else if (m->user && !wsg_groups_find(&wsg_gate_hub(call->admin->gate)->users, wsb_span_str(m->user)))
+        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no user \"%.100s\"", m->user);
+    else if (m->tag && !wsg_groups_find(&wsg_gate_hub(call->admin->gate)->tags, wsb_span_str(m->tag)))
+        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no tag \"%.100s\"", m->tag);
     else
         return false;
     return true;
@@ -294,10 +315,11 @@ static void send_message(const struct wsg_call *call, const struct message *m)
         give(o, &c, m->ids, m->count);
         return;
     }
+    struct wsg_audience to = audience_of(m);
     c.flags = WSB_FLAG_WANT_OUTCOME;
     c.by = WSG_BY_ADMIN;
     c.origin = o->origin;
-    o->targets = wsg_hub_broadcast(wsg_gate_hub(call->admin->gate), &c, m->route, m->group);
+    o->targets = wsg_hub_broadcast(wsg_gate_hub(call->admin->gate), &c, &to);
     if (!o->targets)
         answer_outcomes(o);
 }
@@ -313,10 +335,14 @@ void wsg_on_send(const struct wsg_call *call)
     (void)snprintf(detail, sizeof detail, "%zu bytes to %s%.64s", m.payload.len,
                    m.route   ? "route "
                    : m.group ? "group "
+                   : m.user  ? "user "
+                   : m.tag   ? "tag "
                    : m.all   ? "all"
                              : "ids",
                    m.route   ? m.route
                    : m.group ? m.group
+                   : m.user  ? m.user
+                   : m.tag   ? m.tag
                              : "");
     wsg_audit(call, detail);
     send_message(call, &m);

@@ -108,6 +108,14 @@ struct wsg_handler *wsg_call_handler(const struct wsg_call *call);
 bool wsg_call_failed(const struct wsg_call *call, wsb_err err, const struct wsb_fault *fault);
 void wsg_audit(const struct wsg_call *call, const char *detail);
 
+/* handlers.c */
+void wsg_on_handlers(const struct wsg_call *call);
+void wsg_on_handler_show(const struct wsg_call *call);
+void wsg_on_handler_drop(const struct wsg_call *call);
+void wsg_on_handler_drain(const struct wsg_call *call);
+void wsg_on_handler_weight(const struct wsg_call *call);
+void wsg_on_move(const struct wsg_call *call);
+
 /* scan.c */
 void wsg_on_list(const struct wsg_call *call);
 void wsg_on_show(const struct wsg_call *call);

@@ -71,16 +71,28 @@ static void write_row(struct wsb_json *j, const struct wsg_conn_info *r, const s
 }
 
 /* What OPEN told the handler is JSON already, written by us: it is repeated as it is. */
-static void write_details(struct wsb_json *j, const struct wsg_pin *p, const struct wsg_groups *groups)
+static void write_names(struct wsb_json *j, const char *key, const struct wsg_groups *t, const struct wsg_pin *p)
 {
-    wsb_json_ku64(j, "seq", p->seq);
-    wsb_json_key(j, "groups");
+    wsb_json_key(j, key);
     wsb_json_array(j);
-    for (const struct wsg_member *m = p->members; m; m = m->next) {
-        if (m->group->table == groups) /* and not the one of all connections of its route */
-            wsb_json_str(j, wsb_span(m->group->name, m->group->name_len));
-    }
+    for (const struct wsg_member *m = wsg_groups_next_of(t, p, NULL); m; m = wsg_groups_next_of(t, p, m))
+        wsb_json_str(j, wsb_span(m->group->name, m->group->name_len));
     wsb_json_array_end(j);
+}
+
+static void write_details(struct wsb_json *j, const struct wsg_pin *p, const struct wsg_hub *hub)
+{
+    const struct wsg_member *user = wsg_groups_next_of(&hub->users, p, NULL);
+    wsb_json_ku64(j, "seq", p->seq);
+    wsb_json_ku64(j, "sent_seq", p->sent_seq);
+    wsb_json_ku64(j, "acked_seq", p->acked_seq);
+    wsb_json_ku64(j, "waiting_bytes", p->backlog.unsent_bytes);
+    wsb_json_ku64(j, "dropped_in", p->dropped);
+    wsb_json_kbool(j, "moving", p->is_moving);
+    if (user)
+        wsb_json_kstr(j, "user", wsb_span(user->group->name, user->group->name_len));
+    write_names(j, "groups", &hub->groups, p);
+    write_names(j, "tags", &hub->tags, p);
     if (p->meta && p->meta_len) {
         wsb_json_key(j, "open");
         if (!j->err)
@@ -103,7 +115,7 @@ static void look_at(struct wsg_scan *s, const struct wsg_conn_info *r)
             wsb_json_object(&s->json);
         write_row(&s->json, r, p);
         if (s->kind == SCAN_SHOW && p)
-            write_details(&s->json, p, &wsg_gate_hub(s->admin->gate)->groups);
+            write_details(&s->json, p, wsg_gate_hub(s->admin->gate));
         if (s->kind == SCAN_LIST)
             wsb_json_object_end(&s->json);
     }

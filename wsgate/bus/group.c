@@ -56,13 +56,42 @@ static struct wsg_member **find_member(struct wsg_pin *p, const struct wsg_group
     return at;
 }
 
+const struct wsg_member *wsg_groups_next_of(const struct wsg_groups *t, const struct wsg_pin *p,
+                                            const struct wsg_member *m)
+{
+    m = m ? m->next : p->members;
+    while (m && m->group->table != t)
+        m = m->next;
+    return m;
+}
+
+static uint32_t memberships(const struct wsg_groups *t, const struct wsg_pin *p)
+{
+    uint32_t count = 0;
+    for (const struct wsg_member *m = wsg_groups_next_of(t, p, NULL); m; m = wsg_groups_next_of(t, p, m))
+        count++;
+    return count;
+}
+
+bool wsg_groups_has(const struct wsg_groups *t, const struct wsg_pin *p, struct wsb_span name)
+{
+    struct wsg_group *g = wsg_groups_find(t, name);
+    for (const struct wsg_member *m = p->members; g && m; m = m->next) {
+        if (m->group == g)
+            return true;
+    }
+    return false;
+}
+
 wsb_err wsg_groups_join(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span name)
 {
-    if (name.len == 0 || name.len > WSG_GROUP_NAME_MAX || p->member_count >= WSG_GROUPS_PER_CONNECTION)
+    if (name.len == 0 || name.len > WSG_GROUP_NAME_MAX)
         return WSB_ERR_LIMIT;
     struct wsg_group *g = wsg_groups_find(t, name);
     if (g && *find_member(p, g))
         return WSB_OK;
+    if (memberships(t, p) >= (t->per_connection ? t->per_connection : WSG_GROUPS_PER_CONNECTION))
+        return WSB_ERR_LIMIT;
     if (!g)
         g = group_new(t, name);
     if (!g)
@@ -76,7 +105,6 @@ wsb_err wsg_groups_join(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span
     *m = (struct wsg_member){.group = g, .pin = p, .index = g->count, .next = p->members};
     g->members[g->count++] = m;
     p->members = m;
-    p->member_count++;
     return WSB_OK;
 }
 
@@ -88,7 +116,6 @@ static void leave(struct wsg_pin *p, struct wsg_member **at)
     g->members[m->index] = last;
     last->index = m->index;
     *at = m->next;
-    p->member_count--;
     free(m);
     free_if_empty(g);
 }

@@ -1,11 +1,11 @@
 #ifndef WSG_BUS_GROUP_H
 #define WSG_BUS_GROUP_H
 
-/* Groups of connections, by name. A group exists while it has members. */
+/* Groups of connections, by name. A group exists while it has members. Users, tags and routes are kept the same way. */
 
 #include "bus/pin.h"
 
-enum { WSG_GROUP_NAME_MAX = 255, WSG_GROUPS_PER_CONNECTION = 256 };
+enum { WSG_GROUP_NAME_MAX = 255, WSG_GROUPS_PER_CONNECTION = 256, WSG_TAGS_PER_CONNECTION = 64 };
 
 struct wsg_groups;
 
@@ -21,6 +21,7 @@ struct wsg_group {
 
 struct wsg_groups {
     struct wsg_group *by_name; /* owned */
+    uint32_t per_connection;   /* of these groups; 0: WSG_GROUPS_PER_CONNECTION */
 };
 
 /* Call after the pins are gone. */
@@ -32,5 +33,9 @@ WSB_MUST_CHECK wsb_err wsg_groups_join(struct wsg_groups *t, struct wsg_pin *p, 
 WSB_MUST_CHECK wsb_err wsg_groups_leave(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span name);
 void wsg_groups_leave_all(struct wsg_pin *p);
 struct wsg_group *wsg_groups_find(const struct wsg_groups *t, struct wsb_span name);
+/* The next of these groups that the connection is in, after `m` (NULL: the first); NULL at the end. */
+const struct wsg_member *wsg_groups_next_of(const struct wsg_groups *t, const struct wsg_pin *p,
+                                            const struct wsg_member *m);
+bool wsg_groups_has(const struct wsg_groups *t, const struct wsg_pin *p, struct wsb_span name);
 
 #endif

@@ -1,6 +1,7 @@
 /* The registry of handlers. */
 #include "bus/handler.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static void debt_free(struct wsg_handlers *t, struct wsg_debt *d)
@@ -68,6 +69,7 @@ wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct ws
     memcpy(h->peer, peer.ptr, peer.len);
     h->peer_len = (uint8_t)peer.len;
     h->id = ++t->last_id;
+    h->weight = 1;
     HASH_ADD(by_peer, t->by_peer, peer, h->peer_len, h);
     HASH_ADD(by_id, t->by_id, id, sizeof h->id, h);
     t->count++;
@@ -84,6 +86,7 @@ void wsg_handlers_remove(struct wsg_handlers *t, struct wsg_handler *h)
     note_debt(t, h);
     wsb_account_unref(h->account);
     free(h->routes);
+    free(h->in_batch);
     free(h);
 }
 
@@ -120,15 +123,64 @@ bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r)
     return false;
 }
 
-struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r,
+/* A well mixed number of two (the finalizer of splitmix64). */
+static uint64_t mix(uint64_t key, uint64_t id)
+{
+    uint64_t x = key ^ (id * 0x9e3779b97f4a7c15u);
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+/* Weighted rendezvous: each handler draws weight ÷ -ln(u) for the key, the highest wins. */
+static double draw(const struct wsg_handler *h, uint64_t key)
+{
+    double u = ((double)(mix(key, h->id) >> 11) + 0.5) / 9007199254740992.0; /* in (0, 1): 53 bits */
+    return (double)h->weight / -log(u);
+}
+
+static bool has_fewer(const struct wsg_handler *a, const struct wsg_handler *b)
+{
+    return (uint64_t)a->lane.count * b->weight < (uint64_t)b->lane.count * a->weight;
+}
+
+struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, uint64_t key,
                                       const struct wsg_handler *except, bool with_room)
 {
     struct wsg_handler *best = NULL;
+    double highest = 0;
     for (struct wsg_handler *h = t->by_id; h; h = h->by_id.next) {
-        if (h == except || h->is_dead || (with_room && h->paused))
+        if (h == except || h->is_dead || h->drain || !wsg_handler_serves(h, r))
             continue;
-        if (wsg_handler_serves(h, r) && (!best || h->pinned < best->pinned))
+        if (key) {
+            double d = draw(h, key);
+            if (!best || d > highest) {
+                best = h;
+                highest = d;
+            }
+        } else if (!(with_room && !wsg_handler_has_room(h)) && (!best || has_fewer(h, best))) {
             best = h;
+        }
     }
     return best;
+}
+
+bool wsg_handler_has_room(const struct wsg_handler *h)
+{
+    return !h->paused && (!h->has_credit || (h->credit_messages > 0 && h->credit_bytes > 0));
+}
+
+void wsg_handler_spend(struct wsg_handler *h, size_t bytes)
+{
+    if (h->has_credit) {
+        h->credit_messages--;
+        h->credit_bytes -= (int64_t)bytes;
+    }
+}
+
+void wsg_handler_grant(struct wsg_handler *h, uint64_t messages, uint64_t bytes)
+{
+    const int64_t end = INT64_MAX / 4;
+    h->credit_messages = (int64_t)messages < end - h->credit_messages ? h->credit_messages + (int64_t)messages : end;
+    h->credit_bytes = (int64_t)bytes < end - h->credit_bytes ? h->credit_bytes + (int64_t)bytes : end;
 }

@@ -1,7 +1,10 @@
 #ifndef WSG_BUS_HANDLER_H
 #define WSG_BUS_HANDLER_H
 
-/* The registered handlers: who they are, which routes they serve, and which of them a new connection goes to. */
+/*
+ * The registered handlers: who they are, which routes they serve, what they may still be sent, and which of them a
+ * connection goes to.
+ */
 
 #include <uthash.h>
 
@@ -12,19 +15,41 @@ struct wsg_pin;
 
 enum { WSG_PEER_MAX = 255 /* a ZeroMQ routing id */ };
 
+/* Connections that are in the same hands: a handler's, or nobody's yet. */
+struct wsg_lane {
+    struct wsg_pin *pins;    /* borrowed list */
+    struct wsg_pin *waiting; /* borrowed list, of those pins: with events that were not sent, or paused */
+    uint32_t count;
+    uint32_t waiting_count;
+    size_t unsent_bytes; /* of all its pins */
+    bool all_paused;     /* too much is unsent: none of its clients is read */
+};
+
+enum wsg_drain { WSG_DRAIN_NO, WSG_DRAIN_BEGUN, WSG_DRAIN_DONE };
+
 struct wsg_handler {
     uint32_t id; /* 1, 2, 3, …; never used twice by one gate */
     uint8_t peer[WSG_PEER_MAX];
     uint8_t peer_len;
     bool batch;
+    bool acks;       /* it acknowledges: what it was sent is kept until then */
+    bool has_credit; /* it is sent only what it granted */
+    bool presence;   /* it wants JOINED and LEFT */
+    uint8_t drain;   /* enum wsg_drain; it gets no new connections */
+    uint32_t moving; /* of its connections */
+    uint32_t weight;
     char name[65];
     char language[33];
     int64_t pid;
     uint8_t level;
     uint16_t *routes; /* owned */
     size_t route_count;
-    uint32_t pinned;
-    struct wsg_pin *pins;        /* borrowed list of the connections that are its own */
+    uint32_t *in_batch; /* owned; of each of its routes: messages in `block`, of a handler that does not acknowledge */
+    struct wsg_lane lane;
+    int64_t credit_messages;     /* with has_credit: what is left of what it granted */
+    int64_t credit_bytes;        /* below zero when the last message was larger than what was left */
+    uint64_t unacked;            /* numbers that it was sent and has not acknowledged, over all its connections */
+    uint64_t progress_ms;        /* when it last acknowledged something, or had nothing to acknowledge */
     struct wsb_account *account; /* owned reference: what is under way to it */
     struct wsb_block *block;     /* owned: the batch of this round */
     bool paused;                 /* too much under way: its clients are not read */
@@ -36,6 +61,8 @@ struct wsg_handler {
     uint64_t ping_sent_us;
     uint64_t rtt_us;
     uint64_t events, event_bytes, commands, errors, dropped;
+    uint64_t delivered, redelivered, stale; /* stale: commands and ACKs for what is not, or no longer, its own */
+    uint64_t full_since_ms, full_ms;        /* how long it had no room; since is 0 while it has */
     UT_hash_handle by_peer;
     UT_hash_handle by_id;
 };
@@ -73,9 +100,24 @@ struct wsg_handler *wsg_handlers_by_peer(const struct wsg_handlers *t, struct ws
 struct wsg_handler *wsg_handlers_by_id(const struct wsg_handlers *t, uint32_t id);
 
 bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r);
-/* The one with the fewest connections of those that serve the route, leaving out `except`, and those that have too much
- * under way if it shall be one with room; NULL when there is none. */
-struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r,
+/*
+ * Which handler of a route gets a connection; those that drain or are dead do not.
+ *
+ * @key        0: the one with the fewest connections for its weight. Otherwise the key chooses among them in proportion to
+ *             their weights, and so that a handler that comes or goes changes nothing for the keys of the others
+ *             (rendezvous hashing)
+ * @except     leave this one out; may be NULL
+ * @with_room  only where the pick is by the fewest: leave out those that are full
+ *
+ * Returns     NULL when there is none
+ */
+struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, uint64_t key,
                                       const struct wsg_handler *except, bool with_room);
+
+/* It may be sent another message: it has credit, and not too much is under way to it. */
+bool wsg_handler_has_room(const struct wsg_handler *h);
+void wsg_handler_spend(struct wsg_handler *h, size_t bytes);
+/* Grants add up, to no more than a reasonable end. */
+void wsg_handler_grant(struct wsg_handler *h, uint64_t messages, uint64_t bytes);
 
 #endif

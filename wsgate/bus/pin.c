@@ -42,41 +42,143 @@ wsb_err wsg_pins_add(struct wsg_pins *t, wsb_conn conn, struct wsg_route *route,
     return WSB_OK;
 }
 
-struct wsg_pin *wsg_pins_find(const struct wsg_pins *t, wsb_conn conn)
+static struct wsg_pin **place_of(const struct wsg_pins *t, wsb_conn conn)
 {
     struct wsg_id_parts id = wsg_id_parts(conn);
     if (id.slot >= t->workers[id.worker].count)
         return NULL;
-    struct wsg_pin *p = t->workers[id.worker].slots[id.slot];
-    return p && p->conn == conn ? p : NULL;
+    struct wsg_pin **at = &t->workers[id.worker].slots[id.slot];
+    return *at && (*at)->conn == conn ? at : NULL;
 }
 
-void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h)
+static struct wsg_ghost *ghost_of(const struct wsg_pins *t, wsb_conn conn)
 {
-    if (p->handler) {
-        DL_DELETE(p->handler->pins, p);
-        p->handler->pinned--;
+    struct wsg_ghost *g = NULL;
+    if (t->ghosts)
+        HASH_FIND(hh, t->ghosts, &conn, sizeof conn, g);
+    return g;
+}
+
+struct wsg_pin *wsg_pins_find(const struct wsg_pins *t, wsb_conn conn)
+{
+    struct wsg_pin **at = place_of(t, conn);
+    if (at)
+        return *at;
+    struct wsg_ghost *g = ghost_of(t, conn);
+    return g ? g->pin : NULL;
+}
+
+wsb_err wsg_pins_bury(struct wsg_pins *t, struct wsg_pin *p)
+{
+    struct wsg_ghost *g = malloc(sizeof *g);
+    if (!g)
+        return WSB_ERR_NOMEM;
+    *g = (struct wsg_ghost){.conn = p->conn, .pin = p};
+    *place_of(t, p->conn) = NULL;
+    HASH_ADD(hh, t->ghosts, conn, sizeof g->conn, g);
+    p->is_closed = true;
+    return WSB_OK;
+}
+
+/* ---------------------------------------------------------------- in whose hands */
+
+void wsg_pin_wait(struct wsg_pin *p)
+{
+    if (p->is_waiting || !p->lane)
+        return;
+    DL_APPEND2(p->lane->waiting, p, prev_wait, next_wait);
+    p->lane->waiting_count++;
+    p->is_waiting = true;
+}
+
+void wsg_pin_wait_no_more(struct wsg_pin *p)
+{
+    if (!p->is_waiting)
+        return;
+    DL_DELETE2(p->lane->waiting, p, prev_wait, next_wait);
+    p->lane->waiting_count--;
+    p->is_waiting = false;
+}
+
+void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h, struct wsg_lane *lane)
+{
+    bool waits = p->is_waiting;
+    if (p->lane) {
+        wsg_pin_wait_no_more(p);
+        p->lane->unsent_bytes -= p->backlog.unsent_bytes;
+        DL_DELETE(p->lane->pins, p);
+        p->lane->count--;
     }
+    if (p->handler)
+        p->handler->unacked -= p->sent_seq - p->acked_seq;
     p->handler = h;
-    if (h) {
-        DL_APPEND(h->pins, p);
-        h->pinned++;
+    p->lane = h ? &h->lane : lane;
+    p->sent_seq = p->acked_seq = 0;
+    wsg_backlog_rewind(&p->backlog);
+    if (p->lane) {
+        DL_APPEND(p->lane->pins, p);
+        p->lane->count++;
+        p->lane->unsent_bytes += p->backlog.unsent_bytes;
+        if (waits || p->backlog.unsent)
+            wsg_pin_wait(p);
     }
 }
+
+bool wsg_pin_was_of(const struct wsg_pin *p, uint32_t id)
+{
+    for (uint32_t i = 0; i < p->former_count; i++) {
+        if (p->former[i] == id)
+            return true;
+    }
+    return false;
+}
+
+/* Handlers that are gone command nothing: their numbers are forgotten when the next one is noted. */
+bool wsg_pin_add_former(struct wsg_pin *p, uint32_t id, const struct wsg_handlers *alive)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < p->former_count; i++) {
+        if (p->former[i] != id && wsg_handlers_by_id(alive, p->former[i]))
+            p->former[kept++] = p->former[i];
+    }
+    p->former_count = kept;
+    uint32_t *former = reallocarray(p->former, kept + 1, sizeof *former);
+    if (!former)
+        return false;
+    p->former = former;
+    former[p->former_count++] = id;
+    return true;
+}
+
+/* ------------------------------------------------------------------------- end */
 
 void wsg_pins_remove(struct wsg_pins *t, struct wsg_pin *p)
 {
-    struct wsg_id_parts id = wsg_id_parts(p->conn);
-    wsg_pin_assign(p, NULL);
+    struct wsg_backlog_sum freed = {0};
+    if (p->lane)
+        p->lane->unsent_bytes -= p->backlog.unsent_bytes;
+    wsg_backlog_clear(&p->backlog, &freed);
+    wsg_pin_wait_no_more(p);
+    wsg_pin_assign(p, NULL, NULL);
     wsg_groups_leave_all(p);
-    t->workers[id.worker].slots[id.slot] = NULL;
+    if (p->is_closed) {
+        struct wsg_ghost *g = ghost_of(t, p->conn);
+        HASH_DELETE(hh, t->ghosts, g);
+        free(g);
+    } else {
+        *place_of(t, p->conn) = NULL;
+    }
     t->count--;
+    free(p->former);
     free(p->meta);
     free(p);
 }
 
 void wsg_pins_deinit(struct wsg_pins *t)
 {
+    struct wsg_ghost *g, *next;
+    HASH_ITER (hh, t->ghosts, g, next)
+        wsg_pins_remove(t, g->pin);
     for (size_t w = 0; w < WSG_ID_WORKERS; w++) {
         for (size_t i = 0; i < t->workers[w].count; i++) {
             if (t->workers[w].slots[i])

@@ -2,10 +2,15 @@
 #define WSG_BUS_PIN_H
 
 /*
- * What the hub knows of each connection: its route, the handler it is pinned to, how far its events are, and the groups it
- * is in. Found by connection id; an id that does not fit exactly is not found.
+ * What the hub knows of each connection: its route, whose it is, how far its events are, what of them is kept, and the
+ * groups it is in. Found by connection id; an id that does not fit exactly is not found.
+ *
+ *     seq        of the last event that the client brought about
+ *     sent_seq   of the last one that the owner was sent; 0: not even OPEN
+ *     acked_seq  of the last one that the owner acknowledged
  */
 
+#include "bus/backlog.h"
 #include "bus/conn_id.h"
 #include "bus/handler.h"
 
@@ -22,16 +27,40 @@ struct wsg_member {
 struct wsg_pin {
     wsb_conn conn;
     struct wsg_route *route;     /* borrowed */
-    struct wsg_handler *handler; /* borrowed; NULL on routes that only publish */
-    uint64_t seq;                /* of the last event */
-    char *meta;                  /* owned; what OPEN said, for the next owner; NULL for a request */
+    struct wsg_handler *handler; /* borrowed; NULL: nobody's */
+    struct wsg_lane *lane;       /* borrowed; its handler's, that of the orphans, or NULL on routes that only publish */
+    uint64_t key;                /* what it is pinned by; 0: the fewest */
+    uint64_t seq, sent_seq, acked_seq;
+    uint64_t opened_ns;
+    uint64_t since_ms; /* it began to wait for a handler; or, while it moves, to move */
+    char *meta;        /* owned; what OPEN said, for the next owner; NULL for a request */
     uint32_t meta_len;
-    uint32_t member_count;
+    uint32_t dropped; /* events that no handler will see */
+    struct wsg_backlog backlog;
+    struct wsg_member *members; /* owned */
+    uint32_t *former;           /* owned array: handlers that it was taken from, and that may not command it any more */
+    uint32_t former_count;
+    uint32_t move_to; /* while it moves: a handler's id, or 0 for any */
+    uint64_t barrier; /* while it moves away from a handler that does not acknowledge: the PING that must be answered */
     bool is_request;
-    bool is_pending; /* OPEN waits for ACCEPT or REJECT */
-    bool is_paused;
-    struct wsg_member *members;  /* owned */
-    struct wsg_pin *prev, *next; /* of the same handler */
+    bool is_idempotent;                    /* the request may be given to a second handler */
+    bool is_answered;                      /* the response has begun */
+    bool is_pending;                       /* OPEN waits for ACCEPT or REJECT */
+    bool is_paused;                        /* the client is not read */
+    bool is_closed;                        /* the client is gone; its events are not */
+    bool is_failed;                        /* the session was told to end: nothing more of it reaches a handler */
+    bool is_moving;                        /* what follows waits for the next owner */
+    bool is_waiting;                       /* on its lane's list */
+    bool was_opened;                       /* an owner was sent OPEN */
+    struct wsg_pin *prev, *next;           /* of the same lane */
+    struct wsg_pin *prev_wait, *next_wait; /* of the lane's waiting ones */
+};
+
+/* A connection whose place may be somebody else's by now, while events of it are still kept. */
+struct wsg_ghost {
+    UT_hash_handle hh;
+    wsb_conn conn;
+    struct wsg_pin *pin; /* owned */
 };
 
 struct wsg_pins {
@@ -39,17 +68,29 @@ struct wsg_pins {
         struct wsg_pin **slots; /* owned */
         size_t count;
     } workers[WSG_ID_WORKERS];
-    size_t count;
+    struct wsg_ghost *ghosts; /* owned */
+    struct wsg_lane orphans;  /* wait for a handler */
+    size_t count;             /* ghosts included */
 };
 
 void wsg_pins_deinit(struct wsg_pins *t);
 /* WSB_ERR_EXISTS: the id is there already. */
 WSB_MUST_CHECK wsb_err wsg_pins_add(struct wsg_pins *t, wsb_conn conn, struct wsg_route *route, struct wsg_pin **ret);
 struct wsg_pin *wsg_pins_find(const struct wsg_pins *t, wsb_conn conn);
-/* Leaves handler and groups and frees it. */
+/* The client is gone: another connection may take its place now. WSB_ERR_NOMEM: the pin is as it was. */
+WSB_MUST_CHECK wsb_err wsg_pins_bury(struct wsg_pins *t, struct wsg_pin *p);
+/* Leaves lane and groups and frees it; what is kept must have been accounted for. */
 void wsg_pins_remove(struct wsg_pins *t, struct wsg_pin *p);
 
-/* Pin to a handler, or to none. */
-void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h);
+/* Into the hands of a handler; of nobody (NULL) with the orphans' lane, or with none. It has been sent nothing yet. */
+void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h, struct wsg_lane *lane);
+
+/* The list of those that wait; each may be said twice. */
+void wsg_pin_wait(struct wsg_pin *p);
+void wsg_pin_wait_no_more(struct wsg_pin *p);
+
+/* It was taken from this handler. False without memory. `is_alive` says whether a handler's id is still worth knowing. */
+bool wsg_pin_add_former(struct wsg_pin *p, uint32_t id, const struct wsg_handlers *alive);
+bool wsg_pin_was_of(const struct wsg_pin *p, uint32_t id);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/pattern.h"
 #include "base/span.h"
+#include "bus/backlog.h"
 #include "policy/policy.h"
 
 enum { WSG_ROUTES_MAX = 1024, WSG_ROUTE_NAME_MAX = 64 };
@@ -39,6 +40,11 @@ enum wsg_out_drop {
     WSG_OUT_NO_MEMORY,
     WSG_OUT_DROPS
 };
+
+static inline void wsg_tally(_Atomic uint64_t *counter, uint64_t by)
+{
+    atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+}
 
 const char *wsg_in_drop_name(enum wsg_in_drop reason);
 const char *wsg_out_drop_name(enum wsg_out_drop reason);
@@ -97,6 +103,7 @@ struct wsg_route {
     _Atomic uint32_t handlers; /* registered now: the hub writes, workers read */
     _Atomic uint32_t taps;     /* of `wsctl tap` */
     struct wsg_route_tally tally;
+    struct wsg_backlog_sum retained; /* by the hub: what handlers have not acknowledged or not been sent */
 };
 
 struct wsg_routes {

@@ -20,8 +20,10 @@
 
 enum {
     WSG_HEARTBEAT_MS = 1000,
-    WSG_HANDLER_HIGH = 4 << 20,    /* bytes under way to a handler: its clients are not read */
-    WSG_HANDLER_LOW = 2 << 20,     /* and are read again */
+    WSG_HANDLER_HIGH = 4 << 20,    /* bytes under way to a handler: it has no room */
+    WSG_HANDLER_LOW = 2 << 20,     /* and has room again */
+    WSG_UNSENT_HIGH = 8 << 20,     /* bytes that wait for a full handler: none of its clients is read */
+    WSG_UNSENT_LOW = 4 << 20,      /* and they may be read again */
     WSG_HANDLER_LIMIT = 256 << 20, /* it takes nothing at all: it counts as dead */
     WSG_STRANGERS_LIMIT = 4 << 20, /* under way to peers that are not registered; beyond it they get no answer */
     WSG_EVENTS_LIMIT = 64 << 20,   /* copies under way to subscribers */
@@ -40,8 +42,17 @@ struct wsg_hub_host {
     bool (*is_behind)(void *ctx);
 };
 
+/* Who is meant: all connections of a group, a user, a tag, a route, or all that there are. */
+enum wsg_audience_kind { WSG_TO_GROUP, WSG_TO_USER, WSG_TO_TAG, WSG_TO_ROUTE, WSG_TO_ALL };
+
+struct wsg_audience {
+    enum wsg_audience_kind kind;
+    struct wsb_span name; /* borrowed */
+};
+
 struct wsg_hub_stats {
     uint64_t events, commands, published, publish_drops, malformed, command_errors, outcomes, handlers_gone;
+    uint64_t moved, stale; /* connections that changed hands; commands and ACKs for what is somebody else's */
     char last_command_error[200];
 };
 
@@ -61,11 +72,19 @@ struct wsg_hub {
     struct wsg_handlers handlers;
     struct wsg_pins pins;
     struct wsg_groups groups;
+    struct wsg_groups users;
+    struct wsg_groups tags;
     struct wsg_groups members; /* of each route, under its name */
+    uint32_t presence_count;   /* handlers that want JOINED and LEFT */
     struct wsg_hub_host host;
     struct wsg_watch watches[WSB_CHANNELS];
     struct wsg_timer heartbeat;
-    struct wsg_timer pause_check;
+    struct wsg_timer room;  /* somebody is full: look whether that is still so */
+    struct wsg_timer sweep; /* something moves or waits for a handler: look whether its time is up */
+    bool pump_all;          /* a route has come under its limit: all its handlers may go on */
+    bool drain_pending;     /* something changed that a handler that drains may wait for */
+    size_t extra_work;      /* connections that the command in hand has named, in units of the budget */
+    bool checks_text;       /* some route does */
     struct wsg_timer retry; /* the workers are behind with commands: receive again soon */
     struct wsg_reading readings[WSB_CHANNELS];
     struct wsg_task again; /* input is left: do not sleep */
@@ -78,6 +97,7 @@ struct wsg_hub {
     struct wsb_account *copies;             /* owned: what is under way to subscribers */
     wsb_conn *targets;                      /* owned scratch */
     size_t targets_cap;
+    struct wsb_buf text; /* scratch for metadata */
     uint64_t epoch;
     size_t max_message;
     uint64_t malformed_told_ms;
@@ -99,8 +119,15 @@ void wsg_hub_before_sleep(struct wsg_hub *h);                 /* nothing may be 
 /* For the control socket. */
 /* Told REVOKED for each of its connections, which go to others. */
 void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why);
+/* No new connections; its own go to others one by one, when it has acknowledged what it was sent; then it is told to go. */
+void wsg_hub_drain_handler(struct wsg_hub *h, struct wsg_handler *handler);
+/* One connection goes to another handler of its route, in good order. WSB_ERR_REFUSED: not an open WebSocket with an owner,
+ * or the handler does not serve its route, drains, or has it already. */
+WSB_MUST_CHECK wsb_err wsg_hub_move(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *to);
 void wsg_hub_set_level(struct wsg_hub *h, struct wsg_handler *handler, enum wsb_level level);
-/* Send or publish on behalf of the control socket: SEND to ids, or PUBLISH to a route, a group, or (both NULL) everybody. */
-size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const char *route, const char *group);
+/* Carry out a command on behalf of the control socket on all that are meant; returns how many. */
+size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct wsg_audience *to);
+/* For each route, by index: when the oldest event that is kept came, ns since the Unix epoch; 0: none is. */
+void wsg_hub_oldest(const struct wsg_hub *h, uint64_t *ret);
 
 #endif

@@ -13,7 +13,11 @@
 #include "ws/close.h"
 #include "ws/frame.h"
 
-enum { JOINS_MAX = 1 << 17 /* memberships that one command may ask for */ };
+enum {
+    JOINS_MAX = 1 << 17, /* memberships that one command may ask for */
+    TARGETS_A_UNIT = 16, /* connections that are as much work as one command */
+    PAIR_BYTES = 16      /* of an ACK of many: connection and seq */
+};
 
 struct incoming {
     struct wsg_hub *hub;
@@ -38,6 +42,8 @@ static struct wsg_command command_of(const struct incoming *in)
         .by = WSG_BY_HANDLER,
         .origin = in->from ? in->from->id : 0,
         .seq = h->seq,
+        .slow = in->meta.slow,
+        .key = in->meta.key,
         .payload = in->e->payload,
         .reason = in->meta.reason,
         .subprotocol = in->meta.subprotocol,
@@ -46,20 +52,61 @@ static struct wsg_command command_of(const struct incoming *in)
     };
 }
 
-/* The targets: `to`, or the one in the header. False, and an ERROR, when there is none. */
+static void outcome_to_all(const struct incoming *in, enum wsb_outcome outcome, const wsb_conn *ids, size_t count,
+                           const char *reason);
+
+static bool wants_outcome(const struct incoming *in)
+{
+    return in->from && (in->e->header.flags & WSB_FLAG_WANT_OUTCOME);
+}
+
+/* It was the sender's, and was given to somebody else. */
+static bool is_revoked(const struct incoming *in, wsb_conn conn)
+{
+    const struct wsg_pin *p = in->from ? wsg_pins_find(&in->hub->pins, conn) : NULL;
+    return p && p->handler != in->from && wsg_pin_was_of(p, in->from->id);
+}
+
+static void refuse_revoked(const struct incoming *in, wsb_conn conn)
+{
+    in->from->stale++;
+    in->hub->stats.stale++;
+    if (wants_outcome(in))
+        outcome_to_all(in, WSB_OUTCOME_STALE, &conn, 1, "it belongs to another handler now");
+}
+
+/* Those of `to` that the sender may still command; they are the metadata's own, so they may be moved together. */
+static size_t drop_revoked(const struct incoming *in)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < in->meta.to_count; i++) {
+        if (is_revoked(in, in->meta.to[i]))
+            refuse_revoked(in, in->meta.to[i]);
+        else
+            in->meta.to[kept++] = in->meta.to[i];
+    }
+    return kept;
+}
+
+/* The targets: `to`, or the one in the header; without those that are revoked. False, and an ERROR, when none is named. */
 static bool targets_of(const struct incoming *in, const wsb_conn **ret, size_t *ret_count)
 {
     if (in->meta.has_to) {
         *ret = in->meta.to;
-        *ret_count = in->meta.to_count;
+        *ret_count = drop_revoked(in);
         return true;
     }
     *ret = &in->e->header.conn;
     *ret_count = 1;
-    if (in->e->header.conn)
-        return true;
-    refuse(in, WSB_ERROR_METADATA, "no connection: neither in the header nor in \"to\"");
-    return false;
+    if (!in->e->header.conn) {
+        refuse(in, WSB_ERROR_METADATA, "no connection: neither in the header nor in \"to\"");
+        return false;
+    }
+    if (is_revoked(in, in->e->header.conn)) {
+        refuse_revoked(in, in->e->header.conn);
+        *ret_count = 0;
+    }
+    return true;
 }
 
 static void give(const struct incoming *in, const struct wsg_command *c)
@@ -96,15 +143,33 @@ static void give_framed(struct wsg_hub *h, struct wsg_command *c, const wsb_conn
     wsg_shared_unref(frame);
 }
 
-/* NULL when the message may be sent. */
-static const char *what_is_wrong(const struct wsg_hub *h, uint8_t opcode, struct wsb_span payload)
+/* Is text looked at? For one connection or one route that says so; for many wherever any route does. */
+static bool checks_text(const struct incoming *in)
 {
+    const struct wsg_hub *h = in->hub;
+    const struct wsg_route *r = NULL;
+    const struct wsg_pin *p = in->e->header.conn ? wsg_pins_find(&h->pins, in->e->header.conn) : NULL;
+    if (p && !in->meta.has_to)
+        r = p->route;
+    else if (in->meta.route.ptr)
+        r = wsg_routes_find(h->routes, in->meta.route);
+    return r ? !r->policy.unchecked_text : h->checks_text;
+}
+
+/* NULL when the message may be sent. */
+static const char *what_is_wrong(const struct incoming *in)
+{
+    const struct wsg_hub *h = in->hub;
+    uint8_t opcode = in->e->header.code;
+    struct wsb_span payload = in->e->payload;
     if (opcode != WSB_TEXT && opcode != WSB_BINARY)
         return "the code must be 1 (text) or 2 (binary)";
     if (payload.len > h->max_message)
         return "the message is larger than any route allows";
-    if (opcode == WSB_TEXT && !wsb_utf8_is_valid(payload.ptr, payload.len))
+    if (opcode == WSB_TEXT && checks_text(in) && !wsb_utf8_is_valid(payload.ptr, payload.len))
         return "the text is not UTF-8";
+    if (in->meta.key.len > WSG_GROUP_NAME_MAX)
+        return "a key has at most 255 bytes";
     return NULL;
 }
 
@@ -122,7 +187,7 @@ static void outcome_to_all(const struct incoming *in, enum wsb_outcome outcome, 
                        .time_ns = wsg_loop_wall_ns(in->hub->loop)},
             .meta = wsb_span(text, (size_t)n),
         };
-        wsg_hub_send(in->hub, in->from, &e);
+        (void)wsg_hub_send(in->hub, in->from, &e);
     }
 }
 
@@ -130,10 +195,10 @@ static bool check_message(const struct incoming *in)
 {
     const wsb_conn *ids;
     size_t count;
-    const char *wrong = what_is_wrong(in->hub, in->e->header.code, in->e->payload);
+    const char *wrong = what_is_wrong(in);
     if (!wrong)
         return true;
-    bool wants = in->from && (in->e->header.flags & WSB_FLAG_WANT_OUTCOME) && in->e->header.type == WSB_SEND;
+    bool wants = wants_outcome(in) && in->e->header.type == WSB_SEND;
     if (wants && targets_of(in, &ids, &count))
         outcome_to_all(in, in->e->payload.len > in->hub->max_message ? WSB_OUTCOME_TOO_BIG : WSB_OUTCOME_INVALID, ids,
                        count, wrong);
@@ -151,22 +216,31 @@ static void on_send(const struct incoming *in)
         give_framed(in->hub, &c, ids, count);
 }
 
-static bool gather(struct wsg_hub *h, const struct wsg_group *g, const struct wsg_meta *meta, size_t *count)
+/* Who is meant. False, and an ERROR, unless exactly one is named, and one that there can be. */
+static bool audience_of(const struct incoming *in, bool may_be_all, struct wsg_audience *ret)
 {
-    if (!g)
-        return true;
-    if (*count + g->count > h->targets_cap) {
-        size_t cap = (*count + g->count) * 2;
-        wsb_conn *targets = realloc(h->targets, cap * sizeof *targets);
-        if (!targets)
-            return false;
-        h->targets = targets;
-        h->targets_cap = cap;
+    const struct wsg_meta *m = &in->meta;
+    const struct {
+        enum wsg_audience_kind kind;
+        struct wsb_span name;
+    } names[] = {{WSG_TO_GROUP, m->group}, {WSG_TO_USER, m->user}, {WSG_TO_TAG, m->tag}, {WSG_TO_ROUTE, m->route}};
+    int count = m->all && may_be_all;
+    *ret = (struct wsg_audience){.kind = WSG_TO_ALL};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!names[i].name.ptr)
+            continue;
+        *ret = (struct wsg_audience){names[i].kind, names[i].name};
+        count++;
     }
-    for (size_t i = 0; i < g->count; i++) {
-        const struct wsg_pin *p = g->members[i]->pin;
-        if (!p->is_pending && !(meta && wsg_meta_excepts(meta, p->conn)))
-            h->targets[(*count)++] = p->conn;
+    if (count != 1) {
+        refuse(in, WSB_ERROR_METADATA,
+               may_be_all ? "it wants exactly one of \"group\", \"user\", \"tag\", \"route\" and \"all\""
+                          : "it wants exactly one of \"group\", \"user\", \"tag\" and \"route\"");
+        return false;
+    }
+    if (ret->kind == WSG_TO_ROUTE && !wsg_routes_find(in->hub->routes, ret->name)) {
+        refuse(in, WSB_ERROR_REFUSED, "no such route");
+        return false;
     }
     return true;
 }
@@ -174,39 +248,32 @@ static bool gather(struct wsg_hub *h, const struct wsg_group *g, const struct ws
 static void on_publish(const struct incoming *in)
 {
     struct wsg_hub *h = in->hub;
-    size_t count = 0;
+    struct wsg_audience to;
+    size_t count;
     struct wsg_command c = command_of(in);
-    bool to_group = in->meta.group.ptr != NULL;
-    if (to_group == (in->meta.route.ptr != NULL)) {
-        refuse(in, WSB_ERROR_METADATA, "PUBLISH wants either \"group\" or \"route\"");
+    if (!audience_of(in, /*may_be_all=*/true, &to) || !check_message(in))
         return;
-    }
-    if (!to_group && !wsg_routes_find(h->routes, in->meta.route)) {
-        refuse(in, WSB_ERROR_REFUSED, "no such route");
-        return;
-    }
-    if (!check_message(in))
-        return;
-    const struct wsg_group *g =
-        to_group ? wsg_groups_find(&h->groups, in->meta.group) : wsg_groups_find(&h->members, in->meta.route);
-    if (!gather(h, g, &in->meta, &count)) {
+    if (!wsg_hub_gather(h, &to, &in->meta, &count)) {
         refuse(in, WSB_ERROR_LIMIT, "out of memory");
         return;
     }
+    h->extra_work += count / TARGETS_A_UNIT;
     give_framed(h, &c, h->targets, count);
 }
 
-size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const char *route, const char *group)
+static void on_list(const struct incoming *in)
 {
-    size_t count = 0;
-    bool ok = true;
-    if (group)
-        ok = gather(h, wsg_groups_find(&h->groups, wsb_span_str(group)), NULL, &count);
-    for (size_t i = 0; !group && i < h->routes->count && ok; i++) {
-        if (!route || strcmp(route, h->routes->routes[i].name) == 0)
-            ok = gather(h, wsg_groups_find(&h->members, wsb_span_str(h->routes->routes[i].name)), NULL, &count);
-    }
-    if (!ok)
+    struct wsg_audience of;
+    if (!audience_of(in, /*may_be_all=*/false, &of))
+        return;
+    wsg_hub_list(in->hub, in->from, in->e->header.seq, &of, in->meta.limit);
+    in->hub->extra_work += in->meta.limit / TARGETS_A_UNIT;
+}
+
+size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct wsg_audience *to)
+{
+    size_t count;
+    if (!wsg_hub_gather(h, to, NULL, &count))
         return 0;
     if (c->type == WSB_SEND)
         give_framed(h, c, h->targets, count);
@@ -229,66 +296,83 @@ static void on_close(const struct incoming *in)
     give(in, &c);
 }
 
-static const char limits_of_groups[] = "a group's name has 1 to 255 bytes, a connection is in at most 256 groups";
+static const char limits_of_names[] =
+    "a name has 1 to 255 bytes; a connection has at most 256 groups, 64 tags and one user";
 
 static bool join_all(const struct incoming *in, struct wsg_pin *p)
 {
-    for (size_t i = 0; i < in->meta.group_count; i++) {
-        if (wsg_groups_join(&in->hub->groups, p, in->meta.groups[i]) != WSB_OK)
-            return false;
-    }
+    bool ok = true;
+    for (size_t i = 0; i < in->meta.group_count && ok; i++)
+        ok = wsg_hub_join(in->hub, p, in->meta.groups[i]);
+    return ok;
+}
+
+static bool leave_all(const struct incoming *in, struct wsg_pin *p)
+{
+    for (size_t i = 0; i < in->meta.group_count; i++)
+        wsg_hub_leave(in->hub, p, in->meta.groups[i]); /* not being in it is what was asked for */
     return true;
 }
 
-static void leave_all(const struct incoming *in, struct wsg_pin *p)
+static bool tag(const struct incoming *in, struct wsg_pin *p)
 {
-    for (size_t i = 0; i < in->meta.group_count; i++)
-        (void)!wsg_groups_leave(&in->hub->groups, p, in->meta.groups[i]); /* not being in it is what was asked for */
+    return wsg_hub_tag(in->hub, p, &in->meta);
+}
+
+/* Something about connections that the hub itself knows. */
+static void for_each_pin(const struct incoming *in, size_t names, bool (*fn)(const struct incoming *, struct wsg_pin *))
+{
+    const wsb_conn *ids;
+    size_t count;
+    if (!targets_of(in, &ids, &count))
+        return;
+    if (count > JOINS_MAX / names) {
+        refuse(in, WSB_ERROR_LIMIT, "targets times names: at most 131072 in one command");
+        return;
+    }
+    in->hub->extra_work += count * names / TARGETS_A_UNIT;
+    for (size_t i = 0; i < count; i++) {
+        struct wsg_pin *p = wsg_pins_find(&in->hub->pins, ids[i]);
+        if (!p || p->is_request || p->is_closed) {
+            if (wants_outcome(in))
+                outcome_to_all(in, WSB_OUTCOME_GONE, &ids[i], 1, "not an open WebSocket");
+            continue;
+        }
+        bool done = fn(in, p);
+        if (wants_outcome(in))
+            outcome_to_all(in, done ? WSB_OUTCOME_WRITTEN : WSB_OUTCOME_REFUSED, &ids[i], 1,
+                           done ? "done" : limits_of_names);
+        else if (!done)
+            refuse(in, WSB_ERROR_LIMIT, limits_of_names);
+    }
 }
 
 static void on_join_or_leave(const struct incoming *in)
 {
-    const wsb_conn *ids;
-    size_t count;
-    bool wants = in->from && (in->e->header.flags & WSB_FLAG_WANT_OUTCOME);
-    if (in->meta.group_count == 0) {
+    if (in->meta.group_count == 0)
         refuse(in, WSB_ERROR_METADATA, "\"groups\" must name at least one group");
-        return;
-    }
-    if (!targets_of(in, &ids, &count))
-        return;
-    if (count > JOINS_MAX / in->meta.group_count) {
-        refuse(in, WSB_ERROR_LIMIT, "targets times groups: at most 131072 in one command");
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct wsg_pin *p = wsg_pins_find(&in->hub->pins, ids[i]);
-        if (!p || p->is_request) {
-            if (wants)
-                outcome_to_all(in, WSB_OUTCOME_GONE, &ids[i], 1, "not an open WebSocket");
-            continue;
-        }
-        bool done = true;
-        if (in->e->header.type == WSB_JOIN)
-            done = join_all(in, p);
-        else
-            leave_all(in, p);
-        if (wants)
-            outcome_to_all(in, done ? WSB_OUTCOME_WRITTEN : WSB_OUTCOME_REFUSED, &ids[i], 1,
-                           done ? "done" : limits_of_groups);
-        else if (!done)
-            refuse(in, WSB_ERROR_LIMIT, limits_of_groups);
-    }
+    else
+        for_each_pin(in, in->meta.group_count, in->e->header.type == WSB_JOIN ? join_all : leave_all);
+}
+
+static void on_tag(const struct incoming *in)
+{
+    size_t names = in->meta.set_count + in->meta.unset_count + (in->meta.user.ptr != NULL);
+    if (names == 0)
+        refuse(in, WSB_ERROR_METADATA, "TAG wants \"set\", \"unset\" or \"user\"");
+    else
+        for_each_pin(in, names, tag);
 }
 
 static void on_accept(const struct incoming *in)
 {
     struct wsg_command c = command_of(in);
     struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
-    if (p && p->is_pending) {
+    if (p && p->is_pending && !is_revoked(in, p->conn)) {
         p->is_pending = false;
-        if (!join_all(in, p))
-            refuse(in, WSB_ERROR_LIMIT, limits_of_groups);
+        bool joined = join_all(in, p);
+        if (!wsg_hub_tag(in->hub, p, &in->meta) || !joined)
+            refuse(in, WSB_ERROR_LIMIT, limits_of_names);
     }
     give(in, &c);
 }
@@ -297,6 +381,9 @@ static void on_respond(const struct incoming *in)
 {
     struct wsg_command c = command_of(in);
     c.status = in->meta.status;
+    struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
+    if (p && p->is_request && !is_revoked(in, p->conn))
+        wsg_hub_answered(in->hub, p);
     give(in, &c);
 }
 
@@ -312,7 +399,7 @@ static void on_ping(const struct incoming *in)
     else if (in->e->header.conn)
         give(in, &c);
     else if (in->from)
-        wsg_hub_send(in->hub, in->from, &pong);
+        (void)wsg_hub_send(in->hub, in->from, &pong);
     else if (in->peer.len)
         wsg_hub_send_peer(in->hub, in->peer, &pong);
 }
@@ -342,6 +429,11 @@ static void welcome(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq)
     wsb_json_cstr(&j, "batch");
     wsb_json_cstr(&j, "groups");
     wsb_json_cstr(&j, "outcomes");
+    wsb_json_cstr(&j, "ack");
+    wsb_json_cstr(&j, "credit");
+    wsb_json_cstr(&j, "tags");
+    wsb_json_cstr(&j, "presence");
+    wsb_json_cstr(&j, "drain");
     wsb_json_array_end(&j);
     wsb_json_object_end(&j);
     if (wsb_json_end(&j) == WSB_OK) {
@@ -349,7 +441,7 @@ static void welcome(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq)
             .header = {.type = WSB_WELCOME, .seq = seq, .time_ns = wsg_loop_wall_ns(h->loop)},
             .meta = wsb_buf_span(&text),
         };
-        wsg_hub_send(h, to, &e);
+        (void)wsg_hub_send(h, to, &e);
     }
     wsb_buf_deinit(&text);
 }
@@ -394,10 +486,32 @@ static void copy_text(char *to, size_t size, struct wsb_span from)
     to[n] = 0;
 }
 
-static void count_routes(struct wsg_hub *h, const struct wsg_handler *handler, int by)
+static wsb_err set_routes(struct wsg_hub *h, struct wsg_handler *to, uint16_t *routes, size_t count)
 {
-    for (size_t i = 0; i < handler->route_count; i++)
-        atomic_fetch_add_explicit(&h->routes->routes[handler->routes[i]].handlers, (uint32_t)by, memory_order_relaxed);
+    uint32_t *in_batch = calloc(count, sizeof *in_batch);
+    if (!in_batch)
+        return WSB_ERR_NOMEM;
+    wsg_hub_send_batch(h, to); /* what waits was meant for the handler as it was */
+    wsg_hub_count_routes(h, to, -1);
+    free(to->routes);
+    free(to->in_batch);
+    to->routes = routes;
+    to->in_batch = in_batch;
+    to->route_count = count;
+    wsg_hub_count_routes(h, to, 1);
+    return WSB_OK;
+}
+
+/* What a registration says once and for all: repeating HELLO changes none of it. */
+static void begin_terms(const struct incoming *in, struct wsg_handler *to)
+{
+    to->since_ms = to->seen_ms = to->progress_ms = wsg_loop_now_ms(in->hub->loop);
+    to->acks = in->meta.ack;
+    to->has_credit = in->meta.has_credit;
+    to->pid = in->meta.pid;
+    to->weight = in->meta.weight;
+    if (in->meta.has_credit)
+        wsg_handler_grant(to, in->meta.messages, in->meta.bytes);
 }
 
 static void on_hello(const struct incoming *in)
@@ -413,31 +527,67 @@ static void on_hello(const struct incoming *in)
         wsg_hub_remove_handler(h, to, "replaced by another process");
         to = NULL;
     }
-    if (!to) {
-        wsb_err err = wsg_handlers_add(&h->handlers, in->peer, &to);
-        if (err) {
-            free(routes);
-            refuse(in, WSB_ERROR_LIMIT,
-                   err == WSB_ERR_FULL ? "take what you were sent before you register again" : "too many handlers");
-            return;
-        }
-        to->since_ms = to->seen_ms = wsg_loop_now_ms(h->loop);
-    } else {
-        wsg_hub_flush(h); /* what waits was meant for the handler as it was */
-        count_routes(h, to, -1);
-        free(to->routes);
+    bool is_new = !to;
+    wsb_err err = is_new ? wsg_handlers_add(&h->handlers, in->peer, &to) : WSB_OK;
+    if (err) {
+        free(routes);
+        refuse(in, WSB_ERROR_LIMIT,
+               err == WSB_ERR_FULL ? "take what you were sent before you register again" : "too many handlers");
+        return;
     }
-    to->routes = routes;
-    to->route_count = route_count;
-    count_routes(h, to, 1);
+    if (is_new)
+        begin_terms(in, to);
+    if (set_routes(h, to, routes, route_count) != WSB_OK) {
+        free(routes);
+        refuse(in, WSB_ERROR_LIMIT, "out of memory");
+        if (is_new)
+            wsg_hub_remove_handler(h, to, "out of memory");
+        return;
+    }
     to->batch = in->meta.batch;
-    to->pid = in->meta.pid;
     to->level = in->meta.level >= 0 ? (uint8_t)in->meta.level : WSB_LOG_INFO;
+    h->presence_count += (uint32_t)in->meta.presence - (uint32_t)to->presence;
+    to->presence = in->meta.presence;
     copy_text(to->name, sizeof to->name, in->meta.name.ptr ? in->meta.name : wsb_span_str("unnamed"));
     copy_text(to->language, sizeof to->language, in->meta.language);
-    WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler", WSB_KU("handler", to->id), WSB_KS("name", to->name),
-            WSB_KS("language", to->language), WSB_KI("pid", to->pid), WSB_KU("routes", to->route_count));
+    if (is_new)
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler", WSB_KU("handler", to->id), WSB_KS("name", to->name),
+                WSB_KS("language", to->language), WSB_KI("pid", to->pid), WSB_KU("routes", to->route_count));
     welcome(h, to, in->e->header.seq);
+    wsg_hub_welcome_handler(h, to);
+}
+
+static void on_credit(const struct incoming *in)
+{
+    if (!in->from->has_credit) {
+        refuse(in, WSB_ERROR_REFUSED, "CREDIT without \"credit\" in HELLO");
+        return;
+    }
+    wsg_handler_grant(in->from, in->meta.messages, in->meta.bytes);
+    wsg_hub_pump(in->hub, in->from);
+}
+
+static uint64_t get_u64(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--)
+        v = v << 8 | p[i];
+    return v;
+}
+
+static void on_ack(const struct incoming *in)
+{
+    struct wsb_span pairs = in->e->payload;
+    if (in->e->header.conn) {
+        wsg_hub_acked(in->hub, in->from, in->e->header.conn, in->e->header.seq);
+        return;
+    }
+    if (pairs.len % PAIR_BYTES) {
+        refuse(in, WSB_ERROR_PAYLOAD, "ACK of many carries pairs of connection and seq, 16 bytes each");
+        return;
+    }
+    for (size_t at = 0; at < pairs.len; at += PAIR_BYTES)
+        wsg_hub_acked(in->hub, in->from, get_u64(pairs.ptr + at), get_u64(pairs.ptr + at + 8));
 }
 
 static void on_log(const struct incoming *in)
@@ -454,6 +604,8 @@ static void on_pong(const struct incoming *in)
         in->from->rtt_us = wsg_loop_now_us(in->hub->loop) - in->from->ping_sent_us;
         in->from->ping_sent_us = 0;
     }
+    if (in->from && in->e->header.seq <= in->from->ping_seq)
+        wsg_hub_passed_barrier(in->hub, in->from, in->e->header.seq);
 }
 
 /* ---------------------------------------------------------------- dispatch */
@@ -473,6 +625,18 @@ static void dispatch(const struct incoming *in)
     case WSB_JOIN:
     case WSB_LEAVE:
         on_join_or_leave(in);
+        break;
+    case WSB_TAG:
+        on_tag(in);
+        break;
+    case WSB_LIST:
+        on_list(in);
+        break;
+    case WSB_CREDIT:
+        on_credit(in);
+        break;
+    case WSB_ACK:
+        on_ack(in);
         break;
     case WSB_ACCEPT:
         on_accept(in);
@@ -498,7 +662,7 @@ static void dispatch(const struct incoming *in)
     case WSB_PONG:
         on_pong(in);
         break;
-    default: /* CREDIT, ACK, TAG, whose time comes */
+    default: /* a BATCH in a BATCH is refused before */
         break;
     }
 }
@@ -510,7 +674,7 @@ static bool needs_registration(uint8_t type)
 
 static bool is_for_commands_endpoint(uint8_t type)
 {
-    return needs_registration(type) ? type != WSB_CREDIT && type != WSB_ACK && type != WSB_TAG : type == WSB_PING;
+    return needs_registration(type) ? type != WSB_CREDIT && type != WSB_ACK && type != WSB_LIST : type == WSB_PING;
 }
 
 void wsg_hub_command(struct wsg_hub *h, struct wsb_span peer, struct wsg_handler *from, const struct wsb_envelope *e)

@@ -1,17 +1,105 @@
 #ifndef WSG_GATE_HUB_PARTS_H
 #define WSG_GATE_HUB_PARTS_H
 
-/* What hub.c and hub_commands.c share. */
+/*
+ * What the files of the hub share, and nobody else uses:
+ *
+ *     hub.c           rounds: what sessions said in, commands in, heartbeat
+ *     hub_link.c      messages to handlers, in batches
+ *     hub_deliver.c   each event to its owner: credit, what is kept, back-pressure, acknowledgement
+ *     hub_owner.c     whose a connection is: picking, moving, draining, death
+ *     hub_groups.c    groups, users, tags, presence, who gets what is published
+ *     hub_publish.c   copies for subscribers
+ *     hub_commands.c  what handlers say
+ */
 
 #include "gate/hub.h"
 
-/* Send one message to a handler; with a batch it leaves at the end of the round. */
-void wsg_hub_send(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_envelope *e);
+#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* ------------------------------------------------------------------ hub_link.c */
+
+/* Send one message to a handler; with a batch it leaves at the end of the round. False: it is dead, or memory is out. */
+bool wsg_hub_send(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_envelope *e);
+/* An event without payload, of no connection (0) or of one, with a reason (NULL: without metadata; words of ours). */
+void wsg_hub_tell(struct wsg_hub *h, struct wsg_handler *to, uint8_t type, uint8_t flags, wsb_conn conn,
+                  const char *reason);
 void wsg_hub_error(struct wsg_hub *h, struct wsb_span peer, enum wsb_error_code code, uint64_t seq, const char *text);
-/* It is gone, or as good as gone: its connections go to others, and it is freed. */
-void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why);
 /* Straight to a peer that may not be registered. */
 void wsg_hub_send_peer(struct wsg_hub *h, struct wsb_span peer, const struct wsb_envelope *e);
+void wsg_hub_mark_dead(struct wsg_hub *h, struct wsg_handler *to);
+void wsg_hub_flush_batches(struct wsg_hub *h);
+void wsg_hub_send_batch(struct wsg_hub *h, struct wsg_handler *to); /* now, if it has one */
+/* A message for a handler that does not acknowledge is in its batch, or on its way. */
+void wsg_hub_count_handed(struct wsg_handler *to, struct wsg_route *route);
+/* A block with a copy of the payload; NULL without memory, or when too much is under way already. */
+struct wsb_block *wsg_hub_copy_block(struct wsb_account *account, size_t limit, struct wsb_span payload);
+
+/* --------------------------------------------------------------- hub_publish.c */
+
+void wsg_hub_publish_copy(struct wsg_hub *h, const struct wsg_pin *p, const struct wsb_envelope *e);
+void wsg_hub_subscription(struct wsg_hub *h, const struct wsb_inbound *in);
+void wsg_hub_forget_subscriptions(struct wsg_hub *h);
+
+/* --------------------------------------------------------------- hub_deliver.c */
+
+/* The next event of a connection: numbered, and sent, kept or dropped as the route says. The pin may be gone afterwards. */
+void wsg_hub_deliver(struct wsg_hub *h, struct wsg_pin *p, struct wsb_envelope *e);
+/* It has a new owner, or may go on: send what waits, as far as there is room. The pin may be gone afterwards. */
+void wsg_hub_go_on(struct wsg_hub *h, struct wsg_pin *p);
+/* Something changed for all connections of the handler: send on, read on. */
+void wsg_hub_pump(struct wsg_hub *h, struct wsg_handler *to);
+void wsg_hub_acked(struct wsg_hub *h, struct wsg_handler *from, wsb_conn conn, uint64_t seq);
+/* The response has begun: the request is not given to anybody else any more. */
+void wsg_hub_answered(struct wsg_hub *h, struct wsg_pin *p);
+/* The pin ends; messages that are kept of it are counted as dropped. */
+void wsg_hub_end_pin(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reason);
+/* Nobody will serve it: the session tells the client, nothing more of it is delivered. The pin may be gone afterwards. */
+void wsg_hub_give_up(struct wsg_hub *h, struct wsg_pin *p, uint16_t status, const char *why, enum wsg_in_drop reason);
+/* The same for what never had a pin. */
+void wsg_hub_fail(struct wsg_hub *h, wsb_conn conn, uint16_t status, const char *why);
+/* Look again soon whether those that are full have room. */
+void wsg_hub_watch_room(struct wsg_hub *h);
+void wsg_hub_on_room_timer(struct wsg_timer *t);
+
+/* ----------------------------------------------------------------- hub_owner.c */
+
+/* A new connection: into somebody's hands, or those of nobody for a while. False: it was failed, and the pin is gone. */
+bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p);
+/* A handler is there, or serves other routes than before: it takes what waits, and what is better off with it. */
+void wsg_hub_welcome_handler(struct wsg_hub *h, struct wsg_handler *to);
+/* It is gone, or as good as gone: its connections go to others, and it is freed. */
+void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why);
+void wsg_hub_remove_dead(struct wsg_hub *h);
+/* The owner has acknowledged all of a connection that moves. */
+void wsg_hub_finish_move(struct wsg_hub *h, struct wsg_pin *p);
+/* The handler answered a PING: whatever was sent before it has been seen. */
+void wsg_hub_passed_barrier(struct wsg_hub *h, struct wsg_handler *from, uint64_t ping_seq);
+/* Once a second: who hangs, what has waited too long. */
+void wsg_hub_sweep(struct wsg_hub *h);
+void wsg_hub_count_routes(struct wsg_hub *h, const struct wsg_handler *handler, int by);
+void wsg_hub_ping(struct wsg_hub *h, struct wsg_handler *to);
+/* A handler that drains may have nothing left, or something that can go now. */
+void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from);
+
+/* ---------------------------------------------------------------- hub_groups.c */
+
+/* The metadata of OPEN as it is now; valid until the next call. */
+struct wsb_span wsg_hub_open_meta(struct wsg_hub *h, const struct wsg_pin *p);
+/* User and first groups of a connection, as a session told them. */
+void wsg_hub_join_first(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list);
+bool wsg_hub_join(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name);
+void wsg_hub_leave(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name);
+void wsg_hub_leave_all(struct wsg_hub *h, struct wsg_pin *p);
+/* "" for none. False when the name is too long, or memory is out. */
+bool wsg_hub_set_user(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name);
+bool wsg_hub_tag(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_meta *m);
+/* Members of all that the audience names, into h->targets; those that `meta` excepts are left out. False without memory. */
+bool wsg_hub_gather(struct wsg_hub *h, const struct wsg_audience *to, const struct wsg_meta *meta, size_t *ret_count);
+void wsg_hub_list(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq, const struct wsg_audience *of,
+                  uint32_t limit);
+
+/* -------------------------------------------------------------- hub_commands.c */
 
 /* One command of a handler (from NULL: of the commands endpoint, or of a peer that is not registered). */
 void wsg_hub_command(struct wsg_hub *h, struct wsb_span peer, struct wsg_handler *from, const struct wsb_envelope *e);

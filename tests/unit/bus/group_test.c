@@ -49,20 +49,20 @@ static void test_pick_takes_the_one_with_fewest_connections(void **state)
     serve(z, 1);
     for (uint32_t i = 0; i < 100; i++) {
         assert_int_equal(wsg_pins_add(&pins, conn_at(i, 1), &routes.routes[0], &p), WSB_OK);
-        wsg_pin_assign(p, wsg_handlers_pick(&t, &routes.routes[0], NULL, false));
+        wsg_pin_assign(p, wsg_handlers_pick(&t, &routes.routes[0], 0, NULL, false), NULL);
     }
-    assert_int_equal(x->pinned, 50);
-    assert_int_equal(y->pinned, 50);
-    assert_int_equal(z->pinned, 0);
-    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], x, false), y);
+    assert_int_equal(x->lane.count, 50);
+    assert_int_equal(y->lane.count, 50);
+    assert_int_equal(z->lane.count, 0);
+    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], 0, x, false), y);
     x->paused = true;
-    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], NULL, /*with_room=*/true), y);
+    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], 0, NULL, /*with_room=*/true), y);
     y->is_dead = true;
-    assert_null(wsg_handlers_pick(&t, &routes.routes[0], NULL, /*with_room=*/true));
-    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], NULL, false), x);
-    assert_null(wsg_handlers_pick(&t, &routes.routes[0], x, false));
+    assert_null(wsg_handlers_pick(&t, &routes.routes[0], 0, NULL, /*with_room=*/true));
+    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], 0, NULL, false), x);
+    assert_null(wsg_handlers_pick(&t, &routes.routes[0], 0, x, false));
     wsg_pins_deinit(&pins);
-    assert_int_equal(x->pinned + y->pinned, 0);
+    assert_int_equal(x->lane.count + y->lane.count, 0);
     wsg_handlers_deinit(&t);
 }
 

@@ -152,7 +152,12 @@ static bool host_is_behind(void *ctx)
 
 static int setup(void **state)
 {
-    static const struct wsg_route_policy policy = {.kinds = WSG_KIND_WEBSOCKET | WSG_KIND_HTTP, .max_message = 1000};
+    static const struct wsg_route_policy policy = {.kinds = WSG_KIND_WEBSOCKET | WSG_KIND_HTTP,
+                                                   .max_message = 1000,
+                                                   .max_retained = 1 << 20,
+                                                   .max_backlog = 1000,
+                                                   .ack_timeout_ms = 30000,
+                                                   .handler_wait_ms = 1000};
     struct fixture *f = calloc(1, sizeof *f);
     const struct wsg_hub_host host = {f, host_command, host_reply, host_tap, host_is_behind};
     assert_int_equal(wsg_loop_new(&f->loop), WSB_OK);
@@ -423,7 +428,7 @@ static void test_slow_handler_pauses_its_clients(void **state)
     assert_true(h->paused);
     forget(f);
     wsb_block_free(under_way);
-    f->hub.pause_check.fn(&f->hub.pause_check);
+    f->hub.room.fn(&f->hub.room);
     assert_string_equal(f->commands, "resume@1");
     assert_false(h->paused);
 }

@@ -1,0 +1,130 @@
+/* What is kept for a handler, as one list of copies. */
+#include "bus/backlog.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+size_t wsg_kept_bytes(const struct wsg_kept *k)
+{
+    return sizeof *k + k->payload_len + k->meta_len;
+}
+
+struct wsb_envelope wsg_kept_envelope(const struct wsg_kept *k)
+{
+    return (struct wsb_envelope){
+        .header = {.type = k->type,
+                   .code = k->code,
+                   .flags = k->flags,
+                   .payload_len = k->payload_len,
+                   .seq = k->seq,
+                   .time_ns = k->time_ns},
+        .payload = wsb_span(k->data, k->payload_len),
+        .meta = wsb_span(k->data + k->payload_len, k->meta_len),
+    };
+}
+
+static void count(struct wsg_backlog_sum *sum, const struct wsg_kept *k)
+{
+    sum->messages += k->type == WSB_DATA;
+    sum->bytes += wsg_kept_bytes(k);
+}
+
+wsb_err wsg_backlog_add(struct wsg_backlog *b, const struct wsb_envelope *e, bool is_sent, struct wsg_backlog_sum *sum)
+{
+    assert(!is_sent || !b->unsent);
+    struct wsg_kept *k = malloc(sizeof *k + e->payload.len + e->meta.len);
+    if (!k)
+        return WSB_ERR_NOMEM;
+    *k = (struct wsg_kept){.seq = e->header.seq,
+                           .time_ns = e->header.time_ns,
+                           .payload_len = (uint32_t)e->payload.len,
+                           .meta_len = (uint32_t)e->meta.len,
+                           .type = e->header.type,
+                           .code = e->header.code,
+                           .flags = e->header.flags};
+    if (e->payload.len)
+        memcpy(k->data, e->payload.ptr, e->payload.len);
+    if (e->meta.len)
+        memcpy(k->data + e->payload.len, e->meta.ptr, e->meta.len);
+    if (b->last)
+        b->last->next = k;
+    else
+        b->first = k;
+    b->last = k;
+    if (is_sent) {
+        b->last_sent = k;
+    } else {
+        b->unsent_bytes += wsg_kept_bytes(k);
+        if (!b->unsent)
+            b->unsent = k;
+    }
+    count(sum, k);
+    return WSB_OK;
+}
+
+/* Take k, whose predecessor is `before` (NULL: it is the first), out of the list and free it. */
+static void take_out(struct wsg_backlog *b, struct wsg_kept *before, struct wsg_kept *k, struct wsg_backlog_sum *freed)
+{
+    count(freed, k);
+    if (before)
+        before->next = k->next;
+    else
+        b->first = k->next;
+    if (b->last == k)
+        b->last = before;
+    if (b->last_sent == k)
+        b->last_sent = before;
+    if (b->unsent == k)
+        b->unsent = k->next;
+    free(k);
+}
+
+void wsg_backlog_sent(struct wsg_backlog *b, bool keep, struct wsg_backlog_sum *freed)
+{
+    struct wsg_kept *k = b->unsent;
+    b->unsent_bytes -= wsg_kept_bytes(k);
+    if (keep) {
+        b->last_sent = k;
+        b->unsent = k->next;
+    } else {
+        take_out(b, b->last_sent, k, freed);
+    }
+}
+
+void wsg_backlog_acked(struct wsg_backlog *b, uint64_t seq, struct wsg_backlog_sum *freed)
+{
+    while (b->first && b->first != b->unsent && b->first->seq <= seq)
+        take_out(b, NULL, b->first, freed);
+}
+
+void wsg_backlog_rewind(struct wsg_backlog *b)
+{
+    for (struct wsg_kept *k = b->first; k != b->unsent; k = k->next) {
+        k->flags |= WSB_FLAG_REDELIVERED;
+        b->unsent_bytes += wsg_kept_bytes(k);
+    }
+    b->unsent = b->first;
+    b->last_sent = NULL;
+}
+
+bool wsg_backlog_drop_oldest(struct wsg_backlog *b, struct wsg_backlog_sum *freed)
+{
+    struct wsg_kept *before = b->last_sent;
+    struct wsg_kept *k = b->unsent;
+    while (k && k->type != WSB_DATA) {
+        before = k;
+        k = k->next;
+    }
+    if (!k)
+        return false;
+    b->unsent_bytes -= wsg_kept_bytes(k);
+    take_out(b, before, k, freed);
+    return true;
+}
+
+void wsg_backlog_clear(struct wsg_backlog *b, struct wsg_backlog_sum *freed)
+{
+    while (b->first)
+        take_out(b, NULL, b->first, freed);
+    b->unsent_bytes = 0;
+}

@@ -1,0 +1,58 @@
+#ifndef WSG_BUS_BACKLOG_H
+#define WSG_BUS_BACKLOG_H
+
+/*
+ * The events of one connection that its handler has not been sent yet, or has been sent and has not acknowledged. Oldest
+ * first; those that were sent stand in front of those that were not:
+ *
+ *     first ──▶ sent ──▶ sent ──▶ unsent ──▶ unsent ──▶ last
+ *
+ * Pure. Whoever owns the backlog charges what goes in and out.
+ */
+
+#include "wire/envelope.h"
+
+struct wsg_kept {
+    struct wsg_kept *next;
+    uint64_t seq;
+    uint64_t time_ns;
+    uint32_t payload_len;
+    uint32_t meta_len;
+    uint8_t type;
+    uint8_t code;
+    uint8_t flags;  /* REDELIVERED once it was sent to an owner that lost it */
+    uint8_t data[]; /* payload, then metadata */
+};
+
+struct wsg_backlog {
+    struct wsg_kept *first; /* owned, and all behind it */
+    struct wsg_kept *last;
+    struct wsg_kept *last_sent; /* of the list; NULL: none */
+    struct wsg_kept *unsent;    /* behind it; NULL: none */
+    size_t unsent_bytes;
+};
+
+/* What was put in or taken out: messages of clients, and bytes of memory of all events. */
+struct wsg_backlog_sum {
+    uint32_t messages;
+    size_t bytes;
+};
+
+size_t wsg_kept_bytes(const struct wsg_kept *k);
+/* As an event of the bus, valid while k is. */
+struct wsb_envelope wsg_kept_envelope(const struct wsg_kept *k);
+
+/* Keep a copy at the end, as sent (then nothing may be unsent) or not. WSB_ERR_NOMEM. *sum grows. */
+WSB_MUST_CHECK wsb_err wsg_backlog_add(struct wsg_backlog *b, const struct wsb_envelope *e, bool is_sent,
+                                       struct wsg_backlog_sum *sum);
+/* The first unsent event has been sent: keep it, or, when it needs no acknowledgement, forget it. */
+void wsg_backlog_sent(struct wsg_backlog *b, bool keep, struct wsg_backlog_sum *freed);
+/* Forget what was sent with numbers up to `seq`. *freed grows by it. */
+void wsg_backlog_acked(struct wsg_backlog *b, uint64_t seq, struct wsg_backlog_sum *freed);
+/* The owner is another: nothing has been sent to it. */
+void wsg_backlog_rewind(struct wsg_backlog *b);
+/* Forget the oldest message of the client that was not sent; false when there is none. */
+bool wsg_backlog_drop_oldest(struct wsg_backlog *b, struct wsg_backlog_sum *freed);
+void wsg_backlog_clear(struct wsg_backlog *b, struct wsg_backlog_sum *freed);
+
+#endif

@@ -1,0 +1,239 @@
+/* Groups, users and tags of connections: who is in them, who is told, and who is meant by a name. */
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "gate/hub_parts.h"
+
+enum { IDS_PER_LISTING = 4096 /* of one MEMBERS event */ };
+
+/* --------------------------------------------------------------- being in them */
+
+static struct wsb_span name_of(const struct wsg_group *g)
+{
+    return wsb_span(g->name, g->name_len);
+}
+
+static void put_names(struct wsb_json *j, const char *key, const struct wsg_groups *t, const struct wsg_pin *p)
+{
+    const struct wsg_member *m = wsg_groups_next_of(t, p, NULL);
+    if (!m)
+        return;
+    wsb_json_key(j, key);
+    wsb_json_array(j);
+    for (; m; m = wsg_groups_next_of(t, p, m))
+        wsb_json_str(j, name_of(m->group));
+    wsb_json_array_end(j);
+}
+
+static void put_user(struct wsb_json *j, const struct wsg_hub *h, const struct wsg_pin *p)
+{
+    const struct wsg_member *user = wsg_groups_next_of(&h->users, p, NULL);
+    if (user)
+        wsb_json_kstr(j, "user", name_of(user->group));
+}
+
+/* What the session said ends with a brace; ours goes in front of it. */
+struct wsb_span wsg_hub_open_meta(struct wsg_hub *h, const struct wsg_pin *p)
+{
+    struct wsb_json j;
+    struct wsb_span said = wsb_span(p->meta, p->meta_len);
+    if (said.len < 2 || !p->members)
+        return said;
+    wsb_buf_clear(&h->text);
+    wsb_json_begin(&j, &h->text);
+    wsb_json_object(&j);
+    put_user(&j, h, p);
+    put_names(&j, "groups", &h->groups, p);
+    put_names(&j, "tags", &h->tags, p);
+    wsb_json_object_end(&j);
+    if (wsb_json_end(&j) != WSB_OK || h->text.len <= 2)
+        return said;
+    if (said.len > 2) {
+        h->text.data[h->text.len - 1] = ',';
+        if (wsb_buf_append(&h->text, said.ptr + 1, said.len - 1) != WSB_OK)
+            return said;
+    }
+    return wsb_buf_span(&h->text);
+}
+
+/* JOINED or LEFT, to those who asked and serve the connection's route. */
+static void tell_presence(struct wsg_hub *h, uint8_t type, const struct wsg_pin *p, struct wsb_span group, size_t count)
+{
+    struct wsb_json j;
+    if (h->presence_count == 0)
+        return;
+    wsb_buf_clear(&h->text);
+    wsb_json_begin(&j, &h->text);
+    wsb_json_object(&j);
+    wsb_json_kstr(&j, "group", group);
+    wsb_json_ku64(&j, "count", count);
+    wsb_json_kcstr(&j, "route", p->route->name);
+    put_user(&j, h, p);
+    wsb_json_object_end(&j);
+    if (wsb_json_end(&j) != WSB_OK)
+        return;
+    struct wsb_envelope e = {.header = {.type = type, .conn = p->conn, .time_ns = wsg_loop_wall_ns(h->loop)},
+                             .meta = wsb_buf_span(&h->text)};
+    for (struct wsg_handler *to = h->handlers.by_id; to; to = to->by_id.next) {
+        if (to->presence && wsg_handler_serves(to, p->route))
+            (void)wsg_hub_send(h, to, &e);
+    }
+}
+
+bool wsg_hub_join(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name)
+{
+    if (wsg_groups_has(&h->groups, p, name))
+        return true;
+    if (wsg_groups_join(&h->groups, p, name) != WSB_OK)
+        return false;
+    tell_presence(h, WSB_JOINED, p, name, wsg_groups_find(&h->groups, name)->count);
+    return true;
+}
+
+void wsg_hub_leave(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name)
+{
+    if (wsg_groups_leave(&h->groups, p, name) != WSB_OK)
+        return;
+    const struct wsg_group *left = wsg_groups_find(&h->groups, name);
+    tell_presence(h, WSB_LEFT, p, name, left ? left->count : 0);
+}
+
+void wsg_hub_leave_all(struct wsg_hub *h, struct wsg_pin *p)
+{
+    const struct wsg_member *m;
+    while (h->presence_count && (m = wsg_groups_next_of(&h->groups, p, NULL)) != NULL) {
+        char copy[WSG_GROUP_NAME_MAX]; /* the group may end with its last member */
+        struct wsb_span name = name_of(m->group);
+        memcpy(copy, name.ptr, name.len);
+        wsg_hub_leave(h, p, wsb_span(copy, name.len));
+    }
+    wsg_groups_leave_all(p);
+}
+
+bool wsg_hub_set_user(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name)
+{
+    const struct wsg_member *old = wsg_groups_next_of(&h->users, p, NULL);
+    if (old && wsb_span_eq(name_of(old->group), name))
+        return true;
+    if (name.len > WSG_GROUP_NAME_MAX)
+        return false;
+    if (old) {
+        char copy[WSG_GROUP_NAME_MAX];
+        struct wsb_span was = name_of(old->group);
+        memcpy(copy, was.ptr, was.len);
+        (void)!wsg_groups_leave(&h->users, p, wsb_span(copy, was.len));
+    }
+    return name.len == 0 || wsg_groups_join(&h->users, p, name) == WSB_OK;
+}
+
+bool wsg_hub_tag(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_meta *m)
+{
+    bool ok = true;
+    for (size_t i = 0; i < m->unset_count; i++)
+        (void)!wsg_groups_leave(&h->tags, p, m->unset[i]); /* not having it is what was asked for */
+    for (size_t i = 0; i < m->set_count; i++)
+        ok = wsg_groups_join(&h->tags, p, m->set[i]) == WSB_OK && ok;
+    for (size_t i = 0; i < m->tag_count; i++)
+        ok = wsg_groups_join(&h->tags, p, m->tags[i]) == WSB_OK && ok;
+    return (!m->user.ptr || wsg_hub_set_user(h, p, m->user)) && ok;
+}
+
+void wsg_hub_join_first(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list)
+{
+    bool is_user = true;
+    while (list.len) {
+        const uint8_t *end = memchr(list.ptr, 0, list.len);
+        struct wsb_span name = wsb_span(list.ptr, end ? (size_t)(end - list.ptr) : list.len);
+        bool ok = is_user ? wsg_hub_set_user(h, p, name) : wsg_hub_join(h, p, name);
+        if (!ok)
+            WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "cannot join", WSB_KID("conn", p->conn), WSB_KSPAN("name", name));
+        is_user = false;
+        size_t used = name.len + (end ? 1 : 0);
+        list = wsb_span(list.ptr + used, list.len - used);
+    }
+}
+
+/* --------------------------------------------------------------- who is meant */
+
+static const struct wsg_group *group_of(const struct wsg_hub *h, const struct wsg_audience *a)
+{
+    switch (a->kind) {
+    case WSG_TO_GROUP:
+        return wsg_groups_find(&h->groups, a->name);
+    case WSG_TO_USER:
+        return wsg_groups_find(&h->users, a->name);
+    case WSG_TO_TAG:
+        return wsg_groups_find(&h->tags, a->name);
+    case WSG_TO_ROUTE:
+        return wsg_groups_find(&h->members, a->name);
+    case WSG_TO_ALL:
+        break;
+    }
+    return NULL;
+}
+
+static bool gather_group(struct wsg_hub *h, const struct wsg_group *g, const struct wsg_meta *meta, size_t *count)
+{
+    if (!g)
+        return true;
+    if (*count + g->count > h->targets_cap) {
+        size_t cap = (*count + g->count) * 2;
+        wsb_conn *targets = reallocarray(h->targets, cap, sizeof *targets);
+        if (!targets)
+            return false;
+        h->targets = targets;
+        h->targets_cap = cap;
+    }
+    for (size_t i = 0; i < g->count; i++) {
+        const struct wsg_pin *p = g->members[i]->pin;
+        if (!p->is_pending && !(meta && wsg_meta_excepts(meta, p->conn)))
+            h->targets[(*count)++] = p->conn;
+    }
+    return true;
+}
+
+bool wsg_hub_gather(struct wsg_hub *h, const struct wsg_audience *to, const struct wsg_meta *meta, size_t *ret_count)
+{
+    struct wsg_group *g, *next;
+    *ret_count = 0;
+    if (to->kind != WSG_TO_ALL)
+        return gather_group(h, group_of(h, to), meta, ret_count);
+    HASH_ITER (hh, h->members.by_name, g, next) {
+        if (!gather_group(h, g, meta, ret_count))
+            return false;
+    }
+    return true;
+}
+
+void wsg_hub_list(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq, const struct wsg_audience *of,
+                  uint32_t limit)
+{
+    static const char *const kinds[] = {"group", "user", "tag", "route", "all"};
+    const struct wsg_group *g = group_of(h, of);
+    size_t total = g ? g->count : 0;
+    size_t count = total < limit ? total : limit;
+    size_t at = 0;
+    do {
+        struct wsb_json j;
+        size_t end = count - at < IDS_PER_LISTING ? count : at + IDS_PER_LISTING;
+        wsb_buf_clear(&h->text);
+        wsb_json_begin(&j, &h->text);
+        wsb_json_object(&j);
+        wsb_json_kstr(&j, kinds[of->kind], of->name);
+        wsb_json_ku64(&j, "count", total);
+        wsb_json_key(&j, "members");
+        wsb_json_array(&j);
+        for (; at < end; at++)
+            wsb_json_id(&j, g->members[at]->pin->conn);
+        wsb_json_array_end(&j);
+        wsb_json_object_end(&j);
+        struct wsb_envelope e = {.header = {.type = WSB_MEMBERS,
+                                            .flags = at < count ? WSB_FLAG_MORE : 0,
+                                            .seq = seq,
+                                            .time_ns = wsg_loop_wall_ns(h->loop)}};
+        if (wsb_json_end(&j) == WSB_OK)
+            e.meta = wsb_buf_span(&h->text);
+        (void)wsg_hub_send(h, to, &e);
+    } while (at < count);
+}

@@ -1,0 +1,339 @@
+/*
+ * Whose a connection is. A connection moves in good order when its owner lives: what follows is held back until the owner
+ * has acknowledged what it has, then it is told REVOKED, and the next owner gets OPEN and what was held back. When the owner
+ * is dead, the next one gets what was not acknowledged as well, marked as redelivered. A handler that is found dead while
+ * something iterates over handlers or pins is only marked; wsg_hub_remove_dead() takes it out at the end of the step.
+ */
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "base/log.h"
+#include "gate/hub_parts.h"
+
+enum {
+    SWEEP_MS = 50,
+    BARRIER_MS = 1000,  /* longest wait for the PONG of a handler that does not acknowledge */
+    MOVING_AT_ONCE = 64 /* connections of one handler */
+};
+
+static struct wsg_handler *pick(const struct wsg_hub *h, const struct wsg_pin *p, const struct wsg_handler *except,
+                                bool with_room)
+{
+    return wsg_handlers_pick(&h->handlers, p->route, p->key, except, with_room);
+}
+
+static void sweep_soon(struct wsg_hub *h)
+{
+    if (!h->sweep.heap_index)
+        (void)!wsg_loop_arm(h->loop, &h->sweep, wsg_loop_now_ms(h->loop) + SWEEP_MS);
+}
+
+static void orphan(struct wsg_hub *h, struct wsg_pin *p)
+{
+    wsg_pin_assign(p, NULL, &h->pins.orphans);
+    p->since_ms = wsg_loop_now_ms(h->loop);
+    sweep_soon(h);
+}
+
+bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p)
+{
+    struct wsg_handler *to = pick(h, p, NULL, /*with_room=*/true);
+    if (to) {
+        wsg_pin_assign(p, to, NULL);
+        return true;
+    }
+    if (p->route->policy.no_handler == WSG_NO_HANDLER_WAIT) {
+        orphan(h, p);
+        return true;
+    }
+    wsb_conn conn = p->conn;
+    wsg_hub_end_pin(h, p, WSG_IN_NO_HANDLER);
+    wsg_hub_fail(h, conn, 503, "no handler, or none that keeps up");
+    return false;
+}
+
+/* ------------------------------------------------------------------- moving in order */
+
+static struct wsg_handler *next_owner(const struct wsg_hub *h, const struct wsg_pin *p)
+{
+    struct wsg_handler *to = p->move_to ? wsg_handlers_by_id(&h->handlers, p->move_to) : NULL;
+    if (to && to != p->handler && !to->is_dead && !to->drain && wsg_handler_serves(to, p->route))
+        return to;
+    return pick(h, p, p->handler, /*with_room=*/false);
+}
+
+void wsg_hub_finish_move(struct wsg_hub *h, struct wsg_pin *p)
+{
+    struct wsg_handler *from = p->handler;
+    struct wsg_handler *to = next_owner(h, p);
+    p->is_moving = false;
+    from->moving--;
+    if (to && wsg_pin_add_former(p, from->id, &h->handlers)) {
+        wsg_hub_tell(h, from, WSB_REVOKED, 0, p->conn, "moved to another handler");
+        wsg_pin_assign(p, to, NULL);
+        h->stats.moved++;
+    }
+    wsg_hub_go_on(h, p);
+    h->drain_pending = true;
+}
+
+static bool can_move(const struct wsg_pin *p)
+{
+    return p->handler && !p->handler->is_dead && !p->is_request && !p->is_moving && !p->is_closed && !p->is_failed;
+}
+
+/* Of those that do not acknowledge, the caller sends the PING that is the barrier. */
+static void begin_move(struct wsg_hub *h, struct wsg_pin *p, uint32_t to)
+{
+    struct wsg_handler *from = p->handler;
+    p->is_moving = true;
+    p->move_to = to;
+    p->since_ms = wsg_loop_now_ms(h->loop);
+    p->barrier = from->ping_seq + 1;
+    from->moving++;
+    if (from->acks && p->acked_seq == p->sent_seq)
+        wsg_hub_finish_move(h, p);
+    else if (!from->acks)
+        sweep_soon(h);
+}
+
+void wsg_hub_passed_barrier(struct wsg_hub *h, struct wsg_handler *from, uint64_t ping_seq)
+{
+    struct wsg_pin *p, *next;
+    if (from->acks || from->moving == 0)
+        return;
+    DL_FOREACH_SAFE (from->lane.pins, p, next) {
+        if (p->is_moving && p->barrier <= ping_seq)
+            wsg_hub_finish_move(h, p);
+    }
+}
+
+wsb_err wsg_hub_move(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *to)
+{
+    struct wsg_handler *from = p->handler;
+    if (!can_move(p) || to == from || to->is_dead || to->drain || !wsg_handler_serves(to, p->route))
+        return WSB_ERR_REFUSED;
+    begin_move(h, p, to->id);
+    if (!from->acks)
+        wsg_hub_ping(h, from);
+    return WSB_OK;
+}
+
+/* --------------------------------------------------------------------------- draining */
+
+static bool has_another(const struct wsg_hub *h, const struct wsg_pin *p)
+{
+    return pick(h, p, p->handler, /*with_room=*/false) != NULL;
+}
+
+void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from)
+{
+    struct wsg_pin *p, *next;
+    bool any = false;
+    if (from->drain != WSG_DRAIN_BEGUN || from->is_dead)
+        return;
+    DL_FOREACH_SAFE (from->lane.pins, p, next) {
+        if (from->moving >= MOVING_AT_ONCE)
+            break;
+        if (can_move(p) && has_another(h, p)) {
+            any = true;
+            begin_move(h, p, 0);
+        }
+    }
+    if (any && !from->acks)
+        wsg_hub_ping(h, from);
+    if (from->lane.count == 0) {
+        from->drain = WSG_DRAIN_DONE;
+        wsg_hub_tell(h, from, WSB_DRAIN, 0, 0, "nothing is left");
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler is drained", WSB_KU("handler", from->id),
+                WSB_KS("name", from->name));
+    }
+}
+
+void wsg_hub_drain_handler(struct wsg_hub *h, struct wsg_handler *handler)
+{
+    if (handler->drain || handler->is_dead)
+        return;
+    handler->drain = WSG_DRAIN_BEGUN;
+    WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "draining handler", WSB_KU("handler", handler->id),
+            WSB_KS("name", handler->name), WSB_KU("connections", handler->lane.count));
+    wsg_hub_tell(h, handler, WSB_DRAIN, WSB_FLAG_MORE, 0, "drained by an operator");
+    wsg_hub_drain_on(h, handler);
+}
+
+/* ------------------------------------------------------------------ handlers that come */
+
+static void adopt_orphans(struct wsg_hub *h, struct wsg_handler *to)
+{
+    struct wsg_pin *p, *next;
+    DL_FOREACH_SAFE (h->pins.orphans.pins, p, next) {
+        if (!wsg_handler_serves(to, p->route))
+            continue;
+        wsg_pin_assign(p, to, NULL);
+        wsg_hub_go_on(h, p);
+    }
+}
+
+/* What the key gives to the new one, and what its owner does not serve any more. */
+static void rebalance(struct wsg_hub *h)
+{
+    for (struct wsg_handler *from = h->handlers.by_id; from; from = from->by_id.next) {
+        struct wsg_pin *p, *next;
+        bool any = false;
+        DL_FOREACH_SAFE (from->lane.pins, p, next) {
+            if (!can_move(p))
+                continue;
+            bool serves = wsg_handler_serves(from, p->route);
+            struct wsg_handler *to = serves && !p->key ? NULL : pick(h, p, serves ? NULL : from, /*with_room=*/false);
+            if (to && to != from) {
+                any = true;
+                begin_move(h, p, to->id);
+            }
+        }
+        if (any && !from->acks)
+            wsg_hub_ping(h, from);
+    }
+}
+
+void wsg_hub_welcome_handler(struct wsg_hub *h, struct wsg_handler *to)
+{
+    adopt_orphans(h, to);
+    rebalance(h);
+    h->drain_pending = true;
+}
+
+/* ------------------------------------------------------------------------------ death */
+
+static void rehome(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *from)
+{
+    p->is_moving = false;
+    if (p->is_request && (p->is_answered || (p->sent_seq && !p->is_idempotent))) {
+        wsg_hub_give_up(h, p, 502, "the handler went away", WSG_IN_LOST);
+        return;
+    }
+    struct wsg_handler *to = pick(h, p, from, /*with_room=*/false);
+    if (to) {
+        wsg_pin_assign(p, to, NULL);
+        h->stats.moved++;
+        wsg_hub_go_on(h, p);
+    } else if (p->route->policy.no_handler == WSG_NO_HANDLER_WAIT && !p->is_failed) {
+        orphan(h, p);
+    } else {
+        wsg_hub_give_up(h, p, 503, "the handler went away", WSG_IN_NO_HANDLER);
+    }
+}
+
+void wsg_hub_count_routes(struct wsg_hub *h, const struct wsg_handler *handler, int by)
+{
+    for (size_t i = 0; i < handler->route_count; i++)
+        atomic_fetch_add_explicit(&h->routes->routes[handler->routes[i]].handlers, (uint32_t)by, memory_order_relaxed);
+}
+
+/* It lives, and must know that its connections are somebody else's now. */
+static void revoke_all(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
+{
+    struct wsg_pin *p;
+    DL_FOREACH (handler->lane.pins, p)
+        wsg_hub_tell(h, handler, WSB_REVOKED, 0, p->conn, why);
+    wsg_hub_send_batch(h, handler);
+}
+
+void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
+{
+    if (!handler->is_dead)
+        revoke_all(h, handler, why);
+    wsg_hub_remove_handler(h, handler, why);
+}
+
+void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
+{
+    WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler gone", WSB_KU("handler", handler->id), WSB_KS("name", handler->name),
+            WSB_KS("why", why), WSB_KU("connections", handler->lane.count), WSB_KU("unacknowledged", handler->unacked));
+    h->stats.handlers_gone++;
+    wsg_hub_send_batch(h, handler); /* to one that lives it is on its way; to one that is dead it is counted as lost */
+    if (handler->is_dead)
+        h->dead_count--;
+    handler->is_dead = true; /* nobody picks it any more */
+    wsg_hub_count_routes(h, handler, -1);
+    h->presence_count -= handler->presence;
+    while (handler->lane.pins)
+        rehome(h, handler->lane.pins, handler);
+    for (size_t i = 0; i < h->round_count; i++) {
+        if (h->round[i] == handler)
+            h->round[i] = h->round[--h->round_count];
+    }
+    wsg_handlers_remove(&h->handlers, handler);
+}
+
+void wsg_hub_remove_dead(struct wsg_hub *h)
+{
+    while (h->dead_count) { /* moving connections may find another one dead */
+        struct wsg_handler *to, *next;
+        HASH_ITER (by_id, h->handlers.by_id, to, next) {
+            if (to->is_dead) {
+                wsg_hub_remove_handler(h, to, "unreachable");
+                break;
+            }
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------ sweep */
+
+static uint32_t ack_timeout_of(const struct wsg_hub *h, const struct wsg_handler *to)
+{
+    uint32_t least = UINT32_MAX;
+    for (size_t i = 0; i < to->route_count; i++) {
+        uint32_t ms = h->routes->routes[to->routes[i]].policy.ack_timeout_ms;
+        least = ms < least ? ms : least;
+    }
+    return least;
+}
+
+static struct wsg_handler *find_hanging(const struct wsg_hub *h, uint64_t now_ms)
+{
+    for (struct wsg_handler *to = h->handlers.by_id; to; to = to->by_id.next) {
+        if (to->acks && to->unacked && now_ms - to->progress_ms > ack_timeout_of(h, to))
+            return to;
+    }
+    return NULL;
+}
+
+static void end_waiting(struct wsg_hub *h, uint64_t now_ms)
+{
+    struct wsg_pin *p, *next;
+    DL_FOREACH_SAFE (h->pins.orphans.pins, p, next) {
+        if (now_ms - p->since_ms >= p->route->policy.handler_wait_ms)
+            wsg_hub_give_up(h, p, 503, "no handler", WSG_IN_NO_HANDLER);
+    }
+}
+
+/* A handler that does not acknowledge, and does not answer its PING either, has had its chance. */
+static bool end_barriers(struct wsg_hub *h, uint64_t now_ms)
+{
+    bool any = false;
+    for (struct wsg_handler *from = h->handlers.by_id; from; from = from->by_id.next) {
+        struct wsg_pin *p, *next;
+        if (from->acks || from->moving == 0)
+            continue;
+        DL_FOREACH_SAFE (from->lane.pins, p, next) {
+            if (p->is_moving && now_ms - p->since_ms >= BARRIER_MS)
+                wsg_hub_finish_move(h, p);
+        }
+        any = any || from->moving;
+    }
+    return any;
+}
+
+void wsg_hub_sweep(struct wsg_hub *h)
+{
+    struct wsg_handler *to;
+    uint64_t now_ms = wsg_loop_now_ms(h->loop);
+    while ((to = find_hanging(h, now_ms)) != NULL)
+        wsg_hub_drop_handler(h, to, "acknowledges nothing");
+    end_waiting(h, now_ms);
+    bool any = end_barriers(h, now_ms);
+    wsg_hub_flush(h);
+    if (any || h->pins.orphans.count)
+        sweep_soon(h);
+}
