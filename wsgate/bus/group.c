@@ -108,7 +108,7 @@ wsb_err wsg_groups_join(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span
     return WSB_OK;
 }
 
-static void leave(struct wsg_pin *p, struct wsg_member **at)
+static void leave(struct wsg_member **at)
 {
     struct wsg_member *m = *at;
     struct wsg_group *g = m->group;
@@ -126,14 +126,14 @@ wsb_err wsg_groups_leave(struct wsg_groups *t, struct wsg_pin *p, struct wsb_spa
     struct wsg_member **at = g ? find_member(p, g) : NULL;
     if (!at || !*at)
         return WSB_ERR_NOT_FOUND;
-    leave(p, at);
+    leave(at);
     return WSB_OK;
 }
 
 void wsg_groups_leave_all(struct wsg_pin *p)
 {
     while (p->members)
-        leave(p, &p->members);
+        leave(&p->members);
 }
 
 void wsg_groups_deinit(struct wsg_groups *t)

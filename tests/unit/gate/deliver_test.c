@@ -1,0 +1,494 @@
+/*
+ * What reaches whom, and what happens to the rest: credit, acknowledgement, full handlers, death, moving and draining. The log
+ * shows what handlers were sent ("a:data=x#2", "!" for redelivered), `commands` what sessions were told.
+ */
+#include "hub_fixture.h"
+
+#include "gate/hub_parts.h"
+
+static void hello_with(struct fixture *f, char peer, const char *more)
+{
+    char meta[200];
+    snprintf(meta, sizeof meta, "{\"routes\":[\"r\"],\"batch\":true%s%s}", *more ? "," : "", more);
+    hear(f, peer, WSB_HELLO, 0, 0, 0, "", meta);
+}
+
+static void hello_ack(struct fixture *f, char peer)
+{
+    hello_with(f, peer, "\"ack\":true");
+}
+
+static void ack(struct fixture *f, char peer, uint32_t slot, uint64_t seq)
+{
+    struct wsb_envelope e = {.header = {.type = WSB_ACK, .conn = conn_of(slot), .seq = seq}};
+    hear_envelope(f, peer, &e);
+}
+
+static void data(struct fixture *f, uint32_t slot, const char *words)
+{
+    for (const char *c = words; *c; c++)
+        happen(f, WSB_DATA, slot, 0, (char[]){*c, 0});
+}
+
+static struct wsg_route *route_of(struct fixture *f)
+{
+    return &f->routes.routes[0];
+}
+
+static uint64_t dropped(struct fixture *f, enum wsg_in_drop reason)
+{
+    return route_of(f)->tally.in_dropped[reason];
+}
+
+/* ------------------------------------------------------------------- acknowledgement */
+
+static void test_what_was_not_acknowledged_goes_to_the_next_one(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    data(f, 1, "vwxyz");
+    ack(f, 'a', 1, 3); /* OPEN, v, w */
+    assert_int_equal(route_of(f)->tally.delivered, 2);
+    assert_int_equal(route_of(f)->retained.messages, 3);
+    hello_ack(f, 'b');
+    forget(f);
+    f->server.is_gone['a'] = true;
+    hear(f, 'a', WSB_PING, 0, 0, 0, "", NULL); /* its answer finds out */
+    assert_string_equal(f->server.log, "b:open! b:data!=x#4 b:data!=y#5 b:data!=z#6");
+    assert_int_equal(route_of(f)->tally.redelivered, 3);
+    forget(f);
+    data(f, 1, "n");
+    assert_string_equal(f->server.log, "b:data=n#7");
+    ack(f, 'b', 1, 7);
+    assert_int_equal(route_of(f)->tally.delivered, 6);
+    assert_int_equal(route_of(f)->retained.messages, 0);
+    assert_int_equal(route_of(f)->retained.bytes, 0);
+}
+
+static void test_an_ack_of_many_and_a_malformed_one(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    happen(f, WSB_OPEN, 2, 0, "");
+    data(f, 1, "x");
+    data(f, 2, "y");
+    uint64_t pairs[4] = {conn_of(1), 2, conn_of(2), 1}; /* as they stand on a little-endian machine */
+    struct wsb_envelope e = {.header = {.type = WSB_ACK}, .payload = wsb_span(pairs, sizeof pairs)};
+    hear_envelope(f, 'a', &e);
+    assert_int_equal(route_of(f)->tally.delivered, 1);
+    forget(f);
+    e.payload.len = 17;
+    hear_envelope(f, 'a', &e);
+    assert_non_null(strstr(f->server.log, "(4)"));
+}
+
+static void test_an_ack_of_what_was_not_sent_or_is_not_its_own(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    data(f, 1, "x");
+    hello_ack(f, 'b');
+    ack(f, 'b', 1, 2); /* another's */
+    ack(f, 'b', 77, 2);
+    assert_int_equal(route_of(f)->retained.messages, 1);
+    ack(f, 'a', 1, 1000); /* as far as it was sent, and no further */
+    assert_int_equal(route_of(f)->retained.messages, 0);
+    data(f, 1, "y");
+    assert_int_equal(route_of(f)->retained.messages, 1);
+    ack(f, 'a', 1, 2); /* an old one again */
+    assert_int_equal(route_of(f)->retained.messages, 1);
+}
+
+static void test_a_client_that_left_is_finished_by_the_next_one(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    data(f, 1, "x");
+    happen(f, WSB_CLOSED_EV, 1, 0, "");
+    assert_int_equal(f->hub.pins.count, 1); /* until its end is acknowledged */
+    struct wsg_out again = {
+        .kind = WSG_OUT_EVENT,
+        .envelope = {.header = {.type = WSB_OPEN, .conn = wsg_id_make((struct wsg_id_parts){1, 2, 0, 1})},
+                     .meta = wsb_span_str("{}")}};
+    happen_out(f, &again); /* its place is another's now */
+    assert_int_equal(f->hub.pins.count, 2);
+    forget(f);
+    hello_ack(f, 'b');
+    hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
+    assert_string_equal(f->server.log, "b:welcome b:open! b:data!=x#2 b:closed! b:open!");
+    ack(f, 'b', 1, 3);
+    assert_int_equal(f->hub.pins.count, 1);
+    assert_int_equal(route_of(f)->tally.delivered, 1);
+}
+
+static void test_without_ack_each_message_is_handed_over_once(void **state)
+{
+    struct fixture *f = *state;
+    hello(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    data(f, 1, "xy");
+    assert_int_equal(route_of(f)->tally.delivered, 2);
+    hello(f, 'b');
+    f->server.is_gone['a'] = true;
+    forget(f);
+    data(f, 1, "z"); /* in a batch that goes nowhere */
+    assert_string_equal(f->server.log, "b:open!");
+    assert_int_equal(dropped(f, WSG_IN_LOST), 1);
+    assert_int_equal(route_of(f)->tally.delivered, 2);
+}
+
+static void test_one_that_acknowledges_nothing_is_dead(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    data(f, 1, "x");
+    hello_ack(f, 'b');
+    forget(f);
+    wsg_hub_sweep(&f->hub);
+    assert_string_equal(f->server.log, "");
+    f->hub.handlers.by_id->progress_ms -= 30001;
+    wsg_hub_sweep(&f->hub);
+    assert_string_equal(f->server.log, "a:revoked b:open! b:data!=x#2");
+    assert_int_equal(f->hub.handlers.count, 1);
+    f->hub.handlers.by_id->progress_ms -= 30001;
+    ack(f, 'b', 1, 2);
+    wsg_hub_sweep(&f->hub); /* nothing waits for it: silence is no fault */
+    assert_int_equal(f->hub.handlers.count, 1);
+}
+
+/* ---------------------------------------------------------------------------- credit */
+
+static void test_credit_bounds_what_is_sent_and_end_of_it_pauses(void **state)
+{
+    struct fixture *f = *state;
+    hello_with(f, 'a', "\"ack\":true,\"credit\":{\"messages\":2,\"bytes\":100}");
+    happen(f, WSB_OPEN, 1, 0, "");
+    forget(f);
+    data(f, 1, "vwxy");
+    assert_string_equal(f->server.log, "a:data=v#2 a:data=w#3");
+    assert_string_equal(f->commands, "pause@1");
+    happen(f, WSB_OPEN, 2, 0, ""); /* needs none, but there is no other handler with room */
+    assert_string_equal(f->commands, "pause@1 fail(503)@2");
+    forget(f);
+    hear(f, 'a', WSB_CREDIT, 0, 0, 0, "", "{\"messages\":1,\"bytes\":10}");
+    assert_string_equal(f->server.log, "a:data=x#4");
+    assert_string_equal(f->commands, "");
+    happen(f, WSB_CLOSED_EV, 1, 0, ""); /* needs none, but keeps its place */
+    assert_string_equal(f->server.log, "a:data=x#4");
+    hear(f, 'a', WSB_CREDIT, 0, 0, 0, "", "{\"messages\":5}");
+    assert_string_equal(f->server.log, "a:data=x#4 a:data=y#5 a:closed");
+    ack(f, 'a', 1, 6);
+    assert_int_equal(f->hub.pins.count, 0);
+    assert_int_equal(route_of(f)->retained.bytes, 0);
+}
+
+static void test_a_paused_client_is_read_again(void **state)
+{
+    struct fixture *f = *state;
+    hello_with(f, 'a', "\"credit\":{\"messages\":1,\"bytes\":3}");
+    happen(f, WSB_OPEN, 1, 0, "");
+    forget(f);
+    happen(f, WSB_DATA, 1, 0, "longer than what is left"); /* overdraws */
+    data(f, 1, "x");
+    assert_string_equal(f->server.log, "a:data=longer than what is left#2");
+    assert_string_equal(f->commands, "pause@1");
+    hear(f, 'a', WSB_CREDIT, 0, 0, 0, "", "{\"messages\":9,\"bytes\":10}");
+    assert_string_equal(f->server.log, "a:data=longer than what is left#2"); /* still below zero */
+    hear(f, 'a', WSB_CREDIT, 0, 0, 0, "", "{\"bytes\":100}");
+    assert_string_equal(f->server.log, "a:data=longer than what is left#2 a:data=x#3");
+    assert_string_equal(f->commands, "pause@1 resume@1");
+    forget(f);
+    hello(f, 'b');
+    hear(f, 'b', WSB_CREDIT, 0, 0, 0, "", "{\"bytes\":100}");
+    assert_non_null(strstr(f->server.log, "(6)"));
+}
+
+static void test_what_a_full_handler_costs_is_up_to_the_route(void **state)
+{
+    struct fixture *f = *state;
+    const struct {
+        enum wsg_when_full policy;
+        size_t max_backlog;
+        const char *log;
+        const char *commands;
+        enum wsg_in_drop reason;
+        int dropped;
+    } rows[] = {
+        {WSG_FULL_DROP_NEW, 0, "a:data=v#2 a:data=n#6", "", WSG_IN_FULL_NEW, 3},
+        {WSG_FULL_DROP_OLD, sizeof(struct wsg_kept) + 1, "a:data=v#2 a:data=y#5 a:data=n#6", "", WSG_IN_FULL_OLD, 2},
+        {WSG_FULL_DROP_NEW, sizeof(struct wsg_kept) + 1, "a:data=v#2 a:data=w#3 a:data=n#6", "", WSG_IN_FULL_NEW, 2},
+        {WSG_FULL_CLOSE, 0, "a:data=v#2", "fail(503)@1", WSG_IN_FULL_CLOSE, 4},
+        {WSG_FULL_PAUSE, 0, "a:data=v#2 a:data=w#3 a:data=x#4 a:data=y#5 a:data=n#6", "pause@1 resume@1",
+         WSG_IN_FULL_OLD, 0},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        uint64_t before = dropped(f, rows[i].reason);
+        route_of(f)->policy.when_full = rows[i].policy;
+        route_of(f)->policy.max_backlog = rows[i].max_backlog;
+        hello_with(f, 'a', "\"ack\":true,\"credit\":{\"messages\":1,\"bytes\":100}");
+        happen(f, WSB_OPEN, 1, 0, "");
+        forget(f);
+        data(f, 1, "vwxy");
+        hear(f, 'a', WSB_CREDIT, 0, 0, 0, "", "{\"messages\":100,\"bytes\":100}");
+        data(f, 1, "n");
+        assert_string_equal(f->server.log, rows[i].log);
+        assert_string_equal(f->commands, rows[i].commands);
+        assert_int_equal(dropped(f, rows[i].reason) - before, rows[i].dropped);
+        happen(f, WSB_CLOSED_EV, 1, 0, "");
+        ack(f, 'a', 1, 99);
+        assert_int_equal(f->hub.pins.count, 0);
+        hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
+    }
+    assert_int_equal(route_of(f)->retained.bytes, 0);
+}
+
+static void test_a_route_that_has_enough_pauses_and_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    route_of(f)->policy.max_retained = 4 * (sizeof(struct wsg_kept) + 1);
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    forget(f);
+    data(f, 1, "abcde");
+    assert_string_equal(f->commands, "pause@1");
+    assert_non_null(
+        strstr(f->server.log, "a:data=e#6")); /* it was read already: it is sent, but nothing more is read */
+    ack(f, 'a', 1, 2);
+    assert_string_equal(f->commands, "pause@1");
+    ack(f, 'a', 1, 5);
+    assert_string_equal(f->commands, "pause@1 resume@1");
+}
+
+/* --------------------------------------------------------------------- moving, draining */
+
+static void test_a_drained_handler_hands_over_in_order(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    happen(f, WSB_OPEN, 2, 0, "");
+    ack(f, 'a', 2, 1);
+    data(f, 1, "x");
+    hello_ack(f, 'b');
+    forget(f);
+    wsg_hub_drain_handler(&f->hub, f->hub.handlers.by_id);
+    wsg_hub_flush(&f->hub);
+    assert_string_equal(f->server.log, "a:drain a:revoked b:open!"); /* the second one: it had nothing to do */
+    forget(f);
+    data(f, 1, "y"); /* held back: the first one has x */
+    happen(f, WSB_OPEN, 3, 0, "");
+    assert_string_equal(f->server.log, "b:open");
+    forget(f);
+    ack(f, 'a', 1, 2);
+    assert_string_equal(f->server.log, "a:revoked a:drain b:open! b:data=y#3"); /* nothing is left */
+    assert_int_equal(f->hub.handlers.by_id->drain, WSG_DRAIN_DONE);
+    assert_int_equal(route_of(f)->tally.redelivered, 0);
+}
+
+static void test_without_ack_a_drain_waits_for_a_pong(void **state)
+{
+    struct fixture *f = *state;
+    hello(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    hello(f, 'b');
+    forget(f);
+    wsg_hub_drain_handler(&f->hub, f->hub.handlers.by_id);
+    wsg_hub_flush(&f->hub);
+    assert_string_equal(f->server.log, "a:drain a:ping");
+    forget(f);
+    data(f, 1, "x");
+    assert_string_equal(f->server.log, "");
+    struct wsb_envelope pong = {.header = {.type = WSB_PONG, .seq = f->hub.handlers.by_id->ping_seq}};
+    hear_envelope(f, 'a', &pong);
+    assert_string_equal(f->server.log, "a:revoked a:drain b:open! b:data=x#2");
+    assert_string_equal(f->commands, "pause@1 resume@1");
+}
+
+static void test_a_drain_alone_waits_for_another(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    ack(f, 'a', 1, 1);
+    forget(f);
+    wsg_hub_drain_handler(&f->hub, f->hub.handlers.by_id);
+    data(f, 1, "x"); /* it serves on */
+    ack(f, 'a', 1, 2);
+    assert_string_equal(f->server.log, "a:drain a:data=x#2");
+    forget(f);
+    hello_ack(f, 'b');
+    assert_string_equal(f->server.log, "b:welcome b:open! a:revoked a:drain");
+}
+
+static void test_a_moved_connection_is_its_former_owners_no_more(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    hello_ack(f, 'b');
+    ack(f, 'a', 1, 1);
+    struct wsg_handler *b = wsg_handlers_by_id(&f->hub.handlers, 2);
+    assert_int_equal(wsg_hub_move(&f->hub, wsg_pins_find(&f->hub.pins, conn_of(1)), b), WSB_OK);
+    assert_int_equal(wsg_hub_move(&f->hub, wsg_pins_find(&f->hub.pins, conn_of(1)), b), WSB_ERR_REFUSED);
+    wsg_hub_flush(&f->hub);
+    forget(f);
+    hear(f, 'a', WSB_SEND, WSB_TEXT, WSB_FLAG_WANT_OUTCOME, 1, "late", NULL);
+    hear(f, 'a', WSB_SEND, WSB_TEXT, 0, 1, "late", NULL);
+    hear(f, 'a', WSB_CLOSE, 0, 0, 1, "", NULL);
+    hear(f, 'a', WSB_JOIN, 0, 0, 1, "", "{\"groups\":[\"g\"]}");
+    assert_string_equal(f->server.log, "a:outcome(3)");
+    assert_string_equal(f->commands, "");
+    assert_null(wsg_groups_find(&f->hub.groups, wsb_span_str("g")));
+    assert_int_equal(f->hub.handlers.by_id->stale, 4);
+    hear(f, 'b', WSB_SEND, WSB_TEXT, 0, 1, "good", NULL);
+    assert_string_equal(f->commands, "send=good@1");
+    ack(f, 'b', 1, 1); /* and back again */
+    assert_int_equal(wsg_hub_move(&f->hub, wsg_pins_find(&f->hub.pins, conn_of(1)), f->hub.handlers.by_id), WSB_OK);
+    hear(f, 'a', WSB_SEND, WSB_TEXT, 0, 1, "mine", NULL);
+    hear(f, 'b', WSB_SEND, WSB_TEXT, 0, 1, "no", NULL);
+    assert_string_equal(f->commands, "send=good@1 send=mine@1");
+}
+
+/* ------------------------------------------------------------------------- no handler */
+
+static void test_clients_wait_for_a_handler(void **state)
+{
+    struct fixture *f = *state;
+    route_of(f)->policy.no_handler = WSG_NO_HANDLER_WAIT;
+    happen(f, WSB_OPEN, 1, 0, "");
+    data(f, 1, "x");
+    happen(f, WSB_OPEN, 2, 0, "");
+    data(f, 2, "y");
+    happen(f, WSB_CLOSED_EV, 2, 0, "");
+    happen(f, WSB_REQUEST, 3, 0, "body");
+    assert_string_equal(f->commands, "pause@1 pause@2 pause@3");
+    forget(f);
+    hello_ack(f, 'a');
+    assert_string_equal(f->server.log, "a:welcome a:open a:data=x#2 a:open a:data=y#2 a:closed a:request=body");
+    assert_string_equal(f->commands, "resume@1 resume@3");
+    forget(f);
+    f->server.is_gone['a'] = true;
+    hear(f, 'a', WSB_PING, 0, 0, 0, "", NULL);
+    assert_string_equal(f->commands, "fail(502)@3"); /* not idempotent: it may have been carried out */
+    forget(f);
+    f->server.is_gone['a'] = false;
+    hello_ack(f, 'b');
+    assert_string_equal(f->server.log, "b:welcome b:open! b:data!=x#2 b:open! b:data!=y#2 b:closed!");
+}
+
+static void test_waiting_has_an_end(void **state)
+{
+    struct fixture *f = *state;
+    route_of(f)->policy.no_handler = WSG_NO_HANDLER_WAIT;
+    route_of(f)->policy.handler_wait_ms = 0;
+    happen(f, WSB_OPEN, 1, 0, "");
+    data(f, 1, "xy");
+    happen(f, WSB_REQUEST, 3, 0, "");
+    happen(f, WSB_OPEN, 2, 0, "");
+    data(f, 2, "z");
+    happen(f, WSB_CLOSED_EV, 2, 0, "");
+    forget(f);
+    wsg_hub_sweep(&f->hub);
+    assert_string_equal(f->commands, "fail(503)@1 fail(503)@3");
+    assert_int_equal(dropped(f, WSG_IN_NO_HANDLER), 3);
+    data(f, 1, "l"); /* read before the session knew */
+    assert_int_equal(dropped(f, WSG_IN_NO_HANDLER), 4);
+    happen(f, WSB_CLOSED_EV, 1, 0, "");
+    assert_int_equal(f->hub.pins.count, 0);
+    assert_int_equal(route_of(f)->retained.bytes, 0);
+}
+
+/* --------------------------------------------------------------------------- requests */
+
+static void request(struct fixture *f, uint32_t slot, bool is_idempotent)
+{
+    struct wsg_out out = {
+        .kind = WSG_OUT_EVENT,
+        .is_idempotent = is_idempotent,
+        .envelope = {.header = {.type = WSB_REQUEST, .conn = conn_of(slot)}, .meta = wsb_span_str("{}")}};
+    happen_out(f, &out);
+}
+
+static void test_a_request_is_given_twice_only_if_it_may_be(void **state)
+{
+    struct fixture *f = *state;
+    hello(f, 'a');
+    request(f, 1, true);
+    request(f, 2, false);
+    request(f, 3, true);
+    hear(f, 'a', WSB_RESPOND, 0, WSB_FLAG_MORE, 3, "beginning", NULL);
+    hello(f, 'b');
+    forget(f);
+    hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
+    assert_string_equal(f->commands, "fail(502)@2 fail(502)@3");
+    assert_string_equal(f->server.log, "b:request!");
+    struct wsg_out done = {.kind = WSG_OUT_DONE, .envelope = {.header = {.type = WSB_CLOSED_EV, .conn = conn_of(1)}}};
+    happen_out(f, &done);
+    assert_int_equal(f->hub.pins.count, 0);
+    assert_int_equal(route_of(f)->retained.bytes, 0);
+}
+
+/* ------------------------------------------------------------- groups, users, presence */
+
+static void test_names_follow_a_connection_to_its_next_owner(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_out open = {.kind = WSG_OUT_EVENT,
+                           .envelope = {.header = {.type = WSB_OPEN, .conn = conn_of(1)},
+                                        .payload = wsb_span("ann\0room:1\0all\0", 15),
+                                        .meta = wsb_span_str("{\"route\":\"r\"}")}};
+    hello_with(f, 'a', "\"ack\":true,\"presence\":true");
+    forget(f);
+    happen_out(f, &open);
+    assert_string_equal(f->server.log, "a:joined a:joined a:open");
+    hear(f, 'a', WSB_TAG, 0, 0, 1, "", "{\"set\":[\"vip\"]}");
+    hear(f, 'a', WSB_LEAVE, 0, 0, 1, "", "{\"groups\":[\"all\"]}");
+    struct wsb_span meta = wsg_hub_open_meta(&f->hub, wsg_pins_find(&f->hub.pins, conn_of(1)));
+    assert_memory_equal(meta.ptr, "{\"user\":\"ann\",\"groups\":[\"room:1\"],\"tags\":[\"vip\"],\"route\":\"r\"}",
+                        meta.len);
+    forget(f);
+    hear(f, 'a', WSB_PUBLISH, WSB_TEXT, 0, 0, "u", "{\"user\":\"ann\"}");
+    hear(f, 'a', WSB_PUBLISH, WSB_TEXT, 0, 0, "t", "{\"tag\":\"vip\"}");
+    hear(f, 'a', WSB_PUBLISH, WSB_TEXT, 0, 0, "a", "{\"all\":true}");
+    hear(f, 'a', WSB_PUBLISH, WSB_TEXT, 0, 0, "-", "{\"group\":\"all\"}");
+    assert_string_equal(f->commands, "publish=u@1 publish=t@1 publish=a@1");
+    hear(f, 'a', WSB_PUBLISH, WSB_TEXT, 0, 0, "?", "{\"all\":true,\"tag\":\"vip\"}");
+    assert_non_null(strstr(f->server.log, "(3)"));
+    forget(f);
+    hear(f, 'a', WSB_LIST, 0, 0, 0, "", "{\"group\":\"room:1\"}");
+    happen(f, WSB_CLOSED_EV, 1, 0, "");
+    assert_string_equal(f->server.log, "a:members a:left a:closed");
+    assert_null(f->hub.users.by_name);
+    assert_null(f->hub.tags.by_name);
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_what_was_not_acknowledged_goes_to_the_next_one),
+        TEST(test_an_ack_of_many_and_a_malformed_one),
+        TEST(test_an_ack_of_what_was_not_sent_or_is_not_its_own),
+        TEST(test_a_client_that_left_is_finished_by_the_next_one),
+        TEST(test_without_ack_each_message_is_handed_over_once),
+        TEST(test_one_that_acknowledges_nothing_is_dead),
+        TEST(test_credit_bounds_what_is_sent_and_end_of_it_pauses),
+        TEST(test_a_paused_client_is_read_again),
+        TEST(test_what_a_full_handler_costs_is_up_to_the_route),
+        TEST(test_a_route_that_has_enough_pauses_and_goes_on),
+        TEST(test_a_drained_handler_hands_over_in_order),
+        TEST(test_without_ack_a_drain_waits_for_a_pong),
+        TEST(test_a_drain_alone_waits_for_another),
+        TEST(test_a_moved_connection_is_its_former_owners_no_more),
+        TEST(test_clients_wait_for_a_handler),
+        TEST(test_waiting_has_an_end),
+        TEST(test_a_request_is_given_twice_only_if_it_may_be),
+        TEST(test_names_follow_a_connection_to_its_next_owner),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,49 @@
+#ifndef TESTS_UNIT_GATE_HUB_FIXTURE_H
+#define TESTS_UNIT_GATE_HUB_FIXTURE_H
+
+/* A hub between a scripted link and scripted sessions. Handlers have a letter, connections the number of their place. */
+
+#include "support/test.h"
+
+#include "gate/hub.h"
+
+struct fake_server {
+    struct wsb_server base;
+    int fd;
+    char log[16384];   /* "a:welcome a:open{…}" */
+    bool is_gone[128]; /* peers by their letter */
+    struct wsb_buf in; /* one message to be received */
+    char in_peer;
+    bool in_is_batch;
+    void (*sink)(void *ctx, char peer, const struct wsb_envelope *e); /* NULL: only the log */
+    void *sink_ctx;
+};
+
+struct fixture {
+    struct wsg_loop *loop;
+    struct wsg_routes routes;
+    struct fake_server server;
+    struct wsg_hub hub;
+    struct wsg_outbox outbox;
+    bool is_behind;
+    char commands[4096]; /* what sessions are told: "send=x@5,6 fail@5" */
+};
+
+/* Two routes, "r" and "q", of one policy. */
+void fixture_open(struct fixture *f, const struct wsg_route_policy *policy);
+void fixture_close(struct fixture *f);
+int setup(void **state); /* with an ordinary policy */
+int teardown(void **state);
+
+wsb_conn conn_of(uint32_t slot);
+/* A handler (peer 0: somebody on `commands`) says this. */
+void hear(struct fixture *f, char peer, uint8_t type, uint8_t code, uint8_t flags, uint32_t slot, const char *payload,
+          const char *meta);
+void hear_envelope(struct fixture *f, char peer, const struct wsb_envelope *e);
+/* A session says this. */
+void happen(struct fixture *f, uint8_t type, uint32_t slot, uint16_t route, const char *payload);
+void happen_out(struct fixture *f, const struct wsg_out *out);
+void hello(struct fixture *f, char peer);
+void forget(struct fixture *f);
+
+#endif
