@@ -51,7 +51,7 @@ static void announce(wsb_handler h, const struct member *m, const char *what)
 {
     char text[PEER_MAX + 64];
     int len = snprintf(text, sizeof text, "{\"from\":\"*\",\"text\":\"%s %s\"}", m->peer, what);
-    (void)wsb_publish(h, &(struct wsb_audience){.group = m->group}, WSB_TEXT, text, (size_t)len);
+    (void)wsb_publish(h, &(struct wsb_audience){.group = m->group}, WSB_TEXT, text, (size_t)len, NULL);
 }
 
 static void opened(wsb_handler h, const struct wsb_event *ev)
@@ -69,7 +69,7 @@ static void said(wsb_handler h, const struct wsb_event *ev)
     if (ev->opcode != WSB_TEXT || ev->len > TEXT_MAX)
         (void)wsb_close(h, ev->conn, ev->opcode == WSB_TEXT ? 1009 : 1003, "text of at most 4 KiB, please");
     else if (m)
-        (void)wsb_publish(h, &(struct wsb_audience){.group = m->group}, WSB_TEXT, ev->data, ev->len);
+        (void)wsb_publish(h, &(struct wsb_audience){.group = m->group}, WSB_TEXT, ev->data, ev->len, NULL);
 }
 
 static void left(wsb_handler h, const struct wsb_event *ev)

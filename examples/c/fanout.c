@@ -53,7 +53,7 @@ int main(int argc, char **argv)
         if (ev.type == WSB_EV_OPEN)
             opened(h, &ev, from);
         else if (ev.type == WSB_EV_DATA && find(ev.conn) < count)
-            (void)wsb_publish(h, &to, ev.opcode, ev.data, ev.len);
+            (void)wsb_publish(h, &to, ev.opcode, ev.data, ev.len, NULL);
         else if (ev.type == WSB_EV_CLOSED || ev.type == WSB_EV_REVOKED)
             closed(ev.conn);
         else if (ev.type == WSB_EV_WELCOME)

@@ -11,17 +11,21 @@ enum {
     PUMP_EVERY_MS = 250,
     TARGETS_A_COMMAND = 1 << 16, /* what every gate takes at once */
     FIELDS_MAX = 128,
-    GROUPS_MAX = 1024,
-    GROUP_NAME_MAX = 256 /* bytes */
+    GROUPS_MAX = 256, /* of a connection */
+    TAGS_MAX = 64,    /* of a connection */
+    LIST_MAX = 262144,
+    LIST_DEFAULT = 1000,
+    WORD_MAX = 255 /* bytes in the name of a group, a tag, a user, a key */
 };
 
-/* A program that only writes still has to hear the gate: look now and then, and whenever the gate has to be found. */
-static struct wsb_handle *begin(wsb_handler handler)
+/* A program that only writes still has to hear the gate: look now and then, and whenever the gate has to be found. And one that
+ * was stopped for a while must not go on where it was before it knows what has become of its connections. */
+struct wsb_handle *wsb_begin(wsb_handler handler)
 {
     struct wsb_handle *h = wsb_enter(handler);
     if (!h)
         return NULL;
-    if (h->serving != WSB_SERVING_YES || (!h->polling && wsb_now_ms() - h->pumped_ms >= PUMP_EVERY_MS))
+    if (h->serving != WSB_SERVING_YES || wsb_now_ms() - h->pumped_ms >= PUMP_EVERY_MS)
         (void)wsb_pump(h);
     return h;
 }
@@ -45,11 +49,24 @@ static struct wsb_span no_meta(void)
     return wsb_span(NULL, 0);
 }
 
+/* Does the program know of the registration that we have? Otherwise the connections that it names are those of the one before,
+ * which other handlers have now. Before it has read the first WELCOME it has none that could be. */
+static enum wsb_reason check_registration(const struct wsb_handle *h)
+{
+    bool is_told = !h->epoch || (h->epoch == h->given_epoch && h->id == h->given_id);
+    return h->is_forgotten || !is_told ? WSB_REASON_STALE : WSB_REASON_OK;
+}
+
 static enum wsb_reason check_conn(const struct wsb_handle *h, wsb_conn conn)
 {
     if (!conn)
         return WSB_REASON_MISUSE;
-    return wsb_conns_state(&h->conns, conn) == WSB_CONN_GONE ? WSB_REASON_GONE : WSB_REASON_OK;
+    enum wsb_conn_state state = wsb_conns_state(&h->conns, conn);
+    if (state == WSB_CONN_GONE)
+        return WSB_REASON_GONE;
+    if (state == WSB_CONN_MOVED || wsb_fence_has(&h->fence, conn))
+        return WSB_REASON_STALE;
+    return check_registration(h);
 }
 
 static enum wsb_reason check_payload(const struct wsb_handle *h, const void *data, size_t len)
@@ -92,9 +109,82 @@ static enum wsb_reason write_one(struct wsb_handle *h, wsb_conn conn, enum wsb_o
     return wsb_put(h, &d, data, no_meta());
 }
 
+static enum wsb_reason check_send_options(const struct wsb_send_options *o)
+{
+    if (!o)
+        return WSB_REASON_OK;
+    if ((unsigned)o->slow > WSB_SLOW_CONFLATE)
+        return WSB_REASON_MISUSE;
+    return o->key ? check_text(o->key, 1, WORD_MAX) : WSB_REASON_OK;
+}
+
+static bool has_words(const struct wsb_send_options *o)
+{
+    return o && (o->slow || o->key);
+}
+
+static void put_send_options(struct wsb_json *j, const struct wsb_send_options *o)
+{
+    static const char *const words[] = {
+        [WSB_SLOW_CLOSE] = "close",
+        [WSB_SLOW_DROP_NEW] = "drop-new",
+        [WSB_SLOW_DROP_OLD] = "drop-old",
+        [WSB_SLOW_CONFLATE] = "conflate",
+    };
+    if (o && o->slow)
+        wsb_json_kcstr(j, "slow", words[o->slow]);
+    if (o && o->key)
+        wsb_json_kcstr(j, "key", o->key);
+}
+
+/* The header of a message with options, and its number. */
+static struct wsb_header message_head(struct wsb_handle *h, enum wsb_type type, enum wsb_opcode op,
+                                      const struct wsb_send_options *o)
+{
+    return (struct wsb_header){.type = (uint8_t)type,
+                               .code = (uint8_t)op,
+                               .flags = o && o->ret_seq ? WSB_FLAG_WANT_OUTCOME : 0,
+                               .seq = ++h->seq};
+}
+
+static bool done_sending(struct wsb_handle *h, enum wsb_reason reason, const struct wsb_header *d,
+                         const struct wsb_send_options *o)
+{
+    if (!reason && o && o->ret_seq)
+        *o->ret_seq = d->seq;
+    return wsb_done(h, reason);
+}
+
+bool wsb_send(wsb_handler handler, wsb_conn conn, enum wsb_opcode op, const void *data, size_t len,
+              const struct wsb_send_options *options)
+{
+    struct wsb_json j;
+    struct wsb_handle *h = wsb_begin(handler);
+    if (!h)
+        return false;
+    enum wsb_reason reason = check_message(h, op, data, len);
+    if (!reason)
+        reason = check_send_options(options);
+    if (!reason)
+        reason = check_conn(h, conn);
+    if (reason)
+        return wsb_done(h, reason);
+    struct wsb_span meta = no_meta();
+    if (has_words(options)) {
+        put_send_options(begin_meta(h, &j), options);
+        reason = end_meta(&j);
+        meta = wsb_buf_span(&h->scratch);
+    }
+    struct wsb_header d = message_head(h, WSB_SEND, op, options);
+    d.conn = conn;
+    if (!reason)
+        reason = wsb_put(h, &d, wsb_span(data, len), meta);
+    return done_sending(h, reason, &d, options);
+}
+
 bool wsb_writeguarded(wsb_handler handler, wsb_conn conn, enum wsb_opcode op, const void *data, size_t len)
 {
-    struct wsb_handle *h = begin(handler);
+    struct wsb_handle *h = wsb_begin(handler);
     return h && wsb_done(h, write_one(h, conn, op, wsb_span(data, len), 0, ++h->seq));
 }
 
@@ -120,7 +210,7 @@ static void forget(struct wsb_handle *h, const struct wsb_waiter *w)
 
 bool wsb_sendwait(wsb_handler handler, wsb_conn conn, enum wsb_opcode op, const void *data, size_t len, int timeout_ms)
 {
-    struct wsb_handle *h = begin(handler);
+    struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
     uint64_t until = wsb_deadline(timeout_ms);
@@ -155,13 +245,14 @@ static enum wsb_reason check_ids(const wsb_conn *conns, size_t count)
 }
 
 static enum wsb_reason send_many(struct wsb_handle *h, const wsb_conn *conns, size_t count, const struct wsb_header *d,
-                                 struct wsb_span data)
+                                 struct wsb_span data, const struct wsb_send_options *o)
 {
     enum wsb_reason reason = WSB_REASON_OK;
     for (size_t at = 0; at < count && !reason; at += TARGETS_A_COMMAND) {
         struct wsb_json j;
         size_t some = count - at < TARGETS_A_COMMAND ? count - at : TARGETS_A_COMMAND;
         put_ids(begin_meta(h, &j), "to", conns + at, some);
+        put_send_options(&j, o);
         reason = end_meta(&j);
         if (!reason)
             reason = wsb_put(h, d, data, wsb_buf_span(&h->scratch));
@@ -170,50 +261,101 @@ static enum wsb_reason send_many(struct wsb_handle *h, const wsb_conn *conns, si
 }
 
 bool wsb_send_many(wsb_handler handler, const wsb_conn *conns, size_t count, enum wsb_opcode op, const void *data,
-                   size_t len, uint64_t *ret_seq)
+                   size_t len, const struct wsb_send_options *options)
 {
-    struct wsb_handle *h = begin(handler);
+    struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
     enum wsb_reason reason = check_message(h, op, data, len);
     if (!reason)
-        reason = check_ids(conns, count);
-    const struct wsb_header d = {
-        .type = WSB_SEND, .code = (uint8_t)op, .flags = ret_seq ? WSB_FLAG_WANT_OUTCOME : 0, .seq = ++h->seq};
+        reason = check_send_options(options);
     if (!reason)
-        reason = send_many(h, conns, count, &d, wsb_span(data, len));
-    if (!reason && ret_seq)
-        *ret_seq = d.seq;
-    return wsb_done(h, reason);
+        reason = check_ids(conns, count);
+    if (!reason)
+        reason = check_registration(h); /* of single ones that were taken away the gate knows */
+    const struct wsb_header d = message_head(h, WSB_SEND, op, options);
+    if (!reason)
+        reason = send_many(h, conns, count, &d, wsb_span(data, len), options);
+    return done_sending(h, reason, &d, options);
 }
 
-static enum wsb_reason check_audience(const struct wsb_audience *to)
+/* The word of an audience and its key in metadata. False: none, or more than one. */
+static bool audience_word(const struct wsb_audience *to, const char **ret_key, const char **ret_word)
 {
-    if (!to || !to->group == !to->route)
+    const char *const keys[] = {"group", "route", "user", "tag"};
+    const char *const words[] = {to->group, to->route, to->user, to->tag};
+    size_t count = to->all;
+    *ret_key = *ret_word = NULL;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (words[i]) {
+            *ret_key = keys[i];
+            *ret_word = words[i];
+            count++;
+        }
+    }
+    return count == 1;
+}
+
+static enum wsb_reason check_audience(const struct wsb_audience *to, const char **ret_key, const char **ret_word)
+{
+    if (!to || !audience_word(to, ret_key, ret_word))
         return WSB_REASON_MISUSE;
-    enum wsb_reason reason = check_text(to->group ? to->group : to->route, 1, GROUP_NAME_MAX);
+    enum wsb_reason reason = *ret_word ? check_text(*ret_word, 1, WORD_MAX) : WSB_REASON_OK;
     return reason ? reason : check_ids(to->except, to->except_count);
 }
 
-bool wsb_publish(wsb_handler handler, const struct wsb_audience *to, enum wsb_opcode op, const void *data, size_t len)
+bool wsb_publish(wsb_handler handler, const struct wsb_audience *to, enum wsb_opcode op, const void *data, size_t len,
+                 const struct wsb_send_options *options)
 {
-    struct wsb_handle *h = begin(handler);
+    const char *key;
+    const char *word;
+    struct wsb_json j;
+    struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
     enum wsb_reason reason = check_message(h, op, data, len);
     if (!reason)
-        reason = check_audience(to);
+        reason = check_send_options(options);
+    if (!reason)
+        reason = check_audience(to, &key, &word);
     if (reason)
         return wsb_done(h, reason);
-    struct wsb_json j;
     begin_meta(h, &j);
-    wsb_json_kcstr(&j, to->group ? "group" : "route", to->group ? to->group : to->route);
+    if (word)
+        wsb_json_kcstr(&j, key, word);
+    else
+        wsb_json_kbool(&j, "all", true);
     if (to->except_count)
         put_ids(&j, "except", to->except, to->except_count);
+    put_send_options(&j, options);
     reason = end_meta(&j);
-    const struct wsb_header d = {.type = WSB_PUBLISH, .code = (uint8_t)op, .seq = ++h->seq};
+    const struct wsb_header d = message_head(h, WSB_PUBLISH, op, options);
     if (!reason)
         reason = wsb_put(h, &d, wsb_span(data, len), wsb_buf_span(&h->scratch));
+    return done_sending(h, reason, &d, options);
+}
+
+bool wsb_list(wsb_handler handler, const struct wsb_audience *of, unsigned limit, uint64_t *ret_seq)
+{
+    const char *key;
+    const char *word;
+    struct wsb_json j;
+    struct wsb_handle *h = wsb_begin(handler);
+    if (!h)
+        return false;
+    enum wsb_reason reason = check_audience(of, &key, &word);
+    if (!reason && (!word || of->except_count || limit > LIST_MAX))
+        reason = WSB_REASON_MISUSE;
+    if (reason)
+        return wsb_done(h, reason);
+    wsb_json_kcstr(begin_meta(h, &j), key, word);
+    wsb_json_ku64(&j, "limit", limit ? limit : LIST_DEFAULT);
+    reason = end_meta(&j);
+    const struct wsb_header d = {.type = WSB_LIST, .seq = ++h->seq};
+    if (!reason)
+        reason = wsb_put(h, &d, no_meta(), wsb_buf_span(&h->scratch));
+    if (!reason && ret_seq)
+        *ret_seq = d.seq;
     return wsb_done(h, reason);
 }
 
@@ -227,23 +369,70 @@ static enum wsb_reason put_for(struct wsb_handle *h, wsb_conn conn, enum wsb_typ
     return wsb_put(h, &d, data, wsb_buf_span(&h->scratch));
 }
 
+static enum wsb_reason check_words(const char *const *words, size_t count, size_t max)
+{
+    enum wsb_reason reason = WSB_REASON_OK;
+    if (count > max || (count && !words))
+        return WSB_REASON_MISUSE;
+    for (size_t i = 0; i < count && !reason; i++)
+        reason = check_text(words[i], 1, WORD_MAX);
+    return reason;
+}
+
+static void put_words(struct wsb_json *j, const char *key, const char *const *words, size_t count)
+{
+    if (!count)
+        return;
+    wsb_json_key(j, key);
+    wsb_json_array(j);
+    for (size_t i = 0; i < count; i++)
+        wsb_json_cstr(j, words[i]);
+    wsb_json_array_end(j);
+}
+
 static bool change_group(wsb_handler handler, wsb_conn conn, const char *group, enum wsb_type type)
 {
     struct wsb_json j;
-    struct wsb_handle *h = begin(handler);
+    struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
-    enum wsb_reason reason = check_text(group, 1, GROUP_NAME_MAX);
+    enum wsb_reason reason = check_text(group, 1, WORD_MAX);
     if (!reason)
         reason = check_conn(h, conn);
     if (reason)
         return wsb_done(h, reason);
-    wsb_json_key(begin_meta(h, &j), "groups");
-    wsb_json_array(&j);
-    wsb_json_cstr(&j, group);
-    wsb_json_array_end(&j);
+    put_words(begin_meta(h, &j), "groups", &group, 1);
     reason = end_meta(&j);
     return wsb_done(h, reason ? reason : put_for(h, conn, type, 0, no_meta()));
+}
+
+static enum wsb_reason check_marks(const struct wsb_marks *m)
+{
+    if (!m || (!m->set_count && !m->unset_count && !m->user))
+        return WSB_REASON_MISUSE;
+    enum wsb_reason reason = check_words(m->set, m->set_count, TAGS_MAX);
+    if (!reason)
+        reason = check_words(m->unset, m->unset_count, TAGS_MAX);
+    return !reason && m->user ? check_text(m->user, 0, WORD_MAX) : reason;
+}
+
+bool wsb_tag(wsb_handler handler, wsb_conn conn, const struct wsb_marks *marks)
+{
+    struct wsb_json j;
+    struct wsb_handle *h = wsb_begin(handler);
+    if (!h)
+        return false;
+    enum wsb_reason reason = check_marks(marks);
+    if (!reason)
+        reason = check_conn(h, conn);
+    if (reason)
+        return wsb_done(h, reason);
+    put_words(begin_meta(h, &j), "set", marks->set, marks->set_count);
+    put_words(&j, "unset", marks->unset, marks->unset_count);
+    if (marks->user)
+        wsb_json_kcstr(&j, "user", marks->user);
+    reason = end_meta(&j);
+    return wsb_done(h, reason ? reason : put_for(h, conn, WSB_TAG, 0, no_meta()));
 }
 
 bool wsb_join(wsb_handler h, wsb_conn conn, const char *group)
@@ -313,13 +502,13 @@ static void put_fields(struct wsb_json *j, const struct wsb_field *fields, size_
 static enum wsb_reason check_accept(const struct wsb_accept_options *o)
 {
     enum wsb_reason reason = check_fields(o->headers, o->header_count);
-    if (o->subprotocol && !reason)
-        reason = check_text(o->subprotocol, 1, GROUP_NAME_MAX);
-    if (o->group_count > GROUPS_MAX || (o->group_count && !o->groups))
-        return WSB_REASON_MISUSE;
-    for (size_t i = 0; i < o->group_count && !reason; i++)
-        reason = check_text(o->groups[i], 1, GROUP_NAME_MAX);
-    return reason;
+    if (!reason && o->subprotocol)
+        reason = check_text(o->subprotocol, 1, WORD_MAX);
+    if (!reason && o->user)
+        reason = check_text(o->user, 1, WORD_MAX);
+    if (!reason)
+        reason = check_words(o->groups, o->group_count, GROUPS_MAX);
+    return reason ? reason : check_words(o->tags, o->tag_count, TAGS_MAX);
 }
 
 static void put_accept(struct wsb_json *j, const struct wsb_accept_options *o)
@@ -327,19 +516,16 @@ static void put_accept(struct wsb_json *j, const struct wsb_accept_options *o)
     if (o->subprotocol)
         wsb_json_kcstr(j, "subprotocol", o->subprotocol);
     put_fields(j, o->headers, o->header_count);
-    if (!o->group_count)
-        return;
-    wsb_json_key(j, "groups");
-    wsb_json_array(j);
-    for (size_t i = 0; i < o->group_count; i++)
-        wsb_json_cstr(j, o->groups[i]);
-    wsb_json_array_end(j);
+    put_words(j, "groups", o->groups, o->group_count);
+    if (o->user)
+        wsb_json_kcstr(j, "user", o->user);
+    put_words(j, "tags", o->tags, o->tag_count);
 }
 
 bool wsb_accept(wsb_handler handler, wsb_conn conn, const struct wsb_accept_options *options)
 {
     struct wsb_json j;
-    struct wsb_handle *h = begin(handler);
+    struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
     enum wsb_reason reason = check_conn(h, conn);
@@ -357,7 +543,7 @@ bool wsb_accept(wsb_handler handler, wsb_conn conn, const struct wsb_accept_opti
 bool wsb_reject(wsb_handler handler, wsb_conn conn, unsigned status, const char *body)
 {
     struct wsb_json j;
-    struct wsb_handle *h = begin(handler);
+    struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
     struct wsb_span text = wsb_span_str(body);
@@ -381,7 +567,7 @@ static bool is_close_code(unsigned code)
 bool wsb_close(wsb_handler handler, wsb_conn conn, unsigned code, const char *why)
 {
     struct wsb_json j;
-    struct wsb_handle *h = begin(handler);
+    struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
     size_t len = why ? strnlen(why, WSB_CLOSE_REASON_MAX + 1) : 0;
@@ -401,7 +587,7 @@ bool wsb_close(wsb_handler handler, wsb_conn conn, unsigned code, const char *wh
 
 bool wsb_ping(wsb_handler handler, wsb_conn conn, const void *data, size_t len, uint64_t *ret_seq)
 {
-    struct wsb_handle *h = begin(handler);
+    struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
     enum wsb_reason reason = check_payload(h, data, len);
@@ -430,7 +616,7 @@ static enum wsb_reason check_response(const struct wsb_handle *h, const struct w
 bool wsb_respond(wsb_handler handler, wsb_conn conn, const struct wsb_response *r)
 {
     struct wsb_json j;
-    struct wsb_handle *h = begin(handler);
+    struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
     enum wsb_reason reason = check_response(h, r);
@@ -450,7 +636,7 @@ bool wsb_respond(wsb_handler handler, wsb_conn conn, const struct wsb_response *
 
 bool wsb_respond_more(wsb_handler handler, wsb_conn conn, const void *data, size_t len, bool last)
 {
-    struct wsb_handle *h = begin(handler);
+    struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
     enum wsb_reason reason = check_payload(h, data, len);
@@ -466,6 +652,9 @@ bool wsb_respond_more(wsb_handler handler, wsb_conn conn, const void *data, size
 
 bool wsb_flush(wsb_handler handler)
 {
-    struct wsb_handle *h = begin(handler);
-    return h && wsb_done(h, wsb_outbox_flush(h));
+    struct wsb_handle *h = wsb_begin(handler);
+    if (!h)
+        return false;
+    enum wsb_reason reason = wsb_settle(h);
+    return wsb_done(h, reason ? reason : wsb_outbox_flush(h));
 }

@@ -1,4 +1,4 @@
-/* The two sets of connections. Removal closes the gap in the probe sequence, so there are no tombstones to pile up. */
+/* The sets of connections. Removal closes the gap in the probe sequence, so there are no tombstones to pile up. */
 #include "api/conns.h"
 
 #include <stdlib.h>
@@ -67,11 +67,17 @@ static bool take_out(struct wsb_idset *s, wsb_conn id)
     return true;
 }
 
+static void ring_deinit(struct wsb_idring *r)
+{
+    free(r->set.places);
+    free(r->order);
+}
+
 void wsb_conns_deinit(struct wsb_conns *c)
 {
     free(c->open.places);
-    free(c->gone.places);
-    free(c->order);
+    ring_deinit(&c->gone);
+    ring_deinit(&c->moved);
     *c = (struct wsb_conns){0};
 }
 
@@ -81,32 +87,38 @@ void wsb_conns_opened(struct wsb_conns *c, wsb_conn conn)
         (void)add(&c->open, conn, WSB_CONNS_OPEN_MAX);
 }
 
-static void remember(struct wsb_conns *c, wsb_conn conn)
+static void remember(struct wsb_idring *r, wsb_conn conn)
 {
-    if (!c->order)
-        c->order = calloc(WSB_CONNS_GONE_MAX, sizeof *c->order);
-    if (!c->order || has(&c->gone, conn))
+    if (!r->order)
+        r->order = calloc(WSB_CONNS_GONE_MAX, sizeof *r->order);
+    if (!r->order || has(&r->set, conn))
         return;
-    if (c->order[c->next])
-        (void)take_out(&c->gone, c->order[c->next]);
-    c->order[c->next] = 0;
-    if (!add(&c->gone, conn, WSB_CONNS_GONE_MAX))
+    if (r->order[r->next])
+        (void)take_out(&r->set, r->order[r->next]);
+    r->order[r->next] = 0;
+    if (!add(&r->set, conn, WSB_CONNS_GONE_MAX))
         return;
-    c->order[c->next] = conn;
-    c->next = (c->next + 1) % WSB_CONNS_GONE_MAX;
+    r->order[r->next] = conn;
+    r->next = (r->next + 1) % WSB_CONNS_GONE_MAX;
 }
 
 void wsb_conns_closed(struct wsb_conns *c, wsb_conn conn)
 {
     if (take_out(&c->open, conn))
-        remember(c, conn);
+        remember(&c->gone, conn);
+}
+
+void wsb_conns_moved(struct wsb_conns *c, wsb_conn conn)
+{
+    if (take_out(&c->open, conn))
+        remember(&c->moved, conn);
 }
 
 void wsb_conns_all_closed(struct wsb_conns *c)
 {
     for (size_t i = 0; c->open.places && i <= c->open.mask; i++) {
         if (c->open.places[i])
-            remember(c, c->open.places[i]);
+            remember(&c->gone, c->open.places[i]);
     }
     free(c->open.places);
     c->open = (struct wsb_idset){0};
@@ -116,5 +128,7 @@ enum wsb_conn_state wsb_conns_state(const struct wsb_conns *c, wsb_conn conn)
 {
     if (has(&c->open, conn))
         return WSB_CONN_OPEN;
-    return has(&c->gone, conn) ? WSB_CONN_GONE : WSB_CONN_UNKNOWN;
+    if (has(&c->gone.set, conn))
+        return WSB_CONN_GONE;
+    return has(&c->moved.set, conn) ? WSB_CONN_MOVED : WSB_CONN_UNKNOWN;
 }

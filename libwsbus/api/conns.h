@@ -2,8 +2,9 @@
 #define WSB_API_CONNS_H
 
 /*
- * Which connections a handler has, as far as it has read: those that are open, and the last of those that are over. Both are
- * bounded: beyond the bounds a connection is simply not known, and the gate, which always knows, decides.
+ * Which connections a handler has, as far as it has read: those that are open, and the last of those that are over or were
+ * moved to another handler. All are bounded: beyond the bounds a connection is simply not known, and the gate, which always
+ * knows, decides.
  *
  * Threads   one at a time
  */
@@ -15,7 +16,7 @@
 
 enum { WSB_CONNS_OPEN_MAX = 1 << 20, WSB_CONNS_GONE_MAX = 1 << 16 };
 
-enum wsb_conn_state { WSB_CONN_UNKNOWN, WSB_CONN_OPEN, WSB_CONN_GONE };
+enum wsb_conn_state { WSB_CONN_UNKNOWN, WSB_CONN_OPEN, WSB_CONN_GONE, WSB_CONN_MOVED };
 
 /* A set of ids that are not 0: open addressing, linear probing. */
 struct wsb_idset {
@@ -24,11 +25,17 @@ struct wsb_idset {
     size_t mask; /* places - 1, or 0 when there are none */
 };
 
+/* The last WSB_CONNS_GONE_MAX that were put in. */
+struct wsb_idring {
+    struct wsb_idset set;
+    wsb_conn *order; /* owned: a ring, the order in which they came */
+    size_t next;
+};
+
 struct wsb_conns {
     struct wsb_idset open;
-    struct wsb_idset gone;
-    wsb_conn *order; /* owned: a ring of WSB_CONNS_GONE_MAX, the order in which they went */
-    size_t next;
+    struct wsb_idring gone;
+    struct wsb_idring moved;
 };
 
 void wsb_conns_deinit(struct wsb_conns *c);
@@ -36,6 +43,7 @@ void wsb_conns_deinit(struct wsb_conns *c);
 /* Neither can fail: without memory the connection is not known. */
 void wsb_conns_opened(struct wsb_conns *c, wsb_conn conn);
 void wsb_conns_closed(struct wsb_conns *c, wsb_conn conn);
+void wsb_conns_moved(struct wsb_conns *c, wsb_conn conn); /* another handler has it, until it is opened again */
 void wsb_conns_all_closed(struct wsb_conns *c);
 
 enum wsb_conn_state wsb_conns_state(const struct wsb_conns *c, wsb_conn conn);

@@ -8,6 +8,9 @@
  *   inbox.c    what the gate sends, and waiting for it             read.c     events out of the inbox
  *   outbox.c   commands on their way, in batches                   command.c  one function for each command
  *   meta.c     metadata of events                                  log.c      wsb_log
+ *   settle.c   acknowledgement and credit
+ *
+ * Of connections, conns.h knows those that the program was told of, fence.h those that were taken away before it knows.
  *
  * There is no thread of our own: whoever calls does the work. One thread at a time polls, with the lock released; the others
  * that have to wait do so on `changed`, until it comes back and tells them.
@@ -19,21 +22,27 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "api/acks.h"
 #include "api/conns.h"
+#include "api/credit.h"
+#include "api/fence.h"
 #include "link/link.h"
 #include "wsbus/handler.h"
 
 /*
- *          link up                 WELCOME
- *   DOWN ───────────▶ ASKED ──────────────────▶ SERVING
- *     ▲                │ ▲ ▲                        │
- *     │                │ │ └────────────────────────┘ ERROR 5, or no PING for too long
- *     │     ERROR, ours│ │ every RETRY_REFUSED_MS
- *     │                ▼ │
- *     │              REFUSED
+ *          link up                 WELCOME           no PING for too long
+ *   DOWN ───────────▶ ASKED ──────────────────▶ YES ──────────────────────▶ UNSURE
+ *     ▲                │ ▲ ▲                    │ ▲                          │  │
+ *     │                │ │ └────────────────────┘ └───────── WELCOME ────────┘  │
+ *     │     ERROR, ours│ │ │      ERROR 5                                       │
+ *     │                ▼ │ └────────────────────────────────────────────────────┘
+ *     │              REFUSED   every RETRY_REFUSED_MS: ASKED
  *     └── link down, from each
+ *
+ * UNSURE: HELLO is said again, and nobody knows whether the gate still had us. What is written waits for the WELCOME, which
+ * tells it: to a gate that had forgotten us it would be about connections that belong to others now.
  */
-enum wsb_serving { WSB_SERVING_DOWN, WSB_SERVING_ASKED, WSB_SERVING_REFUSED, WSB_SERVING_YES };
+enum wsb_serving { WSB_SERVING_DOWN, WSB_SERVING_ASKED, WSB_SERVING_REFUSED, WSB_SERVING_YES, WSB_SERVING_UNSURE };
 
 /* A call that waits for its outcome; on the stack of that call. */
 struct wsb_waiter {
@@ -74,6 +83,13 @@ struct wsb_handle {
     struct wsb_span meta; /* of it; in current */
     json_t *parsed;       /* owned: its metadata, once somebody has asked */
 
+    /* what the gate has to be told of events */
+    bool manual_ack;
+    struct wsb_header held; /* conn 0: none; the event that the program has, to be acknowledged when it comes back */
+    struct wsb_acks acks;
+    uint64_t first_done_ms; /* when the first of them was noted, coarsely */
+    struct wsb_credit credit;
+
     /* out */
     uint64_t round_of;           /* the thread that holds an event and will read again; 0: none */
     struct wsb_account *account; /* owned */
@@ -89,14 +105,24 @@ struct wsb_handle {
     /* what is known */
     unsigned heartbeat_ms;
     size_t max_message;
-    uint64_t epoch;
+    uint64_t epoch; /* of the WELCOME that the program has read */
     uint64_t id;
+    uint64_t given_epoch; /* of the one that came last: until it is read, the program speaks of connections of before */
+    uint64_t given_id;
+    bool is_forgotten; /* the gate said that it does not know us */
     struct wsb_conns conns;
+    struct wsb_fence fence;
     _Atomic int level; /* read without the lock */
 };
 
 /* Numbers of commands whose outcome a call waits for: never an event. */
 #define WSB_SEQ_WAITED (UINT64_C(1) << 63)
+
+/* The gate knows us, as far as anybody here knows. */
+static inline bool wsb_is_registered(const struct wsb_handle *h)
+{
+    return h->serving == WSB_SERVING_YES || h->serving == WSB_SERVING_UNSURE;
+}
 
 /* --------------------------------------------------------------------------------------------------------- slots.c */
 
@@ -157,11 +183,32 @@ void wsb_inbox_deinit(struct wsb_handle *h);
 /* Put one command on its way. Payload and metadata are copied. */
 enum wsb_reason wsb_put(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
                         struct wsb_span meta);
+/* The same for what the library says in the name of the program: it never leaves at once, and has some room of its own. */
+enum wsb_reason wsb_put_own(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
+                            struct wsb_span meta);
 enum wsb_reason wsb_outbox_flush(struct wsb_handle *h);
+/* What the calling thread writes leaves when it reads again. */
+bool wsb_is_in_round(const struct wsb_handle *h);
 void wsb_outbox_drop(struct wsb_handle *h);
 /* Send a message that belongs to the link, not to the program: HELLO, PONG, BYE. */
 enum wsb_reason wsb_send_control(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
                                  struct wsb_span meta);
+
+/* -------------------------------------------------------------------------------------------------------- settle.c */
+
+/* The program is given this event. */
+void wsb_settle_handed_out(struct wsb_handle *h, const struct wsb_header *d);
+/* The program has come back: it is done with the event it was given. OK, or a reason of wsb_put(): then try again. */
+enum wsb_reason wsb_settle_done(struct wsb_handle *h);
+/* Put what has to be said behind what is written. */
+enum wsb_reason wsb_settle(struct wsb_handle *h);
+/* The registration is over, and all that was to be said about it. */
+void wsb_settle_forget(struct wsb_handle *h);
+
+/* ------------------------------------------------------------------------------------------------------- command.c */
+
+/* wsb_enter() of a call that writes: hears first what the gate has said meanwhile. */
+struct wsb_handle *wsb_begin(wsb_handler h);
 
 /* ---------------------------------------------------------------------------------------------------------- meta.c */
 
@@ -175,7 +222,8 @@ struct wsb_welcome {
 
 WSB_MUST_CHECK wsb_err wsb_welcome_parse(struct wsb_span meta, struct wsb_welcome *ret);
 /* The metadata of HELLO. */
-WSB_MUST_CHECK wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o);
+WSB_MUST_CHECK wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o,
+                                       const struct wsb_credit *window);
 
 /* ------------------------------------------------------------------------------------------------------- address.c */
 

@@ -17,6 +17,8 @@ enum {
     MESSAGE_MAX = 16 << 20, /* until the gate says otherwise */
     PART_MAX = 256 << 20,   /* bytes: no batch of a gate comes near */
     ROUTES_MAX = 1024,
+    WEIGHT_MAX = 1000,
+    CREDIT_MESSAGES = 16384,
     ENDPOINT_MAX = 512,
     COMMAND_META_MAX = WSB_META_MAX
 };
@@ -52,6 +54,8 @@ static wsb_err check_options(const struct wsb_handler_options *o)
         err = check_text("name", o->name, WSB_NAME_MAX);
     if (!err && ((unsigned)o->level > WSB_LOG_ERROR || o->linger_ms > LINGER_MAX_MS || o->wait_ms > INT32_MAX))
         err = wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "level, linger_ms or wait_ms is out of range");
+    if (!err && (o->weight > WEIGHT_MAX || o->credit_messages > INT32_MAX || o->credit_bytes > INT64_MAX / 4))
+        err = wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "weight, credit_messages or credit_bytes is out of range");
     return err;
 }
 
@@ -71,8 +75,16 @@ static void handle_free(struct wsb_handle *h)
     wsb_buf_deinit(&h->hello);
     wsb_buf_deinit(&h->scratch);
     wsb_conns_deinit(&h->conns);
+    wsb_fence_deinit(&h->fence);
     (void)pthread_cond_destroy(&h->changed);
     free(h);
+}
+
+/* Of what may wait here; in what the protocol can say. */
+static uint64_t half_of(size_t limit)
+{
+    uint64_t half = limit > 1 ? limit / 2 : 1;
+    return half < INT64_MAX / 4 ? half : INT64_MAX / 4;
 }
 
 static struct wsb_handle *handle_new(const struct wsb_handler_options *o)
@@ -88,13 +100,16 @@ static struct wsb_handle *handle_new(const struct wsb_handler_options *o)
     h->epoll_fd = -1;
     h->out_limit = o->out_limit ? o->out_limit : LIMIT;
     h->in_limit = o->in_limit ? o->in_limit : LIMIT;
+    h->credit.window_messages = o->credit_messages ? o->credit_messages : CREDIT_MESSAGES;
+    h->credit.window_bytes = o->credit_bytes ? o->credit_bytes : half_of(h->in_limit);
+    h->manual_ack = o->manual_ack;
     h->heartbeat_ms = HEARTBEAT_MS;
     h->max_message = MESSAGE_MAX;
     atomic_init(&h->level, (int)o->level);
     wsb_buf_init(&h->hello, COMMAND_META_MAX);
     wsb_buf_init(&h->scratch, COMMAND_META_MAX);
     h->account = wsb_account_new();
-    if (h->account && wsb_hello_write(&h->hello, o) == WSB_OK)
+    if (h->account && wsb_hello_write(&h->hello, o, &h->credit) == WSB_OK)
         return h;
     handle_free(h);
     return NULL;
@@ -188,6 +203,7 @@ bool wsb_handler_close(wsb_handler handler)
     (void)pthread_cond_broadcast(&h->changed);
     while (h->inside)
         wsb_cond_wait(h, WSB_FOREVER);
+    (void)wsb_settle(h); /* the event that the program still has is not done with: another handler gets it */
     const struct wsb_header bye = {.type = WSB_BYE, .seq = ++h->seq};
     (void)wsb_outbox_flush(h);
     if (h->serving != WSB_SERVING_DOWN)
@@ -279,7 +295,7 @@ bool wsb_isopen(wsb_handler handler, wsb_conn conn)
     struct wsb_handle *h = wsb_peek(handler);
     if (!h)
         return false;
-    bool is = wsb_conns_state(&h->conns, conn) == WSB_CONN_OPEN;
+    bool is = wsb_conns_state(&h->conns, conn) == WSB_CONN_OPEN && !wsb_fence_has(&h->fence, conn);
     wsb_unlock(h);
     return is;
 }

@@ -60,9 +60,9 @@ static void fail_waiters(struct wsb_handle *h)
     }
 }
 
-static void say_hello(struct wsb_handle *h)
+static void say_hello(struct wsb_handle *h, enum wsb_serving next)
 {
-    h->serving = WSB_SERVING_ASKED;
+    h->serving = next;
     h->hello_ms = wsb_now_ms();
     h->hello_seq = ++h->seq;
     const struct wsb_header hello = {.type = WSB_HELLO, .seq = h->hello_seq};
@@ -73,7 +73,17 @@ static void lose_gate(struct wsb_handle *h)
 {
     h->serving = WSB_SERVING_DOWN;
     wsb_outbox_drop(h);
+    wsb_settle_forget(h);
     fail_waiters(h);
+}
+
+/* The gate does not know us: another one, or one that took us for dead. What is written would only be refused. */
+static void lose_registration(struct wsb_handle *h)
+{
+    wsb_outbox_drop(h);
+    wsb_settle_forget(h);
+    h->is_forgotten = true;
+    say_hello(h, WSB_SERVING_ASKED);
 }
 
 static void on_welcome(struct wsb_handle *h, const struct wsb_envelope *e)
@@ -81,9 +91,17 @@ static void on_welcome(struct wsb_handle *h, const struct wsb_envelope *e)
     struct wsb_welcome w;
     if (h->serving == WSB_SERVING_DOWN || wsb_welcome_parse(e->meta, &w) != WSB_OK)
         return;
+    if (w.epoch != h->given_epoch || w.id != h->given_id) {
+        wsb_outbox_drop(h); /* written for the registration before */
+        wsb_settle_forget(h);
+    }
+    h->given_epoch = w.epoch;
+    h->given_id = w.id;
+    h->is_forgotten = false;
     h->serving = WSB_SERVING_YES;
     h->heartbeat_ms = w.heartbeat_ms;
     h->max_message = w.max_message;
+    (void)wsb_outbox_flush(h); /* what waited because we were not sure */
 }
 
 enum wsb_reason wsb_error_reason(uint8_t code)
@@ -114,8 +132,8 @@ enum wsb_reason wsb_outcome_reason(uint8_t code)
 static void on_error(struct wsb_handle *h, const struct wsb_envelope *e)
 {
     if (e->header.code == WSB_ERROR_NOT_REGISTERED) {
-        if (h->serving == WSB_SERVING_YES)
-            say_hello(h);
+        if (wsb_is_registered(h))
+            lose_registration(h);
         fail_waiters(h);
     } else if (e->header.seq == h->hello_seq && h->serving == WSB_SERVING_ASKED) {
         h->serving = WSB_SERVING_REFUSED;
@@ -141,7 +159,10 @@ bool wsb_is_event(const struct wsb_envelope *e)
     case WSB_REQUEST:
     case WSB_BODY_EV:
     case WSB_ABORTED:
+    case WSB_WRITABLE:
     case WSB_REVOKED:
+    case WSB_JOINED:
+    case WSB_LEFT:
         return d->conn != 0;
     case WSB_OUTCOME:
         return !(d->seq & WSB_SEQ_WAITED);
@@ -149,11 +170,22 @@ bool wsb_is_event(const struct wsb_envelope *e)
         return d->code != WSB_ERROR_NOT_REGISTERED && !(d->seq & WSB_SEQ_WAITED);
     case WSB_WELCOME:
     case WSB_PONG_EV:
-    case WSB_WRITABLE:
     case WSB_DRAIN:
+    case WSB_MEMBERS:
         return true;
     default:
         return false;
+    }
+}
+
+/* Nothing more may be said to it or about it; the program hears of it when it has read so far. */
+static void on_revoked(struct wsb_handle *h, const struct wsb_envelope *e)
+{
+    if (e->header.conn) {
+        wsb_fence_add(&h->fence, e->header.conn);
+        wsb_acks_forget(&h->acks, e->header.conn);
+    } else {
+        h->malformed++;
     }
 }
 
@@ -175,6 +207,9 @@ static void look_at(struct wsb_handle *h, const struct wsb_envelope *e)
         break;
     case WSB_ERROR:
         on_error(h, e);
+        break;
+    case WSB_REVOKED:
+        on_revoked(h, e);
         break;
     default:
         if (!wsb_is_event(e))
@@ -261,7 +296,7 @@ static void follow_link(struct wsb_handle *h)
             lose_gate(h);
         if (change == WSB_LINK_UP) {
             h->heard_ms = wsb_now_ms();
-            say_hello(h);
+            say_hello(h, WSB_SERVING_ASKED);
         }
     }
 }
@@ -271,6 +306,7 @@ static uint64_t ask_at(const struct wsb_handle *h)
 {
     switch (h->serving) {
     case WSB_SERVING_ASKED:
+    case WSB_SERVING_UNSURE:
         return h->hello_ms + HELLO_RETRY_MS;
     case WSB_SERVING_REFUSED:
         return h->hello_ms + RETRY_REFUSED_MS;
@@ -282,6 +318,12 @@ static uint64_t ask_at(const struct wsb_handle *h)
     return WSB_FOREVER;
 }
 
+static void ask_again(struct wsb_handle *h)
+{
+    (void)wsb_outbox_flush(h); /* in front of the HELLO: for whoever the gate takes us for until then */
+    say_hello(h, wsb_is_registered(h) ? WSB_SERVING_UNSURE : WSB_SERVING_ASKED);
+}
+
 enum wsb_reason wsb_pump(struct wsb_handle *h)
 {
     bool all;
@@ -291,7 +333,7 @@ enum wsb_reason wsb_pump(struct wsb_handle *h)
         return reason; /* the silence of a gate that was not listened to says nothing */
     follow_link(h);
     if (h->pumped_ms >= ask_at(h))
-        say_hello(h);
+        ask_again(h);
     return WSB_REASON_OK;
 }
 

@@ -64,7 +64,7 @@ static struct wsb_span name_of(const struct wsb_handler_options *o)
     return s;
 }
 
-wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o)
+wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o, const struct wsb_credit *window)
 {
     static const char *const levels[] = {"debug", "info", "wslog", "warn", "error"};
     struct wsb_json j;
@@ -80,6 +80,16 @@ wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o
     wsb_json_ku64(&j, "pid", (uint64_t)getpid());
     wsb_json_kcstr(&j, "language", "C");
     wsb_json_kcstr(&j, "level", levels[o->level]);
+    wsb_json_kbool(&j, "ack", true);
+    wsb_json_key(&j, "credit");
+    wsb_json_object(&j);
+    wsb_json_ku64(&j, "messages", window->window_messages);
+    wsb_json_ku64(&j, "bytes", window->window_bytes);
+    wsb_json_object_end(&j);
+    if (o->weight)
+        wsb_json_ku64(&j, "weight", o->weight);
+    if (o->presence)
+        wsb_json_kbool(&j, "presence", true);
     wsb_json_object_end(&j);
     return wsb_json_end(&j);
 }
@@ -131,6 +141,43 @@ int64_t wsb_event_num(const struct wsb_event *ev, const char *key, int64_t other
     int64_t n = json_is_integer(v) ? json_integer_value(v) : json_is_boolean(v) ? json_is_true(v) : otherwise;
     wsb_unlock(h);
     return n;
+}
+
+const char *wsb_event_item(const struct wsb_event *ev, const char *key, size_t index)
+{
+    struct wsb_handle *h = ev && key ? wsb_peek(ev->handler) : NULL;
+    if (!h)
+        return NULL;
+    const char *s = text_of(json_array_get(look_up(h, ev, key), index));
+    wsb_unlock(h);
+    return s;
+}
+
+/* 16 hexadecimal digits; 0 for anything else, which is no connection. */
+static wsb_conn conn_of(const json_t *v)
+{
+    enum { DIGITS = 16 };
+    const char *s = text_of(v);
+    bool is = s && strlen(s) == DIGITS && strspn(s, "0123456789abcdef") == DIGITS;
+    return is ? strtoull(s, NULL, 16) : 0;
+}
+
+size_t wsb_event_members(const struct wsb_event *ev, wsb_conn *ret, size_t max)
+{
+    size_t count = 0;
+    size_t i;
+    const json_t *v;
+    struct wsb_handle *h = ev && ev->type == WSB_EV_MEMBERS && (ret || !max) ? wsb_peek(ev->handler) : NULL;
+    if (!h)
+        return 0;
+    json_array_foreach(look_up(h, ev, "members"), i, v)
+    {
+        wsb_conn conn = conn_of(v);
+        if (conn && count++ < max)
+            ret[count - 1] = conn;
+    }
+    wsb_unlock(h);
+    return count;
 }
 
 static enum wsb_closed_by who(const char *name)

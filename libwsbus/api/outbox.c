@@ -8,7 +8,11 @@
 #include "api/handle.h"
 #include "base/size.h"
 
-enum { BATCH_MAX = 256 << 10, BATCH_MIN = 512 };
+enum {
+    BATCH_MAX = 256 << 10,
+    BATCH_MIN = 512,
+    OWN_ROOM = 1 << 20 /* bytes above the limit for what the library has to say */
+};
 
 static enum wsb_reason send_block(struct wsb_handle *h, struct wsb_header header, struct wsb_block *block,
                                   struct wsb_span meta)
@@ -21,7 +25,7 @@ static enum wsb_reason send_block(struct wsb_handle *h, struct wsb_header header
 enum wsb_reason wsb_outbox_flush(struct wsb_handle *h)
 {
     struct wsb_block *batch = h->batch;
-    if (!batch)
+    if (!batch || h->serving == WSB_SERVING_UNSURE) /* it waits for the WELCOME */
         return WSB_REASON_OK;
     h->batch = NULL;
     h->usual_batch = batch->len;
@@ -73,7 +77,10 @@ static bool make_room(struct wsb_handle *h, size_t more)
 static enum wsb_reason append(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
                               struct wsb_span meta, size_t size)
 {
-    enum wsb_reason reason = h->batch && h->batch->len + size > BATCH_MAX ? wsb_outbox_flush(h) : WSB_REASON_OK;
+    bool fits = !h->batch || h->batch->len + size <= BATCH_MAX;
+    if (!fits && h->serving == WSB_SERVING_UNSURE)
+        return WSB_REASON_FULL;
+    enum wsb_reason reason = fits ? WSB_REASON_OK : wsb_outbox_flush(h);
     if (reason)
         return reason;
     if (!make_room(h, size))
@@ -89,23 +96,46 @@ static enum wsb_reason append(struct wsb_handle *h, const struct wsb_header *hea
     return WSB_REASON_OK;
 }
 
+bool wsb_is_in_round(const struct wsb_handle *h)
+{
+    return h->round_of && h->round_of == wsb_thread_number();
+}
+
+static enum wsb_reason check_room(const struct wsb_handle *h, size_t size, size_t room)
+{
+    size_t total;
+    size_t most;
+    if (!wsb_is_registered(h))
+        return WSB_REASON_GATE_GONE;
+    if (!wsb_size_add(wsb_account_bytes(h->account), size, &total) || !wsb_size_add(h->out_limit, room, &most))
+        return WSB_REASON_FULL;
+    return total > most ? WSB_REASON_FULL : WSB_REASON_OK;
+}
+
+enum wsb_reason wsb_put_own(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
+                            struct wsb_span meta)
+{
+    size_t size = wsb_record_size(payload.len, meta.len);
+    enum wsb_reason reason = check_room(h, size, OWN_ROOM);
+    return reason ? reason : append(h, header, payload, meta, size);
+}
+
 enum wsb_reason wsb_put(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
                         struct wsb_span meta)
 {
     size_t size = wsb_record_size(payload.len, meta.len);
-    size_t total;
     if (!size || meta.len > WSB_META_MAX)
         return WSB_REASON_TOO_BIG;
-    if (h->serving != WSB_SERVING_YES)
-        return WSB_REASON_GATE_GONE;
-    if (!wsb_size_add(wsb_account_bytes(h->account), size, &total) || total > h->out_limit)
-        return WSB_REASON_FULL;
-    bool in_round = h->round_of && h->round_of == wsb_thread_number();
+    enum wsb_reason reason = check_room(h, size, 0);
+    if (reason)
+        return reason;
     if (size <= BATCH_MAX) {
-        enum wsb_reason reason = append(h, header, payload, meta, size);
-        return reason || in_round ? reason : wsb_outbox_flush(h);
+        reason = append(h, header, payload, meta, size);
+        return reason || wsb_is_in_round(h) ? reason : wsb_outbox_flush(h);
     }
+    if (h->serving == WSB_SERVING_UNSURE)
+        return WSB_REASON_FULL;
     /* A large one gains nothing from a batch, and order is kept by sending what is before it. */
-    enum wsb_reason reason = wsb_outbox_flush(h);
+    reason = wsb_outbox_flush(h);
     return reason ? reason : send_alone(h, header, payload, meta);
 }

@@ -4,6 +4,8 @@
  */
 #include "api/handle.h"
 
+enum { SETTLE_RETRY_MS = 50 };
+
 static void forget_event(struct wsb_handle *h)
 {
     json_decref(h->parsed);
@@ -22,8 +24,11 @@ static void follow(struct wsb_handle *h, const struct wsb_header *d)
         break;
     case WSB_CLOSED_EV:
     case WSB_ABORTED:
-    case WSB_REVOKED:
         wsb_conns_closed(&h->conns, d->conn);
+        break;
+    case WSB_REVOKED:
+        wsb_fence_take(&h->fence, d->conn);
+        wsb_conns_moved(&h->conns, d->conn);
         break;
     default:
         break;
@@ -54,6 +59,7 @@ static enum wsb_reason event_reason(const struct wsb_header *d)
 static void hand_out(struct wsb_handle *h, const struct wsb_envelope *e, struct wsb_event *ret)
 {
     const struct wsb_header *d = &e->header;
+    wsb_settle_handed_out(h, d);
     h->meta = e->meta;
     *ret = (struct wsb_event){
         .type = (enum wsb_event_type)d->type,
@@ -102,6 +108,13 @@ static bool next_event(struct wsb_handle *h, struct wsb_event *ret)
     return false;
 }
 
+/* There was no room for what the gate has to be told: that cannot wait for the next event. */
+static uint64_t sooner(uint64_t until_ms)
+{
+    uint64_t soon = wsb_now_ms() + SETTLE_RETRY_MS;
+    return until_ms < soon ? until_ms : soon;
+}
+
 static enum wsb_reason read_event(struct wsb_handle *h, struct wsb_event *ret, uint64_t until_ms)
 {
     for (;;) {
@@ -109,12 +122,13 @@ static enum wsb_reason read_event(struct wsb_handle *h, struct wsb_event *ret, u
             return WSB_REASON_SIGNAL;
         if (next_event(h, ret))
             return WSB_REASON_OK;
+        enum wsb_reason settled = wsb_settle(h);
         (void)wsb_outbox_flush(h); /* a gate that is gone has its own way to the program */
         if (wsb_inbox_next(h))
             continue;
         enum wsb_reason reason = wsb_pump(h);
         if (!reason && !h->first)
-            reason = wsb_wait(h, until_ms);
+            reason = wsb_wait(h, settled ? sooner(until_ms) : until_ms);
         if (reason)
             return reason == WSB_REASON_TIMEOUT && h->serving != WSB_SERVING_YES ? WSB_REASON_GATE_GONE : reason;
     }
@@ -132,7 +146,9 @@ bool wsb_readguarded(wsb_handler handler, struct wsb_event *ret_ev, int timeout_
     h->reading = true;
     h->round_of = 0;
     forget_event(h);
-    enum wsb_reason reason = read_event(h, ret_ev, wsb_deadline(timeout_ms));
+    enum wsb_reason reason = wsb_settle_done(h);
+    if (!reason)
+        reason = read_event(h, ret_ev, wsb_deadline(timeout_ms));
     if (!reason)
         h->round_of = wsb_thread_number();
     else if (h->epoll_fd >= 0)

@@ -27,6 +27,17 @@
  * The gate. The handle finds its gate by itself, now or later, and again when the gate restarts; the program sees a
  * WSB_EV_WELCOME each time, after which every connection it knew is gone. Until then writing is refused with
  * WSB_REASON_GATE_GONE. The bus itself is described in docs/protocol.md.
+ *
+ * Acknowledgement. By asking for the next event the program says that it is done with the one before, and the library tells
+ * the gate, behind everything that was written meanwhile. When the program dies, another handler gets all that it was not done
+ * with, in order and marked as redelivered: at least once, so an answer that changes something should stand being
+ * given twice. A program that hands its events to threads sets `manual_ack` and calls wsb_ack() instead. What was
+ * written before an acknowledgement is carried out before anything that the next handler writes.
+ *
+ * Ownership. A connection can be moved to another handler at any time, and all of them are when the gate took this one for
+ * dead: it was stopped, or hung. As soon as the library has heard of it, and before the program has read the WSB_EV_REVOKED or
+ * WSB_EV_WELCOME that tells it, what it writes to such a connection is refused with WSB_REASON_STALE: a program that
+ * wakes up late does not talk into the conversations of others. The gate refuses what is under way at that moment.
  */
 
 #include <stdbool.h>
@@ -60,7 +71,7 @@ enum wsb_reason {
     WSB_REASON_MISUSE,    /* a bad argument, or not an open handle of this process */
     WSB_REASON_SIGNAL,    /* a signal arrived, or wsb_wake() was called */
     WSB_REASON_GONE,      /* the connection is closed or closing */
-    WSB_REASON_STALE,     /* the connection is of another gate, or never was */
+    WSB_REASON_STALE,     /* the connection is another handler's now, of another gate, or never was */
     WSB_REASON_FULL,      /* a bounded queue is full */
     WSB_REASON_TOO_BIG,   /* larger than the gate, or the protocol, allows */
     WSB_REASON_UTF8,      /* text that is not UTF-8 */
@@ -84,10 +95,15 @@ enum wsb_event_type {
     WSB_EV_BODY = 7,      /* more of the request's body */
     WSB_EV_ABORTED = 8,   /* the request is over without a response */
     WSB_EV_OUTCOME = 9,   /* what came of a command that asked: `seq` is its number, `reason` the outcome */
-    WSB_EV_WRITABLE = 10, /* reserved: no gate sends it yet */
-    WSB_EV_REVOKED = 11,  /* the connection belongs to another handler now */
-    WSB_EV_DRAIN = 14,    /* reserved: no gate sends it yet */
-    WSB_EV_ERROR = 15     /* the gate refused a command: `reason`, and text for a human in `data` */
+    WSB_EV_WRITABLE = 10, /* the queue of this client was full and has room again */
+    WSB_EV_REVOKED =
+        11,            /* the connection belongs to another handler now; forget it, also what threads still do for it */
+    WSB_EV_DRAIN = 14, /* with `more`: no new connections come, and those that are here move to others. Without: nothing
+                             is left, call wsb_handler_close() */
+    WSB_EV_ERROR = 15, /* the gate refused a command: `reason`, and text for a human in `data` */
+    WSB_EV_MEMBERS = 16, /* the answer to wsb_list(): wsb_event_members(), "count" of all; `more` while others follow */
+    WSB_EV_JOINED = 17,  /* the connection joined a group: "group", "count" of its members now, "route", "user" */
+    WSB_EV_LEFT = 18     /* it left the group, or is closed: as JOINED */
 };
 
 /* One event. Everything it points to is valid until the next wsb_readguarded() on the handle, or its close. */
@@ -96,12 +112,13 @@ struct wsb_event {
     enum wsb_opcode opcode; /* of DATA; otherwise 0 */
     enum wsb_reason reason; /* of OUTCOME and ERROR */
     wsb_conn conn;          /* 0 where there is none */
-    uint64_t seq;           /* counts a connection's events from 1; in OUTCOME, PONG and ERROR the command's */
+    uint64_t seq;           /* counts a connection's events from 1; in OUTCOME, PONG, MEMBERS and ERROR the command's */
     uint64_t time_ns;       /* since the Unix epoch, when the gate had all of it */
     bool more;              /* the body goes on in BODY */
-    bool redelivered;       /* another handler had the connection before */
-    bool pending;           /* OPEN: the client has no answer yet */
-    const void *data;       /* not terminated; never NULL */
+    bool redelivered; /* OPEN: another handler had the connection before. DATA and the other events of a connection:
+                               another handler may have seen it, and have answered it, before it died */
+    bool pending;     /* OPEN: the client has no answer yet */
+    const void *data; /* not terminated; never NULL */
     size_t len;
     const char *meta; /* JSON, not terminated; NULL when there is none */
     size_t meta_len;
@@ -129,6 +146,11 @@ struct wsb_handler_options {
     size_t out_limit;          /* bytes that may wait for the gate; 0: 64 MiB */
     size_t in_limit;           /* bytes that may wait for the reader while another call waits; 0: 64 MiB */
     enum wsb_level level;      /* lowest level that wsb_log() lets through, until the gate says otherwise */
+    unsigned credit_messages;  /* DATA, REQUEST and BODY that the gate may send ahead of the reader; 0: 16,384 */
+    size_t credit_bytes;       /* and their payloads, of which the last may be larger; 0: half of in_limit */
+    bool manual_ack;           /* events are done with when wsb_ack() says so, not when the next one is asked for */
+    bool presence;             /* send JOINED and LEFT, of all connections of the routes */
+    unsigned weight;           /* 1 to 1000: how many connections, compared with other handlers; 0: 1 */
 };
 
 /**
@@ -156,7 +178,7 @@ WSB_API bool wsb_handler_open(const char *address, const struct wsb_handler_opti
 WSB_API bool wsb_handler_close(wsb_handler h);
 
 /**
- * Wait for the next event.
+ * Wait for the next event; the one before is done with, and acknowledged unless `manual_ack` is set.
  *
  * @ret_ev      the event; zeroed when false is returned
  * @timeout_ms  longest wait; 0: do not wait; negative: for ever
@@ -174,10 +196,50 @@ WSB_API bool wsb_readguarded(wsb_handler h, struct wsb_event *ret_ev, int timeou
  * @op       WSB_TEXT or WSB_BINARY; text must be UTF-8
  * @data     copied; may be NULL when len is 0
  *
- * Returns   true: the bus took it; false: GONE, GATE_GONE, FULL, TOO_BIG, UTF8, NOMEM, MISUSE
+ * Returns   true: the bus took it; false: GONE, STALE, GATE_GONE, FULL, TOO_BIG, UTF8, NOMEM, MISUSE. So of all calls that
+ *           name a connection
  * Threads   any
  */
 WSB_API bool wsb_writeguarded(wsb_handler h, wsb_conn conn, enum wsb_opcode op, const void *data, size_t len);
+
+/* What happens to a message for a client whose queue is full. */
+enum wsb_slow {
+    WSB_SLOW_ROUTE = 0, /* what its route says */
+    WSB_SLOW_CLOSE,     /* the client is closed with 1013 */
+    WSB_SLOW_DROP_NEW,  /* this message is dropped */
+    WSB_SLOW_DROP_OLD,  /* the oldest that have not begun to leave are dropped */
+    WSB_SLOW_CONFLATE   /* at any time it replaces the one of its key that has not begun to leave */
+};
+
+struct wsb_send_options {
+    enum wsb_slow slow;
+    const char *key; /* for WSB_SLOW_CONFLATE: 1 to 255 bytes of UTF-8; NULL: none */
+    uint64_t
+        *ret_seq; /* may be NULL; otherwise each target answers with an OUTCOME event of this number. Set on success */
+};
+
+/**
+ * wsb_writeguarded() with a say in what happens when the client does not read.
+ *
+ * @options  NULL: none
+ *
+ * Returns, Threads: as wsb_writeguarded()
+ * Source    docs/protocol.md §5, slow clients
+ */
+WSB_API bool wsb_send(wsb_handler h, wsb_conn conn, enum wsb_opcode op, const void *data, size_t len,
+                      const struct wsb_send_options *options);
+
+/**
+ * Say that the program is done with an event and all before it of its connection; only with `manual_ack`. Call it when what
+ * the event asks for is done and the answers are written, in that order.
+ *
+ * @seq      of the event
+ *
+ * Returns   true: the gate will know; false: STALE (the connection is another handler's now), GATE_GONE, FULL, NOMEM, MISUSE
+ * Threads   any
+ * Source    docs/protocol.md §5, acknowledgement
+ */
+WSB_API bool wsb_ack(wsb_handler h, wsb_conn conn, uint64_t seq);
 
 /**
  * Send one message and wait for what comes of it. Events that come in the meantime wait for the reader.
@@ -195,30 +257,60 @@ WSB_API bool wsb_sendwait(wsb_handler h, wsb_conn conn, enum wsb_opcode op, cons
  * Send one message to many clients. Those that are gone do not keep it from the others.
  *
  * @conns    copied; none is fine
- * @ret_seq  may be NULL; otherwise each target answers with an OUTCOME event of this number
+ * @options  NULL: none
  *
- * Returns   true: the bus took it; false: as wsb_writeguarded(), but never GONE
+ * Returns   true: the bus took it; false: as wsb_writeguarded(), but never GONE, and STALE only when none of the program's
+ *           connections is its own any more
  * Threads   any
  */
 WSB_API bool wsb_send_many(wsb_handler h, const wsb_conn *conns, size_t count, enum wsb_opcode op, const void *data,
-                           size_t len, uint64_t *ret_seq);
+                           size_t len, const struct wsb_send_options *options);
 
-/* Where a message is published: to a group, or to all connections of a route; one of them, the other NULL. */
+/* Who is meant: the members of a group, the connections of a route, of a user, with a tag, or all. One of the five, the others
+ * NULL or false. */
 struct wsb_audience {
     const char *group;
     const char *route;
+    const char *user;
+    const char *tag;
+    bool all;
     const wsb_conn *except; /* who does not get it; may be NULL when except_count is 0 */
     size_t except_count;
 };
 
 /**
- * Send one message to all members of a group, or to all WebSocket connections of a route.
+ * Send one message to all WebSocket connections of an audience, whichever handlers they have.
+ *
+ * @options  NULL: none
  *
  * Returns   true: the bus took it; false: GATE_GONE, FULL, TOO_BIG, UTF8, NOMEM, MISUSE
  * Threads   any
  */
-WSB_API bool wsb_publish(wsb_handler h, const struct wsb_audience *to, enum wsb_opcode op, const void *data,
-                         size_t len);
+WSB_API bool wsb_publish(wsb_handler h, const struct wsb_audience *to, enum wsb_opcode op, const void *data, size_t len,
+                         const struct wsb_send_options *options);
+
+/**
+ * Ask who is in an audience. The answers are MEMBERS events of this number.
+ *
+ * @of       not all, and nobody excepted
+ * @limit    how many connections are told at most, up to 262,144; 0: 1000
+ * @ret_seq  may be NULL
+ *
+ * Returns   true: the bus took it; false: GATE_GONE, FULL, UTF8, NOMEM, MISUSE
+ * Threads   any
+ * Source    docs/protocol.md §4 LIST, §3 MEMBERS
+ */
+WSB_API bool wsb_list(wsb_handler h, const struct wsb_audience *of, unsigned limit, uint64_t *ret_seq);
+
+/**
+ * The connections in a MEMBERS event.
+ *
+ * @ret      where the first `max` of them go; may be NULL when max is 0
+ *
+ * Returns   how many there are in the event; 0 for an event that is not a valid MEMBERS
+ * Threads   the reader's
+ */
+WSB_API size_t wsb_event_members(const struct wsb_event *ev, wsb_conn *ret, size_t max);
 
 /**
  * Put a connection into a group, or take it out. A group is there while it has members.
@@ -230,6 +322,26 @@ WSB_API bool wsb_publish(wsb_handler h, const struct wsb_audience *to, enum wsb_
  */
 WSB_API bool wsb_join(wsb_handler h, wsb_conn conn, const char *group);
 WSB_API bool wsb_leave(wsb_handler h, wsb_conn conn, const char *group);
+
+/* What a connection is marked with: tags, and the user it belongs to. They vanish with it. */
+struct wsb_marks {
+    const char *const *set; /* tags of 1 to 255 bytes of UTF-8, at most 64 a connection */
+    size_t set_count;
+    const char *const *unset;
+    size_t unset_count;
+    const char *user; /* at most 255 bytes; "": nobody's; NULL: as it is */
+};
+
+/**
+ * Change the tags and the user of a connection.
+ *
+ * @marks    something of it must be there
+ *
+ * Returns   true: the bus took it; false: GONE, GATE_GONE, FULL, UTF8, NOMEM, MISUSE
+ * Threads   any
+ * Source    docs/protocol.md §4 TAG
+ */
+WSB_API bool wsb_tag(wsb_handler h, wsb_conn conn, const struct wsb_marks *marks);
 
 /* One field of an HTTP head. */
 struct wsb_field {
@@ -243,6 +355,9 @@ struct wsb_accept_options {
     size_t header_count;
     const char *const *groups; /* joined before the first message */
     size_t group_count;
+    const char *user; /* whose connection it is; NULL: as the route says */
+    const char *const *tags;
+    size_t tag_count;
 };
 
 /**
@@ -325,7 +440,7 @@ WSB_API bool wsb_log(wsb_handler h, enum wsb_level level, const char *format, ..
 WSB_API enum wsb_level wsb_log_level(wsb_handler h);
 
 /**
- * Hand everything written so far to the link.
+ * Hand everything written so far to the link, and the acknowledgements behind it.
  *
  * Returns   true; false: GATE_GONE (it is lost), NOMEM, MISUSE
  * Threads   any
@@ -359,7 +474,8 @@ WSB_API size_t wsb_max_message(wsb_handler h);
 WSB_API uint64_t wsb_malformed(wsb_handler h);
 
 /**
- * Is the connection (or the request) of this handler, and not over as far as it has read? Costs no system call.
+ * Is the connection (or the request) of this handler, and not over as far as it has read, nor taken away as far as the library
+ * has heard? Costs no system call.
  *
  * Threads   any
  */
@@ -394,6 +510,10 @@ WSB_API const char *wsb_event_str(const struct wsb_event *ev, const char *key);
 
 /* A number (or boolean) of an event's metadata, keys as in wsb_event_str(); `otherwise` when it is not there. */
 WSB_API int64_t wsb_event_num(const struct wsb_event *ev, const char *key, int64_t otherwise);
+
+/* The text at a place of an array in an event's metadata: "tags", "groups", "offered"; NULL when there is none. The rest as
+ * wsb_event_str(). */
+WSB_API const char *wsb_event_item(const struct wsb_event *ev, const char *key, size_t index);
 
 /* How a connection ended. For an event that is not a valid CLOSED: unknown, 1006, "". */
 WSB_API struct wsb_close_info wsb_event_close(const struct wsb_event *ev);

@@ -210,6 +210,13 @@ size_t fake_gate_count(struct fake_gate *g, uint8_t type)
     return n;
 }
 
+void fake_gate_set_silent(struct fake_gate *g, bool is_silent)
+{
+    (void)pthread_mutex_lock(&g->lock);
+    g->o.is_silent = is_silent;
+    (void)pthread_mutex_unlock(&g->lock);
+}
+
 void fake_gate_send_raw(struct fake_gate *g, struct wsb_header h, const void *payload, size_t len, const char *meta)
 {
     (void)pthread_mutex_lock(&g->lock);

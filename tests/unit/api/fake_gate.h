@@ -26,7 +26,7 @@ void fake_gate_remove_dir(const char *dir);
 /* A command that came; records of a BATCH one by one. */
 struct fake_command {
     struct wsb_header header;
-    char *payload;  /* terminated */
+    char *payload;  /* terminated, after header.payload_len bytes */
     char *meta;     /* terminated; "" when there was none */
     unsigned batch; /* which ZeroMQ message brought it */
 };
@@ -35,6 +35,9 @@ struct fake_command {
 bool fake_gate_take(struct fake_gate *g, uint8_t type, struct fake_command *ret);
 void fake_command_free(struct fake_command *c);
 size_t fake_gate_count(struct fake_gate *g, uint8_t type); /* that came so far */
+
+/* From now on HELLO is answered, or not. */
+void fake_gate_set_silent(struct fake_gate *g, bool is_silent);
 
 /* Send to the handler that said HELLO last. */
 void fake_gate_send(struct fake_gate *g, struct wsb_header h, const char *payload, const char *meta);

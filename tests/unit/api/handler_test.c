@@ -11,82 +11,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fake_gate.h"
-#include "wsbus/handler.h"
-
-enum { PATIENCE_MS = 5000 };
-
-struct both {
-    struct fake_gate *gate;
-    wsb_handler h;
-};
-
-static struct both join_with(struct fake_options o, struct wsb_handler_options ho)
-{
-    static const char *const routes[] = {"echo", "chat"};
-    struct both b = {.gate = fake_gate_open(o)};
-    struct wsb_event ev;
-    ho.routes = routes;
-    ho.route_count = 2;
-    ho.wait_ms = PATIENCE_MS;
-    if (!wsb_handler_open(fake_gate_dir(b.gate), &ho, &b.h))
-        fail_msg("open: %s", wsb_why());
-    assert_true(wsb_readguarded(b.h, &ev, PATIENCE_MS));
-    assert_int_equal(ev.type, WSB_EV_WELCOME);
-    return b;
-}
-
-static struct both join(void)
-{
-    return join_with((struct fake_options){0}, (struct wsb_handler_options){0});
-}
-
-static void part(struct both *b)
-{
-    char dir[64];
-    (void)snprintf(dir, sizeof dir, "%s", fake_gate_dir(b->gate));
-    (void)wsb_handler_close(b->h);
-    fake_gate_close(b->gate);
-    fake_gate_remove_dir(dir);
-}
-
-static struct wsb_header head(uint8_t type, uint64_t conn, uint64_t seq)
-{
-    return (struct wsb_header){.type = type, .conn = conn, .seq = seq, .time_ns = 42};
-}
-
-static struct wsb_header data_head(uint64_t conn, uint64_t seq)
-{
-    struct wsb_header h = head(WSB_DATA, conn, seq);
-    h.code = WSB_TEXT;
-    return h;
-}
-
-static struct wsb_event must_read(wsb_handler h)
-{
-    struct wsb_event ev;
-    if (!wsb_readguarded(h, &ev, PATIENCE_MS))
-        fail_msg("read: %s", wsb_reason_name(wsb_reason(h)));
-    return ev;
-}
-
-static struct fake_command must_take(struct fake_gate *g, uint8_t type)
-{
-    struct fake_command c;
-    if (!fake_gate_take(g, type, &c))
-        fail_msg("no %s came", wsb_type_name(type));
-    return c;
-}
+#include "both.h"
 
 static void test_hello_says_who_we_are(void **state)
 {
     (void)state;
     struct both b = join_with((struct fake_options){0}, (struct wsb_handler_options){.name = "tester"});
     struct fake_command hello = must_take(b.gate, WSB_HELLO);
-    char want[200];
+    char want[300];
     (void)snprintf(want, sizeof want,
                    "{\"routes\":[\"echo\",\"chat\"],\"name\":\"tester\",\"batch\":true,\"pid\":%d,\"language\":\"C\","
-                   "\"level\":\"debug\"}",
+                   "\"level\":\"debug\",\"ack\":true,\"credit\":{\"messages\":16384,\"bytes\":33554432}}",
                    (int)getpid());
     assert_string_equal(hello.meta, want);
     assert_true(wsb_connected(b.h));
@@ -184,7 +119,15 @@ static bool accept_full(wsb_handler h)
 {
     const struct wsb_field f[] = {{"X-A", "1"}, {"x-a", "2"}, {"X-B", "3"}};
     const char *const groups[] = {"g", "h"};
-    return wsb_accept(h, 5, &(struct wsb_accept_options){"chat", f, 3, groups, 2});
+    return wsb_accept(h, 5,
+                      &(struct wsb_accept_options){.subprotocol = "chat",
+                                                   .headers = f,
+                                                   .header_count = 3,
+                                                   .groups = groups,
+                                                   .group_count = 2,
+                                                   .user = "u",
+                                                   .tags = groups,
+                                                   .tag_count = 1});
 }
 
 static bool reject(wsb_handler h)
@@ -205,19 +148,77 @@ static bool close_why(wsb_handler h)
 static bool publish_group(wsb_handler h)
 {
     const wsb_conn except[] = {0xab, 5};
-    return wsb_publish(h, &(struct wsb_audience){.group = "g", .except = except, .except_count = 2}, WSB_TEXT, "hi", 2);
+    return wsb_publish(h, &(struct wsb_audience){.group = "g", .except = except, .except_count = 2}, WSB_TEXT, "hi", 2,
+                       NULL);
 }
 
 static bool publish_route(wsb_handler h)
 {
-    return wsb_publish(h, &(struct wsb_audience){.route = "sub"}, WSB_BINARY, "\1", 1);
+    return wsb_publish(h, &(struct wsb_audience){.route = "sub"}, WSB_BINARY, "\1", 1, NULL);
 }
 
 static bool send_two(wsb_handler h)
 {
     const wsb_conn to[] = {5, 6};
     uint64_t seq = 0;
-    return wsb_send_many(h, to, 2, WSB_TEXT, "hi", 2, &seq) && seq;
+    return wsb_send_many(h, to, 2, WSB_TEXT, "hi", 2, &(struct wsb_send_options){.ret_seq = &seq}) && seq;
+}
+
+static bool publish_user(wsb_handler h)
+{
+    uint64_t seq = 0;
+    const struct wsb_send_options o = {.slow = WSB_SLOW_CONFLATE, .key = "k", .ret_seq = &seq};
+    return wsb_publish(h, &(struct wsb_audience){.user = "u"}, WSB_TEXT, "hi", 2, &o) && seq;
+}
+
+static bool publish_tag(wsb_handler h)
+{
+    return wsb_publish(h, &(struct wsb_audience){.tag = "t"}, WSB_TEXT, "hi", 2, NULL);
+}
+
+static bool publish_all(wsb_handler h)
+{
+    return wsb_publish(h, &(struct wsb_audience){.all = true}, WSB_TEXT, "hi", 2, NULL);
+}
+
+static bool send_plain(wsb_handler h)
+{
+    return wsb_send(h, 5, WSB_TEXT, "hi", 2, NULL);
+}
+
+static bool send_drop_old(wsb_handler h)
+{
+    return wsb_send(h, 5, WSB_BINARY, "hi", 2, &(struct wsb_send_options){.slow = WSB_SLOW_DROP_OLD});
+}
+
+static bool send_two_drop_new(wsb_handler h)
+{
+    const wsb_conn to[] = {5, 6};
+    return wsb_send_many(h, to, 2, WSB_TEXT, "hi", 2,
+                         &(struct wsb_send_options){.slow = WSB_SLOW_DROP_NEW, .key = "k"});
+}
+
+static bool tag(wsb_handler h)
+{
+    const char *const set[] = {"a", "b"};
+    const char *const unset[] = {"c"};
+    return wsb_tag(h, 5, &(struct wsb_marks){set, 2, unset, 1, "me"});
+}
+
+static bool tag_nobody(wsb_handler h)
+{
+    return wsb_tag(h, 5, &(struct wsb_marks){.user = ""});
+}
+
+static bool list_tag(wsb_handler h)
+{
+    uint64_t seq = 0;
+    return wsb_list(h, &(struct wsb_audience){.tag = "t"}, 0, &seq) && seq;
+}
+
+static bool list_route(wsb_handler h)
+{
+    return wsb_list(h, &(struct wsb_audience){.route = "echo"}, 262144, NULL);
 }
 
 static bool ping_client(wsb_handler h)
@@ -253,7 +254,8 @@ static void test_commands_say_what_the_protocol_says(void **state)
         {leave_group, WSB_LEAVE, 0, 1, 5, "", "{\"groups\":[\"g\"]}"},
         {accept_plain, WSB_ACCEPT, 0, 1, 5, "", "{}"},
         {accept_full, WSB_ACCEPT, 0, 1, 5, "",
-         "{\"subprotocol\":\"chat\",\"headers\":{\"X-A\":[\"1\",\"2\"],\"X-B\":[\"3\"]},\"groups\":[\"g\",\"h\"]}"},
+         "{\"subprotocol\":\"chat\",\"headers\":{\"X-A\":[\"1\",\"2\"],\"X-B\":[\"3\"]},\"groups\":[\"g\",\"h\"],"
+         "\"user\":\"u\",\"tags\":[\"g\"]}"},
         {reject, WSB_REJECT, 0, 1, 5, "no", "{\"status\":403}"},
         {close_plain, WSB_CLOSE, 0, 1, 5, "", "{\"code\":1000}"},
         {close_why, WSB_CLOSE, 0, 1, 5, "", "{\"code\":4001,\"reason\":\"bye\"}"},
@@ -261,6 +263,17 @@ static void test_commands_say_what_the_protocol_says(void **state)
          "{\"group\":\"g\",\"except\":[\"00000000000000ab\",\"0000000000000005\"]}"},
         {publish_route, WSB_PUBLISH, 2, 1, 0, "\1", "{\"route\":\"sub\"}"},
         {send_two, WSB_SEND, 1, 9, 0, "hi", "{\"to\":[\"0000000000000005\",\"0000000000000006\"]}"},
+        {publish_user, WSB_PUBLISH, 1, 9, 0, "hi", "{\"user\":\"u\",\"slow\":\"conflate\",\"key\":\"k\"}"},
+        {publish_tag, WSB_PUBLISH, 1, 1, 0, "hi", "{\"tag\":\"t\"}"},
+        {publish_all, WSB_PUBLISH, 1, 1, 0, "hi", "{\"all\":true}"},
+        {send_plain, WSB_SEND, 1, 0, 5, "hi", ""},
+        {send_drop_old, WSB_SEND, 2, 1, 5, "hi", "{\"slow\":\"drop-old\"}"},
+        {send_two_drop_new, WSB_SEND, 1, 1, 0, "hi",
+         "{\"to\":[\"0000000000000005\",\"0000000000000006\"],\"slow\":\"drop-new\",\"key\":\"k\"}"},
+        {tag, WSB_TAG, 0, 1, 5, "", "{\"set\":[\"a\",\"b\"],\"unset\":[\"c\"],\"user\":\"me\"}"},
+        {tag_nobody, WSB_TAG, 0, 1, 5, "", "{\"user\":\"\"}"},
+        {list_tag, WSB_LIST, 0, 1, 0, "", "{\"tag\":\"t\",\"limit\":1000}"},
+        {list_route, WSB_LIST, 0, 1, 0, "", "{\"route\":\"echo\",\"limit\":262144}"},
         {ping_client, WSB_PING, 0, 0, 5, "p", ""},
         {log_line, WSB_LOG, WSB_LOG_WARN, 0, 0, "a ? b", ""},
         {respond, WSB_RESPOND, 0, 3, 9, "body", "{\"status\":201,\"headers\":{\"set-cookie\":[\"a=1\",\"b=2\"]}}"},
@@ -299,7 +312,11 @@ static void assert_all_misuse(wsb_handler h)
     assert_int_equal(wsb_reason(h), WSB_REASON_MISUSE);
     assert_false(wsb_sendwait(h, 5, WSB_TEXT, "x", 1, -1));
     assert_false(wsb_send_many(h, &to, 1, WSB_TEXT, "x", 1, NULL));
-    assert_false(wsb_publish(h, &(struct wsb_audience){.group = "g"}, WSB_TEXT, "x", 1));
+    assert_false(wsb_publish(h, &(struct wsb_audience){.group = "g"}, WSB_TEXT, "x", 1, NULL));
+    assert_false(wsb_send(h, 5, WSB_TEXT, "x", 1, NULL) || wsb_ack(h, 5, 1));
+    assert_int_equal(wsb_reason(h), WSB_REASON_MISUSE);
+    assert_false(wsb_tag(h, 5, &(struct wsb_marks){.user = "u"}));
+    assert_false(wsb_list(h, &(struct wsb_audience){.group = "g"}, 0, NULL));
     assert_false(wsb_join(h, 5, "g") || wsb_leave(h, 5, "g") || wsb_accept(h, 5, NULL) || wsb_reject(h, 5, 0, NULL));
     assert_false(wsb_close(h, 5, 0, NULL) || wsb_ping(h, 5, NULL, 0, NULL) || wsb_respond(h, 5, &r));
     assert_false(wsb_respond_more(h, 5, NULL, 0, true) || wsb_log(h, WSB_LOG_ERROR, "x") || wsb_flush(h));
@@ -365,13 +382,44 @@ static void test_arguments_that_make_no_sense(void **state)
     REFUSED(WSB_REASON_MISUSE, wsb_sendwait(h, 0, WSB_TEXT, text, 1, -1));
     REFUSED(WSB_REASON_MISUSE, wsb_send_many(h, NULL, 1, WSB_TEXT, text, 1, NULL));
     REFUSED(WSB_REASON_MISUSE, wsb_send_many(h, &to, SIZE_MAX, WSB_TEXT, text, 1, NULL));
-    REFUSED(WSB_REASON_MISUSE, wsb_publish(h, NULL, WSB_TEXT, text, 1));
-    REFUSED(WSB_REASON_MISUSE, wsb_publish(h, &(struct wsb_audience){0}, WSB_TEXT, text, 1));
-    REFUSED(WSB_REASON_MISUSE, wsb_publish(h, &(struct wsb_audience){.group = "a", .route = "b"}, WSB_TEXT, text, 1));
-    REFUSED(WSB_REASON_MISUSE, wsb_publish(h, &(struct wsb_audience){.group = ""}, WSB_TEXT, text, 1));
-    REFUSED(WSB_REASON_UTF8, wsb_publish(h, &(struct wsb_audience){.group = "\xff"}, WSB_TEXT, text, 1));
+    REFUSED(WSB_REASON_MISUSE, wsb_publish(h, NULL, WSB_TEXT, text, 1, NULL));
+    REFUSED(WSB_REASON_MISUSE, wsb_publish(h, &(struct wsb_audience){0}, WSB_TEXT, text, 1, NULL));
     REFUSED(WSB_REASON_MISUSE,
-            wsb_publish(h, &(struct wsb_audience){.group = "a", .except_count = 1}, WSB_TEXT, text, 1));
+            wsb_publish(h, &(struct wsb_audience){.group = "a", .route = "b"}, WSB_TEXT, text, 1, NULL));
+    REFUSED(WSB_REASON_MISUSE, wsb_publish(h, &(struct wsb_audience){.group = ""}, WSB_TEXT, text, 1, NULL));
+    REFUSED(WSB_REASON_UTF8, wsb_publish(h, &(struct wsb_audience){.group = "\xff"}, WSB_TEXT, text, 1, NULL));
+    REFUSED(WSB_REASON_MISUSE,
+            wsb_publish(h, &(struct wsb_audience){.group = "a", .except_count = 1}, WSB_TEXT, text, 1, NULL));
+    REFUSED(WSB_REASON_MISUSE,
+            wsb_publish(h, &(struct wsb_audience){.group = "a", .all = true}, WSB_TEXT, text, 1, NULL));
+    REFUSED(WSB_REASON_MISUSE, wsb_publish(h, &(struct wsb_audience){.tag = name}, WSB_TEXT, text, 1, NULL));
+    const struct wsb_send_options bad_slow = {.slow = (enum wsb_slow)5};
+    const struct wsb_send_options empty_key = {.key = ""};
+    const struct wsb_send_options bad_key = {.key = "\xff"};
+    REFUSED(WSB_REASON_MISUSE, wsb_send(h, 5, WSB_TEXT, text, 1, &bad_slow));
+    REFUSED(WSB_REASON_MISUSE, wsb_send(h, 5, WSB_TEXT, text, 1, &empty_key));
+    REFUSED(WSB_REASON_UTF8, wsb_send(h, 5, WSB_TEXT, text, 1, &bad_key));
+    REFUSED(WSB_REASON_MISUSE, wsb_send(h, 0, WSB_TEXT, text, 1, NULL));
+    REFUSED(WSB_REASON_UTF8, wsb_send(h, 5, WSB_TEXT, "\xff", 1, NULL));
+    REFUSED(WSB_REASON_MISUSE, wsb_send_many(h, &to, 1, WSB_TEXT, text, 1, &bad_slow));
+    REFUSED(WSB_REASON_MISUSE, wsb_publish(h, &(struct wsb_audience){.all = true}, WSB_TEXT, text, 1, &bad_slow));
+    REFUSED(WSB_REASON_MISUSE, wsb_tag(h, 5, NULL));
+    REFUSED(WSB_REASON_MISUSE, wsb_tag(h, 5, &(struct wsb_marks){0}));
+    REFUSED(WSB_REASON_MISUSE, wsb_tag(h, 0, &(struct wsb_marks){.user = "u"}));
+    REFUSED(WSB_REASON_MISUSE, wsb_tag(h, 5, &(struct wsb_marks){.user = name}));
+    REFUSED(WSB_REASON_MISUSE, wsb_tag(h, 5, &(struct wsb_marks){.set_count = 1}));
+    REFUSED(WSB_REASON_MISUSE, wsb_tag(h, 5, &(struct wsb_marks){.set = &no_group, .set_count = 1}));
+    REFUSED(WSB_REASON_MISUSE, wsb_tag(h, 5, &(struct wsb_marks){.unset = &no_group, .unset_count = SIZE_MAX}));
+    REFUSED(WSB_REASON_MISUSE, wsb_list(h, NULL, 0, NULL));
+    REFUSED(WSB_REASON_MISUSE, wsb_list(h, &(struct wsb_audience){0}, 0, NULL));
+    REFUSED(WSB_REASON_MISUSE, wsb_list(h, &(struct wsb_audience){.all = true}, 0, NULL));
+    REFUSED(WSB_REASON_MISUSE, wsb_list(h, &(struct wsb_audience){.group = "g"}, 262145, NULL));
+    REFUSED(WSB_REASON_MISUSE,
+            wsb_list(h, &(struct wsb_audience){.group = "g", .except = &to, .except_count = 1}, 0, NULL));
+    REFUSED(WSB_REASON_UTF8, wsb_list(h, &(struct wsb_audience){.user = "\xff"}, 0, NULL));
+    REFUSED(WSB_REASON_MISUSE, wsb_ack(h, 5, 1)); /* without manual_ack */
+    REFUSED(WSB_REASON_MISUSE, wsb_accept(h, 5, &(struct wsb_accept_options){.user = ""}));
+    REFUSED(WSB_REASON_MISUSE, wsb_accept(h, 5, &(struct wsb_accept_options){.tag_count = 1}));
     REFUSED(WSB_REASON_MISUSE, wsb_join(h, 5, NULL));
     REFUSED(WSB_REASON_MISUSE, wsb_join(h, 5, name));
     REFUSED(WSB_REASON_MISUSE, wsb_leave(h, 0, "g"));
@@ -407,6 +455,10 @@ static void test_arguments_that_make_no_sense(void **state)
     assert_null(wsb_event_str(&zero, "a"));
     assert_null(wsb_event_str(&zero, NULL));
     assert_int_equal(wsb_event_num(&zero, "a", -3), -3);
+    assert_null(wsb_event_item(NULL, "a", 0));
+    assert_null(wsb_event_item(&zero, "a", 0));
+    assert_int_equal(wsb_event_members(NULL, NULL, 0), 0);
+    assert_int_equal(wsb_event_members(&zero, NULL, 1), 0);
     assert_int_equal(wsb_event_close(NULL).code, 1006);
     assert_string_equal(wsb_reason_name((enum wsb_reason)999), "unknown");
     assert_string_equal(wsb_event_type_name((enum wsb_event_type) - 1), "unknown");
@@ -439,6 +491,9 @@ static void test_open_refuses(void **state)
         {"/tmp", {.name = ""}, WSB_REASON_MISUSE},
         {"/tmp", {.name = long_path}, WSB_REASON_MISUSE},
         {"/tmp", {.level = (enum wsb_level)7}, WSB_REASON_MISUSE},
+        {"/tmp", {.weight = 1001}, WSB_REASON_MISUSE},
+        {"/tmp", {.credit_messages = UINT32_MAX}, WSB_REASON_MISUSE},
+        {"/tmp", {.credit_bytes = SIZE_MAX}, WSB_REASON_MISUSE},
         {"/tmp/wsb-nobody", {.wait_ms = 1}, WSB_REASON_GATE_GONE},
     };
     (void)state;

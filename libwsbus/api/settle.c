@@ -1,0 +1,136 @@
+/*
+ * What the gate is told about events: how far the program is with each connection (ACK), and how much more it may be sent
+ * (CREDIT). Both stand behind the answers that the program has written so far, never before them: an event whose
+ * acknowledgement arrives has been answered, or never will be. Nothing is said about events of a registration, or of a connection,
+ * that the gate has taken away: they are another handler's now. Source: docs/protocol.md §5.
+ */
+#include <stdio.h>
+#include <time.h>
+
+#include "api/handle.h"
+
+enum {
+    EVERY_EVENTS = 1024, /* acknowledged at least every so many events */
+    EVERY_BYTES = 256 << 10,
+    EVERY_MS = 100 /* and, by a program that takes its time, with the first event after so long */
+};
+
+/* Cheap, and as exact as is needed here: to a few milliseconds. */
+static uint64_t coarse_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static bool is_current(const struct wsb_handle *h)
+{
+    return wsb_is_registered(h) && h->given_epoch == h->epoch && h->given_id == h->id;
+}
+
+static bool counts(uint8_t type)
+{
+    return type == WSB_DATA || type == WSB_OPEN || type == WSB_CLOSED_EV || type == WSB_REQUEST ||
+           type == WSB_BODY_EV || type == WSB_ABORTED;
+}
+
+void wsb_settle_handed_out(struct wsb_handle *h, const struct wsb_header *d)
+{
+    if (!is_current(h) || !counts(d->type))
+        return;
+    if (d->type == WSB_DATA || d->type == WSB_REQUEST || d->type == WSB_BODY_EV)
+        wsb_credit_take(&h->credit, d->payload_len);
+    if (!h->manual_ack)
+        h->held = *d;
+}
+
+static enum wsb_reason put_acks(struct wsb_handle *h)
+{
+    uint8_t pairs[WSB_ACKS_BYTES];
+    size_t len = wsb_acks_write(&h->acks, pairs);
+    const struct wsb_header d = {.type = WSB_ACK, .seq = h->seq + 1};
+    enum wsb_reason reason = len ? wsb_put_own(h, &d, wsb_span(pairs, len), wsb_span(NULL, 0)) : WSB_REASON_OK;
+    if (reason)
+        return reason;
+    h->seq += len != 0;
+    wsb_acks_clear(&h->acks);
+    return WSB_REASON_OK;
+}
+
+static enum wsb_reason put_credit(struct wsb_handle *h)
+{
+    char meta[80];
+    (void)snprintf(meta, sizeof meta, "{\"messages\":%llu,\"bytes\":%llu}",
+                   (unsigned long long)h->credit.taken_messages, (unsigned long long)h->credit.taken_bytes);
+    const struct wsb_header d = {.type = WSB_CREDIT, .seq = h->seq + 1};
+    enum wsb_reason reason = wsb_put_own(h, &d, wsb_span(NULL, 0), wsb_span_str(meta));
+    if (reason)
+        return reason;
+    h->seq++;
+    wsb_credit_granted(&h->credit);
+    return WSB_REASON_OK;
+}
+
+enum wsb_reason wsb_settle(struct wsb_handle *h)
+{
+    if (!wsb_is_registered(h))
+        return WSB_REASON_OK; /* what there was to say went with the registration */
+    enum wsb_reason reason = h->acks.count ? put_acks(h) : WSB_REASON_OK;
+    return !reason && wsb_credit_is_due(&h->credit) ? put_credit(h) : reason;
+}
+
+void wsb_settle_forget(struct wsb_handle *h)
+{
+    wsb_acks_clear(&h->acks);
+    wsb_credit_granted(&h->credit);
+    h->held = (struct wsb_header){0};
+}
+
+static enum wsb_reason note(struct wsb_handle *h, wsb_conn conn, uint64_t seq, size_t bytes)
+{
+    if (!h->acks.events)
+        h->first_done_ms = coarse_ms();
+    if (wsb_acks_note(&h->acks, conn, seq, bytes))
+        return WSB_REASON_OK;
+    enum wsb_reason reason = wsb_settle(h);
+    if (!reason)
+        (void)wsb_acks_note(&h->acks, conn, seq, bytes);
+    return reason;
+}
+
+enum wsb_reason wsb_settle_done(struct wsb_handle *h)
+{
+    const struct wsb_header d = h->held;
+    enum wsb_reason reason = WSB_REASON_OK;
+    if (d.conn && is_current(h) && !wsb_fence_has(&h->fence, d.conn))
+        reason = note(h, d.conn, d.seq, d.payload_len);
+    if (reason)
+        return reason; /* it stays held: what is not acknowledged is not lost either */
+    h->held.conn = 0;
+    bool is_due = h->acks.events >= EVERY_EVENTS || h->acks.bytes >= EVERY_BYTES ||
+                  (h->acks.events && coarse_ms() - h->first_done_ms >= EVERY_MS);
+    if (is_due && !wsb_settle(h))
+        (void)wsb_outbox_flush(h);
+    return WSB_REASON_OK;
+}
+
+static enum wsb_reason ack(struct wsb_handle *h, wsb_conn conn, uint64_t seq)
+{
+    if (!h->manual_ack || !conn || !seq)
+        return WSB_REASON_MISUSE;
+    if (!wsb_is_registered(h))
+        return WSB_REASON_GATE_GONE;
+    if (!is_current(h) || wsb_fence_has(&h->fence, conn))
+        return WSB_REASON_STALE;
+    enum wsb_reason reason = note(h, conn, seq, 0);
+    if (reason || wsb_is_in_round(h))
+        return reason; /* the reader tells the gate when it flushes */
+    reason = wsb_settle(h);
+    return reason ? reason : wsb_outbox_flush(h);
+}
+
+bool wsb_ack(wsb_handler handler, wsb_conn conn, uint64_t seq)
+{
+    struct wsb_handle *h = wsb_begin(handler);
+    return h && wsb_done(h, ack(h, conn, seq));
+}
