@@ -5,7 +5,7 @@
 
 static int print_all(const json_t *result)
 {
-    static const struct wsc_column columns[] = {{"GROUP", false, 8, 0}, {"CONNECTIONS", true, 0, 0}};
+    static const struct wsc_column columns[] = {{"NAME", false, 8, 0}, {"CONNECTIONS", true, 0, 0}};
     struct wsc_table t;
     size_t i;
     json_t *g;
@@ -18,7 +18,7 @@ static int print_all(const json_t *result)
     int status = wsc_print_table(&t);
     wsc_table_deinit(&t);
     if (wsc_u64(result, "total") > i)
-        (void)printf("%zu of %" PRIu64 " groups shown; --limit shows more\n", i, wsc_u64(result, "total"));
+        (void)printf("%zu of %" PRIu64 " shown; --limit shows more\n", i, wsc_u64(result, "total"));
     return status;
 }
 
@@ -38,12 +38,23 @@ static void print_members(const json_t *group)
 int cmd_groups(struct wsc_run *run)
 {
     uint64_t limit = 1000;
-    const struct wsc_option options[] = {{"limit", 'n', WSC_NUMBER, "COUNT", "at most so many; default 1000", &limit}};
+    bool users = false;
+    bool tags = false;
+    const struct wsc_option options[] = {
+        {"limit", 'n', WSC_NUMBER, "COUNT", "at most so many; default 1000", &limit},
+        {"users", 'u', WSC_FLAG, NULL, "users instead of groups", &users},
+        {"tags", 0, WSC_FLAG, NULL, "tags instead of groups", &tags},
+    };
     json_t *r;
     int status = wsc_begin(run, options, WSC_COUNT(options));
     if (status != WSC_GO_ON)
         return status;
-    json_t *params = json_pack("{s:I}", "limit", (json_int_t)limit);
+    if (users && tags)
+        return wsc_complain(run, WSC_USAGE, "either --users or --tags");
+    json_t *params = json_pack("{s:I, s:s}", "limit", (json_int_t)limit, "of",
+                               users  ? "users"
+                               : tags ? "tags"
+                                      : "groups");
     if (params && run->argc)
         (void)json_object_set_new(params, "name", json_string(run->argv[0]));
     status = wsc_ask(run, "groups", params, run->timeout_ms, &r);

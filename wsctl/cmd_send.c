@@ -1,4 +1,4 @@
-/* wsctl send */
+/* wsctl send, wsctl publish */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,8 +10,9 @@
 enum { INPUT_MAX = 700 << 10 /* base64 of it is within a request's limit */ };
 
 struct wanted {
-    const char *text, *base64, *route, *group;
+    const char *text, *base64, *route, *group, *user, *tag;
     bool all, binary;
+    bool is_publish; /* the arguments are exceptions, not targets */
 };
 
 static int read_input(struct wsc_run *run, struct wsb_buf *in)
@@ -64,7 +65,7 @@ static int put_targets(struct wsc_run *run, const struct wanted *w, json_t *para
 {
     json_t *ids = run->argc ? json_array() : NULL;
     if (ids)
-        (void)json_object_set_new(params, "ids", ids);
+        (void)json_object_set_new(params, w->is_publish ? "except" : "ids", ids);
     for (int i = 0; i < run->argc; i++) {
         char id[17];
         int status = wsc_resolve_id(run, run->argv[i], id);
@@ -76,6 +77,10 @@ static int put_targets(struct wsc_run *run, const struct wanted *w, json_t *para
         (void)json_object_set_new(params, "route", json_string(w->route));
     if (w->group)
         (void)json_object_set_new(params, "group", json_string(w->group));
+    if (w->user)
+        (void)json_object_set_new(params, "user", json_string(w->user));
+    if (w->tag)
+        (void)json_object_set_new(params, "tag", json_string(w->tag));
     if (w->all)
         (void)json_object_set_new(params, "all", json_true());
     (void)json_object_set_new(params, "timeout_ms",
@@ -101,6 +106,27 @@ static int print_result(const struct wsc_run *run, const json_t *r)
     return targets && written == targets ? WSC_OK : WSC_NO;
 }
 
+static int send_it(struct wsc_run *run, const struct wanted *w)
+{
+    json_t *r;
+    if ((w->text != NULL) + (w->base64 != NULL) + w->binary > 1)
+        return wsc_complain(run, WSC_USAGE, "either --text or --base64 or --binary");
+    json_t *params = json_object();
+    int status = put_targets(run, w, params);
+    if (status == WSC_GO_ON)
+        status = put_message(run, w, params);
+    if (status != WSC_GO_ON) {
+        json_decref(params);
+        return status;
+    }
+    status = wsc_ask(run, "send", params, run->timeout_ms + 1000, &r); /* the gate's own deadline comes first */
+    if (status != WSC_GO_ON)
+        return status;
+    status = print_result(run, r);
+    json_decref(r);
+    return status;
+}
+
 int cmd_send(struct wsc_run *run)
 {
     struct wanted w = {0};
@@ -112,26 +138,31 @@ int cmd_send(struct wsc_run *run)
         {"group", 'g', WSC_TEXT, "NAME", "to all connections of a group", &w.group},
         {"all", 'a', WSC_FLAG, NULL, "to all connections", &w.all},
     };
-    json_t *r;
     int status = wsc_begin(run, options, WSC_COUNT(options));
     if (status != WSC_GO_ON)
         return status;
     if ((run->argc > 0) + (w.route != NULL) + (w.group != NULL) + w.all != 1)
         return wsc_complain(run, WSC_USAGE, "say to whom: ids, --route, --group or --all");
-    if ((w.text != NULL) + (w.base64 != NULL) + w.binary > 1)
-        return wsc_complain(run, WSC_USAGE, "either --text or --base64 or --binary");
-    json_t *params = json_object();
-    status = put_targets(run, &w, params);
-    if (status == WSC_GO_ON)
-        status = put_message(run, &w, params);
-    if (status != WSC_GO_ON) {
-        json_decref(params);
-        return status;
-    }
-    status = wsc_ask(run, "send", params, run->timeout_ms + 1000, &r); /* the gate's own deadline comes first */
+    return send_it(run, &w);
+}
+
+int cmd_publish(struct wsc_run *run)
+{
+    struct wanted w = {.is_publish = true};
+    const struct wsc_option options[] = {
+        {"text", 't', WSC_TEXT, "TEXT", "the message, as text", &w.text},
+        {"base64", 0, WSC_TEXT, "BASE64", "the message, as bytes", &w.base64},
+        {"binary", 'b', WSC_FLAG, NULL, "standard input is bytes, not text", &w.binary},
+        {"group", 'g', WSC_TEXT, "NAME", "to all members of a group", &w.group},
+        {"user", 'u', WSC_TEXT, "NAME", "to all connections of a user", &w.user},
+        {"tag", 0, WSC_TEXT, "NAME", "to all connections with a tag", &w.tag},
+        {"route", 'r', WSC_TEXT, "NAME", "to all connections of a route", &w.route},
+        {"all", 'a', WSC_FLAG, NULL, "to all connections", &w.all},
+    };
+    int status = wsc_begin(run, options, WSC_COUNT(options));
     if (status != WSC_GO_ON)
         return status;
-    status = print_result(run, r);
-    json_decref(r);
-    return status;
+    if ((w.route != NULL) + (w.group != NULL) + (w.user != NULL) + (w.tag != NULL) + w.all != 1)
+        return wsc_complain(run, WSC_USAGE, "say to whom: one of --group, --user, --tag, --route and --all");
+    return send_it(run, &w);
 }

@@ -117,6 +117,16 @@ int wsc_ask(struct wsc_run *run, const char *method, json_t *params, uint64_t ti
     }
 }
 
+int wsc_handler_id(const struct wsc_run *run, const char *text, uint64_t *ret)
+{
+    char *end;
+    unsigned long id = strtoul(text, &end, 10);
+    if (*end || *text < '0' || *text > '9' || id == 0 || id > UINT32_MAX)
+        return wsc_complain(run, WSC_USAGE, "'%.40s' is not a handler's id; see wsctl handlers", text);
+    *ret = id;
+    return WSC_GO_ON;
+}
+
 int wsc_resolve_id(struct wsc_run *run, const char *text, char ret[17])
 {
     char found[CANDIDATES * (ID_DIGITS + 2) + 8] = "";

@@ -50,6 +50,9 @@ int wsc_begin(struct wsc_run *run, const struct wsc_option *options, size_t coun
 int wsc_ask(struct wsc_run *run, const char *method, json_t *params, uint64_t timeout_ms, json_t **ret_result);
 int wsc_complain(const struct wsc_run *run, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* A handler's number. */
+int wsc_handler_id(const struct wsc_run *run, const char *text, uint64_t *ret);
+
 /* The whole id that an argument means: 16 digits, or the end of an id that is the only one to end so. */
 int wsc_resolve_id(struct wsc_run *run, const char *text, char ret[17]);
 
@@ -98,7 +101,9 @@ int cmd_list(struct wsc_run *run);
 int cmd_show(struct wsc_run *run);
 int cmd_close(struct wsc_run *run);
 int cmd_send(struct wsc_run *run);
+int cmd_move(struct wsc_run *run);
 int cmd_ping(struct wsc_run *run);
+int cmd_publish(struct wsc_run *run);
 int cmd_handlers(struct wsc_run *run);
 int cmd_routes(struct wsc_run *run);
 int cmd_groups(struct wsc_run *run);

@@ -24,11 +24,18 @@ static const struct wsc_command commands[] = {
     {"send", "[ID...]", "Send a message to connections",
      "The message is --text, --base64, or else standard input: text, or with --binary, bytes.", cmd_send, 0, INT_MAX},
     {"ping", "ID", "Measure a client's round trip time", NULL, cmd_ping, 1, 1},
-    {"handlers", "[show|drop ID]", "The handlers; one of them; take one out",
-     "A dropped handler's connections move to another one of the route. If its process lives, it registers again.",
-     cmd_handlers, 0, 2},
+    {"publish", "[ID...]", "Send to a group, a user, a tag, a route or all",
+     "Ids are those who do not get it. The message is --text, --base64, or else standard input.", cmd_publish, 0,
+     INT_MAX},
+    {"handlers", "[VERB ID]", "The handlers; show, drain, weight or drop one",
+     "show ID            all that is known of one\n"
+     "drain ID [--wait]  no new connections; its own move, one by one and in order; then it is told to leave\n"
+     "weight ID NUMBER   its share of new connections, 1 to 1000\n"
+     "drop ID            out with it: its connections move at once. If its process lives, it registers again",
+     cmd_handlers, 0, 3},
+    {"move", "ID HANDLER", "Give a connection to another handler", NULL, cmd_move, 2, 2},
     {"routes", "", "The routes", NULL, cmd_routes, 0, 0},
-    {"groups", "[NAME]", "The groups, or the members of one", NULL, cmd_groups, 0, 1},
+    {"groups", "[NAME]", "The groups, users or tags, or the members of one", NULL, cmd_groups, 0, 1},
     {"log", "[set MODULE=LEVEL]", "Show or set logging levels",
      "MODULE: gate, http, ws, bus, link, admin, handler, all; or handler:ID for the process of a handler.\n"
      "LEVEL: debug, info, wslog, warn, error.",

@@ -221,10 +221,25 @@ static void write_group(const struct wsg_group *g, uint64_t members, struct wsb_
     wsb_json_object_end(j);
 }
 
+/* Groups, or what else is kept like them. */
+static wsb_err table_of(const struct wsg_call *call, const struct wsg_groups **ret, struct wsb_fault *fault)
+{
+    const struct wsg_hub *hub = wsg_gate_hub(call->admin->gate);
+    const char *of = "groups";
+    wsb_err err = wsg_param_str(call->params, "of", &of, fault);
+    if (err)
+        return err;
+    *ret = strcmp(of, "groups") == 0  ? &hub->groups
+           : strcmp(of, "users") == 0 ? &hub->users
+           : strcmp(of, "tags") == 0  ? &hub->tags
+                                      : NULL;
+    return *ret ? WSB_OK : wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"of\" must be groups, users or tags");
+}
+
 /* All groups with their sizes, or one with its members. */
 static void on_groups(const struct wsg_call *call)
 {
-    const struct wsg_groups *groups = &wsg_gate_hub(call->admin->gate)->groups;
+    const struct wsg_groups *groups = NULL;
     struct wsb_fault fault = {0};
     const char *name = NULL;
     uint64_t limit = MEMBERS_DEFAULT;
@@ -232,12 +247,14 @@ static void on_groups(const struct wsg_call *call)
     struct wsb_json j;
     wsb_err err = wsg_param_str(call->params, "name", &name, &fault);
     if (!err)
+        err = table_of(call, &groups, &fault);
+    if (!err)
         err = wsg_param_u64(call->params, "limit", 1, MEMBERS_MAX, &limit, &fault);
     if (wsg_call_failed(call, err, &fault))
         return;
     const struct wsg_group *one = name ? wsg_groups_find(groups, wsb_span_str(name)) : NULL;
     if (name && !one) {
-        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no group \"%.100s\"", name);
+        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no \"%.100s\" among them", name);
         return;
     }
     wsg_answer_begin(call->admin, call->id, &j);
@@ -277,7 +294,7 @@ const struct wsg_method *wsg_method_find(const char *name)
         {"status", on_status, ""},
         {"stats", on_stats, ""},
         {"routes", on_routes, ""},
-        {"groups", on_groups, "name limit "},
+        {"groups", on_groups, "name limit of "},
         {"handlers", wsg_on_handlers, ""},
         {"handler_show", wsg_on_handler_show, "handler "},
         {"handler_drop", wsg_on_handler_drop, "handler "},
@@ -287,7 +304,7 @@ const struct wsg_method *wsg_method_find(const char *name)
         {"list", wsg_on_list, WSG_FILTER_PARAMS "limit "},
         {"show", wsg_on_show, "id "},
         {"close", wsg_on_close, WSG_FILTER_PARAMS "ids all dry_run code reason timeout_ms "},
-        {"send", wsg_on_send, "ids route group user tag all text base64 timeout_ms "},
+        {"send", wsg_on_send, "ids route group user tag all except text base64 timeout_ms "},
         {"ping", wsg_on_ping, "id timeout_ms "},
         {"log_get", wsg_on_log_get, ""},
         {"log_set", wsg_on_log_set, "module handler level for_s "},

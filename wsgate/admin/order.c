@@ -230,6 +230,7 @@ struct message {
     bool all;
     wsb_conn *ids; /* owned */
     size_t count;
+    struct wsg_meta except; /* its `except` is owned */
     uint64_t timeout_ms;
     uint8_t opcode;
     struct wsb_span payload;
@@ -269,8 +270,12 @@ static wsb_err parse_message(const json_t *params, struct message *m, struct wsb
         (err = wsg_param_str(params, "user", &m->user, fault)) ||
         (err = wsg_param_str(params, "tag", &m->tag, fault)) || (err = wsg_param_bool(params, "all", &m->all, fault)) ||
         (err = wsg_param_u64(params, "timeout_ms", 1, TIMEOUT_MAX_MS, &m->timeout_ms, fault)) ||
-        (err = wsg_param_conns(params, "ids", &m->ids, &m->count, fault)))
+        (err = wsg_param_conns(params, "ids", &m->ids, &m->count, fault)) ||
+        (err = wsg_param_conns(params, "except", &m->except.except, &m->except.except_count, fault)))
         return err;
+    wsg_meta_sort_except(&m->except);
+    if (m->ids && m->except.except_count)
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"except\" is for many, not for \"ids\"");
     if ((m->ids != NULL) + (m->route != NULL) + (m->group != NULL) + (m->user != NULL) + (m->tag != NULL) + m->all != 1)
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0,
                              "say to whom: one of \"ids\", \"route\", \"group\", \"user\", \"tag\", \"all\"");
@@ -319,7 +324,7 @@ static void send_message(const struct wsg_call *call, const struct message *m)
     c.flags = WSB_FLAG_WANT_OUTCOME;
     c.by = WSG_BY_ADMIN;
     c.origin = o->origin;
-    o->targets = wsg_hub_broadcast(wsg_gate_hub(call->admin->gate), &c, &to);
+    o->targets = wsg_hub_broadcast(wsg_gate_hub(call->admin->gate), &c, &to, &m->except);
     if (!o->targets)
         answer_outcomes(o);
 }
@@ -348,6 +353,7 @@ void wsg_on_send(const struct wsg_call *call)
     send_message(call, &m);
 out:
     free(m.ids);
+    free(m.except.except);
     free(m.binary);
 }
 

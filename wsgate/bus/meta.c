@@ -131,6 +131,12 @@ static int compare_ids(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+void wsg_meta_sort_except(struct wsg_meta *m)
+{
+    if (m->except_count)
+        qsort(m->except, m->except_count, sizeof *m->except, compare_ids);
+}
+
 static wsb_err get_flag(const json_t *root, const char *key, bool *ret, struct wsb_fault *fault)
 {
     const json_t *v = json_object_get(root, key);
@@ -237,8 +243,7 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
     m->status = (uint16_t)status;
     m->weight = (uint32_t)weight;
     m->limit = (uint32_t)limit;
-    if (m->except_count)
-        qsort(m->except, m->except_count, sizeof *m->except, compare_ids);
+    wsg_meta_sort_except(m);
     return WSB_OK;
 }
 

@@ -62,6 +62,8 @@ struct wsg_meta {
 /* An empty span is an empty object. *ret needs wsg_meta_deinit() also after a failure. */
 WSB_MUST_CHECK wsb_err wsg_meta_parse(struct wsb_span json, struct wsg_meta *ret, struct wsb_fault *fault);
 void wsg_meta_deinit(struct wsg_meta *m);
+/* After `except` was filled in by hand. */
+void wsg_meta_sort_except(struct wsg_meta *m);
 bool wsg_meta_excepts(const struct wsg_meta *m, wsb_conn conn);
 
 #endif

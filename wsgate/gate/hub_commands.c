@@ -270,10 +270,11 @@ static void on_list(const struct incoming *in)
     in->hub->extra_work += in->meta.limit / TARGETS_A_UNIT;
 }
 
-size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct wsg_audience *to)
+size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct wsg_audience *to,
+                         const struct wsg_meta *meta)
 {
     size_t count;
-    if (!wsg_hub_gather(h, to, NULL, &count))
+    if (!wsg_hub_gather(h, to, meta, &count))
         return 0;
     if (c->type == WSB_SEND)
         give_framed(h, c, h->targets, count);
