@@ -78,9 +78,27 @@ static void announce(struct wsg_gate *gate)
 {
     for (size_t i = 0; i < wsg_gate_listener_count(gate); i++)
         WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "listening", WSB_KS("address", wsg_gate_listener(gate, i)));
+    for (int c = 0; c < WSB_CHANNELS; c++) {
+        const char *endpoint = wsb_server_endpoint(wsg_gate_hub(gate)->server, (enum wsb_channel)c);
+        if (endpoint)
+            WSB_LOG(WSB_LOG_LINK, WSB_LOG_INFO, "bus on tcp", WSB_KS("channel", wsb_channel_name((enum wsb_channel)c)),
+                    WSB_KS("endpoint", endpoint),
+                    WSB_KS("server_key", wsg_gate_bus_key(gate) ? wsg_gate_bus_key(gate) : "none"));
+    }
     WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "ready", WSB_KS("version", WSBUS_VERSION),
             WSB_KS("runtime_dir", wsg_gate_dir(gate)), WSB_KU("workers", wsg_gate_worker_count(gate)),
             WSB_KI("pid", getpid()));
+}
+
+static int make_key(const char *path)
+{
+    struct wsb_fault fault = {0};
+    struct wsb_key_pair pair;
+    if (wsb_key_make(path, &pair, &fault) != WSB_OK)
+        return complain(&fault, 1);
+    (void)puts(pair.public_key);
+    wsb_key_pair_wipe(&pair);
+    return 0;
 }
 
 static wsb_err open_log(const struct wsg_config *config)
@@ -145,6 +163,9 @@ int main(int argc, char **argv)
         break;
     case WSG_ACTION_VERSION:
         (void)puts("wsgate " WSBUS_VERSION);
+        break;
+    case WSG_ACTION_MAKE_KEY:
+        status = make_key(config.make_key);
         break;
     case WSG_ACTION_CHECK:
         if (wsg_gate_check(&config, &fault) != WSB_OK)

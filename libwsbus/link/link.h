@@ -10,6 +10,7 @@
 
 #include "base/block.h"
 #include "base/fault.h"
+#include "link/curve.h"
 #include "wire/envelope.h"
 
 enum wsb_channel {
@@ -22,6 +23,7 @@ enum wsb_channel {
 /* One message that came in; everything in it is valid until wsb_inbound_release(). */
 struct wsb_inbound {
     struct wsb_span peer; /* who, on HANDLERS */
+    struct wsb_span user; /* the public key that it proved to have; empty: a local peer, who needs none */
     struct wsb_envelope envelope;
     struct wsb_span subscription; /* on EVENTS: the topic prefix */
     bool subscribes;              /* on EVENTS: begins, or ends */
@@ -30,6 +32,13 @@ struct wsb_inbound {
 
 /* The gate's end. */
 struct wsb_server;
+
+/* Who asked to come in over TCP with a key. */
+struct wsb_server_stats {
+    uint64_t keys_allowed, keys_refused;
+    const char *last_refused_key;     /* "" when there was none; borrowed from the server */
+    const char *last_refused_address; /* likewise */
+};
 
 struct wsb_server_ops {
     void (*close)(struct wsb_server *s);
@@ -47,18 +56,45 @@ struct wsb_server_ops {
      * others did not. */
     wsb_err (*publish)(struct wsb_server *s, const char *topic, const struct wsb_header *h, struct wsb_block *payload,
                        struct wsb_span meta);
+    /* May `user` of an inbound serve the route, and command its connections? A local peer may. NULL: everybody may. */
+    bool (*allows)(const struct wsb_server *s, struct wsb_span user, const char *route);
+    /* The TCP endpoint that is really bound, "tcp://127.0.0.1:40213"; NULL: there is none. */
+    const char *(*endpoint)(const struct wsb_server *s, enum wsb_channel c);
+    void (*stats)(const struct wsb_server *s, struct wsb_server_stats *ret);
 };
 
 struct wsb_server {
     const struct wsb_server_ops *ops;
 };
 
+static inline bool wsb_server_allows(const struct wsb_server *s, struct wsb_span user, const char *route)
+{
+    return !s->ops->allows || s->ops->allows(s, user, route);
+}
+
+static inline const char *wsb_server_endpoint(const struct wsb_server *s, enum wsb_channel c)
+{
+    return s->ops->endpoint ? s->ops->endpoint(s, c) : NULL;
+}
+
+static inline void wsb_server_stats(const struct wsb_server *s, struct wsb_server_stats *ret)
+{
+    *ret = (struct wsb_server_stats){0};
+    if (s->ops->stats)
+        s->ops->stats(s, ret);
+}
+
 struct wsb_server_options {
-    const char *dir;    /* runtime directory; borrowed for the call */
-    unsigned mode;      /* of the endpoints' files */
-    size_t max_message; /* larger ZeroMQ parts cut the peer off */
+    const char *dir;               /* runtime directory; borrowed for the call */
+    unsigned mode;                 /* of the endpoints' files */
+    const char *tcp[WSB_CHANNELS]; /* endpoints besides, base/endpoint.h; NULL: none; borrowed for the call */
+    const struct wsb_curve *curve; /* TCP wants keys; NULL: it does not; borrowed for the server's life */
+    size_t max_message;            /* larger ZeroMQ parts cut the peer off */
     unsigned heartbeat_ms;
 };
+
+/* "handlers", "events", "commands" */
+const char *wsb_channel_name(enum wsb_channel c);
 
 /* Bind handlers, events and commands in the directory. */
 WSB_MUST_CHECK wsb_err wsb_zmq_server_open(const struct wsb_server_options *o, struct wsb_server **ret,
@@ -109,7 +145,9 @@ struct wsb_client_options {
     const char *endpoint; /* ZeroMQ's, "ipc://DIR/handlers" or "tcp://HOST:PORT"; borrowed for the call */
     size_t max_message;   /* a larger part cuts the gate off */
     unsigned heartbeat_ms;
-    unsigned linger_ms; /* longest wait in close */
+    unsigned linger_ms;     /* longest wait in close */
+    const char *server_key; /* the gate's public key, when its endpoint wants keys; NULL: it does not; borrowed */
+    const struct wsb_key_pair *keys; /* our own, with server_key; borrowed for the call */
 };
 
 WSB_MUST_CHECK wsb_err wsb_zmq_client_open(const struct wsb_client_options *o, struct wsb_client **ret,

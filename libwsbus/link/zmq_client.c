@@ -200,6 +200,23 @@ static void set_options(void *socket, const struct wsb_client_options *o)
     wsb_zmq_set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
     wsb_zmq_set_int(socket, ZMQ_HEARTBEAT_IVL, (int)o->heartbeat_ms);
     wsb_zmq_set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, (int)o->heartbeat_ms * 3);
+    if (strchr(o->endpoint, '['))
+        wsb_zmq_set_int(socket, ZMQ_IPV6, 1);
+}
+
+/* A gate that has keys lets only those in whose key it knows; and it is not talked to unless it proves to have its own. */
+static wsb_err set_keys(void *socket, const struct wsb_client_options *o, struct wsb_fault *fault)
+{
+    if (!o->server_key)
+        return WSB_OK;
+    if (!zmq_has("curve"))
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "this build of libzmq cannot do CURVE");
+    if (strlen(o->server_key) != WSB_KEY_LEN || !o->keys ||
+        zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, o->server_key, WSB_KEY_TEXT) != 0 ||
+        zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, o->keys->public_key, WSB_KEY_TEXT) != 0 ||
+        zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, o->keys->secret_key, WSB_KEY_TEXT) != 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "the gate's key, or our own, is not 40 characters of Z85");
+    return WSB_OK;
 }
 
 /* The monitor's queue has no limit, because ZeroMQ's I/O thread waits for room in it; it grows by one line a reconnection. */
@@ -239,6 +256,9 @@ wsb_err wsb_zmq_client_open(const struct wsb_client_options *o, struct wsb_clien
         goto out;
     }
     set_options(z->socket, o);
+    err = set_keys(z->socket, o, fault);
+    if (err)
+        goto out;
     err = open_monitor(z);
     if (err) {
         err = wsb_fault_set(fault, err, errno, "cannot watch a ZeroMQ socket: %s", zmq_strerror(errno));

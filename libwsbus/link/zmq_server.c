@@ -1,47 +1,29 @@
 /*
  * The gate's end over ZeroMQ: ROUTER for handlers, XPUB for events, PULL for commands, all in one context with one I/O
- * thread. Sends are MANDATORY and never wait: ROUTER otherwise drops silently. A dead or stopped peer is cut off by ZeroMQ's
- * own heartbeats, which the peer's library answers even while its program is busy; the next send then says WSB_CLOSED.
+ * thread; twice, where TCP wants keys. Sends are MANDATORY and never wait: ROUTER otherwise drops silently. A dead or stopped
+ * peer is cut off by ZeroMQ's own heartbeats, which the peer's library answers even while its program is busy; the next
+ * send then says WSB_CLOSED.
  */
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "link/zmq_server.h"
 
-#include "link/zmq_parts.h"
+#include <string.h>
+#include <sys/epoll.h>
 
-enum {
-    PARTS_MAX = 4,         /* peer, header, payload, metadata */
-    RECEIVE_QUEUE = 32,    /* messages of one peer, which may be large; beyond it the peer waits */
-    EVENTS_QUEUE = 1000,   /* messages for one subscriber */
-    SUBSCRIPTION_MAX = 512 /* bytes */
-};
-
-struct message {
-    zmq_msg_t parts[PARTS_MAX];
-    size_t count;
-};
-
-struct zmq_server {
-    struct wsb_server base;
-    void *context;
-    void *sockets[WSB_CHANNELS];
-    char *paths[WSB_CHANNELS];            /* owned */
-    struct message inbound[WSB_CHANNELS]; /* one each: a batch may be read over several rounds */
-};
+enum { AUTOMATIC_ID_LEN = 5 }; /* of a routing id that ROUTER makes: 0, and four bytes of its own */
 
 static const char *const names[WSB_CHANNELS] = {"handlers", "events", "commands"};
-static const int types[WSB_CHANNELS] = {ZMQ_ROUTER, ZMQ_XPUB, ZMQ_PULL};
 
-static struct zmq_server *self(struct wsb_server *s)
+const char *wsb_channel_name(enum wsb_channel c)
 {
-    return (struct zmq_server *)s;
+    return names[c];
 }
 
-static void message_close(struct message *m)
+static struct wsb_zmq_server *self(const struct wsb_server *s)
+{
+    return wsb_zmq_server_of(s);
+}
+
+void wsb_zmq_message_close(struct wsb_zmq_message *m)
 {
     for (size_t i = 0; i < m->count; i++)
         zmq_msg_close(&m->parts[i]);
@@ -50,8 +32,8 @@ static void message_close(struct message *m)
 
 /* --------------------------------------------------------------- receiving */
 
-/* Take all parts of one message; those beyond PARTS_MAX are dropped and make it malformed. */
-static wsb_err take_parts(void *socket, struct message *m, bool *ret_too_many)
+/* Take all parts of one message; those beyond the last that can be are dropped and make it malformed. */
+static wsb_err take_parts(void *socket, struct wsb_zmq_message *m, bool *ret_too_many)
 {
     *ret_too_many = false;
     for (;;) {
@@ -62,7 +44,7 @@ static wsb_err take_parts(void *socket, struct message *m, bool *ret_too_many)
             return WSB_AGAIN; /* parts of one message arrive together: this can only be the first */
         }
         bool more = zmq_msg_more(&part) != 0;
-        if (m->count < PARTS_MAX) {
+        if (m->count < WSB_ZMQ_PARTS_MAX) {
             zmq_msg_init(&m->parts[m->count]);
             zmq_msg_move(&m->parts[m->count++], &part);
         } else {
@@ -74,14 +56,54 @@ static wsb_err take_parts(void *socket, struct message *m, bool *ret_too_many)
     }
 }
 
-static struct wsb_span part_span(struct message *m, size_t at)
+/* From whichever door has something, the two in turn. */
+static wsb_err take_message(struct wsb_zmq_server *z, enum wsb_channel c, bool *ret_too_many, enum wsb_door *ret_door)
+{
+    for (int i = 0; i < WSB_DOORS; i++) {
+        enum wsb_door door = z->next[c];
+        z->next[c] = door == WSB_DOOR_LOCAL ? WSB_DOOR_KEYS : WSB_DOOR_LOCAL;
+        if (!z->sockets[door][c] || take_parts(z->sockets[door][c], &z->inbound[c], ret_too_many) != WSB_OK)
+            continue;
+        *ret_door = door;
+        return WSB_OK;
+    }
+    return WSB_AGAIN;
+}
+
+static struct wsb_span part_span(struct wsb_zmq_message *m, size_t at)
 {
     if (at >= m->count)
         return wsb_span(NULL, 0);
     return wsb_span(zmq_msg_data(&m->parts[at]), zmq_msg_size(&m->parts[at]));
 }
 
-static wsb_err read_subscription(struct message *m, struct wsb_inbound *ret)
+/* With keys, an id must be one that ROUTER made: it goes by the id alone, so that whoever else has a key on the list could
+ * take the place, and the events, of one who chose his own and is away for a moment. */
+static wsb_err read_peer(struct wsb_zmq_message *m, enum wsb_door door, struct wsb_inbound *ret)
+{
+    struct wsb_span id = part_span(m, 0);
+    if (id.len == 0 || id.len + 1 > sizeof m->peer)
+        return WSB_ERR_PROTO;
+    if (door == WSB_DOOR_KEYS && (id.len != AUTOMATIC_ID_LEN || id.ptr[0] != 0))
+        return WSB_ERR_PROTO;
+    m->peer[0] = (uint8_t)door;
+    memcpy(m->peer + 1, id.ptr, id.len);
+    ret->peer = wsb_span(m->peer, id.len + 1);
+    return WSB_OK;
+}
+
+static wsb_err read_user(struct wsb_zmq_message *m, enum wsb_door door, struct wsb_inbound *ret)
+{
+    if (door != WSB_DOOR_KEYS)
+        return WSB_OK;
+    const char *user = zmq_msg_gets(&m->parts[m->count - 1], "User-Id");
+    if (!user || !*user)
+        return WSB_ERR_PROTO; /* nobody gets in without; and an empty one would be taken for a local peer */
+    ret->user = wsb_span_str(user);
+    return WSB_OK;
+}
+
+static wsb_err read_subscription(struct wsb_zmq_message *m, struct wsb_inbound *ret)
 {
     struct wsb_span s = part_span(m, 0);
     if (m->count != 1 || s.len == 0 || s.ptr[0] > 1)
@@ -91,19 +113,43 @@ static wsb_err read_subscription(struct message *m, struct wsb_inbound *ret)
     return WSB_OK;
 }
 
+/* The next one that is news to somebody who does not know that there are two doors. */
+static wsb_err recv_subscription(struct wsb_zmq_server *z, struct wsb_inbound *ret)
+{
+    struct wsb_zmq_message *m = &z->inbound[WSB_CHANNEL_EVENTS];
+    for (;;) {
+        bool too_many;
+        enum wsb_door door;
+        wsb_err err = take_message(z, WSB_CHANNEL_EVENTS, &too_many, &door);
+        if (!err)
+            err = read_subscription(m, ret);
+        if (err || !z->sockets[WSB_DOOR_KEYS][WSB_CHANNEL_EVENTS] ||
+            wsb_subscriptions_note(&z->subscriptions, (unsigned)door, ret->subscription, ret->subscribes))
+            return err;
+        wsb_zmq_message_close(m);
+    }
+}
+
 static wsb_err zs_recv(struct wsb_server *s, enum wsb_channel c, struct wsb_inbound *ret)
 {
-    struct message *m = &self(s)->inbound[c];
+    struct wsb_zmq_server *z = self(s);
+    struct wsb_zmq_message *m = &z->inbound[c];
     bool too_many;
+    enum wsb_door door;
     *ret = (struct wsb_inbound){.message = m};
-    wsb_err err = take_parts(self(s)->sockets[c], m, &too_many);
+    if (c == WSB_CHANNEL_HANDLERS)
+        wsb_zap_serve(&z->zap);
+    if (c == WSB_CHANNEL_EVENTS)
+        return recv_subscription(z, ret);
+    wsb_err err = take_message(z, c, &too_many, &door);
     if (err)
         return err;
-    if (c == WSB_CHANNEL_EVENTS)
-        return read_subscription(m, ret);
-    size_t first = 0;
-    if (c == WSB_CHANNEL_HANDLERS)
-        ret->peer = part_span(m, first++);
+    size_t first = c == WSB_CHANNEL_HANDLERS;
+    err = first ? read_peer(m, door, ret) : WSB_OK;
+    if (!err)
+        err = read_user(m, door, ret);
+    if (err)
+        return err;
     size_t parts = m->count - first;
     if (too_many || parts < 2 || parts > 3)
         return WSB_ERR_PROTO;
@@ -113,15 +159,23 @@ static wsb_err zs_recv(struct wsb_server *s, enum wsb_channel c, struct wsb_inbo
 
 static void zs_release(struct wsb_inbound *in)
 {
-    message_close(in->message);
+    wsb_zmq_message_close(in->message);
     in->message = NULL;
+}
+
+static bool has_input(void *socket)
+{
+    int events = 0;
+    size_t len = sizeof events;
+    return socket && zmq_getsockopt(socket, ZMQ_EVENTS, &events, &len) == 0 && (events & ZMQ_POLLIN);
 }
 
 static bool zs_has_input(struct wsb_server *s, enum wsb_channel c)
 {
-    int events = 0;
-    size_t len = sizeof events;
-    return zmq_getsockopt(self(s)->sockets[c], ZMQ_EVENTS, &events, &len) == 0 && (events & ZMQ_POLLIN);
+    struct wsb_zmq_server *z = self(s);
+    bool keys = has_input(z->sockets[WSB_DOOR_KEYS][c]); /* both are asked: asking is what arms a descriptor again */
+    bool zap = c == WSB_CHANNEL_HANDLERS && has_input(z->zap.socket);
+    return has_input(z->sockets[WSB_DOOR_LOCAL][c]) || keys || zap;
 }
 
 /* ----------------------------------------------------------------- sending */
@@ -129,9 +183,13 @@ static bool zs_has_input(struct wsb_server *s, enum wsb_channel c)
 static wsb_err zs_send(struct wsb_server *s, struct wsb_span peer, const struct wsb_header *h,
                        struct wsb_block *payload, struct wsb_span meta)
 {
-    void *socket = self(s)->sockets[WSB_CHANNEL_HANDLERS];
+    wsb_err err = WSB_CLOSED;
+    void *socket = NULL;
+    if (peer.len > 1 && peer.ptr[0] < WSB_DOORS)
+        socket = self(s)->sockets[peer.ptr[0]][WSB_CHANNEL_HANDLERS];
     /* The routing id decides: once ROUTER has taken it, the other parts follow it. */
-    wsb_err err = wsb_zmq_send_bytes(socket, peer.ptr, peer.len, ZMQ_SNDMORE);
+    if (socket)
+        err = wsb_zmq_send_bytes(socket, peer.ptr + 1, peer.len - 1, ZMQ_SNDMORE);
     if (err) {
         wsb_block_free(payload);
         return err;
@@ -141,10 +199,9 @@ static wsb_err zs_send(struct wsb_server *s, struct wsb_span peer, const struct 
 
 /* XPUB either drops silently for whoever is slow, or refuses for all when one is slow. We want to know, and serve the others:
  * ask first, and on a refusal send again in the other mode. */
-static wsb_err zs_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h,
-                          struct wsb_block *payload, struct wsb_span meta)
+static wsb_err publish_on(void *socket, const char *topic, const struct wsb_header *h, struct wsb_block *payload,
+                          struct wsb_span meta)
 {
-    void *socket = self(s)->sockets[WSB_CHANNEL_EVENTS];
     wsb_err asked = wsb_zmq_send_bytes(socket, topic, strlen(topic), ZMQ_SNDMORE);
     wsb_err err = asked;
     if (asked == WSB_AGAIN) {
@@ -160,124 +217,77 @@ static wsb_err zs_publish(struct wsb_server *s, const char *topic, const struct 
     return asked ? asked : err;
 }
 
-static int zs_fd(const struct wsb_server *s, enum wsb_channel c)
+/* The same bytes again, on the same account: what the other door sends. */
+static struct wsb_block *block_copy(const struct wsb_block *b)
+{
+    struct wsb_block *copy = wsb_block_new(b->account, b->len);
+    if (!copy)
+        return NULL;
+    if (b->len)
+        memcpy(copy->data, b->data, b->len);
+    copy->len = b->len;
+    return copy;
+}
+
+static wsb_err zs_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h,
+                          struct wsb_block *payload, struct wsb_span meta)
+{
+    struct wsb_zmq_server *z = self(s);
+    void *keys = z->sockets[WSB_DOOR_KEYS][WSB_CHANNEL_EVENTS];
+    wsb_err err = WSB_OK;
+    if (keys) {
+        struct wsb_block *copy = block_copy(payload);
+        err = copy ? publish_on(keys, topic, h, copy, meta) : WSB_ERR_NOMEM;
+    }
+    wsb_err err2 = publish_on(z->sockets[WSB_DOOR_LOCAL][WSB_CHANNEL_EVENTS], topic, h, payload, meta);
+    return err2 ? err2 : err;
+}
+
+/* -------------------------------------------------------------------- asking */
+
+int wsb_zmq_fd(void *socket)
 {
     int fd = -1;
     size_t len = sizeof fd;
-    const struct zmq_server *z = (const struct zmq_server *)s;
-    return zmq_getsockopt(z->sockets[c], ZMQ_FD, &fd, &len) == 0 ? fd : -1;
+    return zmq_getsockopt(socket, ZMQ_FD, &fd, &len) == 0 ? fd : -1;
 }
 
-/* ------------------------------------------------------------ open and close */
-
-static void zs_close(struct wsb_server *s)
+static int zs_fd(const struct wsb_server *s, enum wsb_channel c)
 {
-    struct zmq_server *z = self(s);
-    if (!z)
-        return;
-    for (int i = 0; i < WSB_CHANNELS; i++) {
-        message_close(&z->inbound[i]);
-        if (z->sockets[i])
-            zmq_close(z->sockets[i]); /* LINGER is short: terminating the context is bounded by it */
-        if (z->paths[i])
-            (void)unlink(z->paths[i]);
-        free(z->paths[i]);
-    }
-    wsb_zmq_terminate(z->context);
-    free(z);
+    const struct wsb_zmq_server *z = self(s);
+    return z->polls[c] >= 0 ? z->polls[c] : wsb_zmq_fd(z->sockets[WSB_DOOR_LOCAL][c]);
 }
 
-static bool somebody_listens(const struct sockaddr_un *sun)
+static bool zs_allows(const struct wsb_server *s, struct wsb_span user, const char *route)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return false;
-    bool alive = connect(fd, (const struct sockaddr *)sun, sizeof *sun) == 0 || errno == EAGAIN;
-    close(fd);
-    return alive;
+    const struct wsb_curve *curve = self(s)->zap.curve;
+    return user.len == 0 || (curve && wsb_key_list_allows(&curve->clients, user, route));
 }
 
-static void set_options(struct zmq_server *z, const struct wsb_server_options *o)
+static const char *zs_endpoint(const struct wsb_server *s, enum wsb_channel c)
 {
-    int64_t max = (int64_t)o->max_message;
-    for (int i = 0; i < WSB_CHANNELS; i++) {
-        (void)zmq_setsockopt(z->sockets[i], ZMQ_MAXMSGSIZE, &max, sizeof max);
-        wsb_zmq_set_int(z->sockets[i], ZMQ_LINGER, 500); /* ms: what was said last should still leave */
-        wsb_zmq_set_int(z->sockets[i], ZMQ_RCVHWM, RECEIVE_QUEUE);
-        wsb_zmq_set_int(z->sockets[i], ZMQ_HANDSHAKE_IVL, 5000);
-    }
-    void *router = z->sockets[WSB_CHANNEL_HANDLERS];
-    wsb_zmq_set_int(router, ZMQ_ROUTER_MANDATORY, 1);
-    wsb_zmq_set_int(router, ZMQ_SNDHWM, 0); /* bounded in bytes by the accounts, not in messages here */
-    wsb_zmq_set_int(router, ZMQ_HEARTBEAT_IVL, (int)o->heartbeat_ms);
-    wsb_zmq_set_int(router, ZMQ_HEARTBEAT_TIMEOUT, (int)o->heartbeat_ms * 2);
-    wsb_zmq_set_int(router, ZMQ_HEARTBEAT_TTL, (int)o->heartbeat_ms * 3);
-    /* Subscriptions are all that comes in there, and each byte of one is a node of a tree in the library: 35 bytes of
-     * memory, and time when its subscriber leaves. No topic is longer than a route's name and a word. */
-    max = SUBSCRIPTION_MAX;
-    (void)zmq_setsockopt(z->sockets[WSB_CHANNEL_EVENTS], ZMQ_MAXMSGSIZE, &max, sizeof max);
-    wsb_zmq_set_int(z->sockets[WSB_CHANNEL_EVENTS], ZMQ_SNDHWM, EVENTS_QUEUE);
-    wsb_zmq_set_int(z->sockets[WSB_CHANNEL_EVENTS], ZMQ_XPUB_NODROP, 1); /* so that a drop is ours to count */
+    const char *text = self(s)->tcp[c];
+    return *text ? text : NULL;
 }
 
-static wsb_err bind_one(struct zmq_server *z, int i, const struct wsb_server_options *o, struct wsb_fault *fault)
+static void zs_stats(const struct wsb_server *s, struct wsb_server_stats *ret)
 {
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    char *path = sun.sun_path;
-    char endpoint[sizeof "ipc://" + sizeof sun.sun_path];
-    int n = snprintf(path, sizeof sun.sun_path, "%s/%s", o->dir, names[i]);
-    if (n < 0 || (size_t)n >= sizeof sun.sun_path)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "runtime directory %.100s: the path is too long for a socket",
-                             o->dir);
-    if (somebody_listens(&sun))
-        return wsb_fault_set(fault, WSB_ERR_EXISTS, 0, "%s: a gate is running in this directory already", path);
-    (void)snprintf(endpoint, sizeof endpoint, "ipc://%s", path);
-    mode_t before = umask(0777 & ~(mode_t)o->mode);
-    int failed = zmq_bind(z->sockets[i], endpoint);
-    int code = errno;
-    umask(before);
-    if (failed)
-        return wsb_fault_set(fault, WSB_ERR_IO, code, "cannot bind %s: %s", endpoint, zmq_strerror(code));
-    z->paths[i] = strdup(path);
-    return z->paths[i] ? WSB_OK : WSB_ERR_NOMEM;
+    const struct wsb_zap *zap = &self(s)->zap;
+    *ret = (struct wsb_server_stats){.keys_allowed = zap->allowed,
+                                     .keys_refused = zap->refused,
+                                     .last_refused_key = zap->last_key,
+                                     .last_refused_address = zap->last_address};
 }
 
-static const struct wsb_server_ops zmq_server_ops = {
-    .close = zs_close,
+const struct wsb_server_ops wsb_zmq_server_ops = {
+    .close = wsb_zmq_server_close,
     .fd = zs_fd,
     .recv = zs_recv,
     .release = zs_release,
     .has_input = zs_has_input,
     .send = zs_send,
     .publish = zs_publish,
+    .allows = zs_allows,
+    .endpoint = zs_endpoint,
+    .stats = zs_stats,
 };
-
-wsb_err wsb_zmq_server_open(const struct wsb_server_options *o, struct wsb_server **ret, struct wsb_fault *fault)
-{
-    wsb_err err = WSB_ERR_NOMEM;
-    struct zmq_server *z = calloc(1, sizeof *z);
-    if (!z)
-        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
-    z->base.ops = &zmq_server_ops;
-    z->context = zmq_ctx_new();
-    if (!z->context)
-        goto out;
-    for (int i = 0; i < WSB_CHANNELS; i++) {
-        z->sockets[i] = zmq_socket(z->context, types[i]);
-        if (!z->sockets[i]) {
-            err = wsb_fault_set(fault, WSB_ERR_IO, errno, "cannot make a ZeroMQ socket: %s", zmq_strerror(errno));
-            goto out;
-        }
-    }
-    set_options(z, o);
-    for (int i = 0; i < WSB_CHANNELS; i++) {
-        err = bind_one(z, i, o, fault);
-        if (err)
-            goto out;
-    }
-    *ret = &z->base;
-    z = NULL;
-out:
-    zs_close(z ? &z->base : NULL);
-    return err;
-}

@@ -57,6 +57,24 @@ static uint64_t dropped_out(const struct wsg_route *r)
 
 /* ------------------------------------------------------------------- status */
 
+/* Endpoints on TCP, as they are really bound. */
+static void write_bus(const struct wsg_gate *gate, const struct wsb_server *server, struct wsb_json *j)
+{
+    wsb_json_array(j);
+    for (int c = 0; c < WSB_CHANNELS; c++) {
+        const char *endpoint = wsb_server_endpoint(server, (enum wsb_channel)c);
+        if (!endpoint)
+            continue;
+        wsb_json_object(j);
+        wsb_json_kcstr(j, "channel", wsb_channel_name((enum wsb_channel)c));
+        wsb_json_kcstr(j, "endpoint", endpoint);
+        if (wsg_gate_bus_key(gate))
+            wsb_json_kcstr(j, "server_key", wsg_gate_bus_key(gate));
+        wsb_json_object_end(j);
+    }
+    wsb_json_array_end(j);
+}
+
 static void on_status(const struct wsg_call *call)
 {
     struct wsg_admin *a = call->admin;
@@ -79,6 +97,8 @@ static void on_status(const struct wsg_call *call)
     for (size_t i = 0; i < wsg_gate_listener_count(a->gate); i++)
         wsb_json_cstr(&j, wsg_gate_listener(a->gate, i));
     wsb_json_array_end(&j);
+    wsb_json_key(&j, "bus");
+    write_bus(a->gate, hub->server, &j);
     wsb_json_ku64(&j, "connections", stats.connections);
     wsb_json_ku64(&j, "max_connections", wsg_gate_config(a->gate)->max_connections);
     wsb_json_ku64(&j, "accepted", stats.accepted);
@@ -101,8 +121,10 @@ static void on_stats(const struct wsg_call *call)
     const struct wsg_hub_stats *h = &hub->stats;
     const struct wsg_routes *routes = wsg_gate_routes(a->gate);
     struct wsg_gate_stats g;
+    struct wsb_server_stats link;
     struct wsb_json j;
     wsg_gate_stats(a->gate, &g);
+    wsb_server_stats(hub->server, &link);
     wsg_answer_begin(a, call->id, &j);
     wsb_json_object(&j);
     wsb_json_key(&j, "gate");
@@ -120,6 +142,8 @@ static void on_stats(const struct wsg_call *call)
     wsb_json_ku64(&j, "published", h->published);
     wsb_json_ku64(&j, "publish_drops", h->publish_drops);
     wsb_json_ku64(&j, "malformed", h->malformed);
+    wsb_json_ku64(&j, "keys_allowed", link.keys_allowed);
+    wsb_json_ku64(&j, "keys_refused", link.keys_refused);
     wsb_json_ku64(&j, "command_errors", h->command_errors);
     wsb_json_kcstr(&j, "last_command_error", h->last_command_error);
     wsb_json_ku64(&j, "handlers_gone", h->handlers_gone);

@@ -23,6 +23,7 @@ enum {
     FLAG_LISTEN = 256,
     FLAG_ROUTE,
     FLAG_STATIC,
+    FLAG_MAKE_KEY,
     OPTION_BASE
 };
 enum { FLAGS_MAX = 96 };
@@ -31,7 +32,7 @@ static const struct option own_flags[] = {
     {"config", required_argument, NULL, FLAG_CONFIG}, {"test", no_argument, NULL, FLAG_TEST},
     {"help", no_argument, NULL, FLAG_HELP},           {"version", no_argument, NULL, FLAG_VERSION},
     {"listen", required_argument, NULL, FLAG_LISTEN}, {"route", required_argument, NULL, FLAG_ROUTE},
-    {"static", required_argument, NULL, FLAG_STATIC},
+    {"static", required_argument, NULL, FLAG_STATIC}, {"make-key", required_argument, NULL, FLAG_MAKE_KEY},
 };
 
 static void flags_fill(struct option flags[FLAGS_MAX])
@@ -183,7 +184,7 @@ static wsb_err flag_apply(int flag, const char *name, struct wsg_config *c, cons
     wsb_err err = WSB_OK;
     if (flag >= OPTION_BASE)
         err = wsg_option_set(&wsg_options[flag - OPTION_BASE], c, value, fault);
-    else if (flag >= FLAG_LISTEN)
+    else if (flag >= FLAG_LISTEN && flag <= FLAG_STATIC)
         err = part_apply(flag, c, value, fault);
     if (err)
         (void)wsg_fault_prefix(fault, "--%s", name);
@@ -214,6 +215,7 @@ struct walk {
     char **argv;
     struct wsg_config *config; /* borrowed; NULL: the first walk */
     const char *file;          /* borrowed from argv; NULL: none */
+    const char *key_file;      /* likewise */
     enum wsg_action action;
 };
 
@@ -231,8 +233,13 @@ static wsb_err flag_note(struct walk *w, int flag, struct wsb_fault *fault)
         break;
     case FLAG_VERSION:
     case FLAG_HELP:
-        if (w->action != WSG_ACTION_VERSION && w->action != WSG_ACTION_HELP) /* the first one */
-            w->action = flag == FLAG_HELP ? WSG_ACTION_HELP : WSG_ACTION_VERSION;
+    case FLAG_MAKE_KEY:
+        if (w->action != WSG_ACTION_RUN && w->action != WSG_ACTION_CHECK) /* the first one */
+            break;
+        w->action = flag == FLAG_HELP      ? WSG_ACTION_HELP
+                    : flag == FLAG_VERSION ? WSG_ACTION_VERSION
+                                           : WSG_ACTION_MAKE_KEY;
+        w->key_file = optarg;
         break;
     default:
         break;
@@ -277,6 +284,9 @@ wsb_err wsg_config_from_args(int argc, char **argv, struct wsg_config *c, enum w
             err = args_walk(&w, &own);
         if (!err)
             err = wsg_config_check(c, &own);
+    } else if (!err && w.action == WSG_ACTION_MAKE_KEY) {
+        c->make_key = strdup(w.key_file);
+        err = c->make_key ? WSB_OK : nomem(&own);
     }
     if (!err)
         *ret_action = w.action;
@@ -294,6 +304,8 @@ const char *wsg_cli_help(void)
            "  -t, --test                     check the configuration and exit\n"
            "  -h, --help                     this text\n"
            "  -V, --version                  the version\n"
+           "      --make-key FILE            make a key for the bus on TCP: the secret one into FILE, the public one "
+           "is printed\n"
            "\n"
            "What to serve (repeatable):\n"
            "      --listen ADDRESS           127.0.0.1:8080, [::1]:8080, *:8080 or unix:/path[,mode=0660]\n"
@@ -305,6 +317,12 @@ const char *wsg_cli_help(void)
            "The gate:\n"
            "      --runtime-dir DIR          where the bus and the control socket are\n"
            "      --bus-mode MODE            file mode of the bus's sockets, octal (0600)\n"
+           "      --bus-handlers ENDPOINT    handlers come in on TCP as well: tcp://127.0.0.1:5555, tcp://[::1]:*\n"
+           "      --bus-events ENDPOINT      the same for subscribers of events\n"
+           "      --bus-commands ENDPOINT    the same for those who send commands only\n"
+           "      --curve-secret FILE        the gate's key: TCP wants keys, and may be open to other machines\n"
+           "      --curve-clients FILE       the public keys of those who may come in\n"
+           "      --metrics ADDRESS          serve /metrics, /healthz and /readyz: 127.0.0.1:9464 or unix:/path\n"
            "      --workers N|auto           threads that serve clients, up to 64 (auto: one for each core)\n"
            "      --max-connections N        open at once (65536)\n"
            "      --max-head SIZE            of a request's head (16KiB)\n"

@@ -7,7 +7,8 @@
 
 enum wsg_action {
     WSG_ACTION_RUN,
-    WSG_ACTION_CHECK, /* -t: the configuration is good; say so and exit */
+    WSG_ACTION_CHECK,    /* -t: the configuration is good; say so and exit */
+    WSG_ACTION_MAKE_KEY, /* --make-key FILE: make a key for the bus on TCP and exit */
     WSG_ACTION_VERSION,
     WSG_ACTION_HELP
 };
@@ -18,7 +19,8 @@ enum wsg_action {
  *
  * @argv        its order may change, as with getopt_long
  * @c           initialised. After a failure good for wsg_config_deinit only
- * @ret_action  for VERSION and HELP nothing else was looked at: c is not a configuration to run
+ * @ret_action  for VERSION, HELP and MAKE_KEY nothing else was looked at: c is not a configuration to run; for
+ *              MAKE_KEY it has make_key
  * @fault       may be NULL. Names the flag, or file and line, the value, and what would be right
  *
  * Returns      WSB_OK; WSB_ERR_CONFIG; WSB_ERR_EXISTS; WSB_ERR_LIMIT; WSB_ERR_IO the file cannot be read; WSB_ERR_NOMEM

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/endpoint.h"
 #include "base/pattern.h"
 #include "config/value.h"
 
@@ -44,6 +45,13 @@ void wsg_config_deinit(struct wsg_config *c)
     free(c->routes);
     free(c->statics);
     free(c->runtime_dir);
+    free(c->bus_handlers);
+    free(c->bus_events);
+    free(c->bus_commands);
+    free(c->curve_secret);
+    free(c->curve_clients);
+    free(c->make_key);
+    free(c->metrics);
     *c = (struct wsg_config){0};
 }
 
@@ -226,11 +234,47 @@ wsb_err wsg_config_add_listener(struct wsg_config *c, struct wsg_listener_config
     return WSB_OK;
 }
 
+/* Without keys whoever can connect may serve any route: that must not be the rest of the network. */
+static wsb_err endpoint_check(const char *name, const char *endpoint, bool has_keys, struct wsb_fault *fault)
+{
+    struct wsb_endpoint e;
+    wsb_err err = endpoint ? wsb_endpoint_parse(endpoint, &e, fault) : WSB_OK;
+    if (err || !endpoint || has_keys || e.is_loopback)
+        return err;
+    return wsb_fault_set(
+        fault, WSB_ERR_CONFIG, 0,
+        "bus: %s: '%.64s' is open to other machines: take 127.0.0.1 or [::1], or let in who has a key: "
+        "curve_secret and curve_clients, see wsgate.conf(5)",
+        name, endpoint);
+}
+
+static wsb_err bus_check(const struct wsg_config *c, struct wsb_fault *fault)
+{
+    bool has_keys = c->curve_secret != NULL;
+    if (has_keys && !c->curve_clients)
+        return wsb_fault_set(
+            fault, WSB_ERR_CONFIG, 0,
+            "bus: curve_secret: curve_clients is missing, the file with the keys of those who may come in");
+    if (!has_keys && c->curve_clients)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "bus: curve_clients: curve_secret is missing, the file with the gate's key: wsgate "
+                             "--make-key FILE makes one");
+    if (has_keys && !c->bus_handlers && !c->bus_events && !c->bus_commands)
+        return wsb_fault_set(
+            fault, WSB_ERR_CONFIG, 0,
+            "bus: curve_secret: keys are for endpoints on TCP, and there is none: set handlers, events "
+            "or commands, or leave the keys out");
+    wsb_err err = endpoint_check("handlers", c->bus_handlers, has_keys, fault);
+    if (!err)
+        err = endpoint_check("events", c->bus_events, has_keys, fault);
+    return err ? err : endpoint_check("commands", c->bus_commands, has_keys, fault);
+}
+
 wsb_err wsg_config_check(const struct wsg_config *c, struct wsb_fault *fault)
 {
     if (c->listener_count == 0)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                              "nothing to listen on: give --listen 127.0.0.1:8080, or a section "
                              "listen \"127.0.0.1:8080\" {} in the file of --config");
-    return WSB_OK;
+    return bus_check(c, fault);
 }

@@ -85,6 +85,13 @@ struct wsg_config {
     size_t static_count;
     char *runtime_dir;             /* owned; NULL: found by the rules of docs/protocol.md §1 */
     unsigned bus_mode;             /* of the endpoints' files; default 0600 */
+    char *bus_handlers;            /* owned; endpoints on TCP besides, base/endpoint.h; NULL: none */
+    char *bus_events;              /* likewise */
+    char *bus_commands;            /* likewise */
+    char *curve_secret;            /* owned; the file of the gate's key; NULL: endpoints on TCP want no keys */
+    char *curve_clients;           /* owned; the file of those who may come in; there when curve_secret is */
+    char *make_key;                /* owned; the file that --make-key shall make; else NULL */
+    char *metrics;                 /* owned; where metrics are served, a loopback or Unix address; NULL: nowhere */
     unsigned workers;              /* 0: the number of cores */
     size_t max_connections;        /* of the gate; default 65,536 */
     size_t max_head;               /* of a request, bytes; default 16 KiB */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/endpoint.h"
 #include "base/pattern.h"
 #include "base/size.h"
 #include "config/config.h"
@@ -21,6 +22,12 @@ static wsb_err path_check(const char *text, struct wsb_fault *fault)
     wsb_err err = wsb_pattern_new(&p, text, fault);
     wsb_pattern_free(p);
     return err;
+}
+
+static wsb_err endpoint_check(const char *text, struct wsb_fault *fault)
+{
+    struct wsb_endpoint ignored;
+    return wsb_endpoint_parse(text, &ignored, fault);
 }
 
 static const struct wsg_word kind_words[] = {
@@ -60,6 +67,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_TOP, "runtime_dir", "runtime-dir", WSG_OPTION_TEXT,    TOP(runtime_dir), PLAIN},
     {WSG_SECTION_TOP, "bus_mode",    "bus-mode",    WSG_OPTION_MODE,    TOP(bus_mode),    PLAIN},
     {WSG_SECTION_TOP, "workers",     "workers",     WSG_OPTION_WORKERS, TOP(workers),     RANGE(1, 64)},
+    {WSG_SECTION_TOP, "metrics",     "metrics",     WSG_OPTION_TEXT,    TOP(metrics),     CHECK(wsg_value_check_near)},
 
     {WSG_SECTION_LISTEN, "mode", NULL, WSG_OPTION_MODE, LISTEN(mode), PLAIN},
 
@@ -93,6 +101,12 @@ const struct wsg_option wsg_options[] = {
 
     {WSG_SECTION_STATIC, "directory", NULL, WSG_OPTION_TEXT, STATIC(dir), PLAIN},
 
+    {WSG_SECTION_BUS, "handlers",      "bus-handlers",  WSG_OPTION_TEXT, TOP(bus_handlers),  CHECK(endpoint_check)},
+    {WSG_SECTION_BUS, "events",        "bus-events",    WSG_OPTION_TEXT, TOP(bus_events),    CHECK(endpoint_check)},
+    {WSG_SECTION_BUS, "commands",      "bus-commands",  WSG_OPTION_TEXT, TOP(bus_commands),  CHECK(endpoint_check)},
+    {WSG_SECTION_BUS, "curve_secret",  "curve-secret",  WSG_OPTION_TEXT, TOP(curve_secret),  PLAIN},
+    {WSG_SECTION_BUS, "curve_clients", "curve-clients", WSG_OPTION_TEXT, TOP(curve_clients), PLAIN},
+
     {WSG_SECTION_LOG, "level",  "log-level",  WSG_OPTION_WORD,   TOP(log_level),  WORDS(level_words)},
     {WSG_SECTION_LOG, "format", "log-format", WSG_OPTION_WORD,   TOP(log_format), WORDS(format_words)},
     {WSG_SECTION_LOG, "levels", "log",        WSG_OPTION_LEVELS, 0,               WORDS(level_words)},
@@ -111,7 +125,8 @@ const struct wsg_option wsg_options[] = {
 /* clang-format on */
 const size_t wsg_option_count = sizeof wsg_options / sizeof wsg_options[0];
 
-static const char *const section_names[WSG_SECTIONS] = {"", "listen", "route", "static", "log", "timeouts", "limits"};
+static const char *const section_names[WSG_SECTIONS] = {"",    "listen", "route",    "static",
+                                                        "bus", "log",    "timeouts", "limits"};
 
 const char *wsg_section_name(enum wsg_section section)
 {

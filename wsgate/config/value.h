@@ -33,6 +33,8 @@ WSB_MUST_CHECK wsb_err wsg_value_check_host(const char *text, struct wsb_fault *
 WSB_MUST_CHECK wsb_err wsg_value_check_token(const char *text, struct wsb_fault *fault);
 WSB_MUST_CHECK wsb_err wsg_value_check_prefix(const char *text, struct wsb_fault *fault);
 WSB_MUST_CHECK wsb_err wsg_value_check_address(const char *text, struct wsb_fault *fault);
+/* The same, and only this machine can reach it: a loopback address or a Unix socket. */
+WSB_MUST_CHECK wsb_err wsg_value_check_near(const char *text, struct wsb_fault *fault);
 
 /* Put "format…: " in front of a fault's text, and replace what a terminal would obey. Returns the fault's err. */
 wsb_err wsg_fault_prefix(struct wsb_fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));

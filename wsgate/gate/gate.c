@@ -19,6 +19,7 @@
 enum {
     DRAIN_CHECK_MS = 20,
     LIST_PLACES = 2048,
+    KEY_NEWS_MS = 1000,
     BATCH_SLACK = 4 << 20,
     PARCELS_HIGH = 32 << 20 /* bytes of commands waiting for one worker */
 };
@@ -34,6 +35,9 @@ struct wsg_gate {
     struct wsg_worker *workers; /* owned */
     size_t worker_count;
     struct wsg_hub hub;
+    struct wsb_curve curve;              /* keys of the bus on TCP, when the configuration has some */
+    struct wsg_timer key_news;           /* tells of keys that were refused */
+    uint64_t keys_refused;               /* as last told */
     char (*listeners)[WSG_ADDRESS_TEXT]; /* owned */
     size_t listener_count;
     int unix_fds[WSG_LISTENERS_MAX];     /* owned; shared by the workers */
@@ -103,6 +107,11 @@ size_t wsg_gate_listener_count(const struct wsg_gate *g)
 const char *wsg_gate_listener(const struct wsg_gate *g, size_t index)
 {
     return g->listeners[index];
+}
+
+const char *wsg_gate_bus_key(const struct wsg_gate *g)
+{
+    return g->config->curve_secret ? g->curve.pair.public_key : NULL;
 }
 
 void wsg_gate_set_listener(struct wsg_gate *g, const struct wsg_gate_listener *l)
@@ -504,21 +513,61 @@ static wsb_err init_worker(struct wsg_gate *g, size_t index, uint64_t epoch)
     return wsg_worker_init(w, g, (uint8_t)index);
 }
 
+/* Read the keys, if there are any; names of routes in them must be names of routes. */
+static wsb_err load_curve(const struct wsg_config *c, const struct wsg_routes *routes, struct wsb_curve *ret,
+                          struct wsb_fault *fault)
+{
+    if (!c->curve_secret)
+        return WSB_OK;
+    wsb_err err = wsb_curve_load(ret, c->curve_secret, c->curve_clients, fault);
+    for (size_t i = 0; i < ret->clients.route_count && !err; i++) {
+        struct wsb_span name = ret->clients.routes[i];
+        if (!wsg_routes_find(routes, name))
+            err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%.100s: there is no route '%.*s'", c->curve_clients,
+                                (int)name.len, (const char *)name.ptr);
+    }
+    return err;
+}
+
+/* Strangers who knock are told once a second at most, however many they are. */
+static void on_key_news(struct wsg_timer *t)
+{
+    struct wsg_gate *g = CONTAINER(t, struct wsg_gate, key_news);
+    struct wsg_loop *loop = g->workers[0].loop;
+    struct wsb_server_stats s;
+    wsb_server_stats(g->hub.server, &s);
+    if (s.keys_refused != g->keys_refused)
+        WSB_LOG(WSB_LOG_LINK, WSB_LOG_WARN, "key refused", WSB_KS("key", s.last_refused_key),
+                WSB_KS("address", s.last_refused_address), WSB_KU("total", s.keys_refused));
+    g->keys_refused = s.keys_refused;
+    (void)!wsg_loop_arm(loop, t, wsg_loop_now_ms(loop) + KEY_NEWS_MS);
+}
+
 static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fault)
 {
     struct wsb_server *server;
+    struct wsg_loop *loop = g->workers[0].loop;
     struct wsb_server_options o = {
         .dir = g->dir,
         .mode = g->config->bus_mode,
+        .tcp = {[WSB_CHANNEL_HANDLERS] = g->config->bus_handlers,
+                [WSB_CHANNEL_EVENTS] = g->config->bus_events,
+                [WSB_CHANNEL_COMMANDS] = g->config->bus_commands},
+        .curve = g->config->curve_secret ? &g->curve : NULL,
         .max_message = largest_message(g->config) + BATCH_SLACK,
         .heartbeat_ms = WSG_HEARTBEAT_MS,
     };
     struct wsg_hub_host host = {
         .ctx = g, .command = hub_command, .reply = hub_reply, .tap = hub_tap, .is_behind = hub_is_behind};
-    wsb_err err = wsb_zmq_server_open(&o, &server, fault);
+    wsb_err err = load_curve(g->config, &g->routes, &g->curve, fault);
+    if (!err)
+        err = wsb_zmq_server_open(&o, &server, fault);
     if (err)
         return err;
-    err = wsg_hub_open(&g->hub, g->workers[0].loop, &g->routes, server, &host, epoch, largest_message(g->config));
+    err = wsg_hub_open(&g->hub, loop, &g->routes, server, &host, epoch, largest_message(g->config));
+    g->key_news.fn = on_key_news;
+    if (!err && o.curve)
+        err = wsg_loop_arm(loop, &g->key_news, wsg_loop_now_ms(loop) + KEY_NEWS_MS);
     return err ? wsb_fault_set(fault, err, 0, "cannot watch the bus") : WSB_OK;
 }
 
@@ -628,7 +677,10 @@ void wsg_gate_free(struct wsg_gate *g)
         close(g->unix_fds[i]);
         (void)unlink(g->unix_paths[i]);
     }
+    if (g->worker_count)
+        wsg_loop_disarm(g->workers[0].loop, &g->key_news);
     wsg_hub_close(&g->hub);
+    wsb_curve_deinit(&g->curve);
     for (size_t i = g->worker_count; i-- > 0;)
         wsg_worker_deinit(&g->workers[i]);
     for (size_t i = 0; i < g->static_count; i++)
@@ -646,12 +698,15 @@ wsb_err wsg_gate_check(const struct wsg_config *config, struct wsb_fault *fault)
     struct wsg_address ignored;
     wsb_err err = build_routes(config, &g.routes, fault);
     if (!err)
+        err = load_curve(config, &g.routes, &g.curve, fault);
+    if (!err)
         err = open_statics(&g, fault);
     for (size_t i = 0; i < config->listener_count && !err; i++)
         err = wsg_address_parse(config->listeners[i].address, &ignored, fault);
     for (size_t i = 0; i < g.static_count; i++)
         close(g.statics[i].dirfd);
     free(g.statics);
+    wsb_curve_deinit(&g.curve);
     wsg_routes_deinit(&g.routes);
     return err;
 }

@@ -49,6 +49,9 @@ void wsg_gate_stats(struct wsg_gate *g, struct wsg_gate_stats *ret);
 size_t wsg_gate_listener_count(const struct wsg_gate *g);
 const char *wsg_gate_listener(const struct wsg_gate *g, size_t index); /* with the port that is really bound */
 
+/* The public key that handlers on TCP must know; NULL: none is wanted. Its endpoints: wsb_server_endpoint() of the hub's. */
+const char *wsg_gate_bus_key(const struct wsg_gate *g);
+
 /* Carry out a command on connections, wherever they are. What it points at is borrowed. */
 void wsg_gate_command(struct wsg_gate *g, const struct wsg_command *c, const wsb_conn *ids, size_t count);
 

@@ -53,6 +53,20 @@ static void test_cli_refuses_to_the_letter(void **state)
         {{"-c", "/does/not/exist"}, "/does/not/exist: cannot be read: No such file or directory"},
         {{"--listen=8080"}, "--listen: '8080' is not an address: use 127.0.0.1:8080, [::1]:8080, *:8080 or unix:/path"},
         {{L, L}, "--listen: this address is there already, from --listen"},
+        {{L, "--bus-events=tcp://*:1"},
+         "bus: events: 'tcp://*:1' is open to other machines: take 127.0.0.1 or [::1], or let in who has a key: "
+         "curve_secret and curve_clients, see wsgate.conf(5)"},
+        {{L, "--bus-commands=tcp://[::]:1"},
+         "bus: commands: 'tcp://[::]:1' is open to other machines: take 127.0.0.1 or [::1], or let in who has a key: "
+         "curve_secret and curve_clients, see wsgate.conf(5)"},
+        {{L, "--bus-handlers=tcp://192.0.2.1:1", "--curve-secret=/s"},
+         "bus: curve_secret: curve_clients is missing, the file with the keys of those who may come in"},
+        {{L, "--bus-handlers=tcp://192.0.2.1:1", "--curve-clients=/c"},
+         "bus: curve_clients: curve_secret is missing, the file with the gate's key: wsgate --make-key FILE makes one"},
+        {{L, "--curve-clients=/c", "--curve-secret=/s"},
+         "bus: curve_secret: keys are for endpoints on TCP, and there is none: set handlers, events or commands, or "
+         "leave "
+         "the keys out"},
         {{"--listen=unix:/a,mode=9"}, "--listen: mode: '9' is not a file mode: write it in octal, like 0660"},
         {{"--listen=unix:/a,group=a"}, "--listen: unknown key 'group'; wsgate.conf(5) lists those that are known"},
         {{"--route=echo"}, "--route: 'echo' is not NAME=PATTERN[,key=value…]: write it like chat=/chat/{room}"},
@@ -97,6 +111,7 @@ static void test_cli_actions(void **state)
         {{"--version"}, WSG_ACTION_VERSION},
         {{"-V", "-h"}, WSG_ACTION_VERSION},
         {{"-t", "--help", "-c", "/does/not/exist"}, WSG_ACTION_HELP},
+        {{"--make-key", "/does/not/exist", "-c", "/does/not/exist"}, WSG_ACTION_MAKE_KEY},
         {{"-h", "--workers=many"}, WSG_ACTION_HELP},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -180,7 +195,7 @@ static void test_cli_flags_win_over_the_file_and_add_to_it(void **state)
 
 static void assert_names_every_flag(const char *text, const char *what)
 {
-    static const char *const own[] = {"listen", "route", "static", "config", "test", "help", "version"};
+    static const char *const own[] = {"listen", "route", "static", "config", "test", "help", "version", "make-key"};
     char want[64];
     for (size_t i = 0; i < COUNT(own) + wsg_option_count; i++) {
         const char *flag = i < COUNT(own) ? own[i] : wsg_options[i - COUNT(own)].flag;

@@ -15,6 +15,7 @@
 #include "unit/config/format.h"
 
 #define ROUTE  WSG_SECTION_ROUTE
+#define BUS    WSG_SECTION_BUS
 #define TIME   " is not a duration: write a number with ms, s, m or h, like 10s"
 #define SIZE   " is not a size: write bytes, or a number with KiB, MiB or GiB, like 64KiB"
 #define LEVELS " is not one of debug, info, wslog, warn or error"
@@ -32,6 +33,19 @@ static const struct row {
     {WSG_SECTION_TOP, "bus_mode", "0660", "bus_mode = 0660", "0900",
      "'0900' is not a file mode: write it in octal, like 0660"},
     {WSG_SECTION_TOP, "workers", "64", "workers = 64", "65", "'65' is not a number from 1 to 64, or auto"},
+    {WSG_SECTION_TOP, "metrics", "[::1]:9464", "metrics = \"[::1]:9464\"", "*:9464",
+     "'*:9464' is open to other machines: take 127.0.0.1, [::1] or unix:/path, and a proxy in front of it where they "
+     "need "
+     "it"},
+    {BUS, "handlers", "tcp://[::1]:5555", "handlers = \"tcp://[::1]:5555\"", "tcp://127.0.0.1",
+     "'tcp://127.0.0.1' is not an endpoint: write it like tcp://127.0.0.1:5555 or tcp://[::1]:5555"},
+    {BUS, "events", "tcp://localhost:*", "events = \"tcp://localhost:*\"", "tcp://127.0.0.1:65536",
+     "'tcp://127.0.0.1:65536' is not an endpoint: the port is a number up to 65535, or * for any"},
+    {BUS, "commands", "tcp://127.1.2.3:0", "commands = \"tcp://127.1.2.3:0\"", "tcp://gate.example.org:5555",
+     "'tcp://gate.example.org:5555' is not an endpoint: the host is an IPv4 address, an IPv6 address in brackets, "
+     "localhost, or * for every IPv4 address"},
+    {BUS, "curve_secret", "/etc/k", "curve_secret = \"/etc/k\"", "", "'' is empty"},
+    {BUS, "curve_clients", "/etc/c", "curve_clients = \"/etc/c\"", "", "'' is empty"},
     {WSG_SECTION_LISTEN, "mode", "666", "mode = 0666", "0066",
      "'0066' is out of range: from 0600 to 0777, and its owner may always read and write"},
     {ROUTE, "path", "/a/{b}", "path = \"/a/{b}\"", "a", "pattern \"a\", column 1: a pattern begins with '/'"},
@@ -92,6 +106,7 @@ static void file_text(char *buf, size_t buf_len, const struct row *row, const ch
                                                      "listen \"unix:/a\" {\n",
                                                      "route r {\npath = /r\n",
                                                      "static / {\ndirectory = /d\n",
+                                                     "bus {\n",
                                                      "log {\n",
                                                      "timeouts {\n",
                                                      "limits {\n"};
@@ -148,7 +163,7 @@ static void test_option_bad_value_in_the_file(void **state)
 {
     (void)state;
     static const char *const where[WSG_SECTIONS] = {
-        "", "listen 'unix:/a': ", "route 'r': ", "static '/': ", "log: ", "timeouts: ", "limits: "};
+        "", "listen 'unix:/a': ", "route 'r': ", "static '/': ", "bus: ", "log: ", "timeouts: ", "limits: "};
     for (size_t i = 0; i < ROWS; i++) {
         char text[300];
         char want[300];
@@ -170,11 +185,17 @@ static void test_option_bad_value_in_the_file(void **state)
 static wsb_err flag_run(const char *flag, const char *value, struct wsg_config *c, struct wsb_fault *fault)
 {
     char arg[200];
-    char *argv[] = {(char *)"wsgate", (char *)"--listen", (char *)"unix:/a", arg, NULL};
+    char *argv[] = {(char *)"wsgate",
+                    (char *)"--listen=unix:/a",
+                    (char *)"--bus-handlers=tcp://127.0.0.1:1", /* these three want each other */
+                    (char *)"--curve-secret=/s",
+                    (char *)"--curve-clients=/c",
+                    arg,
+                    NULL};
     enum wsg_action action;
     (void)snprintf(arg, sizeof arg, "--%s=%s", flag, value);
     wsg_config_init(c);
-    return wsg_config_from_args(4, argv, c, &action, fault);
+    return wsg_config_from_args(6, argv, c, &action, fault);
 }
 
 static void test_option_flag_says_the_same(void **state)

@@ -87,8 +87,13 @@ static wsb_err fake_publish(struct wsb_server *s, const char *topic, const struc
     return WSB_OK;
 }
 
-static const struct wsb_server_ops fake_ops = {fake_close,     fake_fd,   fake_recv,   fake_release,
-                                               fake_has_input, fake_send, fake_publish};
+static const struct wsb_server_ops fake_ops = {.close = fake_close,
+                                               .fd = fake_fd,
+                                               .recv = fake_recv,
+                                               .release = fake_release,
+                                               .has_input = fake_has_input,
+                                               .send = fake_send,
+                                               .publish = fake_publish};
 
 /* ------------------------------------------------------------- the fixture */
 

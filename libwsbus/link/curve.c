@@ -1,0 +1,413 @@
+/*
+ * Key files. Reading is strict: a line that is neither a key nor a comment is an error with its number, since whoever
+ * mistypes a key must not find out from a handler that is kept out, or is let in. Memory that held a secret is wiped.
+ */
+#include "link/curve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum { KEY_BYTES = 32, ROUTE_NAME_MAX = 64 };
+
+/* ------------------------------------------------------------------- parsing */
+
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* The next line of the text, without its end. */
+static bool line_next(struct wsb_span *rest, struct wsb_span *ret)
+{
+    if (rest->len == 0)
+        return false;
+    const uint8_t *end = memchr(rest->ptr, '\n', rest->len);
+    size_t len = end ? (size_t)(end - rest->ptr) : rest->len;
+    *ret = wsb_span(rest->ptr, len);
+    *rest = wsb_span(rest->ptr + len + (end != NULL), rest->len - len - (end != NULL));
+    return true;
+}
+
+/* The next word of a line; false at its end. */
+static bool word_next(struct wsb_span *rest, struct wsb_span *ret)
+{
+    size_t at = 0;
+    while (at < rest->len && is_blank(rest->ptr[at]))
+        at++;
+    size_t begin = at;
+    while (at < rest->len && !is_blank(rest->ptr[at]))
+        at++;
+    *ret = wsb_span(rest->ptr + begin, at - begin);
+    *rest = wsb_span(rest->ptr + at, rest->len - at);
+    return ret->len > 0;
+}
+
+/* 40 characters that stand for 32 bytes. */
+static bool key_take(struct wsb_span word, char ret[WSB_KEY_TEXT])
+{
+    uint8_t bytes[KEY_BYTES];
+    char text[WSB_KEY_TEXT];
+    if (word.len != WSB_KEY_LEN || memchr(word.ptr, 0, word.len))
+        return false;
+    for (size_t i = 0; i < word.len; i++) {
+        if (word.ptr[i] <= 0x20 || word.ptr[i] >= 0x7f)
+            return false;
+    }
+    memcpy(text, word.ptr, WSB_KEY_LEN);
+    text[WSB_KEY_LEN] = 0;
+    bool ok = zmq_z85_decode(bytes, text) != NULL;
+    if (ok)
+        memcpy(ret, text, sizeof text);
+    explicit_bzero(bytes, sizeof bytes);
+    explicit_bzero(text, sizeof text);
+    return ok;
+}
+
+enum line_kind { LINE_EMPTY, LINE_KEY, LINE_BAD };
+
+/* What the line is; with a key, `rest` is what follows it. */
+static enum line_kind line_read(struct wsb_span *rest, char ret_key[WSB_KEY_TEXT])
+{
+    struct wsb_span word;
+    if (!word_next(rest, &word) || word.ptr[0] == '#')
+        return LINE_EMPTY;
+    return key_take(word, ret_key) ? LINE_KEY : LINE_BAD;
+}
+
+static wsb_err line_refuse(int line, struct wsb_fault *fault)
+{
+    wsb_err err =
+        wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "line %d: it does not begin with a key, 40 characters of Z85", line);
+    if (fault)
+        fault->line = line;
+    return err;
+}
+
+wsb_err wsb_key_parse(struct wsb_span text, char ret[WSB_KEY_TEXT], struct wsb_fault *fault)
+{
+    char found[WSB_KEY_TEXT] = "";
+    char key[WSB_KEY_TEXT];
+    struct wsb_span line, word;
+    wsb_err err = WSB_OK;
+    for (int number = 1; !err && line_next(&text, &line); number++) {
+        enum line_kind kind = line_read(&line, key);
+        if (kind == LINE_BAD || (kind == LINE_KEY && word_next(&line, &word) && word.ptr[0] != '#'))
+            err = line_refuse(number, fault);
+        else if (kind == LINE_KEY && found[0])
+            err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "line %d: a second key; there can be one only", number);
+        else if (kind == LINE_KEY)
+            memcpy(found, key, sizeof found);
+    }
+    if (!err && !found[0])
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "there is no key in it");
+    if (!err)
+        memcpy(ret, found, sizeof found);
+    explicit_bzero(found, sizeof found);
+    explicit_bzero(key, sizeof key);
+    return err;
+}
+
+/* Room for one more. */
+static wsb_err grow(void **array, size_t count, size_t *cap, size_t size, struct wsb_fault *fault)
+{
+    if (count < *cap)
+        return WSB_OK;
+    size_t more = *cap ? *cap * 2 : 16;
+    void *grown = reallocarray(*array, more, size);
+    if (!grown)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    *array = grown;
+    *cap = more;
+    return WSB_OK;
+}
+
+static bool is_route_name(struct wsb_span s)
+{
+    if (s.len == 0 || s.len > ROUTE_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = s.ptr[i];
+        bool is_alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!is_alnum && c != '_' && c != '.' && c != '-')
+            return false;
+    }
+    return true;
+}
+
+static wsb_err routes_read(struct wsb_key_list *list, struct wsb_span rest, struct wsb_listed_key *key,
+                           struct wsb_fault *fault)
+{
+    struct wsb_span word;
+    key->first_route = list->route_count;
+    while (word_next(&rest, &word) && word.ptr[0] != '#') {
+        if (!is_route_name(word))
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "line %d: what follows a key are names of routes",
+                                 key->line);
+        wsb_err err = grow((void **)&list->routes, list->route_count, &list->route_cap, sizeof word, fault);
+        if (err)
+            return err;
+        list->routes[list->route_count++] = word;
+        key->route_count++;
+    }
+    return WSB_OK;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return memcmp(((const struct wsb_listed_key *)a)->key, ((const struct wsb_listed_key *)b)->key, WSB_KEY_LEN);
+}
+
+static wsb_err list_seal(struct wsb_key_list *list, struct wsb_fault *fault)
+{
+    if (list->key_count == 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "there is no key in it: nobody could come in");
+    qsort(list->keys, list->key_count, sizeof *list->keys, by_key);
+    for (size_t i = 1; i < list->key_count; i++) {
+        const struct wsb_listed_key *k = &list->keys[i];
+        if (by_key(&k[-1], k) == 0)
+            return wsb_fault_set(fault, WSB_ERR_EXISTS, 0, "line %d: the key of line %d again",
+                                 k->line > k[-1].line ? k->line : k[-1].line,
+                                 k->line > k[-1].line ? k[-1].line : k->line);
+    }
+    return WSB_OK;
+}
+
+wsb_err wsb_key_list_parse(struct wsb_key_list *list, struct wsb_span text, struct wsb_fault *fault)
+{
+    struct wsb_span rest, line;
+    wsb_err err = WSB_OK;
+    list->text = malloc(text.len + 1);
+    if (!list->text)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    if (text.len)
+        memcpy(list->text, text.ptr, text.len);
+    rest = wsb_span(list->text, text.len);
+    for (int number = 1; !err && line_next(&rest, &line); number++) {
+        struct wsb_listed_key key = {.line = number};
+        enum line_kind kind = line_read(&line, key.key);
+        if (kind == LINE_BAD)
+            err = line_refuse(number, fault);
+        if (kind != LINE_KEY)
+            continue;
+        err = routes_read(list, line, &key, fault);
+        if (!err)
+            err = grow((void **)&list->keys, list->key_count, &list->key_cap, sizeof key, fault);
+        if (!err)
+            list->keys[list->key_count++] = key;
+    }
+    return err ? err : list_seal(list, fault);
+}
+
+void wsb_key_list_deinit(struct wsb_key_list *list)
+{
+    free(list->keys);
+    free(list->text);
+    free(list->routes);
+    *list = (struct wsb_key_list){0};
+}
+
+const struct wsb_listed_key *wsb_key_list_find(const struct wsb_key_list *list, struct wsb_span key)
+{
+    struct wsb_listed_key wanted = {0};
+    if (key.len != WSB_KEY_LEN || !list->key_count)
+        return NULL;
+    memcpy(wanted.key, key.ptr, WSB_KEY_LEN);
+    return bsearch(&wanted, list->keys, list->key_count, sizeof *list->keys, by_key);
+}
+
+bool wsb_key_list_allows(const struct wsb_key_list *list, struct wsb_span key, const char *route)
+{
+    const struct wsb_listed_key *k = wsb_key_list_find(list, key);
+    if (!k)
+        return false;
+    for (size_t i = 0; i < k->route_count; i++) {
+        if (wsb_span_eq_str(list->routes[k->first_route + i], route))
+            return true;
+    }
+    return k->route_count == 0;
+}
+
+/* --------------------------------------------------------------------- files */
+
+/* `not_for_others`: what of the mode bits of group and others must not be set. */
+static wsb_err file_check(int fd, const char *path, mode_t not_for_others, const char *can, struct wsb_fault *fault)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return wsb_fault_set(fault, WSB_ERR_IO, errno, "%.100s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%.100s: not a file", path);
+    if (st.st_uid != geteuid() && st.st_uid != 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%.100s: it belongs to somebody else (uid %u)", path,
+                             (unsigned)st.st_uid);
+    if (st.st_mode & not_for_others)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "%.100s: others than its owner can %s it (mode %04o): chmod 0600 it", path, can,
+                             (unsigned)st.st_mode & 07777);
+    return WSB_OK;
+}
+
+static wsb_err fd_read(int fd, uint8_t *data, size_t cap, size_t *ret_len)
+{
+    size_t len = 0;
+    while (len < cap) {
+        ssize_t n = read(fd, data + len, cap - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return WSB_ERR_IO;
+        if (n == 0)
+            break;
+        len += (size_t)n;
+    }
+    *ret_len = len;
+    return WSB_OK;
+}
+
+/* A whole file; the caller wipes and frees it. */
+static wsb_err file_read(const char *path, mode_t not_for_others, const char *can, uint8_t **ret, size_t *ret_len,
+                         struct wsb_fault *fault)
+{
+    uint8_t *data = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would make us wait before we can refuse it */
+    if (fd < 0)
+        return wsb_fault_set(fault, WSB_ERR_IO, errno, "%.100s: cannot be read: %s", path, strerror(errno));
+    wsb_err err = file_check(fd, path, not_for_others, can, fault);
+    if (err)
+        goto out;
+    data = malloc(WSB_KEY_FILE_MAX + 1);
+    if (!data) {
+        err = wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+        goto out;
+    }
+    size_t len = 0;
+    err = fd_read(fd, data, WSB_KEY_FILE_MAX + 1, &len);
+    if (err)
+        err = wsb_fault_set(fault, err, errno, "%.100s: cannot be read: %s", path, strerror(errno));
+    else if (len > WSB_KEY_FILE_MAX)
+        err = wsb_fault_set(fault, WSB_ERR_LIMIT, 0, "%.100s: larger than 1 MiB", path);
+    if (err)
+        goto out;
+    *ret = data;
+    *ret_len = len;
+    data = NULL;
+out:
+    free(data);
+    close(fd);
+    return err;
+}
+
+/* Put the file in front of what is wrong in it. */
+static wsb_err blame(const char *path, struct wsb_fault *fault)
+{
+    struct wsb_fault inner = *fault;
+    (void)wsb_fault_set(fault, inner.err, 0, "%.100s: %.120s", path, inner.text);
+    fault->line = inner.line;
+    return inner.err;
+}
+
+static wsb_err need_curve(struct wsb_fault *fault)
+{
+    if (zmq_has("curve"))
+        return WSB_OK;
+    return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                         "this build of libzmq cannot do CURVE: use one with libsodium, or "
+                         "leave the keys out and bind loopback addresses only");
+}
+
+wsb_err wsb_key_read(const char *path, struct wsb_key_pair *ret, struct wsb_fault *fault)
+{
+    struct wsb_key_pair pair;
+    struct wsb_fault own = {0};
+    uint8_t *text = NULL;
+    size_t len = 0;
+    wsb_err err = need_curve(&own);
+    if (!err)
+        err = file_read(path, 0077, "read", &text, &len, &own);
+    if (!err && wsb_key_parse(wsb_span(text, len), pair.secret_key, &own) != WSB_OK)
+        err = blame(path, &own);
+    if (!err && zmq_curve_public(pair.public_key, pair.secret_key) != 0)
+        err = wsb_fault_set(&own, WSB_ERR_CONFIG, errno, "%.100s: not a secret key", path);
+    if (text)
+        explicit_bzero(text, len);
+    free(text);
+    if (!err)
+        *ret = pair;
+    else if (fault)
+        *fault = own;
+    wsb_key_pair_wipe(&pair);
+    return err;
+}
+
+static wsb_err pair_write(int fd, const struct wsb_key_pair *pair)
+{
+    char text[200];
+    int n = snprintf(text, sizeof text,
+                     "# A secret key of wsbus. Keep it secret; the public key that belongs to it is\n# %s\n%s\n",
+                     pair->public_key, pair->secret_key);
+    bool ok = n > 0 && write(fd, text, (size_t)n) == n && fsync(fd) == 0;
+    explicit_bzero(text, sizeof text);
+    return ok ? WSB_OK : WSB_ERR_IO;
+}
+
+wsb_err wsb_key_make(const char *path, struct wsb_key_pair *ret, struct wsb_fault *fault)
+{
+    struct wsb_key_pair pair;
+    wsb_err err = need_curve(fault);
+    if (err)
+        return err;
+    if (zmq_curve_keypair(pair.public_key, pair.secret_key) != 0)
+        return wsb_fault_set(fault, WSB_ERR_IO, errno, "cannot make a key: %s", zmq_strerror(errno));
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        err = wsb_fault_set(fault, errno == EEXIST ? WSB_ERR_EXISTS : WSB_ERR_IO, errno, "%.100s: %s", path,
+                            strerror(errno));
+        goto out;
+    }
+    err = pair_write(fd, &pair);
+    if (err) {
+        err = wsb_fault_set(fault, err, errno, "%.100s: cannot be written: %s", path, strerror(errno));
+        (void)unlink(path);
+    } else {
+        *ret = pair;
+    }
+    close(fd);
+out:
+    wsb_key_pair_wipe(&pair);
+    return err;
+}
+
+void wsb_key_pair_wipe(struct wsb_key_pair *pair)
+{
+    explicit_bzero(pair, sizeof *pair);
+}
+
+/* ---------------------------------------------------------------------- both */
+
+wsb_err wsb_curve_load(struct wsb_curve *c, const char *secret_path, const char *clients_path, struct wsb_fault *fault)
+{
+    struct wsb_fault own = {0};
+    uint8_t *text = NULL;
+    size_t len = 0;
+    *c = (struct wsb_curve){0};
+    wsb_err err = wsb_key_read(secret_path, &c->pair, &own);
+    if (!err)
+        err = file_read(clients_path, 0022, "write", &text, &len, &own);
+    if (!err && wsb_key_list_parse(&c->clients, wsb_span(text, len), &own) != WSB_OK)
+        err = blame(clients_path, &own);
+    free(text);
+    if (err && fault)
+        *fault = own;
+    return err;
+}
+
+void wsb_curve_deinit(struct wsb_curve *c)
+{
+    wsb_key_pair_wipe(&c->pair);
+    wsb_key_list_deinit(&c->clients);
+}
