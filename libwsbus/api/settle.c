@@ -73,8 +73,8 @@ static enum wsb_reason put_credit(struct wsb_handle *h)
 
 enum wsb_reason wsb_settle(struct wsb_handle *h)
 {
-    if (!wsb_is_registered(h))
-        return WSB_REASON_OK; /* what there was to say went with the registration */
+    if (h->serving != WSB_SERVING_YES)
+        return WSB_REASON_OK; /* nobody to tell; or not sure whom, and it waits */
     enum wsb_reason reason = h->acks.count ? put_acks(h) : WSB_REASON_OK;
     return !reason && wsb_credit_is_due(&h->credit) ? put_credit(h) : reason;
 }
@@ -92,7 +92,7 @@ static enum wsb_reason note(struct wsb_handle *h, wsb_conn conn, uint64_t seq, s
         h->first_done_ms = coarse_ms();
     if (wsb_acks_note(&h->acks, conn, seq, bytes))
         return WSB_REASON_OK;
-    enum wsb_reason reason = wsb_settle(h);
+    enum wsb_reason reason = put_acks(h);
     if (!reason)
         (void)wsb_acks_note(&h->acks, conn, seq, bytes);
     return reason;
