@@ -43,9 +43,11 @@ def test_the_new_handler_hears_what_the_old_one_knew(gate, take_seat):
     moved = new.hear("open", deadline=10)
     assert (moved.conn, moved.seq, moved.redelivered) == (opened.conn, 1, True)
     assert moved.meta == opened.meta
+    again = new.hear("data")  # the old one had it, and was not done with it
+    assert (again.conn, again.text, again.seq, again.redelivered) == (opened.conn, "one", 2, True)
     client.say("two")
     data = new.hear("data")
-    assert (data.conn, data.text, data.seq) == (opened.conn, "two", 3)
+    assert (data.conn, data.text, data.seq, data.redelivered) == (opened.conn, "two", 3, False)
     new.send(opened.conn, "hello from the other one")
     new.flush()
     assert client.read_message() == "hello from the other one"

@@ -59,7 +59,12 @@ def test_python_reads_batches(vector):
         (record["payload"], record["meta"] or "") for record in vector["records"]]
 
 
+@pytest.mark.parametrize("vector", VECTORS["pairs"], ids=ids(VECTORS["pairs"]))
+def test_python_writes_pairs(vector):
+    assert wsbus.make_pairs([tuple(int(n, 16) for n in pair) for pair in vector["pairs"]]).hex() == vector["hex"]
+
+
 def test_node_reads_all_vectors():
     run = subprocess.run(["node", str(ROOT / "tests/vectors/check.mjs")], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.strip() == "%d vectors" % sum(len(VECTORS[kind]) for kind in ("headers", "messages", "batches"))
+    assert run.stdout.strip() == "%d vectors" % sum(len(VECTORS[kind]) for kind in ("headers", "messages", "batches", "pairs"))

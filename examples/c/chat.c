@@ -88,7 +88,7 @@ int main(int argc, char **argv)
     wsb_handler h = example_start(&e, argc, argv);
     struct wsb_event ev;
 
-    while (wsb_readguarded(h, &ev, -1)) {
+    while (example_next(h, &ev)) {
         if (ev.type == WSB_EV_OPEN)
             opened(h, &ev);
         else if (ev.type == WSB_EV_DATA)

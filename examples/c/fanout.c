@@ -49,7 +49,7 @@ int main(int argc, char **argv)
     const struct wsb_audience to = {.route = e.routes[1] ? e.routes[1] : from};
     struct wsb_event ev;
 
-    while (wsb_readguarded(h, &ev, -1)) {
+    while (example_next(h, &ev)) {
         if (ev.type == WSB_EV_OPEN)
             opened(h, &ev, from);
         else if (ev.type == WSB_EV_DATA && find(ev.conn) < count)

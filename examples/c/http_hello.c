@@ -42,7 +42,7 @@ int main(int argc, char **argv)
     wsb_handler h = example_start(&e, argc, argv);
     struct wsb_event ev;
 
-    while (wsb_readguarded(h, &ev, -1)) {
+    while (example_next(h, &ev)) {
         if (ev.type == WSB_EV_BODY)
             (void)wsb_respond_more(h, ev.conn, ev.data, ev.len, !ev.more); /* refused where the answer is complete */
         else if (ev.type != WSB_EV_REQUEST)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_drained;
 static wsb_handler opened; /* for the signal handler, which has no other way to know */
 
 static void on_signal(int number)
@@ -78,13 +79,20 @@ wsb_handler example_start(struct example *e, int argc, char **argv)
     return opened;
 }
 
+bool example_next(wsb_handler h, struct wsb_event *ret_ev)
+{
+    is_drained = wsb_readguarded(h, ret_ev, -1) && ret_ev->type == WSB_EV_DRAIN && !ret_ev->more;
+    return wsb_reason(h) == WSB_REASON_OK && !is_drained;
+}
+
 int example_end(wsb_handler h)
 {
     enum wsb_reason reason = wsb_reason(h);
-    if (reason != WSB_REASON_SIGNAL)
+    bool in_order = is_drained || reason == WSB_REASON_SIGNAL;
+    if (!in_order)
         (void)fprintf(stderr, "cannot read: %s\n", wsb_reason_name(reason));
     (void)wsb_handler_close(h);
-    return reason == WSB_REASON_SIGNAL ? 0 : 1;
+    return in_order ? 0 : 1;
 }
 
 void example_log(wsb_handler h, const struct wsb_event *ev)

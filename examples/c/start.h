@@ -1,7 +1,8 @@
 #ifndef EXAMPLES_START_H
 #define EXAMPLES_START_H
 
-/* What all examples do first and last: read --bus and --route, open the handle, end on SIGINT and SIGTERM. */
+/* What all examples do first and last: read --bus and --route, open the handle, end on SIGINT and SIGTERM, and when the gate
+ * has drained them. */
 #include <wsbus/handler.h>
 
 enum { ROUTES_MAX = 16 };
@@ -14,7 +15,9 @@ struct example {
 
 /* Open the handle, or exit: 0 after --help, 2 on a wrong command line, 1 when it cannot be opened. */
 wsb_handler example_start(struct example *e, int argc, char **argv);
-/* Say BYE; the exit status of main: 0 when a signal has ended the reading, otherwise 1, and the reason on stderr. */
+/* The next event; false when a signal or the end of a drain says that it is time to go, or reading is not possible. */
+bool example_next(wsb_handler h, struct wsb_event *ret_ev);
+/* Say BYE; the exit status of main: 0 when it was time to go, otherwise 1, and the reason on stderr. */
 int example_end(wsb_handler h);
 /* What every handler does with the events that are not its business: log them. */
 void example_log(wsb_handler h, const struct wsb_event *ev);

@@ -15,3 +15,4 @@ for await (const event of bus) {
   if (event.type === "data") bus.send(event.conn, event.payload, event.opcode);
   else if (event.type === "request") bus.respond(event.conn, `hello from Node: ${event.meta.method} ${event.meta.target}\n`);
 }
+await bus.bye(); /* drained: nothing is left to do */

@@ -1,6 +1,11 @@
 /*
  * The bus of wsbus for Node programs: envelopes to and from bytes, and a Handler that registers, answers pings, batches
  * both ways, and says HELLO again when the gate has been restarted. The protocol is docs/protocol.md.
+ *
+ * By asking for the next event the program says that it is done with the one before: what it was not done with when it dies
+ * goes to another handler, with event.redelivered. The gate is told so behind the answers, and sends no more than `credit`
+ * ahead. A connection that moved to another handler is not written to any more as soon as the bus has said so. When the
+ * gate drains the handler, the iteration ends.
  */
 import { accessSync, constants, lstatSync } from "node:fs";
 import { Dealer } from "zeromq";
@@ -13,15 +18,20 @@ export const BINARY = 2;
 export const FLAG = { META: 1, MORE: 2, REDELIVERED: 4, WANT_OUTCOME: 8, PENDING: 16 };
 export const EVENT = {
   1: "welcome", 2: "open", 3: "data", 4: "closed", 5: "pong", 6: "request", 7: "body", 8: "aborted", 9: "outcome",
-  10: "writable", 11: "revoked", 12: "ping", 13: "level", 14: "drain", 15: "error",
+  10: "writable", 11: "revoked", 12: "ping", 13: "level", 14: "drain", 15: "error", 16: "members", 17: "joined",
+  18: "left",
 };
 export const COMMAND = {
   hello: 64, credit: 65, ack: 66, accept: 67, reject: 68, send: 69, close: 70, join: 71, leave: 72, publish: 73,
-  tag: 74, respond: 75, body: 76, ping: 77, pong: 78, log: 79, bye: 80,
+  tag: 74, respond: 75, body: 76, ping: 77, pong: 78, log: 79, bye: 80, list: 81,
 };
 const BATCH = 127;
 const NOTHING = Buffer.alloc(0);
 const WAITING_BYTES_MAX = 64 << 20;
+const PAIR_SIZE = 16;
+const PAST_CONNS_MAX = 65536; /* remembered of those that are others' now */
+const COUNTED = new Set(["open", "data", "request", "body", "aborted", "closed"]); /* they have a seq of their connection */
+const PAID = new Set(["data", "request", "body"]); /* they cost credit */
 
 /* A header's fields; throws on bytes that are not one. Connection ids, seq and time are BigInt: they have 64 bits. */
 export function parseHeader(bytes) {
@@ -90,6 +100,16 @@ export function makeRecord(header, payload = NOTHING, meta = NOTHING) {
   return Buffer.concat([prefix, header, payload, meta, Buffer.alloc((8 - (size % 8)) % 8)]);
 }
 
+/* The payload of ACK, and what comes out of it: pairs of connection and seq. */
+export function makePairs(pairs) {
+  const bytes = Buffer.alloc(pairs.length * PAIR_SIZE);
+  pairs.forEach(([conn, seq], at) => {
+    bytes.writeBigUInt64LE(conn, at * PAIR_SIZE);
+    bytes.writeBigUInt64LE(seq, at * PAIR_SIZE + 8);
+  });
+  return bytes;
+}
+
 export const connHex = (conn) => conn.toString(16).padStart(16, "0");
 
 function isThere(check) {
@@ -114,21 +134,44 @@ export function runtimeDir(wanted) {
   return last;
 }
 
+function audience(fields) {
+  const there = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== false));
+  if (Object.keys(there).length !== 1) throw new TypeError(`one of ${Object.keys(fields).join(", ")}, please`);
+  return there;
+}
+
+const opcodeOf = (payload) => (typeof payload === "string" ? TEXT : BINARY);
+const registrationOf = ({ meta }) => `${meta.epoch} ${meta.id}`;
+
 export class Handler {
   /* immediate: nothing waits for a gate that is not there, its ids would be stale */
   #socket = new Dealer({ linger: 1000, immediate: true });
   #options;
-  #out = []; /* [header, payload, meta] of this turn's commands */
+  #out = []; /* {record: [header, payload, meta], conn, named: it names connections} of this turn's commands */
   #sending = Promise.resolve();
   #waiting = 0; /* bytes of batches that ZeroMQ has not taken yet */
   #seq = 0n;
   #open = true;
-  #welcome = ""; /* the last one */
-  lost = 0; /* commands that could not leave */
 
-  /* bus: the gate's runtime directory, or undefined for the usual one; routes: what to serve. */
-  constructor({ bus, routes, name = "node", silenceMs = 3000 }) {
-    this.#options = { routes, name, silenceMs };
+  #read = null; /* the registration (epoch and id) of the welcome that the program has read */
+  #given = null; /* and of the one that came last */
+  #forgotten = false; /* the gate said that it does not know us */
+  #unsure = false; /* nobody knows: what is commanded waits for the welcome */
+  #revoked = new Map(); /* connection -> how many "revoked" the program has not read yet */
+  #conns = new Set(); /* the program's */
+  #past = new Set(); /* those that were */
+
+  #done = new Map(); /* connection -> seq of the last event the program is done with, not told yet */
+  #taken = { messages: 0, bytes: 0 }; /* not granted again yet */
+  lost = 0; /* commands that could not leave */
+  stale = 0; /* commands for connections that are others' now */
+
+  /* bus: the gate's runtime directory, or undefined for the usual one; routes: what to serve; credit: messages and bytes that the
+   * gate may send ahead; presence: "joined" and "left" events come; weight: how many connections, compared with others. */
+  constructor({
+    bus, routes, name = "node", silenceMs = 3000, credit = { messages: 16384, bytes: 32 << 20 }, presence = false, weight = 1,
+  }) {
+    this.#options = { routes, name, credit, presence, weight };
     this.#socket.sendTimeout = silenceMs;
     this.#socket.receiveTimeout = silenceMs; /* the gate pings every second: silence means that it has been restarted */
     this.#socket.connect(`ipc://${runtimeDir(bus)}/handlers`);
@@ -143,19 +186,29 @@ export class Handler {
       } catch (error) {
         if (!this.#open) return;
         if (error.code !== "EAGAIN") throw error;
-        this.#hello();
+        this.#askAgain();
         continue;
       }
-      for (const event of this.#decode(parts)) yield event;
+      for (const event of this.#decode(parts).filter((event) => this.#lookAt(event))) {
+        if (!this.#follow(event)) continue;
+        if (event.type === "drain" && !event.more) return; /* nothing is left to do */
+        const isOurs = this.#handOut(event);
+        yield event;
+        if (isOurs) this.#finish(event);
+      }
     }
   }
 
-  send(conn, payload, opcode = typeof payload === "string" ? TEXT : BINARY) {
-    this.#put("send", { conn, payload: Buffer.from(payload), code: opcode });
+  /* slow: "close", "drop-new", "drop-old" or "conflate" (of one key), for a client that does not read. */
+  send(conn, payload, opcode = opcodeOf(payload), { slow, key } = {}) {
+    const meta = slow || key ? { slow, key } : undefined;
+    this.#put("send", { conn, payload: Buffer.from(payload), code: opcode, meta });
   }
 
-  publish(payload, { group, route, except = [] }, opcode = typeof payload === "string" ? TEXT : BINARY) {
-    this.#put("publish", { payload: Buffer.from(payload), code: opcode, meta: { group, route, except: except.map(connHex) } });
+  /* To one of group, route, user, tag, all; not to those in `except`. */
+  publish(payload, { group, route, user, tag, all, except = [], slow, key }, opcode = opcodeOf(payload)) {
+    const meta = { ...audience({ group, route, user, tag, all }), except: except.map(connHex), slow, key };
+    this.#put("publish", { payload: Buffer.from(payload), code: opcode, meta });
   }
 
   close(conn, code = 1000, reason = "") {
@@ -166,75 +219,230 @@ export class Handler {
     this.#put("join", { conn, meta: { groups } });
   }
 
-  respond(conn, body, { status = 200, headers = {} } = {}) {
-    this.#put("respond", { conn, payload: Buffer.from(body), meta: { status, headers } });
+  leave(conn, ...groups) {
+    this.#put("leave", { conn, meta: { groups } });
   }
 
+  /* Mark a connection: tags to set and to take away, and whose it is ("" is nobody's). */
+  tag(conn, { set, unset, user }) {
+    this.#put("tag", { conn, meta: { set, unset, user } });
+  }
+
+  /* Who is in a group, on a route, a user's, or has a tag: "members" events with the seq that is returned. */
+  list({ group, route, user, tag, limit = 1000 }) {
+    return this.#put("list", { meta: { ...audience({ group, route, user, tag }), limit } });
+  }
+
+  respond(conn, body, { status = 200, headers = {} } = {}) {
+    this.#put("respond", { conn, payload: Buffer.from(body), meta: { status, headers } });
+    this.#conns.delete(conn); /* the gate says nothing more about it */
+  }
+
+  /* What the program still has is not done with: another handler gets it. */
   async bye() {
+    if (!this.#open) return;
     this.#open = false;
-    this.#put("bye", {});
-    this.#flush();
+    if (!this.#unsure) this.#flush();
+    this.#out = [];
+    this.#say("bye", {});
     await this.#sending;
     this.#socket.close();
   }
 
-  #hello() {
-    const { routes, name } = this.#options;
-    this.#put("hello", { meta: { routes, name, batch: true, pid: process.pid, language: "node" } });
-  }
-
-  /* A gate that is asked twice says its welcome twice: then no id is gone. */
-  #isNews({ meta }) {
-    const known = this.#welcome;
-    this.#welcome = `${meta.epoch} ${meta.id}`;
-    return this.#welcome !== known;
-  }
+  /* --- out */
 
   /* Commands of one turn of the event loop leave together. */
-  #put(type, { conn = 0n, payload = NOTHING, code = 0, meta }) {
-    const text = meta ? Buffer.from(JSON.stringify(meta)) : NOTHING;
+  #put(type, { conn = 0n, meta, ...rest }) {
+    const named = conn !== 0n;
     this.#seq += 1n;
-    const header = makeHeader({
-      type: COMMAND[type], code, flags: text.length ? FLAG.META : 0, size: payload.length, conn, seq: this.#seq,
-    });
-    if (this.#out.push([header, payload, text]) === 1) setImmediate(() => this.#flush());
+    if (named && this.#isStale(conn)) this.stale += 1;
+    else if (this.#out.push({ record: this.#record(type, { conn, meta, ...rest }), conn, named }) === 1) this.#flushSoon();
+    return this.#seq;
+  }
+
+  #record(type, { conn = 0n, payload = NOTHING, code = 0, seq = this.#seq, meta }) {
+    const text = meta ? Buffer.from(JSON.stringify(meta)) : NOTHING;
+    const header = makeHeader({ type: COMMAND[type], code, flags: text.length ? FLAG.META : 0, size: payload.length, conn, seq });
+    return [header, payload, text];
+  }
+
+  /* Is it about a connection that belongs to another, as far as the bus has told us? */
+  #isStale(conn) {
+    return this.#forgotten || (this.#read !== null && this.#read !== this.#given) || this.#revoked.has(conn) || this.#past.has(conn);
+  }
+
+  #flushSoon() {
+    setImmediate(() => this.#flush());
   }
 
   #flush() {
-    const out = this.#out;
-    if (out.length === 0) return;
+    if (this.#unsure) {
+      this.#boundWhatWaits();
+      return;
+    }
+    this.#settle();
+    const records = this.#out.map(({ record }) => record);
     this.#out = [];
-    const records = Buffer.concat(out.map((parts) => makeRecord(...parts)));
+    if (records.length) this.#send(records);
+  }
+
+  #boundWhatWaits() {
+    let bytes = 0;
+    const fits = this.#out.findIndex(({ record }) => (bytes += record[1].length + record[2].length) > WAITING_BYTES_MAX);
+    if (fits >= 0) this.lost += this.#out.splice(fits).length;
+  }
+
+  /* What belongs to the link and not to the program leaves at once. */
+  #say(type, fields) {
+    this.#send([this.#record(type, fields)]);
+  }
+
+  #send(list) {
+    const records = Buffer.concat(list.map((parts) => makeRecord(...parts)));
     const message = [makeHeader({ type: BATCH, size: records.length }), records];
     if (this.#waiting + records.length > WAITING_BYTES_MAX) {
-      this.lost += out.length; /* the gate does not read: what cannot wait is lost, and counted */
+      this.lost += list.length; /* the gate does not read: what cannot wait is lost, and counted */
       return;
     }
     this.#waiting += records.length;
     this.#sending = this.#sending.then(() => this.#socket.send(message)).catch((error) => {
       if (this.#open && error.code !== "EAGAIN") throw error;
-      this.lost += out.length; /* there is no gate, or it has not read for long */
+      this.lost += list.length; /* there is no gate, or it has not read for long */
     }).finally(() => {
       this.#waiting -= records.length;
     });
   }
 
-  *#decode(parts) {
+  #hello() {
+    this.#say("hello", { meta: { ...this.#options, batch: true, ack: true, pid: process.pid, language: "node" } });
+  }
+
+  #askAgain() {
+    if (this.#given !== null && !this.#forgotten && !this.#unsure) {
+      this.#flush(); /* in front of the HELLO: for whoever the gate takes us for until then */
+      this.#unsure = true;
+    }
+    this.#hello();
+  }
+
+  /* --- in */
+
+  #decode(parts) {
     try {
       const message = parseParts(parts);
-      const messages = message.header.type === BATCH ? parseBatch(message.payload) : [message];
-      for (const { header, payload, meta } of messages) {
-        const event = {
-          type: EVENT[header.type] ?? String(header.type), code: header.code, opcode: header.code, flags: header.flags,
-          conn: header.conn, seq: header.seq, time: header.time, payload, meta: meta ? JSON.parse(meta) : {},
-        };
-        if (event.type === "ping") this.#put("pong", { payload });
-        else if (event.type === "error" && event.code === 5) this.#hello();
-        else if (event.type !== "welcome" || this.#isNews(event)) yield event;
-      }
+      const messages = message.header.type === BATCH ? [...parseBatch(message.payload)] : [message];
+      return messages.map(({ header, payload, meta }) => ({
+        type: EVENT[header.type] ?? String(header.type), code: header.code, opcode: header.code, flags: header.flags,
+        more: Boolean(header.flags & FLAG.MORE), redelivered: Boolean(header.flags & FLAG.REDELIVERED),
+        conn: header.conn, seq: header.seq, time: header.time, payload, meta: meta ? JSON.parse(meta) : {},
+      }));
     } catch (error) {
       if (!(error instanceof RangeError || error instanceof SyntaxError)) throw error;
       console.error(`wsbus: malformed message: ${error.message}`);
+      return [];
+    }
+  }
+
+  /* What is for this class and not for the program, as soon as it has come; true when the program has to see it. */
+  #lookAt(event) {
+    if (event.type === "ping") {
+      this.#say("pong", { payload: event.payload, seq: event.seq });
+      return false;
+    }
+    if (event.type === "welcome") {
+      const given = registrationOf(event);
+      if (this.#given !== null && this.#given !== given) this.#forget();
+      this.#given = given;
+      this.#forgotten = false;
+      this.#unsure = false;
+      this.#flushSoon(); /* what waited because we were not sure */
+    } else if (event.type === "error" && event.code === 5) {
+      if (!this.#forgotten) {
+        this.#forget();
+        this.#forgotten = this.#given !== null;
+        this.#unsure = false;
+        this.#hello();
+      }
+      return false;
+    } else if (event.type === "revoked") {
+      this.#revoked.set(event.conn, (this.#revoked.get(event.conn) ?? 0) + 1);
+      this.#done.delete(event.conn);
+      this.#drop(({ conn }) => conn === event.conn);
+    }
+    return true;
+  }
+
+  /* The registration is over: what was to be said in it is about connections that others have now. */
+  #forget() {
+    this.#done.clear();
+    this.#taken = { messages: 0, bytes: 0 };
+    this.#drop(({ named }) => named);
+  }
+
+  #drop(isStale) {
+    const kept = this.#out.filter((command) => !isStale(command));
+    this.stale += this.#out.length - kept.length;
+    this.#out = kept;
+    if (kept.length) this.#flushSoon();
+  }
+
+  /* Keep account of what the program has been told. False: it need not be. */
+  #follow(event) {
+    const { type, conn } = event;
+    if (type === "welcome") {
+      if (registrationOf(event) === this.#read) return false; /* a gate that is asked twice says it twice: no id is gone */
+      this.#read = registrationOf(event);
+      for (const each of this.#conns) this.#remember(each);
+      this.#conns.clear();
+    } else if (type === "open" || type === "request") {
+      this.#conns.add(conn);
+      this.#past.delete(conn);
+    } else if (type === "closed" || type === "aborted") {
+      this.#conns.delete(conn);
+    } else if (type === "revoked") {
+      const unread = (this.#revoked.get(conn) ?? 1) - 1;
+      if (unread > 0) this.#revoked.set(conn, unread);
+      else this.#revoked.delete(conn);
+      this.#conns.delete(conn);
+      this.#remember(conn);
+    }
+    return true;
+  }
+
+  #remember(conn) {
+    this.#past.add(conn);
+    if (this.#past.size > PAST_CONNS_MAX) this.#past.delete(this.#past.values().next().value);
+  }
+
+  /* --- acknowledgement and credit */
+
+  /* The registration that the event is of, when it has to be acknowledged in it. */
+  #handOut(event) {
+    if (this.#read === null || this.#read !== this.#given || this.#forgotten) return null;
+    if (PAID.has(event.type)) {
+      this.#taken.messages += 1;
+      this.#taken.bytes += event.payload.length;
+    }
+    return COUNTED.has(event.type) ? this.#read : null;
+  }
+
+  #finish({ conn, seq }) {
+    if (this.#read !== this.#given || this.#forgotten || this.#revoked.has(conn)) return;
+    if (this.#done.size === 0) this.#flushSoon();
+    this.#done.set(conn, seq);
+  }
+
+  /* Behind the answers: what is done with, and more credit when half of it has been used. */
+  #settle() {
+    const { messages, bytes } = this.#taken;
+    const { credit } = this.#options;
+    if (this.#done.size) {
+      this.#out.push({ record: this.#record("ack", { payload: makePairs([...this.#done]) }), conn: 0n, named: false });
+      this.#done.clear();
+    }
+    if (messages && (messages >= Math.floor(credit.messages / 2) || bytes >= Math.floor(credit.bytes / 2))) {
+      this.#out.push({ record: this.#record("credit", { meta: { messages, bytes } }), conn: 0n, named: false });
+      this.#taken = { messages: 0, bytes: 0 };
     }
   }
 }

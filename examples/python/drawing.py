@@ -65,6 +65,8 @@ def main():
             event, now = bus.read(TICK_MS), time.monotonic()
             if event is None:
                 pass
+            elif event.type == "drain" and not event.more:
+                break
             elif event.type == "welcome":
                 viewers.clear()
             elif event.type == "open":

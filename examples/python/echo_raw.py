@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 import json, struct, sys, zmq
-HELLO, SEND, DATA, META = 64, 69, 3, 1
+HELLO, SEND, DATA, META = 64, 69, 3, 1  # HELLO without "ack": each message at most once, lost with whoever has it
 header = struct.Struct("<BBBBIQQQ")  # version, type, code, flags, payload bytes, connection, seq, time
 bus = zmq.Context().socket(zmq.DEALER)
 bus.connect("ipc://%s/handlers" % sys.argv[1])

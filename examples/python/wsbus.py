@@ -10,8 +10,15 @@
 The protocol is docs/protocol.md. Events and commands travel in batches, the gate's restart is noticed and answered by
 a new HELLO (the program sees a "welcome" event with the new epoch), and a program that ends says BYE. One Handler belongs
 to one thread.
+
+By asking for the next event the program says that it is done with the one before: what it was not done with when it dies goes
+to another handler, marked `redelivered`. The gate is told so behind the answers, and sends no more than `credit` ahead. A
+connection that moved to another handler is not written to any more, from when the bus has said so and not only from when
+the program has read it. When the gate drains the handler, the iteration ends.
 """
 
+import collections
+import itertools
 import json
 import os
 import stat
@@ -24,21 +31,29 @@ import zmq
 VERSION = 1
 HEADER = struct.Struct("<BBBBIQQQ")
 PREFIX = struct.Struct("<II")
+PAIR = struct.Struct("<QQ")  # connection and seq, in ACK
 TEXT, BINARY = 1, 2
 META, MORE, REDELIVERED, WANT_OUTCOME, PENDING = 1, 2, 4, 8, 16
 
 EVENTS = {
     1: "welcome", 2: "open", 3: "data", 4: "closed", 5: "pong", 6: "request", 7: "body", 8: "aborted", 9: "outcome",
-    10: "writable", 11: "revoked", 12: "ping", 13: "level", 14: "drain", 15: "error",
+    10: "writable", 11: "revoked", 12: "ping", 13: "level", 14: "drain", 15: "error", 16: "members", 17: "joined",
+    18: "left",
 }
 COMMANDS = {
     "hello": 64, "credit": 65, "ack": 66, "accept": 67, "reject": 68, "send": 69, "close": 70, "join": 71, "leave": 72,
     "publish": 73, "tag": 74, "respond": 75, "body": 76, "ping": 77, "pong": 78, "log": 79, "bye": 80,
+    "list": 81,
 }
 BATCH = 127
 OUTCOMES = ("written", "dropped", "gone", "stale", "too big", "refused", "invalid")
 LEVELS = ("debug", "info", "wslog", "warn", "error")
 BATCH_BYTES = 256 << 10
+CREDIT = (16384, 32 << 20)  # messages and bytes that the gate may send ahead
+ACK_EVENTS, ACK_MS = 1024, 100  # acknowledged at least every so many, and by a slow program after so long
+INBOX_EVENTS = 4096  # taken ahead of the program, about
+WAITING_BYTES = 64 << 20  # of commands, while nobody knows whether the gate still knows us
+PAST_CONNS = 65536  # remembered of those that are others' now
 
 
 class ProtocolError(ValueError):
@@ -63,6 +78,7 @@ class Event:
     pending = property(lambda self: bool(self.flags & PENDING))
     redelivered = property(lambda self: bool(self.flags & REDELIVERED))
     outcome = property(lambda self: OUTCOMES[self.code])
+    members = property(lambda self: [int(conn, 16) for conn in self.meta.get("members", ())])
 
     def __repr__(self):
         return "<%s conn=%016x seq=%d %d bytes %s>" % (self.type, self.conn, self.seq, len(self.payload), self.meta)
@@ -121,6 +137,11 @@ def make_record(header, payload=b"", meta=b""):
     return b"".join((PREFIX.pack(size, len(meta)), header, payload, meta, b"\0" * (-size % 8)))
 
 
+def make_pairs(pairs):
+    """The payload of ACK, of pairs of connection and seq."""
+    return b"".join(PAIR.pack(conn, seq) for conn, seq in pairs)
+
+
 def runtime_dir(wanted=None):
     """Where the gate's endpoints are: docs/protocol.md §1."""
     if wanted:
@@ -158,37 +179,47 @@ class Commands:
     def __init__(self):
         self._seq = 0
 
-    def _put(self, *args, **kwargs):
+    def _put(self, record, conn=0, names_conns=False):
         raise NotImplementedError
 
     def _command(self, name, conn=0, payload=b"", code=0, outcome=False, flags=0, meta=None):
         self._seq += 1
         if outcome:
             flags |= WANT_OUTCOME
-        self._put(*encode(name, conn, payload, code, flags, self._seq, meta))
+        names_conns = bool(conn) or bool(meta and "to" in meta)
+        self._put(encode(name, conn, payload, code, flags, self._seq, meta), conn, names_conns)
         return self._seq
 
-    def send(self, conn, payload, opcode=None, outcome=False):
-        """Send a message to one connection, or to an iterable of them. str is text, bytes are binary."""
-        payload, opcode = _message(payload, opcode)
-        if isinstance(conn, int):
-            return self._command("send", conn, payload, opcode, outcome)
-        return self._command("send", 0, payload, opcode, outcome, meta={"to": [conn_hex(c) for c in conn]})
+    def send(self, conn, payload, opcode=None, outcome=False, slow=None, key=None):
+        """Send a message to one connection, or to an iterable of them. str is text, bytes are binary.
 
-    def publish(self, payload, group=None, route=None, but=(), opcode=None, outcome=False):
-        """Send a message to all of a group, or of a route, except those in `but`."""
+        slow: "close", "drop-new", "drop-old" or "conflate" (of one key), for a client that does not read."""
         payload, opcode = _message(payload, opcode)
-        meta = {"group": group} if group is not None else {"route": route}
+        meta = _there(slow=slow, key=key)
+        if isinstance(conn, int):
+            return self._command("send", conn, payload, opcode, outcome, meta=meta)
+        return self._command("send", 0, payload, opcode, outcome, meta={"to": [conn_hex(c) for c in conn], **meta})
+
+    def publish(self, payload, group=None, route=None, but=(), opcode=None, outcome=False, user=None, tag=None, all=False,
+                slow=None, key=None):
+        """Send a message to a group, a route, a user, to who has a tag, or to all; one of these. Not to those in `but`."""
+        payload, opcode = _message(payload, opcode)
+        meta = {**_audience(group=group, route=route, user=user, tag=tag, all=all or None), **_there(slow=slow, key=key)}
         if but:
             meta["except"] = [conn_hex(c) for c in but]
         return self._command("publish", 0, payload, opcode, outcome, meta=meta)
 
+    def tag(self, conn, *tags, unset=(), user=None, outcome=False):
+        """Mark a connection with tags, take others away, and say whose it is ("" is nobody's)."""
+        meta = _there(set=list(tags) or None, unset=list(unset) or None, user=user)
+        return self._command("tag", conn, outcome=outcome, meta=meta)
+
     def close(self, conn, code=1000, reason="", outcome=False):
         return self._command("close", conn, outcome=outcome, meta={"code": code, "reason": reason})
 
-    def accept(self, conn, subprotocol=None, headers=None, groups=None):
-        meta = {"subprotocol": subprotocol, "headers": headers, "groups": groups}
-        return self._command("accept", conn, meta={k: v for k, v in meta.items() if v is not None})
+    def accept(self, conn, subprotocol=None, headers=None, groups=None, user=None, tags=None):
+        meta = _there(subprotocol=subprotocol, headers=headers, groups=groups, user=user, tags=tags)
+        return self._command("accept", conn, meta=meta)
 
     def reject(self, conn, status=403, body=b"", headers=None):
         return self._command("reject", conn, body, meta={"status": status, "headers": headers or {}})
@@ -213,6 +244,17 @@ class Commands:
         return self._command("ping", conn, payload)
 
 
+def _there(**fields):
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _audience(**fields):
+    meta = _there(**fields)
+    if len(meta) != 1:
+        raise ValueError("one of %s, please" % ", ".join(fields))
+    return meta
+
+
 def _message(payload, opcode):
     if isinstance(payload, str):
         return payload.encode(), opcode or TEXT
@@ -220,15 +262,33 @@ def _message(payload, opcode):
 
 
 class Handler(Commands):
-    """A registered handler: iterate over it for events, call it for commands."""
+    """A registered handler: iterate over it for events, call it for commands.
 
-    def __init__(self, routes, bus=None, name=None, silence_ms=3000, context=None):
+    ack=False: each message at most once, and no more of it. manual_ack: events are done with when ack() says so. credit: messages
+    and bytes that the gate may send ahead. presence: "joined" and "left" events come. weight: how many connections, compared with
+    other handlers.
+    """
+
+    def __init__(self, routes, bus=None, name=None, silence_ms=3000, context=None, ack=True, manual_ack=False, credit=CREDIT,
+                 presence=False, weight=1):
         super().__init__()
         self.routes, self.name = list(routes), name or os.path.basename(sys.argv[0]) or "python"
-        self.epoch, self.id, self.level = None, None, "info"
+        self.epoch, self.id, self.level = None, None, "info"  # of the last welcome that was read
         self.lost = 0  # commands that could not leave
+        self.stale = 0  # commands for connections that are others' now
+        self._terms = {"ack": ack, "presence": presence, "weight": weight}
+        self._acks, self._manual, self._credit = ack, manual_ack, credit
         self._silence_ms = silence_ms
-        self._out, self._out_bytes, self._events = [], 0, iter(())
+        self._out, self._out_bytes = [], 0  # (record, connection, names connections)
+        self._inbox = collections.deque()
+        self._given = None  # epoch and id of the last welcome that came, read or not
+        self._forgotten = False  # the gate said that it does not know us
+        self._unsure = False  # nobody knows: what is commanded waits for the welcome
+        self._revoked = collections.Counter()  # connections that were taken away, which the program has not read yet
+        self._conns, self._past = set(), {}  # the program's, and those that were
+        self._held = None  # the event that the program has
+        self._done, self._done_events, self._first_done = {}, 0, 0.0  # connection -> seq, not told yet
+        self._taken_messages = self._taken_bytes = 0  # not granted again yet
         self._context = context or zmq.Context.instance()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 1000)
@@ -246,95 +306,254 @@ class Handler(Commands):
     def __iter__(self):
         while True:
             event = self.read()
+            if event is not None and event.type == "drain" and not event.more:
+                return  # nothing is left to do
             if event is not None:
                 yield event
 
     def read(self, timeout_ms=None):
         """The next event; None when there is none in time. Commands given since the last read leave first."""
+        self._finish()
         deadline = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
         while True:
-            for event in self._events:
-                if self._is_for_program(event):
+            while self._inbox:
+                event = self._inbox.popleft()
+                if self._follow(event):
+                    self._hand_out(event)
                     return event
             self.flush()
+            if self._inbox:
+                continue
             wait = self._silence_ms if deadline is None else min(self._silence_ms, max(0, (deadline - time.monotonic()) * 1000))
-            if self._socket.poll(wait):
+            if not self._take(wait) and (time.monotonic() - self._heard) * 1000 >= self._silence_ms:
                 self._heard = time.monotonic()
-                self._events = self._decode(self._socket.recv_multipart())
-            elif (time.monotonic() - self._heard) * 1000 >= self._silence_ms:
-                self._heard = time.monotonic()
-                self._hello()  # the gate pings every second: it has been restarted
-            if deadline is not None and time.monotonic() >= deadline and not self._socket.poll(0):
-                for event in self._events:
-                    if self._is_for_program(event):
-                        return event
+                self._ask_again()  # the gate pings every second: it has been restarted
+            if deadline is not None and time.monotonic() >= deadline and not self._take() and not self._inbox:
                 return None
+
+    def ack(self, conn, seq):
+        """With manual_ack: done with this event of the connection, and all before it. It is told when the rest leaves."""
+        if self._is_current() and not self._revoked[conn]:
+            self._note(conn, seq)
+
+    def list(self, group=None, route=None, user=None, tag=None, limit=1000):
+        """Who is in a group, on a route, a user's, or has a tag: "members" events of the number that is returned."""
+        return self._command("list", meta={**_audience(group=group, route=route, user=user, tag=tag), "limit": limit})
 
     def flush(self, wait_ms=None):
         """Let what was commanded leave now, and not at the next read. Waits for room, not for ever."""
-        if len(self._out) == 1:
-            header, payload, meta = self._out[0]
-            self._send([header, payload] + ([meta] if meta else []), wait_ms)
-        elif self._out:
-            data = b"".join(make_record(*parts) for parts in self._out)
-            self._send([make_header(BATCH, size=len(data)), data], wait_ms)
-        self._out, self._out_bytes = [], 0
+        self._take()  # first: it may be about connections that were taken away meanwhile
+        self._settle()
+        if not self._unsure:
+            self._leave(wait_ms)
 
     def log(self, level, text):
         """A line for the gate's log and for stderr, when the handler's level lets it pass."""
         if LEVELS.index(level) >= LEVELS.index(self.level):
             print("%s: %s" % (level, text), file=sys.stderr, flush=True)
-            self._put(*encode("log", payload=text.encode(), code=LEVELS.index(level)))
+            self._put(encode("log", payload=text.encode(), code=LEVELS.index(level)))
 
     def fileno(self):
         """For an event loop: edge-triggered, so read(0) until it says None."""
         return self._socket.getsockopt(zmq.FD)
 
     def disconnect(self):
+        """Say BYE. The event that the program still has is not done with: another handler gets it."""
         if not self._socket.closed:
-            self._put(*encode("bye"))
             self.flush(wait_ms=100)
+            self._send([*encode("bye")[:2]], 100)
             self._socket.close()
 
-    def _send(self, parts, wait_ms):
-        if self._socket.poll(self._silence_ms if wait_ms is None else wait_ms, zmq.POLLOUT):
-            self._socket.send_multipart(parts)
-        else:
-            self.lost += len(self._out) or 1  # there is no gate, or it has not read for long
+    # --- out
 
-    def _put(self, header, payload, meta):
-        self._out.append((header, payload, meta))
-        self._out_bytes += len(payload) + len(meta) + 48
+    def _command(self, name, conn=0, payload=b"", code=0, outcome=False, flags=0, meta=None):
+        seq = super()._command(name, conn, payload, code, outcome, flags, meta)
+        if name in ("respond", "body") and not flags & MORE:
+            self._conns.discard(conn)  # the gate says nothing more about it
+        return seq
+
+    def _put(self, record, conn=0, names_conns=False):
+        if names_conns and self._is_stale(conn):
+            self._refuse(record, conn)
+            return
+        size = len(record[1]) + len(record[2]) + 48
+        if self._unsure and self._out_bytes + size > WAITING_BYTES:
+            self.lost += 1
+            return
+        self._out.append((record, conn, names_conns))
+        self._out_bytes += size
         if self._out_bytes >= BATCH_BYTES:
             self.flush()
 
+    def _is_stale(self, conn):
+        """Is it about connections that belong to others, as far as the bus has told us?"""
+        is_told = self.epoch is None or self._given == (self.epoch, self.id)
+        return self._forgotten or not is_told or self._revoked[conn] > 0 or conn in self._past
+
+    def _refuse(self, record, conn):
+        self.stale += 1
+        fields = parse_header(record[0])
+        if fields[3] & WANT_OUTCOME:
+            stale = (VERSION, 9, OUTCOMES.index("stale"), META, 0, conn, fields[6], 0)
+            self._inbox.append(Event(stale, b"", b'{"reason":"the connection is another handler\'s"}'))
+
+    def _leave(self, wait_ms=None):
+        out, self._out, self._out_bytes = self._out, [], 0
+        if len(out) == 1:
+            header, payload, meta = out[0][0]
+            sent = self._send([header, payload] + ([meta] if meta else []), wait_ms)
+        elif out:
+            data = b"".join(make_record(*record) for record, _, _ in out)
+            sent = self._send([make_header(BATCH, size=len(data)), data], wait_ms)
+        self.lost += len(out) if out and not sent else 0  # there is no gate, or it has not read for long
+
+    def _send(self, parts, wait_ms=None):
+        if not self._socket.poll(self._silence_ms if wait_ms is None else wait_ms, zmq.POLLOUT):
+            return False
+        self._socket.send_multipart(parts)
+        return True
+
     def _hello(self):
-        meta = {"routes": self.routes, "name": self.name, "batch": True, "pid": os.getpid(), "language": "python", "level": self.level}
-        self._put(*encode("hello", meta=meta))
-        self.flush()
+        meta = {"routes": self.routes, "name": self.name, "batch": True, "pid": os.getpid(), "language": "python", "level": self.level,
+                **self._terms}
+        if self._credit:
+            meta["credit"] = {"messages": self._credit[0], "bytes": self._credit[1]}
+        header, payload, data = encode("hello", meta=meta)
+        self._send([header, payload, data])
+
+    def _ask_again(self):
+        if self._given and not self._forgotten and not self._unsure:
+            self._leave()  # in front of the HELLO: for whoever the gate takes us for until then
+            self._unsure = True
+        self._hello()
+
+    # --- in
+
+    def _take(self, wait_ms=0):
+        """Take what has arrived; True when something has."""
+        taken = False
+        while len(self._inbox) < INBOX_EVENTS and self._socket.poll(0 if taken else wait_ms):
+            taken = True
+            self._heard = time.monotonic()
+            self._inbox.extend(event for event in self._decode(self._socket.recv_multipart()) if self._look_at(event))
+        return taken
 
     def _decode(self, parts):
         try:
             fields, payload, meta = parse_parts(parts)
             records = parse_batch(payload) if fields[1] == BATCH else [(fields, payload, meta)]
-            return iter([Event(*record) for record in records])
+            return [Event(*record) for record in records]
         except ValueError as error:  # no envelope, or metadata that is no JSON
             print("wsbus: malformed message: %s" % error, file=sys.stderr)
-            return iter(())
+            return []
 
-    def _is_for_program(self, event):
+    def _look_at(self, event):
+        """What is for this class and not for the program, as soon as it has come; True when the program has to see it."""
         if event.type == "ping":
-            self._put(*encode("pong", payload=event.payload, seq=event.seq))
+            self._send([*encode("pong", payload=event.payload, seq=event.seq)[:2]], 0)
             return False
         if event.type == "level":
             self.level = LEVELS[event.code] if event.code < len(LEVELS) else self.level
         elif event.type == "welcome":
-            known, self.epoch, self.id = (self.epoch, self.id), event.meta.get("epoch"), event.meta.get("id")
-            return known != (self.epoch, self.id)  # a gate that is asked twice says it twice: no news, no id is gone
+            given = event.meta.get("epoch"), event.meta.get("id")
+            if self._given not in (None, given):
+                self._forget()
+            self._given, self._forgotten, self._unsure = given, False, False
         elif event.type == "error" and event.code == 5:
-            self._hello()
+            if not self._forgotten:
+                self._forget()
+                self._forgotten = self._given is not None
+                self._unsure = False
+                self._hello()
             return False
+        elif event.type == "revoked":
+            self._revoked[event.conn] += 1
+            self._done.pop(event.conn, None)
+            self._drop(lambda conn, names_conns: conn == event.conn)
         return True
+
+    def _forget(self):
+        """The registration is over: what was to be said in it is about connections that others have now."""
+        self._done.clear()
+        self._held = None
+        self._done_events = self._taken_messages = self._taken_bytes = 0
+        self._drop(lambda conn, names_conns: names_conns)
+
+    def _drop(self, is_stale):
+        out, self._out = self._out, []
+        for record, conn, names_conns in out:
+            if is_stale(conn, names_conns):
+                self._refuse(record, conn)
+            else:
+                self._out.append((record, conn, names_conns))
+
+    def _follow(self, event):
+        """Keep account of what the program has been told. False: it need not be."""
+        if event.type == "welcome":
+            given = event.meta.get("epoch"), event.meta.get("id")
+            if given == (self.epoch, self.id):
+                return False  # a gate that is asked twice says it twice: no news, no id is gone
+            self.epoch, self.id = given
+            self._remember(self._conns)
+            self._conns.clear()
+        elif event.type in ("open", "request"):
+            self._conns.add(event.conn)
+            self._past.pop(event.conn, None)
+        elif event.type in ("closed", "aborted"):
+            self._conns.discard(event.conn)
+        elif event.type == "revoked":
+            self._revoked[event.conn] -= 1
+            if self._revoked[event.conn] <= 0:
+                del self._revoked[event.conn]
+            self._conns.discard(event.conn)
+            self._remember([event.conn])
+        return True
+
+    def _remember(self, conns):
+        self._past.update(dict.fromkeys(conns))
+        for conn in list(itertools.islice(self._past, max(0, len(self._past) - PAST_CONNS))):
+            del self._past[conn]
+
+    # --- acknowledgement and credit
+
+    def _is_current(self):
+        """What the program has in its hands is of the registration that we have."""
+        return self._given is not None and self._given == (self.epoch, self.id) and not self._forgotten
+
+    def _hand_out(self, event):
+        if not self._is_current():
+            return
+        if event.type in ("data", "request", "body"):
+            self._taken_messages += 1
+            self._taken_bytes += len(event.payload)
+        if self._acks and not self._manual and event.type in ("open", "data", "request", "body", "aborted", "closed"):
+            self._held = event
+
+    def _finish(self):
+        """The program is done with the event it has."""
+        event, self._held = self._held, None
+        if event is not None and self._is_current() and not self._revoked[event.conn]:
+            self._note(event.conn, event.seq)
+        if self._done_events >= ACK_EVENTS or self._done and (time.monotonic() - self._first_done) * 1000 >= ACK_MS:
+            self.flush()
+
+    def _note(self, conn, seq):
+        if not self._done:
+            self._first_done = time.monotonic()
+        self._done[conn] = max(seq, self._done.get(conn, 0))
+        self._done_events += 1
+
+    def _settle(self):
+        """Behind the answers: what is done with, and more credit when half of it has been used."""
+        if self._unsure:
+            return
+        if self._done:
+            self._out.append((encode("ack", payload=make_pairs(self._done.items())), 0, False))
+            self._done, self._done_events = {}, 0
+        messages, size = self._taken_messages, self._taken_bytes
+        if self._credit and messages and (messages >= self._credit[0] // 2 or size >= self._credit[1] // 2):
+            self._out.append((encode("credit", meta={"messages": messages, "bytes": size}), 0, False))
+            self._taken_messages = self._taken_bytes = 0
 
 
 class Subscriber:
@@ -364,7 +583,8 @@ class Commander(Commands):
         self._socket.setsockopt(zmq.LINGER, 1000)
         self._socket.connect(_endpoint(bus, "commands"))
 
-    def _put(self, header, payload, meta):
+    def _put(self, record, conn=0, names_conns=False):
+        header, payload, meta = record
         self._socket.send_multipart([header, payload] + ([meta] if meta else []))
 
 

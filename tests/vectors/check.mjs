@@ -1,7 +1,7 @@
 /* Runs the shared envelope vectors through the Node module. Prints how many; fails on the first that differs. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { makeHeader, parseBatch, parseHeader, parseParts } from "../../examples/node/wsbus.js";
+import { makeHeader, makePairs, parseBatch, parseHeader, parseParts } from "../../examples/node/wsbus.js";
 
 const vectors = JSON.parse(readFileSync(new URL("envelope.json", import.meta.url)));
 const bytes = (hex) => Buffer.from(hex, "hex");
@@ -45,6 +45,12 @@ for (const vector of vectors.batches) {
   assert.deepEqual(
     records.map(({ payload, meta }) => [payload.toString("hex"), meta]),
     vector.records.map(({ payload, meta }) => [payload, meta ?? ""]), vector.name);
+  count += 1;
+}
+
+for (const vector of vectors.pairs) {
+  const pairs = vector.pairs.map((pair) => pair.map(wide));
+  assert.equal(makePairs(pairs).toString("hex"), vector.hex, vector.name);
   count += 1;
 }
 

@@ -7,6 +7,7 @@ hexadecimal; 64-bit numbers are strings of 16 hexadecimal digits, because JSON n
   headers   32 bytes <-> fields; `valid` false: must be refused
   messages  parts as they come over ZeroMQ; `meta` null: no such part
   batches   the payload of a BATCH; `records` come out of it, and then it ends well (`valid`) or must be refused
+  pairs     the payload of an ACK of connection 0 <-> [connection, seq]
 """
 import json
 import pathlib
@@ -70,6 +71,17 @@ headers = [
     good_header("above 2^53", type=3, code=2, conn=2**53 + 1, seq=2**63, time=2**53 + 1),
     good_header("open, pending, redelivered", type=2, flags=META | REDELIVERED | PENDING, conn=1, seq=1),
     good_header("batch", type=127, length=48),
+    good_header("credit", type=65, flags=META, seq=3),
+    good_header("ack of one", type=66, conn=0x0123456789ABCDEF, seq=17),
+    good_header("ack of many", type=66, length=48, seq=4),
+    good_header("tag", type=74, flags=META, conn=1, seq=5),
+    good_header("list", type=81, flags=META, seq=6),
+    good_header("members, more of them follow", type=16, flags=META | MORE, seq=6),
+    good_header("joined", type=17, flags=META, conn=1),
+    good_header("left", type=18, flags=META, conn=1),
+    good_header("drain begins", type=14, flags=META | MORE),
+    good_header("drain ends", type=14),
+    good_header("data, redelivered", type=3, code=2, flags=REDELIVERED, length=5, conn=1, seq=9),
     bad_header("empty", b""),
     bad_header("one byte short", header(type=3)[:31]),
     bad_header("one byte long", header(type=3) + b"\0"),
@@ -81,6 +93,12 @@ messages = [
     message("no payload, no metadata", header(80), b"", None, True),
     message("payload", header(69, code=1, length=2, conn=9), b"hi", None, True),
     message("payload and metadata", header(73, code=1, flags=META, length=2), b"hi", '{"group":"g"}', True),
+    message("credit", header(65, flags=META), b"", '{"messages":8192,"bytes":1048576}', True),
+    message("tag", header(74, flags=META, conn=9), b"", '{"set":["a"],"unset":["b"],"user":"u"}', True),
+    message("list", header(81, flags=META), b"", '{"tag":"a","limit":1000}', True),
+    message("members", header(16, flags=META | MORE), b"", '{"tag":"a","count":2,"members":["0000000000000009"]}', True),
+    message("drain", header(14, flags=META | MORE), b"", '{"reason":"update"}', True),
+    message("ack with a length that is not true", header(66, length=16), bytes(32), None, False),
     message("metadata without the flag", header(73, length=2), b"hi", '{"group":"g"}', False),
     message("the flag without metadata", header(73, flags=META, length=2), b"hi", None, False),
     message("empty metadata", header(73, flags=META, length=2), b"hi", "", False),
@@ -99,6 +117,8 @@ batches = [
     batch("payload and metadata", dict(type=73, code=1, payload=b"hi", meta=b'{"group":"g"}')),
     batch("unknown type and flags are not the codec's business", dict(type=200, flags=0xE0)),
     batch("three records", HELLO, dict(payload=b"abc", **TEXT), dict(type=80)),
+    batch("a reply, its acknowledgement, credit", dict(type=69, code=1, conn=9, payload=b"hi"),
+          dict(type=66, payload=struct.pack("<QQ", 9, 2)), dict(type=65, meta=b'{"messages":1,"bytes":2}')),
     batch("a prefix that is cut", dict(payload=b"x", **TEXT), valid=False, rest=b"\x28\0\0"),
     batch("a record that is cut", dict(type=80), valid=False, rest=record(payload=b"12345678", **TEXT)[:-8]),
     batch("padding that is cut", valid=False, rest=record(payload=b"x", **TEXT)[:-1]),
@@ -116,6 +136,19 @@ batches = [
     batch("a batch in a batch", dict(type=80), valid=False, rest=record(type=127)),
 ]
 
+
+def pairs_of(name, *pairs):
+    data = b"".join(struct.pack("<QQ", conn, seq) for conn, seq in pairs)
+    return {"name": name, "hex": data.hex(), "pairs": [[hex64(conn), hex64(seq)] for conn, seq in pairs]}
+
+
+pairs = [
+    pairs_of("none"),
+    pairs_of("one", (0x0123456789ABCDEF, 17)),
+    pairs_of("in the order in which they came", (9, 2), (1, 2**53 + 1), (TOP, TOP)),
+]
+
 path = pathlib.Path(__file__).with_name("envelope.json")
-text = json.dumps({"about": "Made by make_envelope.py.", "headers": headers, "messages": messages, "batches": batches}, indent=1)
+text = json.dumps({"about": "Made by make_envelope.py.", "headers": headers, "messages": messages, "batches": batches, "pairs": pairs},
+                  indent=1)
 path.write_text(text + "\n", encoding="utf-8")

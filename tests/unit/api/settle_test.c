@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <endian.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,34 @@ static void test_only_the_latest_event_of_a_connection_is_told(void **state)
     assert_int_equal(a.events + a.bytes, 0);
     assert_true(wsb_acks_note(&a, 9, 1, 0)); /* what was told is not remembered */
     assert_pairs(&a, (struct wsb_ack_pair[]){{9, 1}}, 1);
+}
+
+static void test_pairs_of_the_vectors(void **state)
+{
+    (void)state;
+    size_t i;
+    json_t *row;
+    json_t *vectors = json_load_file(WSBUS_SOURCE_DIR "/tests/vectors/envelope.json", JSON_REJECT_DUPLICATES, NULL);
+    assert_true(json_array_size(json_object_get(vectors, "pairs")) > 0);
+    json_array_foreach(json_object_get(vectors, "pairs"), i, row)
+    {
+        const json_t *pairs = json_object_get(row, "pairs");
+        const char *hex = json_string_value(json_object_get(row, "hex"));
+        struct wsb_acks a = {0};
+        uint8_t out[WSB_ACKS_BYTES];
+        for (size_t k = 0; k < json_array_size(pairs); k++) {
+            const json_t *pair = json_array_get(pairs, k);
+            uint64_t conn = strtoull(json_string_value(json_array_get(pair, 0)), NULL, 16);
+            assert_true(wsb_acks_note(&a, conn, strtoull(json_string_value(json_array_get(pair, 1)), NULL, 16), 0));
+        }
+        size_t len = wsb_acks_write(&a, out);
+        assert_int_equal(len * 2, strlen(hex));
+        for (size_t k = 0; k < len; k++) {
+            const char two[3] = {hex[2 * k], hex[2 * k + 1], '\0'};
+            assert_int_equal(out[k], strtoul(two, NULL, 16));
+        }
+    }
+    json_decref(vectors);
 }
 
 static void test_a_connection_that_is_forgotten_is_not_told(void **state)
@@ -179,6 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_the_latest_event_of_a_connection_is_told),
+        cmocka_unit_test(test_pairs_of_the_vectors),
         cmocka_unit_test(test_a_connection_that_is_forgotten_is_not_told),
         cmocka_unit_test(test_a_full_table_says_so_and_keeps_what_it_has),
         cmocka_unit_test(test_never_more_under_way_than_the_window),
