@@ -49,6 +49,7 @@ route chaos {
     ack_timeout = 5s
 }
 limits { connections = 20000 }
+log { levels = {"ws=warn"} }
 """
 
 
