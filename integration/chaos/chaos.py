@@ -33,7 +33,7 @@ PYTHON = "/usr/bin/python3"
 RECORD = struct.Struct("<QQIIII")
 WINDOW = 4              # messages of one client without a reply
 MUTE_EVERY = 100        # every so many clients one never reads
-PADDING = 16000         # bytes of a mute client's messages: their replies are to fill its queue
+PADDING = 30000         # bytes of a mute client's messages: their replies are to fill its queue
 ROUND_SECONDS = 50
 CONFIGURATION = """
 runtime_dir = "%(dir)s"
@@ -303,7 +303,7 @@ class World:
             last = now
             while debt >= 1:
                 client = self.random.choice(self.clients)
-                for _ in range(4 if client.mute else 1):
+                for _ in range(6 if client.mute else 1):
                     client.send_one()
                 debt -= 1
             if self.random.random() < 0.02:
