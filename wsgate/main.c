@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 
 #include "admin/admin.h"
+#include "admin/metrics.h"
 #include "base/log.h"
 #include "config/cli.h"
 #include "gate/gate.h"
@@ -116,6 +117,7 @@ static int run(const struct wsg_config *config)
     struct wsb_fault fault = {0};
     struct wsg_gate *gate = NULL;
     struct wsg_admin *admin = NULL;
+    struct wsg_metrics *metrics = NULL;
     struct signals signals = {.watch.fd = -1};
     int status = 1;
     (void)signal(SIGPIPE, SIG_IGN); /* a client that left is an error of its own write, not our end */
@@ -126,14 +128,19 @@ static int run(const struct wsg_config *config)
     raise_descriptor_limit(config->max_connections);
     if (wsg_gate_new(config, &gate, &fault) != WSB_OK || wsg_admin_new(gate, &admin, &fault) != WSB_OK)
         goto out;
+    if (config->metrics && wsg_metrics_new(gate, &metrics, &fault) != WSB_OK)
+        goto out;
     if (watch_signals(&signals, gate) != WSB_OK) {
         (void)wsb_fault_set(&fault, WSB_ERR_IO, 0, "cannot watch for signals");
         goto out;
     }
+    if (metrics)
+        WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_INFO, "metrics", WSB_KS("at", wsg_metrics_address(metrics)));
     announce(gate);
     if (wsg_gate_run(gate, &fault) == WSB_OK)
         status = 0;
 out:
+    wsg_metrics_free(metrics);
     wsg_admin_free(admin);
     if (signals.watch.fd >= 0) {
         wsg_loop_unwatch(wsg_gate_loop(gate), &signals.watch);

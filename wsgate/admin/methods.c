@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "admin/counters.h"
 #include "admin/parts.h"
 #include "base/log.h"
 
@@ -114,81 +115,23 @@ static void on_status(const struct wsg_call *call)
     wsg_answer_end(call->client, call->id, &j);
 }
 
-/* All counters of a route; docs/protocol.md §8 says which sums are equal. */
-static void write_tally(struct wsg_admin *a, const struct wsg_route *r, uint64_t oldest_ns, struct wsb_json *j)
-{
-    const struct wsg_route_tally *t = &r->tally;
-    uint64_t now_ns = wsg_loop_wall_ns(a->loop);
-    wsb_json_object(j);
-    wsb_json_ku64(j, "opened", counted(&t->opened));
-    wsb_json_ku64(j, "closed", counted(&t->closed));
-    wsb_json_ku64(j, "refused", counted(&t->refused));
-    wsb_json_ku64(j, "requests", counted(&t->requests));
-    wsb_json_ku64(j, "messages_in", counted(&t->messages_in));
-    wsb_json_ku64(j, "bytes_in", counted(&t->bytes_in));
-    wsb_json_ku64(j, "delivered", counted(&t->delivered));
-    wsb_json_ku64(j, "redelivered", counted(&t->redelivered));
-    wsb_json_ku64(j, "retained_messages", r->retained.messages);
-    wsb_json_ku64(j, "retained_bytes", r->retained.bytes);
-    wsb_json_ku64(j, "retained_age_ms", oldest_ns && now_ns > oldest_ns ? (now_ns - oldest_ns) / 1000000 : 0);
-    wsb_json_key(j, "in_dropped");
-    wsb_json_object(j);
-    for (int i = 0; i < WSG_IN_DROPS; i++)
-        wsb_json_ku64(j, wsg_in_drop_name((enum wsg_in_drop)i), counted(&t->in_dropped[i]));
-    wsb_json_object_end(j);
-    wsb_json_ku64(j, "pauses", counted(&t->pauses));
-    wsb_json_ku64(j, "paused_ms", counted(&t->paused_ms));
-    wsb_json_ku64(j, "messages_out", counted(&t->messages_out));
-    wsb_json_ku64(j, "bytes_out", counted(&t->bytes_out));
-    wsb_json_ku64(j, "written", counted(&t->written));
-    wsb_json_ku64(j, "written_bytes", counted(&t->written_bytes));
-    wsb_json_key(j, "out_dropped");
-    wsb_json_object(j);
-    for (int i = 0; i < WSG_OUT_DROPS; i++)
-        wsb_json_ku64(j, wsg_out_drop_name((enum wsg_out_drop)i), counted(&t->out_dropped[i]));
-    wsb_json_object_end(j);
-    wsb_json_ku64(j, "dropped", dropped_out(r));
-    wsb_json_object_end(j);
-}
-
 static void on_stats(const struct wsg_call *call)
 {
-    uint64_t *oldest = calloc(wsg_gate_routes(call->admin->gate)->count + 1, sizeof *oldest);
-    if (oldest)
-        wsg_hub_oldest(wsg_gate_hub(call->admin->gate), oldest);
     struct wsg_admin *a = call->admin;
-    const struct wsg_hub *hub = wsg_gate_hub(a->gate);
-    const struct wsg_hub_stats *h = &hub->stats;
     const struct wsg_routes *routes = wsg_gate_routes(a->gate);
-    struct wsg_gate_stats g;
-    struct wsb_server_stats link;
+    struct wsg_counter_source source;
     struct wsb_json j;
-    wsg_gate_stats(a->gate, &g);
-    wsb_server_stats(hub->server, &link);
+    wsg_counter_source_init(&source, a->gate);
     wsg_answer_begin(a, call->id, &j);
     wsb_json_object(&j);
     wsb_json_key(&j, "gate");
     wsb_json_object(&j);
-    wsb_json_ku64(&j, "connections", g.connections);
-    wsb_json_ku64(&j, "accepted", g.accepted);
-    wsb_json_ku64(&j, "refused", g.refused);
-    wsb_json_ku64(&j, "log_lines_lost", wsb_log_lost());
+    wsg_counters_write(&source, WSG_OF_GATE, &j);
     wsb_json_object_end(&j);
     wsb_json_key(&j, "bus");
     wsb_json_object(&j);
-    wsb_json_ku64(&j, "events", h->events);
-    wsb_json_ku64(&j, "commands", h->commands);
-    wsb_json_ku64(&j, "outcomes", h->outcomes);
-    wsb_json_ku64(&j, "published", h->published);
-    wsb_json_ku64(&j, "publish_drops", h->publish_drops);
-    wsb_json_ku64(&j, "malformed", h->malformed);
-    wsb_json_ku64(&j, "keys_allowed", link.keys_allowed);
-    wsb_json_ku64(&j, "keys_refused", link.keys_refused);
-    wsb_json_ku64(&j, "command_errors", h->command_errors);
-    wsb_json_kcstr(&j, "last_command_error", h->last_command_error);
-    wsb_json_ku64(&j, "handlers_gone", h->handlers_gone);
-    wsb_json_ku64(&j, "handlers", hub->handlers.count);
-    wsb_json_ku64(&j, "pinned", hub->pins.count);
+    wsg_counters_write(&source, WSG_OF_BUS, &j);
+    wsb_json_kcstr(&j, "last_command_error", source.hub->stats.last_command_error);
     wsb_json_object_end(&j);
     wsb_json_key(&j, "control");
     wsb_json_object(&j);
@@ -204,10 +147,13 @@ static void on_stats(const struct wsg_call *call)
     wsb_json_key(&j, "routes");
     wsb_json_object(&j);
     for (size_t i = 0; i < routes->count; i++) {
-        wsb_json_key(&j, routes->routes[i].name);
-        write_tally(call->admin, &routes->routes[i], oldest ? oldest[i] : 0, &j);
+        source.route = &routes->routes[i];
+        wsb_json_key(&j, source.route->name);
+        wsb_json_object(&j);
+        wsg_counters_write(&source, WSG_OF_ROUTE, &j);
+        wsb_json_object_end(&j);
     }
-    free(oldest);
+    wsg_counter_source_deinit(&source);
     wsb_json_object_end(&j);
     wsb_json_object_end(&j);
     wsg_answer_end(call->client, call->id, &j);

@@ -1,0 +1,221 @@
+/* The table of counters. Workers write theirs while they are read: each is right, their sums may be a message apart. */
+#include "admin/counters.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+
+/* A row's getter: what it returns, in terms of `s` and `reason`. */
+#define GET(name, expression)                                                                                          \
+    static uint64_t name(const struct wsg_counter_source *s, int reason)                                               \
+    {                                                                                                                  \
+        (void)s;                                                                                                       \
+        (void)reason;                                                                                                  \
+        return (uint64_t)(expression);                                                                                 \
+    }
+#define TALLY(field)   GET(route_##field, atomic_load_explicit(&s->route->tally.field, memory_order_relaxed))
+#define BUS(field)     GET(bus_##field, s->hub->stats.field)
+#define HANDLER(field) GET(handler_##field, s->handler->field)
+
+GET(gate_connections, s->stats.connections)
+GET(gate_accepted, s->stats.accepted)
+GET(gate_refused, s->stats.refused)
+GET(gate_log_lines_lost, wsb_log_lost())
+GET(gate_uptime_ms, s->now_ms - wsg_gate_started_ms(s->gate))
+GET(gate_workers, wsg_gate_worker_count(s->gate))
+GET(gate_max_connections, wsg_gate_config(s->gate)->max_connections)
+GET(gate_draining, wsg_gate_is_draining(s->gate))
+
+BUS(events)
+BUS(commands)
+BUS(outcomes)
+BUS(published)
+BUS(publish_drops)
+BUS(malformed)
+BUS(command_errors)
+BUS(handlers_gone)
+BUS(moved)
+BUS(stale)
+GET(bus_keys_allowed, s->link.keys_allowed)
+GET(bus_keys_refused, s->link.keys_refused)
+GET(bus_handlers, s->hub->handlers.count)
+GET(bus_pinned, s->hub->pins.count)
+
+TALLY(opened)
+TALLY(closed)
+TALLY(refused)
+TALLY(requests)
+TALLY(messages_in)
+TALLY(bytes_in)
+TALLY(messages_out)
+TALLY(bytes_out)
+TALLY(written)
+TALLY(written_bytes)
+TALLY(delivered)
+TALLY(redelivered)
+TALLY(pauses)
+TALLY(paused_ms)
+GET(route_handlers, atomic_load_explicit(&s->route->handlers, memory_order_relaxed))
+GET(route_retained, s->route->retained.messages)
+GET(route_retained_bytes, s->route->retained.bytes)
+GET(route_in_dropped, atomic_load_explicit(&s->route->tally.in_dropped[reason], memory_order_relaxed))
+GET(route_out_dropped, atomic_load_explicit(&s->route->tally.out_dropped[reason], memory_order_relaxed))
+
+static uint64_t route_dropped(const struct wsg_counter_source *s, int reason)
+{
+    uint64_t sum = 0;
+    (void)reason;
+    for (int i = 0; i < WSG_OUT_DROPS; i++)
+        sum += route_out_dropped(s, i);
+    return sum;
+}
+
+HANDLER(events)
+HANDLER(event_bytes)
+HANDLER(commands)
+HANDLER(errors)
+HANDLER(dropped)
+HANDLER(delivered)
+HANDLER(redelivered)
+HANDLER(stale)
+HANDLER(unacked)
+HANDLER(weight)
+HANDLER(rtt_us)
+GET(handler_pinned, s->handler->lane.count)
+GET(handler_waiting, s->handler->lane.waiting_count)
+GET(handler_waiting_bytes, s->handler->lane.unsent_bytes)
+GET(handler_queued, wsb_account_bytes(s->handler->account))
+GET(handler_full_ms, s->handler->full_ms + (s->handler->full_since_ms ? s->now_ms - s->handler->full_since_ms : 0))
+
+static uint64_t route_retained_age_ms(const struct wsg_counter_source *s, int reason)
+{
+    uint64_t oldest_ns = s->oldest_ns ? s->oldest_ns[s->route->index] : 0;
+    (void)reason;
+    return oldest_ns && s->wall_ns > oldest_ns ? (s->wall_ns - oldest_ns) / 1000000 : 0;
+}
+
+static const char *in_reason(int reason)
+{
+    return wsg_in_drop_name((enum wsg_in_drop)reason);
+}
+
+static const char *out_reason(int reason)
+{
+    return wsg_out_drop_name((enum wsg_out_drop)reason);
+}
+
+#define GATE_ROW(key, metric)  WSG_OF_GATE, key, "wsbus_gate_" metric
+#define BUS_ROW(key, metric)   WSG_OF_BUS, key, "wsbus_bus_" metric
+#define ROUTE_ROW(key, metric) WSG_OF_ROUTE, key, "wsbus_route_" metric
+#define HANDLER_ROW(metric)    WSG_OF_HANDLER, NULL, "wsbus_handler_" metric
+#define PLAIN                  "", 1
+#define BYTES                  "bytes", 1
+#define MS                     "seconds", 1000
+#define US                     "seconds", 1000000
+#define ONE                    0, NULL
+
+/* clang-format off */
+const struct wsg_counter wsg_counters[] = {
+    {GATE_ROW("connections",    "connections"),          WSG_GAUGE,   PLAIN, "Connections open now.", gate_connections, ONE},
+    {GATE_ROW("max_connections", "max_connections"),     WSG_GAUGE,   PLAIN, "Connections that may be open.", gate_max_connections, ONE},
+    {GATE_ROW("accepted",       "accepted_connections"), WSG_COUNTER, PLAIN, "Connections accepted.", gate_accepted, ONE},
+    {GATE_ROW("refused",        "refused_connections"),  WSG_COUNTER, PLAIN, "Connections refused for want of room.", gate_refused, ONE},
+    {GATE_ROW("uptime_ms",      "uptime_seconds"),       WSG_GAUGE,   MS,    "Time since the gate started.", gate_uptime_ms, ONE},
+    {GATE_ROW("workers",        "workers"),              WSG_GAUGE,   PLAIN, "Threads that serve clients.", gate_workers, ONE},
+    {GATE_ROW(NULL,             "draining"),             WSG_GAUGE,   PLAIN, "1 while the gate ends.", gate_draining, ONE},
+    {GATE_ROW("log_lines_lost", "lost_log_lines"),       WSG_COUNTER, PLAIN, "Log lines that were not written.", gate_log_lines_lost, ONE},
+
+    {BUS_ROW("events",         "events"),             WSG_COUNTER, PLAIN, "Events to handlers.", bus_events, ONE},
+    {BUS_ROW("commands",       "commands"),           WSG_COUNTER, PLAIN, "Commands of handlers and of others.", bus_commands, ONE},
+    {BUS_ROW("outcomes",       "outcomes"),           WSG_COUNTER, PLAIN, "Outcomes of commands that were told.", bus_outcomes, ONE},
+    {BUS_ROW("published",      "published_events"),   WSG_COUNTER, PLAIN, "Copies of events for subscribers.", bus_published, ONE},
+    {BUS_ROW("publish_drops",  "dropped_copies"),     WSG_COUNTER, PLAIN, "Copies that a subscriber missed.", bus_publish_drops, ONE},
+    {BUS_ROW("malformed",      "malformed_messages"), WSG_COUNTER, PLAIN, "Messages that were no envelopes.", bus_malformed, ONE},
+    {BUS_ROW("keys_allowed",   "allowed_keys"),       WSG_COUNTER, PLAIN, "Peers on TCP whose key was listed.", bus_keys_allowed, ONE},
+    {BUS_ROW("keys_refused",   "refused_keys"),       WSG_COUNTER, PLAIN, "Peers on TCP whose key was not listed.", bus_keys_refused, ONE},
+    {BUS_ROW("command_errors", "command_errors"),     WSG_COUNTER, PLAIN, "Commands that were refused.", bus_command_errors, ONE},
+    {BUS_ROW("handlers_gone",  "lost_handlers"),      WSG_COUNTER, PLAIN, "Handlers that went without a word.", bus_handlers_gone, ONE},
+    {BUS_ROW("moved",          "moved_connections"),  WSG_COUNTER, PLAIN, "Connections that changed hands.", bus_moved, ONE},
+    {BUS_ROW("stale",          "stale_commands"),     WSG_COUNTER, PLAIN, "Commands and acknowledgements for what is somebody else's.", bus_stale, ONE},
+    {BUS_ROW("handlers",       "handlers"),           WSG_GAUGE,   PLAIN, "Handlers registered now.", bus_handlers, ONE},
+    {BUS_ROW("pinned",         "pinned_connections"), WSG_GAUGE,   PLAIN, "Connections that the bus knows.", bus_pinned, ONE},
+
+    {ROUTE_ROW("opened",         "opened_connections"),      WSG_COUNTER, PLAIN, "WebSocket connections let in.", route_opened, ONE},
+    {ROUTE_ROW("closed",         "closed_connections"),      WSG_COUNTER, PLAIN, "WebSocket connections ended.", route_closed, ONE},
+    {ROUTE_ROW("refused",        "refused"),                 WSG_COUNTER, PLAIN, "Handshakes and requests refused.", route_refused, ONE},
+    {ROUTE_ROW("requests",       "requests"),                WSG_COUNTER, PLAIN, "HTTP requests.", route_requests, ONE},
+    {ROUTE_ROW("messages_in",    "in_messages"),             WSG_COUNTER, PLAIN, "Messages of clients.", route_messages_in, ONE},
+    {ROUTE_ROW("bytes_in",       "in_bytes"),                WSG_COUNTER, BYTES, "Bytes of messages of clients.", route_bytes_in, ONE},
+    {ROUTE_ROW("delivered",      "delivered_messages"),      WSG_COUNTER, PLAIN, "Messages of clients that a handler has done with.", route_delivered, ONE},
+    {ROUTE_ROW("redelivered",    "redelivered_messages"),    WSG_COUNTER, PLAIN, "Messages that went to another handler again.", route_redelivered, ONE},
+    {ROUTE_ROW("in_dropped",     "in_dropped_messages"),     WSG_COUNTER, PLAIN, "Messages of clients that reached no handler.", route_in_dropped, WSG_IN_DROPS, in_reason},
+    {ROUTE_ROW("retained_messages", "retained_messages"),    WSG_GAUGE,   PLAIN, "Messages that are not acknowledged, or not sent yet.", route_retained, ONE},
+    {ROUTE_ROW("retained_bytes", "retained_bytes"),          WSG_GAUGE,   BYTES, "Memory of what is not acknowledged, or not sent yet.", route_retained_bytes, ONE},
+    {ROUTE_ROW("retained_age_ms", "retained_age_seconds"),   WSG_GAUGE,   MS,    "Age of the oldest of them.", route_retained_age_ms, ONE},
+    {ROUTE_ROW("messages_out",   "out_messages"),            WSG_COUNTER, PLAIN, "Messages for clients.", route_messages_out, ONE},
+    {ROUTE_ROW("bytes_out",      "out_bytes"),               WSG_COUNTER, BYTES, "Bytes of messages for clients.", route_bytes_out, ONE},
+    {ROUTE_ROW("written",        "written_messages"),        WSG_COUNTER, PLAIN, "Messages for clients that the kernel took.", route_written, ONE},
+    {ROUTE_ROW("written_bytes",  "written_bytes"),           WSG_COUNTER, BYTES, "Their bytes.", route_written_bytes, ONE},
+    {WSG_OF_ROUTE, "dropped", NULL,                          WSG_COUNTER, PLAIN, "", route_dropped, ONE},
+    {ROUTE_ROW("out_dropped",    "out_dropped_messages"),    WSG_COUNTER, PLAIN, "Messages for clients that did not reach them.", route_out_dropped, WSG_OUT_DROPS, out_reason},
+    {ROUTE_ROW("pauses",         "pauses"),                  WSG_COUNTER, PLAIN, "Times that a client was not read for a full handler.", route_pauses, ONE},
+    {ROUTE_ROW("paused_ms",      "paused_seconds"),          WSG_COUNTER, MS,    "How long clients were not read, in sum.", route_paused_ms, ONE},
+    {ROUTE_ROW("handlers",       "handlers"),                WSG_GAUGE,   PLAIN, "Handlers that serve it now.", route_handlers, ONE},
+
+    {HANDLER_ROW("connections"),          WSG_GAUGE,   PLAIN, "Connections pinned to it.", handler_pinned, ONE},
+    {HANDLER_ROW("weight"),               WSG_GAUGE,   PLAIN, "Its share of connections.", handler_weight, ONE},
+    {HANDLER_ROW("events"),               WSG_COUNTER, PLAIN, "Events sent to it.", handler_events, ONE},
+    {HANDLER_ROW("event_bytes"),          WSG_COUNTER, BYTES, "Their bytes.", handler_event_bytes, ONE},
+    {HANDLER_ROW("commands"),             WSG_COUNTER, PLAIN, "Its commands.", handler_commands, ONE},
+    {HANDLER_ROW("errors"),               WSG_COUNTER, PLAIN, "What it said that was refused.", handler_errors, ONE},
+    {HANDLER_ROW("dropped_events"),       WSG_COUNTER, PLAIN, "Events that it did not get.", handler_dropped, ONE},
+    {HANDLER_ROW("delivered_messages"),   WSG_COUNTER, PLAIN, "Messages that it has done with.", handler_delivered, ONE},
+    {HANDLER_ROW("redelivered_messages"), WSG_COUNTER, PLAIN, "Messages that another one had before.", handler_redelivered, ONE},
+    {HANDLER_ROW("stale_commands"),       WSG_COUNTER, PLAIN, "Its commands for what is not its own any more.", handler_stale, ONE},
+    {HANDLER_ROW("unacknowledged"),       WSG_GAUGE,   PLAIN, "Events that it has not acknowledged.", handler_unacked, ONE},
+    {HANDLER_ROW("waiting_connections"),  WSG_GAUGE,   PLAIN, "Connections with events that wait for it.", handler_waiting, ONE},
+    {HANDLER_ROW("waiting_bytes"),        WSG_GAUGE,   BYTES, "Bytes of events that wait for it.", handler_waiting_bytes, ONE},
+    {HANDLER_ROW("queued_bytes"),         WSG_GAUGE,   BYTES, "Bytes under way to it.", handler_queued, ONE},
+    {HANDLER_ROW("full_seconds"),         WSG_COUNTER, MS,    "How long it had no room.", handler_full_ms, ONE},
+    {HANDLER_ROW("rtt_seconds"),          WSG_GAUGE,   US,    "Round trip of the last ping.", handler_rtt_us, ONE},
+};
+/* clang-format on */
+const size_t wsg_counter_count = sizeof wsg_counters / sizeof *wsg_counters;
+
+void wsg_counter_source_init(struct wsg_counter_source *s, struct wsg_gate *gate)
+{
+    *s = (struct wsg_counter_source){
+        .gate = gate,
+        .hub = wsg_gate_hub(gate),
+        .now_ms = wsg_loop_now_ms(wsg_gate_loop(gate)),
+        .wall_ns = wsg_loop_wall_ns(wsg_gate_loop(gate)),
+        .oldest_ns = calloc(wsg_gate_routes(gate)->count + 1, sizeof(uint64_t)),
+    };
+    wsg_gate_stats(gate, &s->stats);
+    wsb_server_stats(s->hub->server, &s->link);
+    if (s->oldest_ns)
+        wsg_hub_oldest(s->hub, s->oldest_ns);
+}
+
+void wsg_counter_source_deinit(struct wsg_counter_source *s)
+{
+    free(s->oldest_ns);
+    s->oldest_ns = NULL;
+}
+
+void wsg_counters_write(const struct wsg_counter_source *s, enum wsg_counter_of of, struct wsb_json *j)
+{
+    for (const struct wsg_counter *c = wsg_counters; c < wsg_counters + wsg_counter_count; c++) {
+        if (c->of != of || !c->key)
+            continue;
+        wsb_json_key(j, c->key);
+        if (c->reasons == 0) {
+            wsb_json_u64(j, c->get(s, 0));
+            continue;
+        }
+        wsb_json_object(j);
+        for (int i = 0; i < c->reasons; i++)
+            wsb_json_ku64(j, c->reason_name(i), c->get(s, i));
+        wsb_json_object_end(j);
+    }
+}
