@@ -313,8 +313,10 @@ def test_no_response_504(make_gate, take_seat):
 
 def test_a_handler_that_dies_502(web, take_seat):
     bus = take_seat(web, ["web"])
-    with Raw(web) as waiting, Raw(web) as streaming:
-        waiting.send(get("/web/1"))
+    with Raw(web) as waiting, Raw(web) as repeatable, Raw(web) as streaming:
+        waiting.send(get("/web/1", method="POST"))
+        bus.hear("request")
+        repeatable.send(get("/web/3"))
         bus.hear("request")
         streaming.send(get("/web/2"))
         bus.respond(bus.hear("request").conn, "begun", more=True)
@@ -322,6 +324,7 @@ def test_a_handler_that_dies_502(web, take_seat):
         assert streaming.read_head()[0] == 200
         bus.stand_up()
         assert waiting.read_response().status == 502
+        assert repeatable.read_response().status == 503, "it could go to another handler, and there is none"
         assert not streaming.read_to_end().endswith(b"0\r\n\r\n"), "half a response must not look whole"
 
 

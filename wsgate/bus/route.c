@@ -40,6 +40,34 @@ static bool overlaps(const struct wsg_route *a, const struct wsg_route *b)
     return same_host && (a->policy.kinds & b->policy.kinds) && wsb_pattern_compare(a->pattern, b->pattern) == 0;
 }
 
+static wsb_err check_sources(struct wsg_route *r, struct wsb_fault *fault)
+{
+    const struct wsg_route_policy *p = &r->policy;
+    struct wsb_fault inner = {0};
+    wsb_err err = wsg_source_parse(p->pin_key, r->pattern, &r->pin_key, &inner);
+    if (err)
+        return wsb_fault_set(fault, err, 0, "route '%s', pin_key: %.180s", r->name, inner.text);
+    err = wsg_source_parse(p->user, r->pattern, &r->user, &inner);
+    if (err)
+        return wsb_fault_set(fault, err, 0, "route '%s', user: %.180s", r->name, inner.text);
+    for (size_t i = 0; i < p->join_count; i++) {
+        err = wsg_template_check(p->joins[i], r->pattern, &inner);
+        if (err)
+            return wsb_fault_set(fault, err, 0, "route '%s', join: %.180s", r->name, inner.text);
+    }
+    return WSB_OK;
+}
+
+static wsb_err check_overlaps(const struct wsg_routes *t, const struct wsg_route *r, struct wsb_fault *fault)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (overlaps(&t->routes[i], r))
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s' matches the same paths as route '%s'", r->name,
+                                 t->routes[i].name);
+    }
+    return WSB_OK;
+}
+
 wsb_err wsg_routes_add(struct wsg_routes *t, const char *name, const char *path, const char *host,
                        const struct wsg_route_policy *policy, struct wsb_fault *fault)
 {
@@ -57,12 +85,9 @@ wsb_err wsg_routes_add(struct wsg_routes *t, const char *name, const char *path,
         return wsb_fault_set(fault, err, 0, "route '%s', path '%.80s': %.120s", name, path, inner.text);
     *r = (struct wsg_route){.index = (uint16_t)t->count, .host = host, .pattern = pattern, .policy = *policy};
     memcpy(r->name, name, strlen(name) + 1);
-    for (size_t i = 0; i < t->count; i++) {
-        if (overlaps(&t->routes[i], r)) {
-            wsb_pattern_free(pattern);
-            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s' matches the same paths as route '%s'", name,
-                                 t->routes[i].name);
-        }
+    if ((err = check_overlaps(t, r, fault)) || (err = check_sources(r, fault))) {
+        wsb_pattern_free(pattern);
+        return err;
     }
     t->count++;
     return WSB_OK;

@@ -12,6 +12,7 @@
 #include "base/pattern.h"
 #include "base/span.h"
 #include "bus/backlog.h"
+#include "bus/key.h"
 #include "policy/policy.h"
 
 enum { WSG_ROUTES_MAX = 1024, WSG_ROUTE_NAME_MAX = 64 };
@@ -80,6 +81,10 @@ struct wsg_route_policy {
     size_t max_backlog;  /* bytes of one connection that wait for a full handler, where the policy is not to pause */
     uint32_t ack_timeout_ms;
     bool pin_by_hash;
+    const char *pin_key; /* a source, see bus/key.h; borrowed from the configuration, as the next two; NULL: none */
+    const char *user;
+    char **joins; /* templates of groups */
+    size_t join_count;
     enum wsg_slow slow;
     bool unchecked_text; /* text of handlers is not looked at */
     char **subprotocols; /* borrowed from the configuration */
@@ -100,6 +105,8 @@ struct wsg_route {
     const char *host;            /* borrowed; NULL: any */
     struct wsb_pattern *pattern; /* owned */
     struct wsg_route_policy policy;
+    struct wsg_source pin_key;
+    struct wsg_source user;
     _Atomic uint32_t handlers; /* registered now: the hub writes, workers read */
     _Atomic uint32_t taps;     /* of `wsctl tap` */
     struct wsg_route_tally tally;
@@ -109,7 +116,8 @@ struct wsg_route {
 struct wsg_routes {
     struct wsg_route *routes; /* owned */
     size_t count;
-    uint16_t *order; /* owned; most specific pattern first */
+    uint16_t *order;      /* owned; most specific pattern first */
+    struct wsb_seed seed; /* of the hashes of keys: set once, before anybody matches */
 };
 
 /* Make room for `count` routes; add them, then seal the table. */

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/runtime_dir.h"
+#include "config/value.h"
 
 enum {
     DRAIN_CHECK_MS = 20,
@@ -419,6 +420,8 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
     wsb_err err = wsg_routes_init(routes, c->route_count);
     if (err)
         return wsb_fault_set(fault, err, 0, "cannot have %zu routes", c->route_count);
+    if (getrandom(&routes->seed, sizeof routes->seed, 0) != sizeof routes->seed)
+        return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
     for (size_t i = 0; i < c->route_count; i++) {
         const struct wsg_route_config *r = &c->routes[i];
         struct wsg_route_policy policy = {
@@ -434,6 +437,10 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .max_backlog = r->max_backlog,
             .ack_timeout_ms = r->ack_timeout_ms,
             .pin_by_hash = r->pin_by_hash,
+            .pin_key = r->pin_key,
+            .user = r->user,
+            .joins = r->joins,
+            .join_count = r->join_count,
             .slow = r->slow,
             .unchecked_text = r->unchecked_text,
             .subprotocols = r->subprotocols,
@@ -447,9 +454,15 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .accept_timeout_ms = r->accept_timeout_ms,
             .request_timeout_ms = r->request_timeout_ms,
         };
-        err = wsg_routes_add(routes, r->name, r->path, r->host, &policy, fault);
-        if (err)
-            return err;
+        if (r->pin_by_hash && !r->pin_key)
+            err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                                "route '%s', pin: 'hash' needs a pin_key, like pin_key = \"query:user\"", r->name);
+        else
+            err = wsg_routes_add(routes, r->name, r->path, r->host, &policy, fault);
+        if (err) {
+            char where[120];
+            return wsg_fault_prefix(fault, "%s", wsg_origin_text(&r->origin, "--route", where, sizeof where));
+        }
     }
     wsg_routes_seal(routes);
     return WSB_OK;

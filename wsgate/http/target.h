@@ -30,7 +30,7 @@ WSB_MUST_CHECK wsb_err wsg_http_target_parse(struct wsb_span target, bool is_opt
                                              struct wsg_http_target *ret_target, const char **ret_reason);
 
 /*
- * Percent-decode into out, which has room for in.len bytes. WSB_ERR_PROTO when a '%' is not followed by two hex
+ * Percent-decode into out, which has room for in.len bytes and may be where they are. WSB_ERR_PROTO when a '%' is not followed by two hex
  * digits. '+' stays '+'.
  */
 WSB_MUST_CHECK wsb_err wsg_http_percent_decode(struct wsb_span in, uint8_t *out, size_t *ret_len);

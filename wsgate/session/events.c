@@ -31,6 +31,26 @@ void wsg_emit(struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags, 
     put(s, &out);
 }
 
+static bool is_idempotent(uint8_t method)
+{
+    return method == WSG_HTTP_GET || method == WSG_HTTP_HEAD || method == WSG_HTTP_OPTIONS || method == WSG_HTTP_PUT ||
+           method == WSG_HTTP_DELETE; /* RFC 9110 §9.2.2; the gate does not serve TRACE */
+}
+
+void wsg_emit_begin(struct wsg_session *s, uint8_t type, uint8_t flags)
+{
+    struct wsg_exchange *x = s->exchange;
+    struct wsg_out out = event_of(s, type, 0, flags);
+    out.key = x->key;
+    out.is_idempotent = type == WSB_REQUEST && is_idempotent(x->method);
+    out.envelope.payload = wsb_buf_span(&x->body);
+    out.envelope.meta = wsb_buf_span(&x->meta);
+    put(s, &out);
+    x->is_sent = true;
+    wsb_buf_deinit(&x->body);
+    wsb_buf_deinit(&x->meta);
+}
+
 /* The hot path: the message goes from where it was received to its place on the bus, unmasked and checked on the way. */
 wsb_err wsg_emit_message(struct wsg_session *s, const struct wsg_ws_event *ev)
 {

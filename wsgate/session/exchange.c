@@ -417,7 +417,7 @@ static bool try_static(struct wsg_session *s, const struct wsg_http_head *head)
 static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
 {
     struct wsg_exchange *x = s->exchange;
-    if (!s->route->policy.publish && atomic_load_explicit(&s->route->handlers, memory_order_relaxed) == 0) {
+    if (!wsg_session_has_handler(s) && s->route->policy.no_handler != WSG_NO_HANDLER_WAIT) {
         wsg_exchange_error(s, 503, "no handler", NULL, 0);
         return;
     }
@@ -425,7 +425,8 @@ static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head
         wsg_exchange_error(s, 413, "the body is longer than the route allows", NULL, 0);
         return;
     }
-    if (wsg_meta_of_request(s, head, params, /*is_websocket=*/false, wsb_span(NULL, 0), &x->meta) != WSB_OK) {
+    if (wsg_meta_of_request(s, head, params, /*is_websocket=*/false, wsb_span(NULL, 0), &x->meta) != WSB_OK ||
+        wsg_session_identify(s, head, params) != WSB_OK) {
         wsg_exchange_error(s, 500, "out of memory", NULL, 0);
         return;
     }
@@ -479,11 +480,7 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
 
 static void send_request(struct wsg_session *s, bool more)
 {
-    struct wsg_exchange *x = s->exchange;
-    wsg_emit(s, WSB_REQUEST, 0, more ? WSB_FLAG_MORE : 0, wsb_buf_span(&x->body), wsb_buf_span(&x->meta));
-    x->is_sent = true;
-    wsb_buf_deinit(&x->body);
-    wsb_buf_deinit(&x->meta);
+    wsg_emit_begin(s, WSB_REQUEST, more ? WSB_FLAG_MORE : 0);
     wsg_count(&s->route->tally.requests, 1);
 }
 

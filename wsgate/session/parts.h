@@ -31,7 +31,8 @@ struct wsg_exchange {
     uint16_t status;
     uint64_t begun_us;
     uint64_t body_bytes;
-    struct wsb_buf body; /* owned; until REQUEST is sent */
+    uint64_t key;        /* hash of what the route pins by; 0: none */
+    struct wsb_buf body; /* owned; until REQUEST or OPEN is sent: its payload */
     struct wsb_buf meta; /* owned; of REQUEST or OPEN */
     char accept[32];     /* PENDING: Sec-WebSocket-Accept */
     char *offered;       /* owned; PENDING: the client's subprotocols, each ended by a NUL, and one more NUL */
@@ -81,9 +82,14 @@ void wsg_websocket_timer(struct wsg_session *s);
 /* The connection ended without, or in the middle of, a closing handshake. */
 void wsg_websocket_lost(struct wsg_session *s, const char *why);
 
+/* identity.c: the exchange's key, and of a handshake the user and the groups */
+wsb_err wsg_session_identify(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params);
+
 /* events.c */
 void wsg_emit(struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags, struct wsb_span payload,
               struct wsb_span meta);
+/* OPEN or REQUEST, with all that the exchange knows; its buffers are given back. */
+void wsg_emit_begin(struct wsg_session *s, uint8_t type, uint8_t flags);
 wsb_err wsg_emit_message(struct wsg_session *s, const struct wsg_ws_event *ev);
 void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason, bool clean);
 void wsg_emit_done(struct wsg_session *s);
@@ -99,6 +105,12 @@ wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *h
 static inline bool wsg_session_is_tapped(const struct wsg_session *s)
 {
     return s->is_tapped || (s->route && atomic_load_explicit(&s->route->taps, memory_order_relaxed));
+}
+
+/* Is there somebody now who would get the events of the route? */
+static inline bool wsg_session_has_handler(const struct wsg_session *s)
+{
+    return s->route->policy.publish || atomic_load_explicit(&s->route->handlers, memory_order_relaxed) > 0;
 }
 
 static inline void wsg_count(_Atomic uint64_t *counter, uint64_t by)

@@ -115,24 +115,17 @@ static bool choose_subprotocol(struct wsg_session *s, const struct wsg_handshake
     return wsg_session_set_text(&s->subprotocol, chosen);
 }
 
-static void open_now(struct wsg_session *s, const struct wsg_handshake *hs, bool has_handler)
+static void open_now(struct wsg_session *s, const struct wsg_handshake *hs, bool is_for_bus)
 {
-    struct wsb_buf meta = s->exchange->meta; /* outlives the exchange for a moment */
-    s->exchange->meta = (struct wsb_buf){0};
     if (write_101(s, hs->accept, NULL) != WSB_OK) {
-        wsb_buf_deinit(&meta);
         wsg_session_kill(s, "out of memory");
         return;
     }
-    if (has_handler) {
-        wsg_emit(s, WSB_OPEN, 0, 0, wsb_span(NULL, 0), wsb_buf_span(&meta));
-        become_websocket(s);
-    } else {
-        become_websocket(s);
-        /* the bus never heard of it: close with nobody to tell */
+    if (is_for_bus)
+        wsg_emit_begin(s, WSB_OPEN, 0);
+    become_websocket(s);
+    if (!is_for_bus) /* it never heard of it: close with nobody to tell */
         wsg_websocket_close(s, WSG_BY_GATE, WSG_CLOSE_TRY_AGAIN_LATER, wsb_span_str("no handler"));
-    }
-    wsb_buf_deinit(&meta);
 }
 
 static void wait_for_accept(struct wsg_session *s, const struct wsg_handshake *hs,
@@ -145,9 +138,8 @@ static void wait_for_accept(struct wsg_session *s, const struct wsg_handshake *h
         return;
     }
     memcpy(x->accept, hs->accept, sizeof hs->accept);
-    x->is_sent = true;
     s->state = WSG_SESSION_PENDING;
-    wsg_emit(s, WSB_OPEN, 0, WSB_FLAG_PENDING, wsb_span(NULL, 0), wsb_buf_span(&x->meta));
+    wsg_emit_begin(s, WSB_OPEN, WSB_FLAG_PENDING);
     wsg_session_set_timer(s, s->route->policy.accept_timeout_ms);
     wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, true);
 }
@@ -184,21 +176,23 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
         return;
     }
     const struct wsg_route_policy *p = &s->route->policy;
-    bool has_handler = p->publish || atomic_load_explicit(&s->route->handlers, memory_order_relaxed) > 0;
+    bool has_handler = wsg_session_has_handler(s);
     if (s->env->draining || (!has_handler && p->no_handler == WSG_NO_HANDLER_REFUSE)) {
         wsg_exchange_error(s, 503, has_handler ? "the gate is shutting down" : "no handler", NULL, 0);
         return;
     }
     if (!choose_subprotocol(s, &req) ||
-        wsg_meta_of_request(s, head, params, /*is_websocket=*/true, wsb_span_str(s->subprotocol), &x->meta) != WSB_OK) {
+        wsg_meta_of_request(s, head, params, /*is_websocket=*/true, wsb_span_str(s->subprotocol), &x->meta) != WSB_OK ||
+        wsg_session_identify(s, head, params) != WSB_OK) {
         wsg_session_kill(s, "out of memory");
         return;
     }
     x->is_local = false;
-    if (has_handler && p->accept_by_handler && !p->publish)
+    bool is_for_bus = has_handler || p->no_handler == WSG_NO_HANDLER_WAIT;
+    if (is_for_bus && p->accept_by_handler && !p->publish)
         wait_for_accept(s, &hs, &req);
     else
-        open_now(s, &hs, has_handler);
+        open_now(s, &hs, is_for_bus);
 }
 
 static bool was_offered(const char *offered, struct wsb_span name)

@@ -18,6 +18,9 @@ struct fixture {
     char replies[1024];
     wsb_conn conn;   /* of the latest event */
     char meta[2048]; /* of the latest event that had one */
+    uint64_t key;    /* of the latest OPEN or REQUEST, with the next two */
+    bool is_idempotent;
+    char who[256]; /* NULs as commas */
     uint8_t got[1 << 17];
     size_t got_len;
 };
@@ -26,10 +29,11 @@ static const char handshake[] = "GET /ws/a%20b?q=1 HTTP/1.1\r\nHost: h\r\nUpgrad
                                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
                                 "Sec-WebSocket-Protocol: nope, two\r\nOrigin: http://o\r\n\r\n";
 
-static void add_route(struct fixture *f, const char *name, const char *path, bool by_handler, bool close_without)
+static char *subprotocols[] = {"one", "two"};
+
+static struct wsg_route_policy policy_of(bool by_handler, bool close_without)
 {
-    static char *subprotocols[] = {"one", "two"};
-    struct wsg_route_policy p = {
+    return (struct wsg_route_policy){
         .kinds = WSG_KIND_WEBSOCKET | WSG_KIND_HTTP,
         .accept_by_handler = by_handler,
         .no_handler = close_without ? WSG_NO_HANDLER_CLOSE : WSG_NO_HANDLER_REFUSE,
@@ -45,8 +49,38 @@ static void add_route(struct fixture *f, const char *name, const char *path, boo
         .accept_timeout_ms = 10000,
         .request_timeout_ms = 10000,
     };
-    assert_int_equal(wsg_routes_add(&f->routes, name, path, NULL, &p, NULL), WSB_OK);
+}
+
+static void add_policy(struct fixture *f, const char *name, const char *path, const struct wsg_route_policy *p)
+{
+    struct wsb_fault fault = {0};
+    if (wsg_routes_add(&f->routes, name, path, NULL, p, &fault))
+        fail_msg("%s", fault.text);
     atomic_store(&f->routes.routes[f->routes.count - 1].handlers, 1);
+}
+
+static void add_route(struct fixture *f, const char *name, const char *path, bool by_handler, bool close_without)
+{
+    struct wsg_route_policy p = policy_of(by_handler, close_without);
+    add_policy(f, name, path, &p);
+}
+
+static void add_known_route(struct fixture *f)
+{
+    static char *joins[] = {"all", "room:{room}"};
+    struct wsg_route_policy p = policy_of(false, false);
+    p.pin_by_hash = true;
+    p.pin_key = "query:k";
+    p.user = "cookie:u";
+    p.joins = joins;
+    p.join_count = 2;
+    add_policy(f, "known", "/known/{room*}", &p);
+    p.user = NULL;
+    p.pin_key = "address";
+    p.join_count = 0;
+    p.no_handler = WSG_NO_HANDLER_WAIT;
+    add_policy(f, "patient", "/patient", &p);
+    atomic_store(&f->routes.routes[f->routes.count - 1].handlers, 0);
 }
 
 static void connect_client(struct fixture *f)
@@ -62,13 +96,15 @@ static void connect_client(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    assert_int_equal(wsg_routes_init(&f->routes, 4), WSB_OK);
+    assert_int_equal(wsg_routes_init(&f->routes, 6), WSB_OK);
     add_route(f, "ws", "/ws/{x}", false, false);
     add_route(f, "ask", "/ask", true, false);
     add_route(f, "none", "/none", false, false);
     add_route(f, "soft", "/soft", false, true);
     atomic_store(&f->routes.routes[2].handlers, 0);
     atomic_store(&f->routes.routes[3].handlers, 0);
+    add_known_route(f);
+    f->routes.seed = (struct wsb_seed){1, 2};
     wsg_routes_seal(&f->routes);
     assert_int_equal(wsg_loop_new(&f->env.loop), WSB_OK);
     f->env.routes = &f->routes;
@@ -81,6 +117,19 @@ static int setup(void **state)
     return 0;
 }
 
+static void note_beginning(struct fixture *f, const struct wsg_out *out)
+{
+    const struct wsb_envelope *e = &out->envelope;
+    if (e->header.type != WSB_OPEN && e->header.type != WSB_REQUEST)
+        return;
+    f->key = out->key;
+    f->is_idempotent = out->is_idempotent;
+    size_t len = e->payload.len < sizeof f->who - 1 ? e->payload.len : sizeof f->who - 1;
+    for (size_t i = 0; i < len; i++)
+        f->who[i] = (char)(e->payload.ptr[i] ? e->payload.ptr[i] : ',');
+    f->who[len] = 0;
+}
+
 static void note(char *log, size_t size, const struct wsg_out *out)
 {
     size_t n = strlen(log);
@@ -90,8 +139,9 @@ static void note(char *log, size_t size, const struct wsg_out *out)
         return;
     }
     snprintf(log + n, size - n, "%s%s%s%.*s%s%s", n ? " " : "", wsb_type_name(e->header.type),
-             e->payload.len ? ":" : "", (int)(e->payload.len < 40 ? e->payload.len : 40), (const char *)e->payload.ptr,
-             e->header.flags & WSB_FLAG_MORE ? "+" : "",
+             e->payload.len && e->header.type != WSB_OPEN ? ":" : "",
+             e->header.type == WSB_OPEN ? 0 : (int)(e->payload.len < 40 ? e->payload.len : 40),
+             (const char *)e->payload.ptr, e->header.flags & WSB_FLAG_MORE ? "+" : "",
              e->header.type == WSB_OUTCOME ? wsb_outcome_name(e->header.code) : "");
 }
 
@@ -108,6 +158,7 @@ static void turn(struct fixture *f)
                 note(f->replies, sizeof f->replies, &out);
             else
                 note(f->events, sizeof f->events, &out);
+            note_beginning(f, &out);
             if (out.kind == WSG_OUT_EVENT)
                 f->conn = out.envelope.header.conn;
             if (out.envelope.meta.len && out.envelope.meta.len < sizeof f->meta) {
@@ -209,6 +260,85 @@ static void open_websocket(struct fixture *f)
         if (!strstr((const char *)(text), part))                                                                       \
             fail_msg("'%s' is not in '%s'", part, (const char *)(text));                                               \
     } while (0)
+
+/* -------------------------------------------------- whose connection it is */
+
+static void test_opening_tells_the_key_the_user_and_the_groups(void **state)
+{
+    static const struct {
+        const char *target, *cookie, *key, *who;
+    } rows[] = {
+        {"/known/a?k=1", "u=ada", "1", "ada,all,room:a,"},
+        {"/known/a%2dz?x=2&k=a+b%21", "x=1; u=\"bo\"; u=no", "a b!", "bo,all,room:a-z,"},
+        {"/known/?k=", "u=", "", ",all,room:,"},
+        {"/known/a?k=%zz", "v=1", "", ",all,room:a,"},
+        {"/known/a?kk=1", "u=\xff", "", ",all,room:a,"},
+        {"/patient", "u=ada", "192.0.2.1", ""},
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "GET %s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nCookie: %s\r\n"
+                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+                 rows[i].target, rows[i].cookie);
+        say_text(f, text);
+        assert_string_equal(f->events, "open");
+        assert_string_equal(f->who, rows[i].who);
+        uint64_t want = rows[i].key[0] ? wsg_key_hash(&f->routes.seed, wsb_span_str(rows[i].key)) : 0;
+        assert_int_equal(f->key, want);
+        assert_false(f->is_idempotent);
+        hang_up(f);
+        forget(f);
+        connect_client(f);
+    }
+}
+
+static void test_a_name_that_cannot_be_is_not_joined(void **state)
+{
+    struct fixture *f = *state;
+    char text[1024];
+    char room[300];
+    memset(room, 'r', sizeof room - 1);
+    room[251] = 0; /* with "room:", one byte too many */
+    snprintf(text, sizeof text,
+             "GET /known/%s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+             room);
+    say_text(f, text);
+    assert_string_equal(f->events, "open");
+    assert_string_equal(f->who, ",all,");
+}
+
+static void test_requests_tell_their_key_and_whether_they_may_be_repeated(void **state)
+{
+    static const struct {
+        const char *method;
+        bool want;
+    } rows[] = {{"GET", true},    {"HEAD", true},  {"OPTIONS", true}, {"PUT", true},
+                {"DELETE", true}, {"POST", false}, {"PATCH", false}};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char text[200];
+        snprintf(text, sizeof text, "%s /known/a?k=7 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi",
+                 rows[i].method);
+        say_text(f, text);
+        assert_string_equal(f->events, "request:hi");
+        assert_string_equal(f->who, "hi"); /* the payload is the body, whatever the route joins */
+        assert_int_equal(f->is_idempotent, rows[i].want);
+        assert_int_equal(f->key, wsg_key_hash(&f->routes.seed, wsb_span_str("7")));
+        tell(f, (struct wsg_command){.type = WSB_RESPOND});
+        forget(f);
+    }
+}
+
+static void test_a_route_that_waits_lets_clients_in_without_a_handler(void **state)
+{
+    struct fixture *f = *state;
+    say_text(f, "GET /patient HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_string_equal(f->events, "request");
+    assert_int_equal(f->got_len, 0);
+}
 
 /* ------------------------------------------------------------- WebSocket */
 
@@ -717,6 +847,10 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(test_opening_tells_the_key_the_user_and_the_groups),
+        TEST(test_a_name_that_cannot_be_is_not_joined),
+        TEST(test_requests_tell_their_key_and_whether_they_may_be_repeated),
+        TEST(test_a_route_that_waits_lets_clients_in_without_a_handler),
         TEST(test_handshake_tells_the_handler_everything),
         TEST(test_messages_go_both_ways),
         TEST(test_frames_behind_the_handshake_are_kept),
