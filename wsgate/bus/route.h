@@ -62,11 +62,11 @@ struct wsg_route_tally {
     _Atomic uint64_t messages_out, bytes_out; /* for an existing connection of the route */
     _Atomic uint64_t written, written_bytes;  /* the kernel has them */
     _Atomic uint64_t out_dropped[WSG_OUT_DROPS];
+    _Atomic uint64_t pauses, paused_ms; /* of clients, because their handler is full; those that ended */
     /* by the hub */
     _Atomic uint64_t delivered,
         redelivered; /* delivered: acknowledged, or handed to a handler that does not acknowledge */
     _Atomic uint64_t in_dropped[WSG_IN_DROPS];
-    _Atomic uint64_t pauses, paused_ms; /* of clients; their sum */
 };
 
 struct wsg_route_policy {

@@ -271,6 +271,9 @@ static void add_row(struct wsg_session *s, void *ctx)
         .messages_out = s->messages_out,
         .bytes_out = s->bytes_out,
         .queued = s->out.bytes,
+        .queued_messages = s->out.messages,
+        .written = s->out.messages_written,
+        .dropped_out = s->messages_dropped,
         .rtt_us = s->rtt_us,
     };
     cut_text(r->peer, sizeof r->peer, s->peer);

@@ -78,6 +78,7 @@ struct wsg_conn_info {
     uint64_t age_ms, idle_ms;
     uint64_t messages_in, bytes_in, messages_out, bytes_out;
     uint64_t queued; /* bytes waiting for the client */
+    uint64_t queued_messages, written, dropped_out;
     uint32_t rtt_us; /* 0: never measured */
 };
 

@@ -164,7 +164,7 @@ static struct wsb_span copy_span(uint8_t **at, struct wsb_span s)
 void wsg_worker_post_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count)
 {
     size_t size = sizeof(struct parcel) + count * sizeof *ids + c->field_count * sizeof *c->fields + c->reason.len +
-                  c->subprotocol.len + (c->frame ? 0 : c->payload.len);
+                  c->subprotocol.len + c->key.len + (c->frame ? 0 : c->payload.len);
     for (size_t i = 0; i < c->field_count; i++)
         size += c->fields[i].name.len + c->fields[i].value.len;
     struct parcel *p = malloc(size);
@@ -189,6 +189,7 @@ void wsg_worker_post_command(struct wsg_worker *w, const struct wsg_command *c, 
     p->command.fields = fields;
     p->command.reason = copy_span(&at, c->reason);
     p->command.subprotocol = copy_span(&at, c->subprotocol);
+    p->command.key = copy_span(&at, c->key);
     if (c->frame) { /* the payload is in the frame, at its end */
         p->command.frame = wsg_shared_ref(c->frame);
         p->command.payload = wsb_span(c->frame->data + c->frame->len - c->payload.len, c->payload.len);

@@ -1,6 +1,7 @@
 /* The output queue. */
 #include "net/outq.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,18 +10,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { CHUNK_BYTES = 4096, POOL_MAX = 512, IOV_MAX_USED = 64 };
+#include "net/chunk.h"
 
-struct wsg_chunk {
-    struct wsg_chunk *next;
-    enum { CHUNK_OWN, CHUNK_SHARED, CHUNK_FILE } kind;
-    int fd;                    /* CHUNK_FILE, owned */
-    off_t offset;              /* CHUNK_FILE */
-    size_t start;              /* first byte not yet written */
-    size_t len;                /* end of the bytes; of a file, what is left */
-    size_t cap;                /* CHUNK_OWN */
-    struct wsg_shared *shared; /* CHUNK_SHARED, one reference owned */
-    uint8_t data[];
+enum { POOL_MAX = 512, IOV_MAX_USED = 64 };
+
+/* A message that ends in a chunk with others. */
+struct mark {
+    uint32_t end;
+    uint32_t size;
 };
 
 struct wsg_shared *wsg_shared_new(size_t len)
@@ -49,32 +46,35 @@ void wsg_shared_unref(struct wsg_shared *s)
 
 /* ------------------------------------------------------------------ chunks */
 
-static struct wsg_chunk *chunk_new(struct wsg_chunk_pool *pool, size_t cap)
+struct wsg_chunk *wsg_chunk_new(enum wsg_chunk_kind kind, size_t cap)
 {
-    struct wsg_chunk *c = pool->spare;
-    if (cap <= CHUNK_BYTES && c) {
-        pool->spare = c->next;
-        pool->count--;
-        cap = CHUNK_BYTES;
-    } else {
-        if (cap <= CHUNK_BYTES)
-            cap = CHUNK_BYTES;
-        if (cap > SIZE_MAX - sizeof *c)
-            return NULL;
-        c = malloc(sizeof *c + cap);
-        if (!c)
-            return NULL;
-    }
-    *c = (struct wsg_chunk){.kind = CHUNK_OWN, .fd = -1, .cap = cap};
+    struct wsg_chunk *c = cap <= SIZE_MAX - sizeof *c ? malloc(sizeof *c + cap) : NULL;
+    if (c)
+        *c = (struct wsg_chunk){.kind = (uint8_t)kind};
+    if (c && kind == WSG_CHUNK_OWN)
+        c->of.cap = cap;
     return c;
 }
 
-static void chunk_free(struct wsg_chunk_pool *pool, struct wsg_chunk *c)
+/* For small pieces to share. */
+static struct wsg_chunk *chunk_from_pool(struct wsg_chunk_pool *pool)
 {
-    if (c->kind == CHUNK_FILE)
-        close(c->fd);
-    wsg_shared_unref(c->shared);
-    if (c->cap == CHUNK_BYTES && pool->count < POOL_MAX) {
+    struct wsg_chunk *c = pool->spare;
+    if (!c)
+        return wsg_chunk_new(WSG_CHUNK_OWN, WSG_CHUNK_BYTES);
+    pool->spare = c->next;
+    pool->count--;
+    *c = (struct wsg_chunk){.kind = WSG_CHUNK_OWN, .of.cap = WSG_CHUNK_BYTES};
+    return c;
+}
+
+void wsg_chunk_free(struct wsg_chunk_pool *pool, struct wsg_chunk *c)
+{
+    if (c->kind == WSG_CHUNK_FILE)
+        close(c->of.file.fd);
+    if (c->kind == WSG_CHUNK_SHARED)
+        wsg_shared_unref(c->of.shared);
+    if (pool && c->kind == WSG_CHUNK_OWN && c->of.cap == WSG_CHUNK_BYTES && !c->is_loose && pool->count < POOL_MAX) {
         c->next = pool->spare;
         pool->spare = c;
         pool->count++;
@@ -93,51 +93,95 @@ void wsg_chunk_pool_deinit(struct wsg_chunk_pool *p)
     p->count = 0;
 }
 
-static void push_chunk(struct wsg_outq *q, struct wsg_chunk *c)
+void wsg_outq_push(struct wsg_outq *q, struct wsg_chunk *c)
 {
+    c->at = q->queued;
+    c->prev = q->tail;
     if (q->tail)
         q->tail->next = c;
     else
         q->head = c;
     q->tail = c;
+    q->bytes += c->len;
+    q->queued += c->len;
+    q->messages += c->messages;
+    q->extra += c->extra;
 }
 
-static void pop_chunk(struct wsg_outq *q, struct wsg_chunk_pool *pool)
+void wsg_outq_unlink(struct wsg_outq *q, struct wsg_chunk *c)
 {
-    struct wsg_chunk *c = q->head;
-    q->head = c->next;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        q->head = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    else
+        q->tail = c->prev;
+    q->extra -= c->extra;
     if (!q->head)
-        q->tail = NULL;
-    chunk_free(pool, c);
+        wsg_loose_deinit(q);
 }
 
 void wsg_outq_deinit(struct wsg_outq *q, struct wsg_chunk_pool *pool)
 {
-    while (q->head)
-        pop_chunk(q, pool);
+    while (q->head) {
+        struct wsg_chunk *c = q->head;
+        if (c->is_loose && c->start == 0)
+            wsg_loose_begin(q, c);
+        wsg_outq_unlink(q, c);
+        wsg_chunk_free(pool, c);
+    }
     q->bytes = 0;
+    q->messages = 0;
 }
 
 /* ------------------------------------------------------------------ filling */
 
-static void account(struct wsg_outq *q, size_t len)
+static size_t free_of(const struct wsg_chunk *c)
 {
+    return c->of.cap - c->len - c->messages * sizeof(struct mark);
+}
+
+static uint8_t *mark_at(struct wsg_chunk *c, size_t index)
+{
+    return c->data + c->of.cap - (index + 1) * sizeof(struct mark);
+}
+
+/*
+ * A chunk at the end that has so much room. Behind loose messages it is no larger than that: what stands around it may be
+ * dropped, and a peer could have us keep a whole chunk for each of its pings. Its own memory then counts.
+ */
+static struct wsg_chunk *chunk_with_room(struct wsg_outq *q, struct wsg_chunk_pool *pool, size_t room)
+{
+    struct wsg_chunk *c = q->tail;
+    if (c && c->kind == WSG_CHUNK_OWN && !c->is_loose && free_of(c) >= room)
+        return c;
+    bool is_alone = c && (c->is_loose || c->extra);
+    c = room <= WSG_CHUNK_BYTES && !is_alone ? chunk_from_pool(pool) : wsg_chunk_new(WSG_CHUNK_OWN, room);
+    if (!c)
+        return NULL;
+    c->extra = is_alone ? sizeof *c : 0;
+    wsg_outq_push(q, c);
+    return c;
+}
+
+static uint8_t *add_bytes(struct wsg_outq *q, struct wsg_chunk *c, size_t len)
+{
+    uint8_t *to = c->data + c->len;
+    assert(c->at + c->len == q->queued);
+    c->len += len;
     q->bytes += len;
     q->queued += len;
+    return to;
 }
 
 wsb_err wsg_outq_space(struct wsg_outq *q, struct wsg_chunk_pool *pool, size_t len, uint8_t **ret)
 {
-    struct wsg_chunk *c = q->tail;
-    if (!c || c->kind != CHUNK_OWN || c->cap - c->len < len) {
-        c = chunk_new(pool, len);
-        if (!c)
-            return WSB_ERR_NOMEM;
-        push_chunk(q, c);
-    }
-    *ret = c->data + c->len;
-    c->len += len;
-    account(q, len);
+    struct wsg_chunk *c = chunk_with_room(q, pool, len);
+    if (!c)
+        return WSB_ERR_NOMEM;
+    *ret = add_bytes(q, c, len);
     return WSB_OK;
 }
 
@@ -152,34 +196,53 @@ wsb_err wsg_outq_append(struct wsg_outq *q, struct wsg_chunk_pool *pool, const v
     return err;
 }
 
-wsb_err wsg_outq_append_shared(struct wsg_outq *q, struct wsg_chunk_pool *pool, struct wsg_shared *s)
+wsb_err wsg_outq_append_file(struct wsg_outq *q, struct wsg_chunk_pool *pool, int fd, off_t offset, size_t len)
 {
-    if (s->len == 0)
-        return WSB_OK;
-    if (s->len <= 512) /* a copy is cheaper than one more element of the vector */
-        return wsg_outq_append(q, pool, s->data, s->len);
-    struct wsg_chunk *c = chunk_new(pool, 0);
+    struct wsg_chunk *c = wsg_chunk_new(WSG_CHUNK_FILE, 0);
+    (void)pool;
     if (!c)
         return WSB_ERR_NOMEM;
-    c->kind = CHUNK_SHARED;
-    c->shared = wsg_shared_ref(s);
-    c->len = s->len;
-    push_chunk(q, c);
-    account(q, s->len);
+    c->of.file.fd = fd;
+    c->of.file.offset = offset;
+    c->len = len;
+    wsg_outq_push(q, c);
     return WSB_OK;
 }
 
-wsb_err wsg_outq_append_file(struct wsg_outq *q, struct wsg_chunk_pool *pool, int fd, off_t offset, size_t len)
+wsb_err wsg_outq_message(struct wsg_outq *q, struct wsg_chunk_pool *pool, size_t len, uint32_t size, uint8_t **ret)
 {
-    struct wsg_chunk *c = chunk_new(pool, 0);
+    assert(len > 0);
+    if (len > UINT32_MAX - WSG_CHUNK_BYTES)
+        return WSB_ERR_LIMIT; /* marks are as wide as a message can be */
+    struct wsg_chunk *c = chunk_with_room(q, pool, len + sizeof(struct mark));
     if (!c)
         return WSB_ERR_NOMEM;
-    c->kind = CHUNK_FILE;
-    c->fd = fd;
-    c->offset = offset;
-    c->len = len;
-    push_chunk(q, c);
-    account(q, len);
+    *ret = add_bytes(q, c, len);
+    struct mark mark = {(uint32_t)c->len, size};
+    memcpy(mark_at(c, c->messages), &mark, sizeof mark);
+    c->messages++;
+    c->sizes += size;
+    q->messages++;
+    return WSB_OK;
+}
+
+wsb_err wsg_outq_message_shared(struct wsg_outq *q, struct wsg_chunk_pool *pool, struct wsg_shared *s, uint32_t size)
+{
+    uint8_t *to;
+    if (s->len <= 512) { /* a copy is cheaper than one more element of the vector */
+        wsb_err err = wsg_outq_message(q, pool, s->len, size, &to);
+        if (!err)
+            memcpy(to, s->data, s->len);
+        return err;
+    }
+    struct wsg_chunk *c = wsg_chunk_new(WSG_CHUNK_SHARED, 0);
+    if (!c)
+        return WSB_ERR_NOMEM;
+    c->of.shared = wsg_shared_ref(s);
+    c->len = s->len;
+    c->messages = 1;
+    c->sizes = size;
+    wsg_outq_push(q, c);
     return WSB_OK;
 }
 
@@ -190,19 +253,48 @@ static wsb_err error_of(int code)
     return code == EAGAIN || code == EWOULDBLOCK ? WSB_AGAIN : WSB_ERR_IO;
 }
 
+static void count_written(struct wsg_outq *q, struct wsg_chunk *c, uint32_t messages, uint64_t sizes)
+{
+    c->counted += messages;
+    c->sizes -= sizes;
+    q->messages -= messages;
+    q->messages_written += messages;
+    q->sizes_written += sizes;
+}
+
+/* Of a chunk of which a part has left. */
+static void count_marks(struct wsg_outq *q, struct wsg_chunk *c)
+{
+    struct mark mark;
+    if (c->kind != WSG_CHUNK_OWN || c->is_loose)
+        return;
+    while (c->counted < c->messages) {
+        memcpy(&mark, mark_at(c, c->counted), sizeof mark);
+        if (mark.end > c->start)
+            return;
+        count_written(q, c, 1, mark.size);
+    }
+}
+
 static void consume(struct wsg_outq *q, struct wsg_chunk_pool *pool, size_t count)
 {
     q->bytes -= count;
-    q->written += count;
     while (count || (q->head && q->head->start == q->head->len)) {
         struct wsg_chunk *c = q->head;
         size_t left = c->len - c->start;
         size_t take = count < left ? count : left;
+        if (c->is_loose && c->start == 0)
+            wsg_loose_begin(q, c);
         c->start += take;
         count -= take;
-        if (c->start < c->len)
+        q->written = c->at + c->start;
+        if (c->start < c->len) {
+            count_marks(q, c);
             return;
-        pop_chunk(q, pool);
+        }
+        count_written(q, c, c->messages - c->counted, c->sizes);
+        wsg_outq_unlink(q, c);
+        wsg_chunk_free(pool, c);
     }
 }
 
@@ -210,8 +302,8 @@ static wsb_err flush_memory(struct wsg_outq *q, struct wsg_chunk_pool *pool, int
 {
     struct iovec iov[IOV_MAX_USED];
     size_t n = 0;
-    for (struct wsg_chunk *c = q->head; c && c->kind != CHUNK_FILE && n < IOV_MAX_USED; c = c->next) {
-        uint8_t *base = c->kind == CHUNK_SHARED ? c->shared->data : c->data;
+    for (struct wsg_chunk *c = q->head; c && c->kind != WSG_CHUNK_FILE && n < IOV_MAX_USED; c = c->next) {
+        uint8_t *base = c->kind == WSG_CHUNK_SHARED ? c->of.shared->data : c->data;
         iov[n++] = (struct iovec){base + c->start, c->len - c->start};
     }
     struct msghdr m = {.msg_iov = iov, .msg_iovlen = n};
@@ -232,7 +324,7 @@ static wsb_err flush_file(struct wsg_outq *q, struct wsg_chunk_pool *pool, int f
     size_t left = c->len - c->start;
     ssize_t sent;
     do {
-        sent = sendfile(fd, c->fd, &c->offset, left < budget ? left : budget);
+        sent = sendfile(fd, c->of.file.fd, &c->of.file.offset, left < budget ? left : budget);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0)
         return error_of(errno);
@@ -249,8 +341,8 @@ wsb_err wsg_outq_flush(struct wsg_outq *q, struct wsg_chunk_pool *pool, int fd, 
         size_t count = 0;
         if (budget == 0)
             return WSB_MORE;
-        wsb_err err =
-            q->head->kind == CHUNK_FILE ? flush_file(q, pool, fd, budget, &count) : flush_memory(q, pool, fd, &count);
+        wsb_err err = q->head->kind == WSG_CHUNK_FILE ? flush_file(q, pool, fd, budget, &count)
+                                                      : flush_memory(q, pool, fd, &count);
         if (err)
             return err;
         budget = count < budget ? budget - count : 0;

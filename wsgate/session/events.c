@@ -105,6 +105,13 @@ void wsg_emit_done(struct wsg_session *s)
     put(s, &out);
 }
 
+void wsg_emit_writable(struct wsg_session *s)
+{
+    struct wsg_out out = event_of(s, WSB_WRITABLE, 0, 0);
+    out.kind = WSG_OUT_WRITABLE;
+    put(s, &out);
+}
+
 void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum wsb_outcome outcome,
                       const char *reason)
 {
@@ -132,8 +139,6 @@ void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum
 
 void wsg_outcome(struct wsg_session *s, const struct wsg_command *c, enum wsb_outcome outcome, const char *reason)
 {
-    if (outcome != WSB_OUTCOME_WRITTEN && s->route && (c->type == WSB_SEND || c->type == WSB_PUBLISH))
-        wsg_count(&s->route->tally.out_dropped[WSG_OUT_REFUSED], 1);
     if (c->flags & WSB_FLAG_WANT_OUTCOME)
         wsg_emit_outcome(s, c->origin, c->seq, outcome, reason);
 }

@@ -50,7 +50,7 @@ static void finish(struct wsg_session *s)
     log_exchange(s);
     if (x->is_sent)
         wsg_emit_done(s);
-    s->paused &= (uint8_t)~WSG_PAUSE_HANDLER; /* that was for this exchange; the hub has forgotten it with its id */
+    wsg_session_end_pause(s); /* that was for this exchange; the hub has forgotten it with its id */
     wsg_exchange_free(s);
     s->route = NULL;
     if (!keep) {

@@ -13,7 +13,8 @@ enum {
     WSG_BODY_WHOLE = 64 << 10,       /* a request body up to this reaches the handler in one piece */
     WSG_HTTP_OUTPUT_MAX = 256 << 10, /* a client that does not take this much gets no further request served */
     WSG_TAP_BYTES = 16 << 10,        /* of a message that a tap shows */
-    WSG_RECEIPT_BYTES = 64           /* what an outcome that is waited for counts in the queue */
+    WSG_RECEIPT_BYTES = 64,          /* what an outcome that is waited for counts in the queue */
+    WSG_CONTROL_ROOM = 16 << 10      /* pongs beyond max_queue: a full queue is no reason to break the protocol */
 };
 
 /* One HTTP request and its response, or a handshake that waits for its handler. */
@@ -38,9 +39,10 @@ struct wsg_exchange {
     char *offered;       /* owned; PENDING: the client's subprotocols, each ended by a NUL, and one more NUL */
 };
 
-/* A command whose outcome is known when the kernel has all bytes up to `end`. */
+/* A command whose outcome is known when the kernel has all up to position `end`, or when its message is dropped. */
 struct wsg_receipt {
     struct wsg_receipt *next;
+    struct wsg_receipt **link; /* what points at this one */
     uint64_t end;
     uint64_t origin;
     uint64_t seq;
@@ -53,7 +55,11 @@ void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on);
 void wsg_session_watch(struct wsg_session *s); /* bring what epoll waits for in line with the state */
 void wsg_session_make_room(struct wsg_session *s);
 size_t wsg_session_waiting(const struct wsg_session *s);
-void wsg_session_add_receipt(struct wsg_session *s, const struct wsg_command *c);
+/* NULL: nobody waits for the outcome, or it could not be kept. */
+struct wsg_receipt *wsg_session_add_receipt(struct wsg_session *s, const struct wsg_command *c);
+void wsg_session_end_receipt(struct wsg_session *s, struct wsg_receipt *r, enum wsb_outcome outcome,
+                             const char *reason);
+void wsg_session_end_pause(struct wsg_session *s); /* of the handler, if there is one */
 void wsg_session_linger(struct wsg_session *s);
 wsb_err wsg_session_renew_id(struct wsg_session *s);
 bool wsg_session_set_text(char **field, struct wsb_span text);
@@ -75,12 +81,19 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
 wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used);
 void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c);
 void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c);
-void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c);
 void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c);
 void wsg_websocket_close(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason);
 void wsg_websocket_timer(struct wsg_session *s);
 /* The connection ended without, or in the middle of, a closing handshake. */
 void wsg_websocket_lost(struct wsg_session *s, const char *why);
+
+/* deliver.c */
+void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c);
+void wsg_deliver_settle(struct wsg_session *s); /* count what the kernel has taken */
+void wsg_deliver_end(struct wsg_session *s);    /* and what it never will */
+void wsg_deliver_check_writable(struct wsg_session *s);
+/* Room for bytes that are no message, after the kernel has been asked. */
+bool wsg_deliver_has_room(struct wsg_session *s, size_t bytes);
 
 /* identity.c: the exchange's key, and of a handshake the user and the groups */
 wsb_err wsg_session_identify(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params);
@@ -93,6 +106,7 @@ void wsg_emit_begin(struct wsg_session *s, uint8_t type, uint8_t flags);
 wsb_err wsg_emit_message(struct wsg_session *s, const struct wsg_ws_event *ev);
 void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason, bool clean);
 void wsg_emit_done(struct wsg_session *s);
+void wsg_emit_writable(struct wsg_session *s);
 void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum wsb_outcome outcome,
                       const char *reason);
 /* The same, only if the command wants to know. */

@@ -287,12 +287,36 @@ static void on_socket(struct wsg_watch *w, uint32_t events)
         on_end_of_input(s, "the connection was reset");
 }
 
+static void begin_pause(struct wsg_session *s)
+{
+    s->paused |= WSG_PAUSE_HANDLER;
+    s->paused_ms = wsg_loop_now_ms(s->env->loop);
+    if (s->route)
+        wsg_count(&s->route->tally.pauses, 1);
+}
+
+void wsg_session_end_pause(struct wsg_session *s)
+{
+    if (!(s->paused & WSG_PAUSE_HANDLER))
+        return;
+    s->paused &= (uint8_t)~WSG_PAUSE_HANDLER;
+    if (s->route)
+        wsg_count(&s->route->tally.paused_ms, wsg_loop_now_ms(s->env->loop) - s->paused_ms);
+}
+
 void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on)
 {
     uint8_t before = s->paused;
-    s->paused = (uint8_t)(on ? before | reason : before & ~reason);
-    if (s->state == WSG_SESSION_DEAD || s->paused == before)
+    uint8_t after = (uint8_t)(on ? before | reason : before & ~reason);
+    if (s->state == WSG_SESSION_DEAD || after == before)
         return;
+    if (reason & WSG_PAUSE_HANDLER) {
+        if (on)
+            begin_pause(s);
+        else
+            wsg_session_end_pause(s);
+    }
+    s->paused = after;
     if (before && !s->paused && s->unread.len)
         process_unread(s);
     wsg_session_watch(s);
@@ -310,17 +334,24 @@ void wsg_sessions_unstall(struct wsg_env *env)
 
 /* ------------------------------------------------------------------ writing */
 
-static void settle_receipts(struct wsg_session *s)
+void wsg_session_end_receipt(struct wsg_session *s, struct wsg_receipt *r, enum wsb_outcome outcome, const char *reason)
 {
-    while (s->receipts && s->receipts->end <= s->out.written) {
-        struct wsg_receipt *r = s->receipts;
-        s->receipts = r->next;
-        if (!s->receipts)
-            s->receipts_end = &s->receipts;
-        wsg_emit_outcome(s, r->origin, r->seq, WSB_OUTCOME_WRITTEN, NULL);
-        s->receipt_count--;
-        free(r);
-    }
+    *r->link = r->next;
+    if (r->next)
+        r->next->link = r->link;
+    else
+        s->receipts_end = r->link;
+    s->receipt_count--;
+    wsg_emit_outcome(s, r->origin, r->seq, outcome, reason);
+    free(r);
+}
+
+/* After the kernel was offered something. */
+static void settle(struct wsg_session *s)
+{
+    while (s->receipts && s->receipts->end <= s->out.written)
+        wsg_session_end_receipt(s, s->receipts, WSB_OUTCOME_WRITTEN, NULL);
+    wsg_deliver_settle(s);
 }
 
 static uint32_t linger_ms(const struct wsg_session *s)
@@ -329,26 +360,27 @@ static uint32_t linger_ms(const struct wsg_session *s)
 }
 
 /* The outcome of a command is known when the kernel has everything queued so far. */
-void wsg_session_add_receipt(struct wsg_session *s, const struct wsg_command *c)
+struct wsg_receipt *wsg_session_add_receipt(struct wsg_session *s, const struct wsg_command *c)
 {
     if (!(c->flags & WSB_FLAG_WANT_OUTCOME))
-        return;
+        return NULL;
     struct wsg_receipt *r = malloc(sizeof *r);
     if (!r) {
         wsg_emit_outcome(s, c->origin, c->seq, WSB_OUTCOME_DROPPED,
                          "out of memory for the outcome; the message was queued");
-        return;
+        return NULL;
     }
-    *r = (struct wsg_receipt){.end = s->out.queued, .origin = c->origin, .seq = c->seq};
+    *r = (struct wsg_receipt){.link = s->receipts_end, .end = s->out.queued, .origin = c->origin, .seq = c->seq};
     *s->receipts_end = r;
     s->receipts_end = &r->next;
     s->receipt_count++;
+    return r;
 }
 
-/* What counts against the limit of the queue: empty messages with outcomes cost memory too. */
+/* What counts against the limit of the queue: keys, and empty messages with outcomes, cost memory too. */
 size_t wsg_session_waiting(const struct wsg_session *s)
 {
-    return s->out.bytes + (size_t)s->receipt_count * WSG_RECEIPT_BYTES;
+    return s->out.bytes + s->out.extra + (size_t)s->receipt_count * WSG_RECEIPT_BYTES;
 }
 
 /* Ask the kernel before a client is called slow: within a round nothing has been offered to it yet. A lost connection is
@@ -356,7 +388,7 @@ size_t wsg_session_waiting(const struct wsg_session *s)
 void wsg_session_make_room(struct wsg_session *s)
 {
     (void)!wsg_outq_flush(&s->out, &s->env->pool, s->watch.fd, FLUSH_BUDGET);
-    settle_receipts(s);
+    settle(s);
     wsg_session_mark_dirty(s);
 }
 
@@ -374,12 +406,13 @@ static void on_drained(struct wsg_session *s)
 static void flush(struct wsg_session *s)
 {
     wsb_err err = wsg_outq_flush(&s->out, &s->env->pool, s->watch.fd, FLUSH_BUDGET);
-    settle_receipts(s);
+    settle(s);
     if (err == WSB_ERR_IO) {
         on_end_of_input(s, "the connection was reset");
         return;
     }
     s->wants_write = err == WSB_AGAIN || err == WSB_MORE;
+    wsg_deliver_check_writable(s);
     if (!err)
         on_drained(s);
     if ((s->paused & WSG_PAUSE_OUTPUT) && s->out.bytes <= WSG_HTTP_OUTPUT_MAX / 2)
@@ -447,6 +480,7 @@ void wsg_session_linger(struct wsg_session *s)
     if (s->state == WSG_SESSION_DEAD)
         return;
     s->state = WSG_SESSION_LINGER;
+    wsg_session_end_pause(s);
     s->paused = 0;
     wsb_buf_deinit(&s->unread);
     wsg_session_set_timer(s, s->out.bytes ? s->env->close_timeout_ms : linger_ms(s));
@@ -456,13 +490,8 @@ void wsg_session_linger(struct wsg_session *s)
 
 static void drop_receipts(struct wsg_session *s)
 {
-    while (s->receipts) {
-        struct wsg_receipt *r = s->receipts;
-        s->receipts = r->next;
-        wsg_emit_outcome(s, r->origin, r->seq, WSB_OUTCOME_GONE, "closed before it was written");
-        free(r);
-    }
-    s->receipts_end = &s->receipts;
+    while (s->receipts)
+        wsg_session_end_receipt(s, s->receipts, WSB_OUTCOME_GONE, "closed before it was written");
 }
 
 static void remove_from_stalled(struct wsg_session *s)
@@ -482,6 +511,10 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
     WSB_LOG(s->in_is_ws ? WSB_LOG_WS : WSB_LOG_HTTP, WSB_LOG_DEBUG, "connection ended", WSB_KID("conn", s->id),
             WSB_KS("why", why), WSB_KS("peer", s->peer));
     drop_receipts(s);
+    wsg_deliver_end(s);
+    wsg_session_end_pause(s);
+    if (s->in_is_ws)
+        wsg_count(&s->route->tally.closed, 1);
     if (s->exchange && s->exchange->is_sent)
         wsg_emit_done(s);
     if (s->is_stalled)

@@ -101,6 +101,7 @@ struct wsg_session {
     bool read_ended; /* LINGER: the client has closed its direction */
     bool request_begun;
     bool close_sent;
+    bool was_full;    /* the output queue, and WRITABLE was not told yet */
     uint8_t close_by; /* CLOSING: whose wish it was */
     uint16_t close_code;
     char *close_reason;      /* owned; NULL: none */
@@ -127,9 +128,13 @@ struct wsg_session {
     uint64_t ping_seq;
     uint32_t ping_hash; /* of its payload, so that its pong is known */
     uint32_t receipt_count;
-    uint32_t discarded; /* bytes that came after we had said goodbye */
-    uint32_t rtt_us;    /* of the latest ping; 0: never measured */
-    uint64_t messages_in, bytes_in, messages_out, bytes_out;
+    uint32_t discarded;                                      /* bytes that came after we had said goodbye */
+    uint32_t rtt_us;                                         /* of the latest ping; 0: never measured */
+    uint64_t messages_in, bytes_in, messages_out, bytes_out; /* out: those that were queued */
+    uint64_t messages_written, bytes_written;                /* the route knows of them */
+    uint64_t messages_dropped;                               /* of those to the client */
+    uint64_t full_at;                                        /* position of the output when it was found full */
+    uint64_t paused_ms;                                      /* when the handler's pause began */
     struct wsg_session *next_dirty, *next_dead, *next_stalled;
 };
 

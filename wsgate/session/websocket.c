@@ -313,30 +313,13 @@ static wsb_err append_frame(struct wsg_session *s, uint8_t opcode, struct wsb_sp
     return WSB_OK;
 }
 
-static bool is_over(const struct wsg_session *s, size_t more)
-{
-    return s->out.bytes > 0 && wsg_session_waiting(s) + more > s->route->policy.max_queue;
-}
-
-static bool is_too_slow(struct wsg_session *s, size_t more)
-{
-    if (!is_over(s, more))
-        return false;
-    wsg_session_make_room(s);
-    return is_over(s, more);
-}
-
-static void close_slow(struct wsg_session *s)
-{
-    wsg_websocket_close(s, WSG_BY_GATE, WSG_CLOSE_TRY_AGAIN_LATER, wsb_span_str("slow client"));
-}
-
 static void on_ping(struct wsg_session *s, const struct wsg_ws_event *ev)
 {
     if (s->close_sent)
         return;
-    if (is_too_slow(s, ev->len))
-        close_slow(s);
+    if (!wsg_deliver_has_room(s, ev->len) &&
+        wsg_session_waiting(s) + ev->len > s->route->policy.max_queue + WSG_CONTROL_ROOM)
+        wsg_websocket_close(s, WSG_BY_GATE, WSG_CLOSE_TRY_AGAIN_LATER, wsb_span_str("slow client"));
     else if (append_frame(s, WSG_OP_PONG, wsb_span(ev->control, ev->len)) != WSB_OK)
         fail(s, WSB_ERR_NOMEM);
 }
@@ -422,36 +405,6 @@ static bool is_open_for(struct wsg_session *s, const struct wsg_command *c)
     return false;
 }
 
-void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c)
-{
-    if (!is_open_for(s, c))
-        return;
-    size_t len = c->payload.len;
-    if (len > s->route->policy.max_message) {
-        wsg_outcome(s, c, WSB_OUTCOME_TOO_BIG, "larger than max_message of the route");
-        return;
-    }
-    if (is_too_slow(s, len)) {
-        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "slow client");
-        close_slow(s);
-        return;
-    }
-    wsb_err err =
-        c->frame ? wsg_outq_append_shared(&s->out, &s->env->pool, c->frame) : append_frame(s, c->code, c->payload);
-    if (err) {
-        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "out of memory");
-        return;
-    }
-    wsg_session_mark_dirty(s);
-    wsg_session_add_receipt(s, c);
-    s->messages_out++;
-    s->bytes_out += len;
-    wsg_count(&s->route->tally.messages_out, 1);
-    wsg_count(&s->route->tally.bytes_out, len);
-    if (wsg_session_is_tapped(s))
-        wsg_tap(s, WSG_OUT_TAP_OUT, c->code, c->payload);
-}
-
 void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c)
 {
     if (!is_open_for(s, c))
@@ -464,7 +417,7 @@ void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c)
         wsg_outcome(s, c, WSB_OUTCOME_REFUSED, "another ping is under way");
         return;
     }
-    if (is_too_slow(s, c->payload.len) || append_frame(s, WSG_OP_PING, c->payload) != WSB_OK) {
+    if (!wsg_deliver_has_room(s, c->payload.len) || append_frame(s, WSG_OP_PING, c->payload) != WSB_OK) {
         wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "slow client");
         return;
     }
@@ -505,7 +458,7 @@ void wsg_websocket_timer(struct wsg_session *s)
         return;
     }
     if (!s->alive_ping_us) {
-        if (!is_too_slow(s, 0) && append_frame(s, WSG_OP_PING, wsb_span(NULL, 0)) == WSB_OK)
+        if (wsg_deliver_has_room(s, 0) && append_frame(s, WSG_OP_PING, wsb_span(NULL, 0)) == WSB_OK)
             s->alive_ping_us = wsg_loop_now_us(s->env->loop);
     }
     wsg_session_set_timer(s, s->env->ping_timeout_ms);
