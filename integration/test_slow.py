@@ -5,7 +5,9 @@ import signal
 import threading
 import time
 
-from conftest import eventually
+import pytest
+
+from conftest import DEADLINE, eventually
 from raw import Raw, close_frame, frame, upgrade_request
 
 MIB = 1 << 20
@@ -43,6 +45,76 @@ def test_a_client_that_does_not_read_is_closed(make_gate, take_seat):
     bus.send(lively_conn, "and you?")
     bus.flush()
     assert lively.read_message() == "and you?"
+
+
+class Reader(threading.Thread):
+    """Reads the numbers of messages until one says end."""
+
+    def __init__(self, client):
+        super().__init__(daemon=True)
+        self.client, self.numbers = client, []
+        self.start()
+
+    def run(self):
+        while (message := self.client.read_message()) != "end":
+            self.numbers.append(int(message[:6]))
+
+
+MANY = 500
+REASONS = {"drop-new": {"slow client: dropped"}, "drop-old": {"slow client: dropped"}, "conflate": {"replaced by a newer message of its key"}}
+COUNTED = {"drop-new": "slow_new", "drop-old": "slow_old", "conflate": "conflated"}
+
+
+@pytest.mark.parametrize("said_by", ["route", "command"])
+@pytest.mark.parametrize("policy", REASONS)
+def test_what_a_slow_client_misses(make_gate, take_seat, policy, said_by):
+    """A client that stops reading for a while stays, misses what its policy says, and delays nobody."""
+    gate = make_gate(routes=["echo=/echo,max_queue=1MiB" + (",slow_client=" + policy if said_by == "route" else "")])
+    bus = take_seat(gate)
+    lazy, lazy_conn = connect(gate, bus, receive_buffer=4096)
+    lively, lively_conn = connect(gate, bus)
+    outcomes, writable = {}, []
+
+    def listen(until):
+        while not until():
+            event = bus.hear("outcome", "writable")
+            if event.type == "writable":
+                writable.append((event.conn, event.seq))
+            elif event.conn == lazy_conn:
+                assert event.seq not in outcomes
+                outcomes[event.seq] = event.outcome, event.meta.get("reason")
+
+    before_kib = gate.memory_kib()
+    sent = []
+    for number in range(MANY):
+        message = b"%06d" % number + b"x" * 50000
+        sent.append(bus.send([lazy_conn, lively_conn], message, outcome=True, key=str(number % 10),
+                             slow=policy if said_by == "command" else None))
+        bus.flush()
+        assert lively.read_message() == message
+    gate.assert_grew_less(before_kib, 30)
+    reader = Reader(lazy)
+    if policy != "conflate":  # ten keys never fill a queue
+        listen(lambda: writable)
+    last = bus.send(lazy_conn, "end", outcome=True)
+    listen(lambda: last in outcomes and len(outcomes) == MANY + 1)
+    reader.join(DEADLINE)
+    numbers = reader.numbers
+    assert numbers == sorted(set(numbers))
+    assert 10 <= len(numbers) < MANY
+    if policy == "drop-new":
+        assert numbers[:20] == list(range(20)), "the oldest, as many as fit"  # later ones when the kernel's buffer grows
+    elif policy == "drop-old":
+        assert numbers[-18:] == list(range(MANY))[-18:], "the newest, as many as fit"
+    else:
+        assert numbers[-10:] == list(range(MANY))[-10:], "the latest of each key"
+    assert [sent.index(seq) for seq in sent if outcomes[seq] == ("written", None)] == numbers
+    missed = [outcomes[seq] for seq in sent if outcomes[seq] != ("written", None)]
+    assert {outcome for outcome, _ in missed} == {"dropped"} and {reason for _, reason in missed} == REASONS[policy]
+    assert writable == ([] if policy == "conflate" else [(lazy_conn, 0)]), "told once"
+    route = gate.wsctl("stats")["routes"]["echo"]
+    assert route["messages_out"] == 2 * MANY + 1 == route["written"] + sum(route["out_dropped"].values())
+    assert route["out_dropped"][COUNTED[policy]] == len(missed)
 
 
 def test_a_slow_client_that_reads_at_last_learns_why(make_gate, take_seat):
