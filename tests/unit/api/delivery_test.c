@@ -267,8 +267,7 @@ static void test_credit_is_never_more_than_the_window(void **state)
             messages--;
             bytes -= (int64_t)size;
         }
-        assert_true(read < sent); /* otherwise the gate would wait for ever */
-        bytes += 0;
+        assert_true(read < sent);                       /* otherwise the gate would wait for ever */
         for (size_t before = taken; taken == before;) { /* until more is granted */
             assert_int_equal(must_read(b.h).seq, ++read);
             assert_true(wsb_flush(b.h));
@@ -406,20 +405,34 @@ static struct wsb_event read_meanwhile(struct both *b)
     return ev;
 }
 
+static void read_until_acked(struct both *b)
+{
+    struct wsb_event ev;
+    for (int i = 0; fake_gate_count(b->gate, WSB_ACK) == 0; i++) {
+        assert_true(i < PATIENCE_MS / 5);
+        assert_false(wsb_readguarded(b->h, &ev, 5));
+    }
+}
+
+static void await_doubt(struct both *b)
+{
+    fake_gate_set_silent(b->gate, true);
+    for (int i = 0; wsb_connected(b->h); i++) {
+        assert_true(i < PATIENCE_MS);
+        (void)poll(NULL, 0, 1);
+        (void)wsb_flush(b->h);
+    }
+}
+
 /* After silence nobody knows; what is written waits for the WELCOME that tells. */
 static void test_what_is_written_in_doubt_waits_for_the_welcome(void **state)
 {
     (void)state;
     for (unsigned id = 7; id <= 8; id++) {
         struct both b = join_with((struct fake_options){.heartbeat_ms = 10}, (struct wsb_handler_options){0});
-        fake_gate_set_silent(b.gate, true);
         fake_gate_send(b.gate, data_head(5, 1), "a", NULL);
-        assert_int_equal(must_read(b.h).seq, 1);
-        for (int i = 0; wsb_connected(b.h); i++) {
-            assert_true(i < PATIENCE_MS);
-            (void)poll(NULL, 0, 1);
-            (void)wsb_flush(b.h);
-        }
+        assert_int_equal(read_meanwhile(&b).seq, 1);
+        await_doubt(&b);
         fake_gate_send(b.gate, data_head(5, 2), "b", NULL); /* of a gate that was only slow */
         assert_int_equal(read_meanwhile(&b).seq, 2);
         size_t acks = fake_gate_count(b.gate, WSB_ACK);
@@ -442,6 +455,26 @@ static void test_what_is_written_in_doubt_waits_for_the_welcome(void **state)
         }
         part(&b);
     }
+}
+
+/* An ACK that waited with the answers would come after its connection was taken away. */
+static void test_nothing_is_acknowledged_in_doubt(void **state)
+{
+    (void)state;
+    struct both b = join_with((struct fake_options){.heartbeat_ms = 10}, (struct wsb_handler_options){0});
+    await_doubt(&b);
+    fake_gate_send(b.gate, data_head(5, 1), "a", NULL);
+    fake_gate_send(b.gate, data_head(6, 1), "b", NULL);
+    assert_int_equal(read_meanwhile(&b).conn, 5);
+    assert_int_equal(read_meanwhile(&b).conn, 6);
+    assert_false(wsb_readguarded(b.h, &(struct wsb_event){0}, 0)); /* done with both */
+    fake_gate_send(b.gate, head(WSB_REVOKED, 6, 0), NULL, "{}");
+    assert_int_equal(read_meanwhile(&b).type, WSB_EV_REVOKED);
+    welcome(&b, 7);
+    read_until_acked(&b);
+    ACKS(b.gate, {5, 1});
+    assert_int_equal(fake_gate_count(b.gate, WSB_ACK), 1);
+    part(&b);
 }
 
 static void test_revoked_fences_before_it_is_read(void **state)
@@ -514,6 +547,28 @@ static void test_a_late_ack_of_a_thread_is_stale(void **state)
         assert_true(i < PATIENCE_MS);
         (void)poll(NULL, 0, 1);
     }
+    part(&b);
+}
+
+/* What was noted and not told yet is not told any more. */
+static void test_an_ack_that_waits_is_taken_back(void **state)
+{
+    (void)state;
+    struct both b = join_with((struct fake_options){0}, (struct wsb_handler_options){.manual_ack = true});
+    fake_gate_send(b.gate, data_head(5, 1), "x", NULL);
+    (void)must_read(b.h);
+    assert_true(wsb_ack(b.h, 5, 1)); /* in the round, so it waits here */
+    fake_gate_send(b.gate, head(WSB_REVOKED, 5, 0), NULL, "{}");
+    await_refusal(b.h, 5, WSB_REASON_STALE);
+    assert_true(wsb_ping(b.h, 0, NULL, 0, NULL));
+    assert_true(wsb_flush(b.h));
+    struct fake_command ping = must_take(b.gate, WSB_PING);
+    fake_command_free(&ping);
+    assert_true(wsb_ping(b.h, 0, NULL, 0, NULL));
+    assert_true(wsb_flush(b.h));
+    ping = must_take(b.gate, WSB_PING); /* behind whatever the first flush sent */
+    fake_command_free(&ping);
+    assert_int_equal(fake_gate_count(b.gate, WSB_ACK), 0);
     part(&b);
 }
 
@@ -615,9 +670,11 @@ int main(void)
         cmocka_unit_test(test_what_was_written_before_is_not_sent_after),
         cmocka_unit_test(test_error_5_fences_until_the_welcome),
         cmocka_unit_test(test_what_is_written_in_doubt_waits_for_the_welcome),
+        cmocka_unit_test(test_nothing_is_acknowledged_in_doubt),
         cmocka_unit_test(test_revoked_fences_before_it_is_read),
         cmocka_unit_test(test_a_connection_that_comes_and_goes_stays_fenced),
         cmocka_unit_test(test_a_late_ack_of_a_thread_is_stale),
+        cmocka_unit_test(test_an_ack_that_waits_is_taken_back),
         cmocka_unit_test(test_drain_begins_and_ends),
         cmocka_unit_test(test_members_are_told),
         cmocka_unit_test(test_presence_and_lists_of_words),
