@@ -126,6 +126,34 @@ def test_who_wakes_up_late_answers_for_nobody(gate, echo, take_seat, language):
     assert client.is_quiet()
 
 
+def test_what_was_taken_away_is_refused_before_it_is_read(gate, take_seat):
+    old = take_seat(gate)
+    client = Raw(gate).upgrade()
+    conn = old.hear("open").conn
+    client.say("x")
+    old.hear("data")  # and it has not said that it is done with it
+    new = take_seat(gate)
+    control = Control(gate)
+    assert control.call("handler_drop", handler=int(old.id))["result"] == {"connections": 1}
+    control.close()
+    assert new.hear("open").redelivered
+    assert new.hear("data").redelivered
+    old.send(conn, "late", outcome=True)
+    told = []
+    while "outcome" not in told:
+        event = old.hear("revoked", "outcome", "welcome")
+        told.append(event.type)
+    assert event.outcome == "stale"
+    assert told[0] == "revoked" and old.stale == 1
+    old.send(conn, "later")  # nor after it has read so
+    old.flush()
+    assert old.stale == 2
+    new.send(conn, "in time")
+    new.flush()
+    assert client.read_message() == "in time"
+    assert client.is_quiet()
+
+
 @pytest.mark.parametrize("language", ACKNOWLEDGING)
 def test_a_rolling_restart_is_not_noticed(gate, echo, language):
     old = echo(gate, language)

@@ -281,6 +281,7 @@ class Handler(Commands):
         self._silence_ms = silence_ms
         self._out, self._out_bytes = [], 0  # (record, connection, names connections)
         self._inbox = collections.deque()
+        self._refused = []  # outcomes of our own, behind what they are about
         self._given = None  # epoch and id of the last welcome that came, read or not
         self._forgotten = False  # the gate said that it does not know us
         self._unsure = False  # nobody knows: what is commanded waits for the welcome
@@ -395,7 +396,7 @@ class Handler(Commands):
         fields = parse_header(record[0])
         if fields[3] & WANT_OUTCOME:
             stale = (VERSION, 9, OUTCOMES.index("stale"), META, 0, conn, fields[6], 0)
-            self._inbox.append(Event(stale, b"", b'{"reason":"the connection is another handler\'s"}'))
+            self._refused.append(Event(stale, b"", b'{"reason":"the connection is another handler\'s"}'))
 
     def _leave(self, wait_ms=None):
         out, self._out, self._out_bytes = self._out, [], 0
@@ -436,6 +437,8 @@ class Handler(Commands):
             taken = True
             self._heard = time.monotonic()
             self._inbox.extend(event for event in self._decode(self._socket.recv_multipart()) if self._look_at(event))
+        self._inbox.extend(self._refused)
+        self._refused.clear()
         return taken
 
     def _decode(self, parts):
