@@ -52,6 +52,9 @@ int cmd_status(struct wsc_run *run)
     wsc_print_field("runtime directory", "%s", wsc_str(r, "runtime_dir"));
     json_array_foreach(json_object_get(r, "listeners"), i, listener)
         wsc_print_field(i ? "" : "listens on", "%s", json_string_value(listener) ? json_string_value(listener) : "");
+    json_array_foreach(json_object_get(r, "bus"), i, listener)
+        wsc_print_field(i ? "" : "bus on tcp", "%s %s%s%s", wsc_str(listener, "channel"), wsc_str(listener, "endpoint"),
+                        *wsc_str(listener, "server_key") ? ", key " : "", wsc_str(listener, "server_key"));
     wsc_print_field("workers", "%" PRIu64, wsc_u64(r, "workers"));
     wsc_print_field("connections", "%" PRIu64 " of %" PRIu64 "; accepted %" PRIu64 ", refused %" PRIu64,
                     wsc_u64(r, "connections"), wsc_u64(r, "max_connections"), wsc_u64(r, "accepted"),

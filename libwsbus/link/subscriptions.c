@@ -59,10 +59,12 @@ bool wsb_subscriptions_note(struct wsb_subscriptions *t, unsigned socket, struct
 
 void wsb_subscriptions_deinit(struct wsb_subscriptions *t)
 {
-    struct wsb_subscription *s, *next;
-    HASH_ITER (hh, t->by_prefix, s, next) {
-        HASH_DELETE(hh, t->by_prefix, s);
+    struct wsb_subscription *s = t->by_prefix;
+    HASH_CLEAR(hh, t->by_prefix); /* the table; its entries stay linked */
+    while (s) {
+        struct wsb_subscription *next = s->hh.next;
         free(s);
+        s = next;
     }
     t->count = 0;
 }

@@ -6,13 +6,13 @@
 
 #include <arpa/inet.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/endpoint.h"
 #include "base/pattern.h"
 
 #define SHOWN "'%.60s'"
@@ -250,21 +250,14 @@ wsb_err wsg_value_check_address(const char *text, struct wsb_fault *fault)
 
 wsb_err wsg_value_check_near(const char *text, struct wsb_fault *fault)
 {
-    struct in_addr in;
-    struct in6_addr in6;
-    char host[INET6_ADDRSTRLEN + 2];
+    struct wsb_endpoint e;
+    char endpoint[120]; /* what is an address is shorter */
     wsb_err err = wsg_value_check_address(text, fault);
     if (err || strncmp(text, "unix:", 5) == 0)
         return err;
-    size_t len = (size_t)(strrchr(text, ':') - text);
-    bool is_v6 = text[0] == '[';
-    if (len < sizeof host) {
-        memcpy(host, text + is_v6, len - 2 * is_v6);
-        host[len - 2 * is_v6] = 0;
-        if (is_v6 ? inet_pton(AF_INET6, host, &in6) == 1 && IN6_IS_ADDR_LOOPBACK(&in6)
-                  : inet_pton(AF_INET, host, &in) == 1 && ntohl(in.s_addr) >> 24 == 127)
-            return WSB_OK;
-    }
+    (void)snprintf(endpoint, sizeof endpoint, "tcp://%s", text);
+    if (wsb_endpoint_parse(endpoint, &e, NULL) == WSB_OK && e.is_loopback)
+        return WSB_OK;
     return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                          SHOWN
                          " is open to other machines: take 127.0.0.1, [::1] or unix:/path, and a proxy in front of "
