@@ -16,13 +16,13 @@ from raw import Raw
 
 WSGATE = str(BUILD / "wsgate" / "wsgate")
 HEADER = struct.Struct("<BBBBIQQQ")
-WELCOME, DATA, PING_EV, ERROR = 1, 3, 12, 15
-HELLO, SEND, PUBLISH, BYE = 64, 69, 73, 80
+WELCOME, DATA, OUTCOME, PING_EV, ERROR, MEMBERS = 1, 3, 9, 12, 15, 16
+HELLO, SEND, PUBLISH, BYE, LIST = 64, 69, 73, 80, 81
 ANY = ["--bus-handlers", "tcp://127.0.0.1:*", "--bus-events", "tcp://127.0.0.1:0", "--bus-commands", "tcp://localhost:*"]
 
 
-def pack(kind, payload=b"", meta=None, code=0, conn=0):
-    parts = [HEADER.pack(1, kind, code, meta is not None, len(payload), conn, 0, 0), payload]
+def pack(kind, payload=b"", meta=None, code=0, conn=0, flags=0):
+    parts = [HEADER.pack(1, kind, code, flags | (meta is not None), len(payload), conn, 0, 0), payload]
     return parts + ([json.dumps(meta).encode()] if meta is not None else [])
 
 
@@ -318,6 +318,46 @@ def test_commands_with_a_key(guarded, keys, take_seat):
         conn = seat.hear("open").conn
         pusher.say(SEND, b"pushed", code=1, conn=conn)
         assert client.read_message() == "pushed"
+
+
+def test_a_key_serves_and_commands_only_its_routes(guarded, keys, take_seat):
+    """`chat` is for chat and other: echo, whoever serves it, is none of its business."""
+    seat = take_seat(guarded, ["echo", "other"])
+    at = endpoints(guarded)
+    with contextlib.ExitStack() as stack:
+        echo_client, other_client = stack.enter_context(Raw(guarded.port)), stack.enter_context(Raw(guarded.port))
+        echo_client.upgrade("/echo")
+        other_client.upgrade("/other")
+        conns = {}
+        for _ in range(2):
+            event = seat.hear("open")
+            conns[event.meta["route"]] = event.conn
+            seat.join(event.conn, "everybody")
+        seat.flush()
+        eventually(lambda: guarded.wsctl("groups")["groups"] == [{"name": "everybody", "count": 2}], "both in the group")
+        limited = stack.enter_context(Peer(zmq.DEALER, at["handlers"], keys["chat"], keys["server"]))
+        limited.say(HELLO, meta={"routes": ["echo"]})
+        fields, text, _ = limited.hear(ERROR)
+        assert fields[2] == 6 and b"not for your key" in text
+        assert limited.hello("other")["routes"] == ["other"]
+
+        limited.say(SEND, b"no", code=1, conn=conns["echo"], flags=8)
+        fields, _, meta = limited.hear(OUTCOME)
+        assert (fields[2], meta["reason"]) == (5, "your key is not for its route")
+        limited.say(SEND, b"to both", code=1, meta={"to": ["%016x" % conn for conn in conns.values()]})
+        assert other_client.read_message() == "to both"
+        limited.say(PUBLISH, b"to all", code=1, meta={"all": True})
+        assert other_client.read_message() == "to all"
+        limited.say(PUBLISH, b"to echo", code=1, meta={"route": "echo"})
+        assert b"not for this route" in limited.hear(ERROR)[1]
+        limited.say(LIST, meta={"group": "everybody"})
+        assert limited.hear(MEMBERS)[2]["members"] == ["%016x" % conns["other"]]
+        pusher = stack.enter_context(Peer(zmq.PUSH, at["commands"], keys["chat"], keys["server"]))
+        pusher.say(PUBLISH, b"pushed", code=1, meta={"group": "everybody"})
+        assert other_client.read_message() == "pushed"
+        seat.send(conns["echo"], "the first it hears")
+        seat.flush()
+        assert echo_client.read_message() == "the first it hears"
 
 
 # ------------------------------------------------------------------- rubbish

@@ -35,6 +35,7 @@ BUS(malformed)
 BUS(command_errors)
 BUS(handlers_gone)
 BUS(moved)
+BUS(forbidden)
 BUS(stale)
 GET(bus_keys_allowed, s->link.keys_allowed)
 GET(bus_keys_refused, s->link.keys_refused)
@@ -136,6 +137,7 @@ const struct wsg_counter wsg_counters[] = {
     {BUS_ROW("command_errors", "command_errors"),     WSG_COUNTER, PLAIN, "Commands that were refused.", bus_command_errors, ONE},
     {BUS_ROW("handlers_gone",  "lost_handlers"),      WSG_COUNTER, PLAIN, "Handlers that went without a word.", bus_handlers_gone, ONE},
     {BUS_ROW("moved",          "moved_connections"),  WSG_COUNTER, PLAIN, "Connections that changed hands.", bus_moved, ONE},
+    {BUS_ROW("forbidden",      "forbidden_commands"), WSG_COUNTER, PLAIN, "Commands of a key that is not for the route.", bus_forbidden, ONE},
     {BUS_ROW("stale",          "stale_commands"),     WSG_COUNTER, PLAIN, "Commands and acknowledgements for what is somebody else's.", bus_stale, ONE},
     {BUS_ROW("handlers",       "handlers"),           WSG_GAUGE,   PLAIN, "Handlers registered now.", bus_handlers, ONE},
     {BUS_ROW("pinned",         "pinned_connections"), WSG_GAUGE,   PLAIN, "Connections that the bus knows.", bus_pinned, ONE},

@@ -219,7 +219,7 @@ static void on_message(struct wsg_hub *h, enum wsb_channel c, const struct wsb_i
     if (from)
         from->seen_ms = wsg_loop_now_ms(h->loop);
     if (in->envelope.header.type != WSB_BATCH) {
-        wsg_hub_command(h, in->peer, from, &in->envelope);
+        wsg_hub_command(h, in, from, &in->envelope);
         return;
     }
     h->readings[c].rest = in->envelope.payload;
@@ -249,7 +249,7 @@ static void read_on(struct wsg_hub *h, enum wsb_channel c, int *budget)
         /* asked each time: HELLO and BYE change it */
         struct wsg_handler *from =
             c == WSB_CHANNEL_HANDLERS ? wsg_handlers_by_peer(&h->handlers, r->inbound.peer) : NULL;
-        wsg_hub_command(h, r->inbound.peer, from, &e);
+        wsg_hub_command(h, &r->inbound, from, &e);
         *budget -= cost_of(&e) + take_extra(h);
     }
     if (!err)

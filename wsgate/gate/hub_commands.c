@@ -22,6 +22,7 @@ enum {
 struct incoming {
     struct wsg_hub *hub;
     struct wsb_span peer;     /* empty on the commands endpoint */
+    struct wsb_span user;     /* the key it came with; empty: a local peer */
     struct wsg_handler *from; /* NULL: not registered, or the commands endpoint */
     const struct wsb_envelope *e;
     struct wsg_meta meta;
@@ -67,33 +68,48 @@ static bool is_revoked(const struct incoming *in, wsb_conn conn)
     return p && p->handler != in->from && wsg_pin_was_of(p, in->from->id);
 }
 
-static void refuse_revoked(const struct incoming *in, wsb_conn conn)
+/* The same question without an answer to the sender. */
+static bool is_its_own(const struct incoming *in, const struct wsg_pin *p)
 {
-    in->from->stale++;
-    in->hub->stats.stale++;
-    if (wants_outcome(in))
-        outcome_to_all(in, WSB_OUTCOME_STALE, &conn, 1, "it belongs to another handler now");
+    return !is_revoked(in, p->conn) && wsg_hub_allows(in->hub, in->user, p->route);
 }
 
-/* Those of `to` that the sender may still command; they are the metadata's own, so they may be moved together. */
-static size_t drop_revoked(const struct incoming *in)
+/* The sender may command the connection; otherwise it is told so, if it asked. */
+static bool may_command(const struct incoming *in, wsb_conn conn)
+{
+    const struct wsg_pin *p = in->user.len ? wsg_pins_find(&in->hub->pins, conn) : NULL;
+    if (is_revoked(in, conn)) {
+        in->from->stale++;
+        in->hub->stats.stale++;
+        if (wants_outcome(in))
+            outcome_to_all(in, WSB_OUTCOME_STALE, &conn, 1, "it belongs to another handler now");
+        return false;
+    }
+    if (!p || wsg_hub_allows(in->hub, in->user, p->route))
+        return true;
+    in->hub->stats.forbidden++;
+    if (wants_outcome(in))
+        outcome_to_all(in, WSB_OUTCOME_REFUSED, &conn, 1, "your key is not for its route");
+    return false;
+}
+
+/* Those of `to` that the sender may command; they are the metadata's own, so they may be moved together. */
+static size_t drop_forbidden(const struct incoming *in)
 {
     size_t kept = 0;
     for (size_t i = 0; i < in->meta.to_count; i++) {
-        if (is_revoked(in, in->meta.to[i]))
-            refuse_revoked(in, in->meta.to[i]);
-        else
+        if (may_command(in, in->meta.to[i]))
             in->meta.to[kept++] = in->meta.to[i];
     }
     return kept;
 }
 
-/* The targets: `to`, or the one in the header; without those that are revoked. False, and an ERROR, when none is named. */
+/* The targets: `to`, or the one in the header; without those it may not command. False, and an ERROR, when none is named. */
 static bool targets_of(const struct incoming *in, const wsb_conn **ret, size_t *ret_count)
 {
     if (in->meta.has_to) {
         *ret = in->meta.to;
-        *ret_count = drop_revoked(in);
+        *ret_count = drop_forbidden(in);
         return true;
     }
     *ret = &in->e->header.conn;
@@ -102,10 +118,8 @@ static bool targets_of(const struct incoming *in, const wsb_conn **ret, size_t *
         refuse(in, WSB_ERROR_METADATA, "no connection: neither in the header nor in \"to\"");
         return false;
     }
-    if (is_revoked(in, in->e->header.conn)) {
-        refuse_revoked(in, in->e->header.conn);
+    if (!may_command(in, in->e->header.conn))
         *ret_count = 0;
-    }
     return true;
 }
 
@@ -238,8 +252,9 @@ static bool audience_of(const struct incoming *in, bool may_be_all, struct wsg_a
                           : "it wants exactly one of \"group\", \"user\", \"tag\" and \"route\"");
         return false;
     }
-    if (ret->kind == WSG_TO_ROUTE && !wsg_routes_find(in->hub->routes, ret->name)) {
-        refuse(in, WSB_ERROR_REFUSED, "no such route");
+    const struct wsg_route *r = ret->kind == WSG_TO_ROUTE ? wsg_routes_find(in->hub->routes, ret->name) : NULL;
+    if (ret->kind == WSG_TO_ROUTE && (!r || !wsg_hub_allows(in->hub, in->user, r))) {
+        refuse(in, WSB_ERROR_REFUSED, r ? "your key is not for this route" : "no such route");
         return false;
     }
     return true;
@@ -253,7 +268,7 @@ static void on_publish(const struct incoming *in)
     struct wsg_command c = command_of(in);
     if (!audience_of(in, /*may_be_all=*/true, &to) || !check_message(in))
         return;
-    if (!wsg_hub_gather(h, &to, &in->meta, &count)) {
+    if (!wsg_hub_gather(h, &to, &in->meta, in->user, &count)) {
         refuse(in, WSB_ERROR_LIMIT, "out of memory");
         return;
     }
@@ -266,7 +281,7 @@ static void on_list(const struct incoming *in)
     struct wsg_audience of;
     if (!audience_of(in, /*may_be_all=*/false, &of))
         return;
-    wsg_hub_list(in->hub, in->from, in->e->header.seq, &of, in->meta.limit);
+    wsg_hub_list(in->hub, in->from, in->e->header.seq, &of, in->user, in->meta.limit);
     in->hub->extra_work += in->meta.limit / TARGETS_A_UNIT;
 }
 
@@ -274,7 +289,7 @@ size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct 
                          const struct wsg_meta *meta)
 {
     size_t count;
-    if (!wsg_hub_gather(h, to, meta, &count))
+    if (!wsg_hub_gather(h, to, meta, wsb_span(NULL, 0), &count))
         return 0;
     if (c->type == WSB_SEND)
         give_framed(h, c, h->targets, count);
@@ -369,7 +384,7 @@ static void on_accept(const struct incoming *in)
 {
     struct wsg_command c = command_of(in);
     struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
-    if (p && p->is_pending && !is_revoked(in, p->conn)) {
+    if (p && p->is_pending && is_its_own(in, p)) {
         p->is_pending = false;
         bool joined = join_all(in, p);
         if (!wsg_hub_tag(in->hub, p, &in->meta) || !joined)
@@ -383,7 +398,7 @@ static void on_respond(const struct incoming *in)
     struct wsg_command c = command_of(in);
     c.status = in->meta.status;
     struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
-    if (p && p->is_request && !is_revoked(in, p->conn))
+    if (p && p->is_request && is_its_own(in, p))
         wsg_hub_answered(in->hub, p);
     give(in, &c);
 }
@@ -459,10 +474,14 @@ static bool routes_of(const struct incoming *in, uint16_t **ret, size_t *ret_cou
     for (size_t i = 0; i < in->meta.route_count; i++) {
         const struct wsg_route *r = wsg_routes_find(in->hub->routes, in->meta.routes[i]);
         bool twice = false;
-        if (!r || r->policy.publish) {
-            (void)snprintf(
-                text, sizeof text, "route '%.*s' %s", (int)(in->meta.routes[i].len < 64 ? in->meta.routes[i].len : 64),
-                (const char *)in->meta.routes[i].ptr, r ? "only publishes: subscribe to events" : "does not exist");
+        bool is_allowed = !r || wsg_hub_allows(in->hub, in->user, r);
+        if (!r || r->policy.publish || !is_allowed) {
+            (void)snprintf(text, sizeof text, "route '%.*s' %s",
+                           (int)(in->meta.routes[i].len < 64 ? in->meta.routes[i].len : 64),
+                           (const char *)in->meta.routes[i].ptr,
+                           !is_allowed ? "is not for your key"
+                           : r         ? "only publishes: subscribe to events"
+                                       : "does not exist");
             refuse(in, WSB_ERROR_REFUSED, text);
             free(routes);
             return false;
@@ -678,9 +697,11 @@ static bool is_for_commands_endpoint(uint8_t type)
     return needs_registration(type) ? type != WSB_CREDIT && type != WSB_ACK && type != WSB_LIST : type == WSB_PING;
 }
 
-void wsg_hub_command(struct wsg_hub *h, struct wsb_span peer, struct wsg_handler *from, const struct wsb_envelope *e)
+void wsg_hub_command(struct wsg_hub *h, const struct wsb_inbound *by, struct wsg_handler *from,
+                     const struct wsb_envelope *e)
 {
-    struct incoming in = {.hub = h, .peer = peer, .from = from, .e = e};
+    struct wsb_span peer = by->peer;
+    struct incoming in = {.hub = h, .peer = peer, .user = by->user, .from = from, .e = e};
     struct wsb_fault fault = {0};
     char text[80];
     h->stats.commands++;

@@ -173,7 +173,8 @@ static const struct wsg_group *group_of(const struct wsg_hub *h, const struct ws
     return NULL;
 }
 
-static bool gather_group(struct wsg_hub *h, const struct wsg_group *g, const struct wsg_meta *meta, size_t *count)
+static bool gather_group(struct wsg_hub *h, const struct wsg_group *g, const struct wsg_meta *meta,
+                         struct wsb_span user, size_t *count)
 {
     if (!g)
         return true;
@@ -187,33 +188,35 @@ static bool gather_group(struct wsg_hub *h, const struct wsg_group *g, const str
     }
     for (size_t i = 0; i < g->count; i++) {
         const struct wsg_pin *p = g->members[i]->pin;
-        if (!p->is_pending && !(meta && wsg_meta_excepts(meta, p->conn)))
+        if (!p->is_pending && !(meta && wsg_meta_excepts(meta, p->conn)) && wsg_hub_allows(h, user, p->route))
             h->targets[(*count)++] = p->conn;
     }
     return true;
 }
 
-bool wsg_hub_gather(struct wsg_hub *h, const struct wsg_audience *to, const struct wsg_meta *meta, size_t *ret_count)
+bool wsg_hub_gather(struct wsg_hub *h, const struct wsg_audience *to, const struct wsg_meta *meta, struct wsb_span user,
+                    size_t *ret_count)
 {
     struct wsg_group *g, *next;
     *ret_count = 0;
     if (to->kind != WSG_TO_ALL)
-        return gather_group(h, group_of(h, to), meta, ret_count);
+        return gather_group(h, group_of(h, to), meta, user, ret_count);
     HASH_ITER (hh, h->members.by_name, g, next) {
-        if (!gather_group(h, g, meta, ret_count))
+        if (!gather_group(h, g, meta, user, ret_count))
             return false;
     }
     return true;
 }
 
 void wsg_hub_list(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq, const struct wsg_audience *of,
-                  uint32_t limit)
+                  struct wsb_span user, uint32_t limit)
 {
     static const char *const kinds[] = {"group", "user", "tag", "route", "all"};
-    const struct wsg_group *g = group_of(h, of);
-    size_t total = g ? g->count : 0;
-    size_t count = total < limit ? total : limit;
+    size_t total = 0;
     size_t at = 0;
+    if (!wsg_hub_gather(h, of, NULL, user, &total))
+        total = 0;
+    size_t count = total < limit ? total : limit;
     do {
         struct wsb_json j;
         size_t end = count - at < IDS_PER_LISTING ? count : at + IDS_PER_LISTING;
@@ -225,7 +228,7 @@ void wsg_hub_list(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq, const
         wsb_json_key(&j, "members");
         wsb_json_array(&j);
         for (; at < end; at++)
-            wsb_json_id(&j, g->members[at]->pin->conn);
+            wsb_json_id(&j, h->targets[at]);
         wsb_json_array_end(&j);
         wsb_json_object_end(&j);
         struct wsb_envelope e = {.header = {.type = WSB_MEMBERS,

@@ -94,14 +94,25 @@ void wsg_hub_leave_all(struct wsg_hub *h, struct wsg_pin *p);
 /* "" for none. False when the name is too long, or memory is out. */
 bool wsg_hub_set_user(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name);
 bool wsg_hub_tag(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_meta *m);
-/* Members of all that the audience names, into h->targets; those that `meta` excepts are left out. False without memory. */
-bool wsg_hub_gather(struct wsg_hub *h, const struct wsg_audience *to, const struct wsg_meta *meta, size_t *ret_count);
+/*
+ * Members of all that the audience names, into h->targets, without those that `meta` (NULL: none) excepts and those of routes
+ * that the user may not command. False without memory.
+ */
+bool wsg_hub_gather(struct wsg_hub *h, const struct wsg_audience *to, const struct wsg_meta *meta, struct wsb_span user,
+                    size_t *ret_count);
+/* A peer with a key that is limited to routes may serve and command only those. */
+static inline bool wsg_hub_allows(const struct wsg_hub *h, struct wsb_span user, const struct wsg_route *r)
+{
+    return user.len == 0 || wsb_server_allows(h->server, user, r->name);
+}
 void wsg_hub_list(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq, const struct wsg_audience *of,
-                  uint32_t limit);
+                  struct wsb_span user, uint32_t limit);
 
 /* -------------------------------------------------------------- hub_commands.c */
 
-/* One command of a handler (from NULL: of the commands endpoint, or of a peer that is not registered). */
-void wsg_hub_command(struct wsg_hub *h, struct wsb_span peer, struct wsg_handler *from, const struct wsb_envelope *e);
+/* One command of a handler (from NULL: of the commands endpoint, or of a peer that is not registered). `by` says who brought
+ * it, and with which key. */
+void wsg_hub_command(struct wsg_hub *h, const struct wsb_inbound *by, struct wsg_handler *from,
+                     const struct wsb_envelope *e);
 
 #endif
