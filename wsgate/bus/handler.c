@@ -148,6 +148,7 @@ struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct
                                       const struct wsg_handler *except, bool with_room)
 {
     struct wsg_handler *best = NULL;
+    bool best_has_room = false;
     double highest = 0;
     for (struct wsg_handler *h = t->by_id; h; h = h->by_id.next) {
         if (h == except || h->is_dead || h->drain || !wsg_handler_serves(h, r))
@@ -158,8 +159,12 @@ struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct
                 best = h;
                 highest = d;
             }
-        } else if (!(with_room && !wsg_handler_has_room(h)) && (!best || has_fewer(h, best))) {
-            best = h;
+        } else if (!with_room || !h->paused) {
+            bool has_room = !with_room || wsg_handler_has_room(h);
+            if (!best || has_room > best_has_room || (has_room == best_has_room && has_fewer(h, best))) {
+                best = h;
+                best_has_room = has_room;
+            }
         }
     }
     return best;

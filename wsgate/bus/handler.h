@@ -107,7 +107,7 @@ bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r);
  *             their weights, and so that a handler that comes or goes changes nothing for the keys of the others
  *             (rendezvous hashing)
  * @except     leave this one out; may be NULL
- * @with_room  only where the pick is by the fewest: leave out those that are full
+ * @with_room  only where the pick is by the fewest: prefer those that have room, leave out those that have too much under way
  *
  * Returns     NULL when there is none
  */
