@@ -20,7 +20,7 @@ static void print_connection(const json_t *r)
 {
     char text[WSC_SHORT], more[WSC_SHORT];
     size_t i;
-    json_t *group;
+    json_t *name;
     wsc_print_text(wsc_str(r, "id"));
     (void)fputs("  ", stdout);
     wsc_print_text(wsc_str(r, "what"));
@@ -38,15 +38,24 @@ static void print_connection(const json_t *r)
     wsc_size_format(wsc_u64(r, "bytes_in"), text);
     wsc_print_field("received", "%" PRIu64 " messages, %s bytes", wsc_u64(r, "messages_in"), text);
     wsc_size_format(wsc_u64(r, "bytes_out"), text);
-    wsc_print_field("sent", "%" PRIu64 " messages, %s bytes", wsc_u64(r, "messages_out"), text);
+    wsc_print_field("sent", "%" PRIu64 " messages, %s bytes; %" PRIu64 " written, %" PRIu64 " dropped",
+                    wsc_u64(r, "messages_out"), text, wsc_u64(r, "written"), wsc_u64(r, "dropped_out"));
     wsc_size_format(wsc_u64(r, "queued"), text);
-    wsc_print_field("waiting to leave", "%s bytes", text);
+    wsc_print_field("waiting to leave", "%" PRIu64 " messages, %s bytes", wsc_u64(r, "queued_messages"), text);
+    wsc_size_format(wsc_u64(r, "waiting_bytes"), text);
+    wsc_print_field("events", "%" PRIu64 ", %" PRIu64 " sent to its handler, %" PRIu64 " acknowledged; %s bytes wait, %" PRIu64
+                    " dropped",
+                    wsc_u64(r, "seq"), wsc_u64(r, "sent_seq"), wsc_u64(r, "acked_seq"), text, wsc_u64(r, "dropped_in"));
     wsc_rtt_format(wsc_u64(r, "rtt_us"), text);
     wsc_print_field("round trip", "%s", text);
     wsc_print_field("tapped, paused", "%s, %s", wsc_bool(r, "tapped") ? "yes" : "no",
                     wsc_bool(r, "paused") ? "yes" : "no");
-    json_array_foreach(json_object_get(r, "groups"), i, group)
-        wsc_print_field("group", "%s", json_string_value(group) ? json_string_value(group) : "");
+    if (*wsc_str(r, "user"))
+        wsc_print_field("user", "%s", wsc_str(r, "user"));
+    json_array_foreach(json_object_get(r, "groups"), i, name)
+        wsc_print_field("group", "%s", json_string_value(name) ? json_string_value(name) : "");
+    json_array_foreach(json_object_get(r, "tags"), i, name)
+        wsc_print_field("tag", "%s", json_string_value(name) ? json_string_value(name) : "");
     if (json_object_get(r, "open"))
         print_open(json_object_get(r, "open"));
 }

@@ -65,6 +65,9 @@ static void write_row(struct wsb_json *j, const struct wsg_conn_info *r, const s
     wsb_json_ku64(j, "messages_out", r->messages_out);
     wsb_json_ku64(j, "bytes_out", r->bytes_out);
     wsb_json_ku64(j, "queued", r->queued);
+    wsb_json_ku64(j, "queued_messages", r->queued_messages);
+    wsb_json_ku64(j, "written", r->written);
+    wsb_json_ku64(j, "dropped_out", r->dropped_out);
     wsb_json_ku64(j, "rtt_us", r->rtt_us);
     wsb_json_kbool(j, "tapped", r->is_tapped);
     wsb_json_kbool(j, "paused", r->is_paused);
