@@ -31,6 +31,7 @@ const WAITING_BYTES_MAX = 64 << 20;
 const PAIR_SIZE = 16;
 const PAST_CONNS_MAX = 65536; /* remembered of those that are others' now */
 const COUNTED = new Set(["open", "data", "request", "body", "aborted", "closed"]); /* they have a seq of their connection */
+const HEARTBEAT_MS = 1000; /* of ZeroMQ; over TCP the gate takes silence for death */
 const PAID = new Set(["data", "request", "body"]); /* they cost credit */
 
 /* A header's fields; throws on bytes that are not one. Connection ids, seq and time are BigInt: they have 64 bits. */
@@ -145,7 +146,10 @@ const registrationOf = ({ meta }) => `${meta.epoch} ${meta.id}`;
 
 export class Handler {
   /* immediate: nothing waits for a gate that is not there, its ids would be stale */
-  #socket = new Dealer({ linger: 1000, immediate: true });
+  /* credit bounds what may come, so no queue of ZeroMQ's must: a full one and a heartbeat do not get on */
+  #socket = new Dealer({
+    linger: 1000, immediate: true, receiveHighWaterMark: 0, heartbeatInterval: HEARTBEAT_MS, heartbeatTimeout: 10 * HEARTBEAT_MS,
+  });
   #options;
   #out = []; /* {record: [header, payload, meta], conn, named: it names connections} of this turn's commands */
   #sending = Promise.resolve();
@@ -171,7 +175,7 @@ export class Handler {
   constructor({
     bus, routes, name = "node", silenceMs = 3000, credit = { messages: 16384, bytes: 32 << 20 }, presence = false, weight = 1,
   }) {
-    this.#options = { routes, name, credit, presence, weight };
+    this.#options = { routes, name, credit, presence, weight, heartbeat_ms: HEARTBEAT_MS };
     this.#socket.sendTimeout = silenceMs;
     this.#socket.receiveTimeout = silenceMs; /* the gate pings every second: silence means that it has been restarted */
     this.#socket.connect(`ipc://${runtimeDir(bus)}/handlers`);

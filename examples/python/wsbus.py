@@ -49,6 +49,7 @@ BATCH = 127
 OUTCOMES = ("written", "dropped", "gone", "stale", "too big", "refused", "invalid")
 LEVELS = ("debug", "info", "wslog", "warn", "error")
 BATCH_BYTES = 256 << 10
+HEARTBEAT_MS = 1000  # of ZeroMQ; over TCP the gate takes silence for death
 CREDIT = (16384, 32 << 20)  # messages and bytes that the gate may send ahead
 ACK_EVENTS, ACK_MS = 1024, 100  # acknowledged at least every so many, and by a slow program after so long
 INBOX_EVENTS = 4096  # taken ahead of the program, about
@@ -294,6 +295,11 @@ class Handler(Commands):
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 1000)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing waits for a gate that is not there: its ids would be stale
+        if credit:  # credit bounds what may come, so no queue of ZeroMQ's must: a full one and a heartbeat do not get on
+            self._socket.setsockopt(zmq.RCVHWM, 0)
+            self._socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+            self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10 * HEARTBEAT_MS)
+            self._terms["heartbeat_ms"] = HEARTBEAT_MS
         self._socket.connect(_endpoint(bus, "handlers"))
         self._heard = time.monotonic()
         self._hello()

@@ -86,6 +86,7 @@ wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o
     wsb_json_ku64(&j, "messages", window->window_messages);
     wsb_json_ku64(&j, "bytes", window->window_bytes);
     wsb_json_object_end(&j);
+    wsb_json_ku64(&j, "heartbeat_ms", HEARTBEAT_MS); /* as handler.c has them sent */
     if (o->weight)
         wsb_json_ku64(&j, "weight", o->weight);
     if (o->presence)

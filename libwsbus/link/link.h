@@ -56,6 +56,12 @@ struct wsb_server_ops {
      * others did not. */
     wsb_err (*publish)(struct wsb_server *s, const char *topic, const struct wsb_header *h, struct wsb_block *payload,
                        struct wsb_span meta);
+    /* Keep an eye on whether the peer of this message still runs, from now until unwatch. heartbeat_ms: how often its ZeroMQ
+     * sends heartbeats, as it says; 0: never. All three may be NULL: nothing is known then. */
+    void (*watch)(struct wsb_server *s, const struct wsb_inbound *in, uint32_t heartbeat_ms);
+    void (*unwatch)(struct wsb_server *s, struct wsb_span peer);
+    /* It has been stopped, or silent over the network, for so long that it counts as gone. Ask about once a second. */
+    bool (*is_stalled)(struct wsb_server *s, struct wsb_span peer, uint64_t now_ms);
     /* May `user` of an inbound serve the route, and command its connections? A local peer may. NULL: everybody may. */
     bool (*allows)(const struct wsb_server *s, struct wsb_span user, const char *route);
     /* The TCP endpoint that is really bound, "tcp://127.0.0.1:40213"; NULL: there is none. */

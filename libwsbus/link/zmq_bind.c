@@ -47,6 +47,7 @@ void wsb_zmq_server_close(struct wsb_server *s)
     wsb_zap_close(&z->zap);
     wsb_zmq_terminate(z->context);
     wsb_subscriptions_deinit(&z->subscriptions);
+    wsb_peers_deinit(&z->peers);
     free(z);
 }
 
@@ -58,11 +59,16 @@ static void set_max_message(void *socket, size_t bytes)
     (void)zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max, sizeof max);
 }
 
-static void set_heartbeat(void *socket, const struct wsb_server_options *o)
+/*
+ * The kernel finds out about machines that are gone. ZeroMQ's heartbeats must stay off here: in libzmq up to 4.3.5 a connection
+ * that fails while its messages are not taken (RCVHWM) ends the whole process at the next heartbeat.
+ */
+static void set_keepalive(void *socket)
 {
-    wsb_zmq_set_int(socket, ZMQ_HEARTBEAT_IVL, (int)o->heartbeat_ms);
-    wsb_zmq_set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, (int)o->heartbeat_ms * 2);
-    wsb_zmq_set_int(socket, ZMQ_HEARTBEAT_TTL, (int)o->heartbeat_ms * 3);
+    wsb_zmq_set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
+    wsb_zmq_set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, 10);
+    wsb_zmq_set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, 5);
+    wsb_zmq_set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, 3);
 }
 
 static void set_options(void *const sockets[WSB_CHANNELS], const struct wsb_server_options *o)
@@ -72,11 +78,11 @@ static void set_options(void *const sockets[WSB_CHANNELS], const struct wsb_serv
         wsb_zmq_set_int(sockets[c], ZMQ_LINGER, LINGER_MS);
         wsb_zmq_set_int(sockets[c], ZMQ_RCVHWM, RECEIVE_QUEUE);
         wsb_zmq_set_int(sockets[c], ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+        set_keepalive(sockets[c]);
     }
     void *router = sockets[WSB_CHANNEL_HANDLERS];
     wsb_zmq_set_int(router, ZMQ_ROUTER_MANDATORY, 1);
     wsb_zmq_set_int(router, ZMQ_SNDHWM, 0); /* bounded in bytes by the accounts, not in messages here */
-    set_heartbeat(router, o);
     /* Subscriptions are all that comes in there, and each byte of one is a node of a tree in the library: 35 bytes of
      * memory, and time when its subscriber leaves. No topic is longer than a route's name and a word. */
     set_max_message(sockets[WSB_CHANNEL_EVENTS], SUBSCRIPTION_MAX);
@@ -84,8 +90,7 @@ static void set_options(void *const sockets[WSB_CHANNELS], const struct wsb_serv
     wsb_zmq_set_int(sockets[WSB_CHANNEL_EVENTS], ZMQ_XPUB_NODROP, 1); /* so that a drop is ours to count */
 }
 
-/* The domain is what makes ZeroMQ ask the doorkeeper, who is there before these sockets are. From another machine a peer may
- * vanish without a word, so that all channels want heartbeats here. */
+/* The domain is what makes ZeroMQ ask the doorkeeper, who is there before these sockets are. */
 static wsb_err set_keys(void *const sockets[WSB_CHANNELS], const struct wsb_server_options *o)
 {
     static const char *const domains[WSB_CHANNELS] = {WSB_ZAP_ANY_KEY, WSB_ZAP_ALL_ROUTES, WSB_ZAP_ANY_KEY};
@@ -95,7 +100,6 @@ static wsb_err set_keys(void *const sockets[WSB_CHANNELS], const struct wsb_serv
             zmq_setsockopt(sockets[c], ZMQ_CURVE_SECRETKEY, o->curve->pair.secret_key, WSB_KEY_TEXT) != 0 ||
             zmq_setsockopt(sockets[c], ZMQ_ZAP_DOMAIN, domains[c], strlen(domains[c])) != 0)
             return WSB_ERR_IO;
-        set_heartbeat(sockets[c], o);
     }
     set_max_message(sockets[WSB_CHANNEL_EVENTS], HANDSHAKE_MAX);
     return WSB_OK;

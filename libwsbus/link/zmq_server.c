@@ -1,8 +1,7 @@
 /*
  * The gate's end over ZeroMQ: ROUTER for handlers, XPUB for events, PULL for commands, all in one context with one I/O
- * thread; twice, where TCP wants keys. Sends are MANDATORY and never wait: ROUTER otherwise drops silently. A dead or stopped
- * peer is cut off by ZeroMQ's own heartbeats, which the peer's library answers even while its program is busy; the next
- * send then says WSB_CLOSED.
+ * thread; twice, where TCP wants keys. Sends are MANDATORY and never wait: ROUTER otherwise drops silently. To a peer that has
+ * hung up the next send says WSB_CLOSED.
  */
 #include "link/zmq_server.h"
 
@@ -279,6 +278,26 @@ static void zs_stats(const struct wsb_server *s, struct wsb_server_stats *ret)
                                      .last_refused_address = zap->last_address};
 }
 
+/* ------------------------------------------------------------------- peers */
+
+static void zs_watch(struct wsb_server *s, const struct wsb_inbound *in, uint32_t heartbeat_ms)
+{
+    struct wsb_zmq_message *m = in->message;
+    int fd = zmq_msg_get(&m->parts[m->count - 1], ZMQ_SRCFD);
+    if (fd >= 0)
+        (void)!wsb_peers_watch(&self(s)->peers, in->peer, fd, heartbeat_ms); /* without memory it is not watched */
+}
+
+static void zs_unwatch(struct wsb_server *s, struct wsb_span peer)
+{
+    wsb_peers_unwatch(&self(s)->peers, peer);
+}
+
+static bool zs_is_stalled(struct wsb_server *s, struct wsb_span peer, uint64_t now_ms)
+{
+    return wsb_peers_is_stalled(&self(s)->peers, peer, now_ms);
+}
+
 const struct wsb_server_ops wsb_zmq_server_ops = {
     .close = wsb_zmq_server_close,
     .fd = zs_fd,
@@ -287,6 +306,9 @@ const struct wsb_server_ops wsb_zmq_server_ops = {
     .has_input = zs_has_input,
     .send = zs_send,
     .publish = zs_publish,
+    .watch = zs_watch,
+    .unwatch = zs_unwatch,
+    .is_stalled = zs_is_stalled,
     .allows = zs_allows,
     .endpoint = zs_endpoint,
     .stats = zs_stats,

@@ -4,6 +4,7 @@
 /* What zmq_server.c (a bound server at work) and zmq_bind.c (making and ending one) share. */
 
 #include "base/endpoint.h"
+#include "link/peers.h"
 #include "link/subscriptions.h"
 #include "link/zap.h"
 #include "link/zmq_parts.h"
@@ -35,6 +36,7 @@ struct wsb_zmq_server {
     enum wsb_door next[WSB_CHANNELS];             /* the door that is looked at first */
     struct wsb_zap zap;
     struct wsb_subscriptions subscriptions; /* of both doors */
+    struct wsb_peers peers;
 };
 
 static inline struct wsb_zmq_server *wsb_zmq_server_of(const struct wsb_server *s)

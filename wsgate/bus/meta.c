@@ -224,6 +224,7 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
     int64_t code = 1000;
     int64_t status = 0;
     int64_t weight = 1;
+    int64_t heartbeat_ms = 0;
     int64_t limit = 1000;
     bool has_except = false;
     wsb_err err;
@@ -233,6 +234,7 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
         (err = get_int(root, "status", 100, 599, &status, fault)) ||
         (err = get_int(root, "pid", 0, INT32_MAX, &m->pid, fault)) ||
         (err = get_int(root, "weight", 1, 1000, &weight, fault)) ||
+        (err = get_int(root, "heartbeat_ms", 0, 60000, &heartbeat_ms, fault)) ||
         (err = get_int(root, "limit", 0, WSG_TARGETS_MAX, &limit, fault)) || (err = decode_names(root, m, fault)) ||
         (err = get_amounts(root, m, fault)) || (err = get_slow(root, &m->slow, fault)) ||
         (err = get_flag(root, "batch", &m->batch, fault)) || (err = get_flag(root, "ack", &m->ack, fault)) ||
@@ -242,6 +244,7 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
     m->code = (uint16_t)code;
     m->status = (uint16_t)status;
     m->weight = (uint32_t)weight;
+    m->heartbeat_ms = (uint32_t)heartbeat_ms;
     m->limit = (uint32_t)limit;
     wsg_meta_sort_except(m);
     return WSB_OK;

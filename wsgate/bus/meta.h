@@ -44,6 +44,7 @@ struct wsg_meta {
     bool all;
     bool has_credit;          /* of HELLO */
     uint64_t messages, bytes; /* of CREDIT, or of "credit" in HELLO */
+    uint32_t heartbeat_ms;    /* of HELLO; how often its ZeroMQ sends heartbeats; 0: never */
     uint32_t weight;          /* of HELLO; default 1 */
     uint32_t limit;           /* of LIST; default 1000 */
     struct wsb_span user;     /* ptr NULL: not said */

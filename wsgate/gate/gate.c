@@ -571,7 +571,6 @@ static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fa
                 [WSB_CHANNEL_COMMANDS] = g->config->bus_commands},
         .curve = g->config->curve_secret ? &g->curve : NULL,
         .max_message = largest_message(g->config) + BATCH_SLACK,
-        .heartbeat_ms = WSG_HEARTBEAT_MS,
     };
     struct wsg_hub_host host = {
         .ctx = g, .command = hub_command, .reply = hub_reply, .tap = hub_tap, .is_behind = hub_is_behind};

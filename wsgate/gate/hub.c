@@ -179,6 +179,7 @@ static void on_heartbeat(struct wsg_timer *t)
             WSG_BATCH_BYTES) /* otherwise it has enough to read; is it reachable at all? */
             wsg_hub_ping(h, to);
     }
+    wsg_hub_check_life(h);
     wsg_hub_sweep(h);
     wsg_handlers_settle(&h->handlers);
     (void)!wsg_loop_arm(h->loop, t, wsg_loop_now_ms(h->loop) + WSG_HEARTBEAT_MS);

@@ -23,6 +23,7 @@ struct incoming {
     struct wsg_hub *hub;
     struct wsb_span peer;     /* empty on the commands endpoint */
     struct wsb_span user;     /* the key it came with; empty: a local peer */
+    const struct wsb_inbound *by;
     struct wsg_handler *from; /* NULL: not registered, or the commands endpoint */
     const struct wsb_envelope *e;
     struct wsg_meta meta;
@@ -573,6 +574,8 @@ static void on_hello(const struct incoming *in)
     if (is_new)
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler", WSB_KU("handler", to->id), WSB_KS("name", to->name),
                 WSB_KS("language", to->language), WSB_KI("pid", to->pid), WSB_KU("routes", to->route_count));
+    if (h->server->ops->watch)
+        h->server->ops->watch(h->server, in->by, in->meta.heartbeat_ms);
     welcome(h, to, in->e->header.seq);
     wsg_hub_welcome_handler(h, to);
 }
@@ -701,7 +704,7 @@ void wsg_hub_command(struct wsg_hub *h, const struct wsb_inbound *by, struct wsg
                      const struct wsb_envelope *e)
 {
     struct wsb_span peer = by->peer;
-    struct incoming in = {.hub = h, .peer = peer, .user = by->user, .from = from, .e = e};
+    struct incoming in = {.hub = h, .peer = peer, .user = by->user, .by = by, .from = from, .e = e};
     struct wsb_fault fault = {0};
     char text[80];
     h->stats.commands++;

@@ -262,6 +262,8 @@ void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, cons
         if (h->round[i] == handler)
             h->round[i] = h->round[--h->round_count];
     }
+    if (h->server->ops->unwatch)
+        h->server->ops->unwatch(h->server, wsb_span(handler->peer, handler->peer_len));
     wsg_handlers_remove(&h->handlers, handler);
 }
 
@@ -299,6 +301,26 @@ static struct wsg_handler *find_hanging(const struct wsg_hub *h, uint64_t now_ms
     return NULL;
 }
 
+static struct wsg_handler *find_stalled(struct wsg_hub *h, uint64_t now_ms)
+{
+    for (struct wsg_handler *to = h->handlers.by_id; to && h->server->ops->is_stalled; to = to->by_id.next) {
+        if (h->server->ops->is_stalled(h->server, wsb_span(to->peer, to->peer_len), now_ms))
+            return to;
+    }
+    return NULL;
+}
+
+/* Who is stopped or hangs loses its connections, and is told so for when it wakes. Once a second. */
+void wsg_hub_check_life(struct wsg_hub *h)
+{
+    struct wsg_handler *to;
+    uint64_t now_ms = wsg_loop_now_ms(h->loop);
+    while ((to = find_stalled(h, now_ms)) != NULL)
+        wsg_hub_drop_handler(h, to, "stopped, or out of reach");
+    while ((to = find_hanging(h, now_ms)) != NULL)
+        wsg_hub_drop_handler(h, to, "acknowledges nothing");
+}
+
 static void end_waiting(struct wsg_hub *h, uint64_t now_ms)
 {
     struct wsg_pin *p, *next;
@@ -327,10 +349,7 @@ static bool end_barriers(struct wsg_hub *h, uint64_t now_ms)
 
 void wsg_hub_sweep(struct wsg_hub *h)
 {
-    struct wsg_handler *to;
     uint64_t now_ms = wsg_loop_now_ms(h->loop);
-    while ((to = find_hanging(h, now_ms)) != NULL)
-        wsg_hub_drop_handler(h, to, "acknowledges nothing");
     end_waiting(h, now_ms);
     bool any = end_barriers(h, now_ms);
     wsg_hub_flush(h);

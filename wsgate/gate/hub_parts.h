@@ -75,7 +75,9 @@ void wsg_hub_remove_dead(struct wsg_hub *h);
 void wsg_hub_finish_move(struct wsg_hub *h, struct wsg_pin *p);
 /* The handler answered a PING: whatever was sent before it has been seen. */
 void wsg_hub_passed_barrier(struct wsg_hub *h, struct wsg_handler *from, uint64_t ping_seq);
-/* Once a second: who hangs, what has waited too long. */
+/* Once a second: who hangs, or does not run. */
+void wsg_hub_check_life(struct wsg_hub *h);
+/* What has waited too long. */
 void wsg_hub_sweep(struct wsg_hub *h);
 void wsg_hub_count_routes(struct wsg_hub *h, const struct wsg_handler *handler, int by);
 void wsg_hub_ping(struct wsg_hub *h, struct wsg_handler *to);

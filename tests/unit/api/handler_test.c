@@ -21,7 +21,7 @@ static void test_hello_says_who_we_are(void **state)
     char want[300];
     (void)snprintf(want, sizeof want,
                    "{\"routes\":[\"echo\",\"chat\"],\"name\":\"tester\",\"batch\":true,\"pid\":%d,\"language\":\"C\","
-                   "\"level\":\"debug\",\"ack\":true,\"credit\":{\"messages\":16384,\"bytes\":33554432}}",
+                   "\"level\":\"debug\",\"ack\":true,\"credit\":{\"messages\":16384,\"bytes\":33554432},\"heartbeat_ms\":1000}",
                    (int)getpid());
     assert_string_equal(hello.meta, want);
     assert_true(wsb_connected(b.h));

@@ -141,6 +141,12 @@ static void test_without_ack_each_message_is_handed_over_once(void **state)
     assert_int_equal(route_of(f)->tally.delivered, 2);
 }
 
+static void check_life(struct fixture *f)
+{
+    wsg_hub_check_life(&f->hub);
+    wsg_hub_flush(&f->hub);
+}
+
 static void test_one_that_acknowledges_nothing_is_dead(void **state)
 {
     struct fixture *f = *state;
@@ -149,15 +155,15 @@ static void test_one_that_acknowledges_nothing_is_dead(void **state)
     data(f, 1, "x");
     hello_ack(f, 'b');
     forget(f);
-    wsg_hub_sweep(&f->hub);
+    check_life(f);
     assert_string_equal(f->server.log, "");
     f->hub.handlers.by_id->progress_ms -= 30001;
-    wsg_hub_sweep(&f->hub);
+    check_life(f);
     assert_string_equal(f->server.log, "a:revoked b:open! b:data!=x#2");
     assert_int_equal(f->hub.handlers.count, 1);
     f->hub.handlers.by_id->progress_ms -= 30001;
     ack(f, 'b', 1, 2);
-    wsg_hub_sweep(&f->hub); /* nothing waits for it: silence is no fault */
+    check_life(f); /* nothing waits for it: silence is no fault */
     assert_int_equal(f->hub.handlers.count, 1);
 }
 

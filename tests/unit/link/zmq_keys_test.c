@@ -40,8 +40,7 @@ static int setup(void **state)
                                          .mode = 0600,
                                          .tcp = {[WSB_CHANNEL_HANDLERS] = "tcp://127.0.0.1:*"},
                                          .curve = &f->curve,
-                                         .max_message = 1 << 20,
-                                         .heartbeat_ms = 1000};
+                                         .max_message = 1 << 20};
     if (wsb_zmq_server_open(&o, &f->server, &fault))
         fail_msg("%s", fault.text);
     *state = f;

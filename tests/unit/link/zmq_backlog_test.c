@@ -1,0 +1,201 @@
+/*
+ * Connections that fail while one end does not take its messages. libzmq ends a process whose heartbeat falls into that moment, so
+ * neither end may be where both meet: the gate sends no heartbeats, a handler has no limit at which it stops reading.
+ */
+#include "support/test.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "link/link.h"
+
+enum { MESSAGES = 200 /* more than any queue, less than a socket holds */, HEARTBEAT_MS = 20, MANY_HEARTBEATS_MS = 30 * HEARTBEAT_MS };
+
+struct fixture {
+    char dir[32];
+    struct wsb_server *server;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    (void)snprintf(f->dir, sizeof f->dir, "/tmp/wsbus-backlog-XXXXXX");
+    assert_true(mkdtemp(f->dir));
+    *state = f;
+    return 0;
+}
+
+static void open_server(struct fixture *f)
+{
+    const struct wsb_server_options o = {
+        .dir = f->dir, .mode = 0600, .tcp = {[WSB_CHANNEL_HANDLERS] = "tcp://127.0.0.1:*"}, .max_message = 1 << 20};
+    assert_int_equal(wsb_zmq_server_open(&o, &f->server, NULL), WSB_OK);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    if (f->server)
+        f->server->ops->close(f->server);
+    (void)rmdir(f->dir);
+    free(f);
+    return 0;
+}
+
+static struct wsb_client *connect_to(const char *endpoint)
+{
+    struct wsb_client *c = NULL;
+    const struct wsb_client_options o = {
+        .endpoint = endpoint, .max_message = 1 << 20, .heartbeat_ms = HEARTBEAT_MS};
+    assert_int_equal(wsb_zmq_client_open(&o, &c, NULL), WSB_OK);
+    return c;
+}
+
+static void wait_for_input(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    (void)poll(&p, 1, 10); /* edge-triggered: whoever waits asks again */
+}
+
+static void wait_up(struct wsb_client *c)
+{
+    int fds[WSB_CLIENT_FDS];
+    c->ops->fds(c, fds);
+    while (c->ops->change(c) != WSB_LINK_UP)
+        wait_for_input(fds[1]);
+}
+
+static void say(struct wsb_client *c, struct wsb_account *account, uint8_t type, size_t len)
+{
+    const struct wsb_header h = {.type = type, .payload_len = (uint32_t)len};
+    struct wsb_block *b = wsb_block_new(account, len);
+    memset(b->data, 0, len);
+    b->len = len;
+    assert_int_equal(c->ops->send(c, &h, b, wsb_span(NULL, 0)), WSB_OK);
+}
+
+/* Some heartbeats' time; what is waited for is that nothing happens. */
+static void let_heartbeats_pass(void)
+{
+    (void)poll(NULL, 0, MANY_HEARTBEATS_MS);
+}
+
+static void test_a_handler_that_is_busy_outlives_its_gate(void **state)
+{
+    struct fixture *f = *state;
+    open_server(f);
+    struct wsb_account *account = wsb_account_new();
+    struct wsb_client *c = connect_to(f->server->ops->endpoint(f->server, WSB_CHANNEL_HANDLERS));
+    struct wsb_inbound in;
+    wait_up(c);
+    say(c, account, WSB_HELLO, 0);
+    while (f->server->ops->recv(f->server, WSB_CHANNEL_HANDLERS, &in) == WSB_AGAIN)
+        wait_for_input(f->server->ops->fd(f->server, WSB_CHANNEL_HANDLERS));
+    for (int i = 0; i < MESSAGES; i++) {
+        struct wsb_block *b = wsb_block_new(account, 1000);
+        const struct wsb_header h = {.type = WSB_DATA, .code = 1, .conn = 1, .payload_len = 1000};
+        memset(b->data, 'x', 1000);
+        b->len = 1000;
+        assert_int_equal(f->server->ops->send(f->server, in.peer, &h, b, wsb_span(NULL, 0)), WSB_OK);
+    }
+    f->server->ops->release(&in);
+    while (!c->ops->has_input(c)) {
+        int fds[WSB_CLIENT_FDS];
+        c->ops->fds(c, fds);
+        wait_for_input(fds[0]);
+    }
+    f->server->ops->close(f->server); /* the gate goes, and the handler has read nothing yet */
+    f->server = NULL;
+    let_heartbeats_pass();
+    while (c->ops->change(c) != WSB_LINK_DOWN) /* it has noticed, and lives */
+        let_heartbeats_pass();
+    c->ops->close(c);
+    wsb_account_unref(account);
+}
+
+static void test_a_gate_that_is_busy_outlives_a_handler(void **state)
+{
+    struct fixture *f = *state;
+    open_server(f);
+    struct wsb_account *account = wsb_account_new();
+    struct wsb_client *c = connect_to(f->server->ops->endpoint(f->server, WSB_CHANNEL_HANDLERS));
+    wait_up(c);
+    for (int i = 0; i < MESSAGES; i++)
+        say(c, account, WSB_LOG, 1000);
+    let_heartbeats_pass();
+    c->ops->close(c); /* it goes, and the gate has read nothing yet */
+    let_heartbeats_pass();
+    struct wsb_inbound in;
+    int count = 0;
+    while (f->server->ops->recv(f->server, WSB_CHANNEL_HANDLERS, &in) == WSB_OK) {
+        f->server->ops->release(&in);
+        count++;
+    }
+    assert_true(count > 0);
+    wsb_account_unref(account);
+}
+
+/* A child that connects, says one word, and is stopped. */
+static pid_t start_child(const char *endpoint)
+{
+    pid_t child = fork();
+    if (child)
+        return child;
+    struct wsb_account *account = wsb_account_new();
+    struct wsb_client *c = connect_to(endpoint);
+    wait_up(c);
+    say(c, account, WSB_HELLO, 0);
+    for (;;)
+        (void)pause();
+}
+
+static void test_a_stopped_peer_is_seen(void **state)
+{
+    struct fixture *f = *state;
+    open_server(f);
+    char local[64];
+    (void)snprintf(local, sizeof local, "ipc://%s/handlers", f->dir);
+    const char *endpoints[] = {local, f->server->ops->endpoint(f->server, WSB_CHANNEL_HANDLERS)};
+    for (size_t i = 0; i < COUNT(endpoints); i++) {
+        struct wsb_inbound in;
+        char peer[256];
+        pid_t child = start_child(endpoints[i]);
+        while (f->server->ops->recv(f->server, WSB_CHANNEL_HANDLERS, &in) == WSB_AGAIN)
+            wait_for_input(f->server->ops->fd(f->server, WSB_CHANNEL_HANDLERS));
+        struct wsb_span id = wsb_span(peer, in.peer.len);
+        memcpy(peer, in.peer.ptr, in.peer.len);
+        f->server->ops->watch(f->server, &in, HEARTBEAT_MS);
+        f->server->ops->release(&in);
+        uint64_t now_ms = 1;
+        for (int k = 0; k < 10; k++) { /* it runs */
+            assert_false(f->server->ops->is_stalled(f->server, id, now_ms));
+            now_ms += 1000;
+        }
+        assert_int_equal(kill(child, SIGSTOP), 0);
+        assert_int_equal(waitpid(child, NULL, WUNTRACED), child);
+        assert_false(f->server->ops->is_stalled(f->server, id, now_ms) && i == 0); /* once is not enough */
+        let_heartbeats_pass();
+        assert_true(f->server->ops->is_stalled(f->server, id, now_ms + 2000));
+        assert_int_equal(kill(child, SIGCONT), 0);
+        assert_int_equal(waitpid(child, NULL, WCONTINUED), child);
+        while (f->server->ops->is_stalled(f->server, id, now_ms + 3000))
+            let_heartbeats_pass();
+        f->server->ops->unwatch(f->server, id);
+        assert_false(f->server->ops->is_stalled(f->server, id, now_ms));
+        assert_int_equal(kill(child, SIGKILL), 0);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+    }
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_handler_that_is_busy_outlives_its_gate),
+        TEST(test_a_gate_that_is_busy_outlives_a_handler),
+        TEST(test_a_stopped_peer_is_seen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
