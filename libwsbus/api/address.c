@@ -1,4 +1,4 @@
-/* Where the gate is: docs/protocol.md §1, the handler's side of it. */
+/* Where the gate is, and the keys that it takes to get in: docs/protocol.md §1, the handler's side of it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "api/handle.h"
+
+#define TCP "tcp://"
 
 static wsb_err in_directory(const char *dir, struct wsb_buf *ret, struct wsb_fault *fault)
 {
@@ -49,6 +51,11 @@ static wsb_err in_default(struct wsb_buf *ret, struct wsb_fault *fault)
     return in_directory(dir, ret, fault);
 }
 
+static bool is_tcp(const char *address)
+{
+    return strncmp(address, TCP, strlen(TCP)) == 0;
+}
+
 /* ZeroMQ takes 99999 for a port, and means another one. */
 static bool has_port(const char *address)
 {
@@ -67,10 +74,43 @@ wsb_err wsb_endpoint(const char *address, struct wsb_buf *ret, struct wsb_fault 
         err = in_directory(address, ret, fault);
     else if (strncmp(address, "ipc:///", 7) == 0)
         err = in_directory(address + 6, ret, fault);
-    else if (strncmp(address, "tcp://", 6) == 0 && has_port(address))
+    else if (is_tcp(address) && has_port(address))
         err = wsb_buf_append_str(ret, address);
     else
         err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                             "\"%.100s\" is not an address: ipc:///DIR, /DIR or tcp://HOST:PORT", address);
     return err ? err : wsb_buf_append(ret, "", 1);
+}
+
+/* ---------------------------------------------------------------------- keys */
+
+static const char *or_environment(const char *option, const char *variable)
+{
+    const char *value = option ? NULL : getenv(variable);
+    return value && *value ? value : option;
+}
+
+/* The environment is for whatever the program does on TCP, so it is no mistake that it says something to a local handle. */
+wsb_err wsb_keys_read(const char *endpoint, const struct wsb_handler_options *o, struct wsb_keys *ret,
+                      struct wsb_fault *fault)
+{
+    if (!is_tcp(endpoint)) {
+        if (o->server_key || o->key_file)
+            return wsb_fault_set(fault, WSB_ERR_MISUSE, 0, "server_key and key_file are for addresses with " TCP);
+        return WSB_OK;
+    }
+    const char *server_key = or_environment(o->server_key, "WSBUS_SERVER_KEY");
+    const char *key_file = or_environment(o->key_file, "WSBUS_KEY_FILE");
+    if (!server_key && !key_file)
+        return WSB_OK;
+    if (!server_key)
+        return wsb_fault_set(fault, WSB_ERR_MISUSE, 0,
+                             "there is a key_file, but not the gate's public key: server_key or WSBUS_SERVER_KEY");
+    if (!key_file)
+        return wsb_fault_set(fault, WSB_ERR_MISUSE, 0,
+                             "there is the gate's server_key, but no key of our own: key_file or WSBUS_KEY_FILE");
+    if (wsb_key_read(key_file, &ret->own, fault) != WSB_OK)
+        return fault->err == WSB_ERR_LIMIT ? WSB_ERR_CONFIG : fault->err;
+    ret->server_key = server_key;
+    return WSB_OK;
 }

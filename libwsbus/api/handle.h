@@ -230,4 +230,14 @@ WSB_MUST_CHECK wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_han
 /* The ZeroMQ endpoint of an address, by the rules of docs/protocol.md §1. */
 WSB_MUST_CHECK wsb_err wsb_endpoint(const char *address, struct wsb_buf *ret, struct wsb_fault *fault);
 
+/* How that endpoint is entered. */
+struct wsb_keys {
+    const char *server_key; /* NULL: without keys; borrowed from the options, or the environment */
+    struct wsb_key_pair own;
+};
+
+/* What the options and the environment say about keys for the endpoint. Wipe ret->own when the link has it. */
+WSB_MUST_CHECK wsb_err wsb_keys_read(const char *endpoint, const struct wsb_handler_options *o, struct wsb_keys *ret,
+                                     struct wsb_fault *fault);
+
 #endif

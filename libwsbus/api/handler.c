@@ -118,17 +118,25 @@ static struct wsb_handle *handle_new(const struct wsb_handler_options *o)
 static wsb_err open_link(struct wsb_handle *h, const char *address, const struct wsb_handler_options *o)
 {
     struct wsb_buf endpoint;
+    struct wsb_keys keys = {0};
     wsb_buf_init(&endpoint, ENDPOINT_MAX);
     wsb_err err = wsb_endpoint(address, &endpoint, &open_fault);
+    if (err == WSB_ERR_LIMIT)
+        err = wsb_fault_set(&open_fault, WSB_ERR_CONFIG, 0, "the address is too long");
+    if (!err)
+        err = wsb_keys_read((const char *)endpoint.data, o, &keys, &open_fault);
     if (!err) {
         const struct wsb_client_options client = {.endpoint = (const char *)endpoint.data,
                                                   .max_message = PART_MAX,
                                                   .heartbeat_ms = HEARTBEAT_MS,
-                                                  .linger_ms = o->linger_ms ? o->linger_ms : LINGER_MS};
+                                                  .linger_ms = o->linger_ms ? o->linger_ms : LINGER_MS,
+                                                  .server_key = keys.server_key,
+                                                  .keys = keys.server_key ? &keys.own : NULL};
         err = wsb_zmq_client_open(&client, &h->link, &open_fault);
     }
+    wsb_key_pair_wipe(&keys.own);
     wsb_buf_deinit(&endpoint);
-    return err == WSB_ERR_LIMIT ? wsb_fault_set(&open_fault, WSB_ERR_CONFIG, 0, "the address is too long") : err;
+    return err;
 }
 
 /* Wait for the gate; its WELCOME stays in the inbox, for the reader. */

@@ -211,11 +211,12 @@ static wsb_err set_keys(void *socket, const struct wsb_client_options *o, struct
         return WSB_OK;
     if (!zmq_has("curve"))
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "this build of libzmq cannot do CURVE");
-    if (strlen(o->server_key) != WSB_KEY_LEN || !o->keys ||
-        zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, o->server_key, WSB_KEY_TEXT) != 0 ||
-        zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, o->keys->public_key, WSB_KEY_TEXT) != 0 ||
+    if (strlen(o->server_key) != WSB_KEY_LEN ||
+        zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, o->server_key, WSB_KEY_TEXT) != 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "the gate's public key is not 40 characters of Z85");
+    if (!o->keys || zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, o->keys->public_key, WSB_KEY_TEXT) != 0 ||
         zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, o->keys->secret_key, WSB_KEY_TEXT) != 0)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "the gate's key, or our own, is not 40 characters of Z85");
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "our own key is not 40 characters of Z85");
     return WSB_OK;
 }
 

@@ -78,7 +78,7 @@ enum wsb_reason {
     WSB_REASON_REFUSED,   /* not allowed in this state */
     WSB_REASON_INVALID,   /* the gate could not make sense of it */
     WSB_REASON_DROPPED,   /* the gate took it, and the client was too slow or too far */
-    WSB_REASON_ADDRESS,   /* not an address, or a directory that must not be used */
+    WSB_REASON_ADDRESS,   /* not an address, or a directory or a key that must not be used */
     WSB_REASON_NOMEM,     /* out of memory */
     WSB_REASON_IO         /* the operating system refused */
 };
@@ -151,6 +151,8 @@ struct wsb_handler_options {
     bool manual_ack;           /* events are done with when wsb_ack() says so, not when the next one is asked for */
     bool presence;             /* send JOINED and LEFT, of all connections of the routes */
     unsigned weight;           /* 1 to 1000: how many connections, compared with other handlers; 0: 1 */
+    const char *server_key;    /* the gate's public key, 40 characters of Z85; NULL: $WSBUS_SERVER_KEY, else none */
+    const char *key_file;      /* with our secret key, by wsgate --make-key; NULL: $WSBUS_KEY_FILE, else none */
 };
 
 /**
@@ -158,11 +160,14 @@ struct wsb_handler_options {
  *
  * @address  NULL: the runtime directory by the rules of docs/protocol.md §1; "ipc:///DIR" or "/DIR": that directory;
  *           "tcp://HOST:PORT": a gate on the network
- * @options  NULL: no routes and the defaults; copied
+ * @options  NULL: no routes and the defaults; copied. server_key and key_file are for tcp:// only, and one wants the other:
+ *           with both nobody but that gate is talked to, encrypted, and it lets us in when our public key is on its
+ *           list. With neither nothing is encrypted. Nobody else may be able to read the key file; it is read now, once
  * @ret      the handle; zeroed on failure
  *
- * Returns   true; false: ADDRESS, MISUSE (options, or more than WSB_HANDLERS_MAX), NOMEM, IO, and with wait_ms GATE_GONE or
- *           SIGNAL, by wsb_reason() of a zeroed handle; wsb_why() says it in words
+ * Returns   true; false: ADDRESS, MISUSE (options, or more than WSB_HANDLERS_MAX), NOMEM, IO (also a key file that cannot be
+ *           read), and with wait_ms GATE_GONE or SIGNAL, by wsb_reason() of a zeroed handle; wsb_why() says it in words.
+ *           A gate that does not want our key, or is another than server_key says, is as one that is not there
  * Threads   any
  * Source    docs/protocol.md §1, §4 HELLO
  */

@@ -140,7 +140,12 @@ struct fake_gate *fake_gate_open(struct fake_options o)
     g->account = wsb_account_new();
     must(g->commands && g->account, "memory");
     struct wsb_fault fault = {0};
-    const struct wsb_server_options so = {.dir = g->dir, .mode = 0600, .max_message = 256 << 20, .heartbeat_ms = 1000};
+    const struct wsb_server_options so = {.dir = g->dir,
+                                          .mode = 0600,
+                                          .tcp = {[WSB_CHANNEL_HANDLERS] = o.curve ? "tcp://127.0.0.1:*" : NULL},
+                                          .curve = o.curve,
+                                          .max_message = 256 << 20,
+                                          .heartbeat_ms = 1000};
     must(wsb_zmq_server_open(&so, &g->server, &fault) == WSB_OK, fault.text);
     (void)pthread_mutex_init(&g->lock, NULL);
     (void)pthread_cond_init(&g->came, NULL);
@@ -165,6 +170,11 @@ void fake_gate_close(struct fake_gate *g)
 const char *fake_gate_dir(const struct fake_gate *g)
 {
     return g->dir;
+}
+
+const char *fake_gate_tcp(const struct fake_gate *g)
+{
+    return wsb_server_endpoint(g->server, WSB_CHANNEL_HANDLERS);
 }
 
 void fake_gate_remove_dir(const char *dir)

@@ -10,17 +10,19 @@
 struct fake_gate;
 
 struct fake_options {
-    const char *dir;       /* NULL: a new one */
-    uint64_t epoch;        /* 0: 1 */
-    bool is_silent;        /* HELLO is not answered */
-    uint8_t refuse_hello;  /* an ERROR code to answer HELLO with */
-    size_t max_message;    /* in WELCOME; 0: not said */
-    unsigned heartbeat_ms; /* in WELCOME; 0: 1000 */
+    const char *dir;               /* NULL: a new one */
+    uint64_t epoch;                /* 0: 1 */
+    bool is_silent;                /* HELLO is not answered */
+    uint8_t refuse_hello;          /* an ERROR code to answer HELLO with */
+    size_t max_message;            /* in WELCOME; 0: not said */
+    unsigned heartbeat_ms;         /* in WELCOME; 0: 1000 */
+    const struct wsb_curve *curve; /* on TCP as well, with these keys; NULL: local only */
 };
 
 struct fake_gate *fake_gate_open(struct fake_options o);
 void fake_gate_close(struct fake_gate *g); /* as if killed: says nothing. The directory stays */
 const char *fake_gate_dir(const struct fake_gate *g);
+const char *fake_gate_tcp(const struct fake_gate *g);
 void fake_gate_remove_dir(const char *dir);
 
 /* A command that came; records of a BATCH one by one. */
