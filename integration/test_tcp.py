@@ -4,14 +4,18 @@ import contextlib
 import json
 import os
 import random
+import re
+import select
 import socket
 import struct
 import subprocess
+import threading
 
 import pytest
+import wsbus
 import zmq
 
-from conftest import BUILD, DEADLINE, eventually
+from conftest import BUILD, DEADLINE, PYTHON, ROOT, eventually
 from raw import Raw
 
 WSGATE = str(BUILD / "wsgate" / "wsgate")
@@ -126,6 +130,28 @@ def guarded(make_gate, keys):
     return make_gate(routes=("echo=/echo", "chat=/chat,deliver=publish", "other=/other"), args=[*ANY, *keys["args"]])
 
 
+LANGUAGES = ("c", "python", "node")
+NO_KEYS = {"WSBUS_SERVER_KEY": "", "WSBUS_KEY_FILE": ""}
+
+
+def echo_command(language, address):
+    """The echo example, as people start it."""
+    program = {"c": [BUILD / "examples" / "wsbus-echo"], "python": [PYTHON, ROOT / "examples/python/echo.py"],
+               "node": ["node", ROOT / "examples/node/echo.js"]}[language]
+    return [*program, "--bus", address, "--route", "echo"]
+
+
+def key_environment(directory, name, server_key):
+    return {"WSBUS_SERVER_KEY": server_key.decode(), "WSBUS_KEY_FILE": str(directory / name)}
+
+
+def assert_echo(gate, text):
+    with Raw(gate.port) as client:
+        client.upgrade("/echo")
+        client.say(text)
+        assert client.read_message() == text
+
+
 # ---------------------------------------------------------------------- plain
 
 
@@ -150,7 +176,7 @@ def test_both_doors_of_a_gate_lead_to_the_same_place(make_gate, echo):
         gate.wait_handlers("echo", 2)
 
 
-def test_ipv6(make_gate):
+def test_ipv6(make_gate, processes):
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
@@ -161,16 +187,10 @@ def test_ipv6(make_gate):
     with Peer(zmq.DEALER, at, ipv6=True) as handler:
         handler.hello("echo")
         echo_over(handler, gate)
-
-
-def test_the_library_over_tcp(make_gate, processes):
-    gate = make_gate(args=ANY)
-    processes([BUILD / "examples" / "wsbus-echo", "--bus", endpoints(gate)["handlers"], "--route", "echo"])
-    gate.wait_handlers("echo", 1)
-    with Raw(gate.port) as client:
-        client.upgrade("/echo")
-        client.say("c")
-        assert client.read_message() == "c"
+    gate.wait_handlers("echo", 0)
+    for count, language in enumerate(LANGUAGES, 1):
+        processes(echo_command(language, at), env=NO_KEYS)
+        gate.wait_handlers("echo", count)
 
 
 def free_port():
@@ -358,6 +378,228 @@ def test_a_key_serves_and_commands_only_its_routes(guarded, keys, take_seat):
         seat.send(conns["echo"], "the first it hears")
         seat.flush()
         assert echo_client.read_message() == "the first it hears"
+
+
+# ------------------------------------------------------------------- handlers
+
+
+class Relay:
+    """A port that leads to the gate's; tells how many connections the gate ended, and all that passed."""
+
+    def __init__(self, endpoint):
+        self._port = int(endpoint.rsplit(":", 1)[1])
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = "tcp://127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.ended, self.bytes = 0, b""
+        self._wakeup, self._end = socket.socketpair()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._wakeup.close()
+        self._thread.join(DEADLINE)
+        self._listener.close()
+        self._end.close()
+
+    def _run(self):
+        pairs = {}  # each socket to the other one
+        gates = set()
+        while True:
+            for one in select.select([self._end, self._listener, *pairs], [], [])[0]:
+                if one is self._end:
+                    for each in pairs:
+                        each.close()
+                    return
+                if one is self._listener:
+                    handler, gate = one.accept()[0], socket.create_connection(("127.0.0.1", self._port))
+                    pairs.update({handler: gate, gate: handler})
+                    gates.add(gate)
+                elif one in pairs:
+                    self._pass_on(one, pairs, gates)
+
+    def _pass_on(self, one, pairs, gates):
+        data = b""
+        with contextlib.suppress(OSError):
+            data = one.recv(65536)
+            pairs[one].sendall(data)
+        self.bytes += data
+        if not data:
+            self.ended += one in gates
+            for each in (one, pairs[one]):
+                del pairs[each]
+                each.close()
+
+
+@pytest.mark.parametrize("with_keys", [False, True], ids=["plain", "keys"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_echo_in_every_language(language, with_keys, make_gate, keys, tmp_path, processes):
+    """With keys nobody on the way can read it."""
+    gate = make_gate(args=[*ANY, *(keys["args"] if with_keys else [])], routes=("echo=/echo", "chat=/chat", "other=/other"))
+    with Relay(endpoints(gate)["handlers"]) as relay:
+        env = key_environment(tmp_path, "any", keys["server"]) if with_keys else NO_KEYS
+        handler = processes(echo_command(language, relay.endpoint), env=env)
+        gate.wait_handlers("echo", 1)
+        assert_echo(gate, "said by %s" % language)
+        assert handler.stop() == 0
+        gate.wait_handlers("echo", 0)
+        assert (b"said by" in relay.bytes) != with_keys
+
+
+def test_handlers_with_keys_find_a_gate_that_comes_back(make_gate, keys, tmp_path, processes):
+    args = ["--bus-handlers", "tcp://127.0.0.1:%d" % free_port(), *keys["args"]]
+    routes = ("echo=/echo", "chat=/chat", "other=/other")
+    gate = make_gate(directory=tmp_path / "run", args=args, routes=routes)
+    for language in LANGUAGES:
+        processes(echo_command(language, endpoints(gate)["handlers"]), env=key_environment(tmp_path, "any", keys["server"]))
+    gate.wait_handlers("echo", len(LANGUAGES))
+    assert gate.stop() == 0
+    gate = make_gate(directory=tmp_path / "run", args=args, routes=routes)
+    gate.wait_handlers("echo", len(LANGUAGES))
+    assert_echo(gate, "again")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_handler_that_takes_another_for_the_gate(language, guarded, keys, tmp_path, processes):
+    with Relay(endpoints(guarded)["handlers"]) as relay:
+        env = key_environment(tmp_path, "any", keys["stranger"][0])
+        handler = processes(echo_command(language, relay.endpoint), env=env)
+        eventually(lambda: relay.ended, "the gate to hang up")
+        assert guarded.wsctl("handlers")["handlers"] == []
+        assert handler.stop() == 0
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_handler_whose_key_is_not_listed(language, guarded, keys, tmp_path, processes):
+    env = key_environment(tmp_path, "stranger", keys["server"])
+    handler = processes(echo_command(language, endpoints(guarded)["handlers"]), env=env)
+    guarded.wait_line("msg=\"key refused\"")
+    assert guarded.wsctl("handlers")["handlers"] == []
+    assert handler.stop() == 0
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_handler_without_keys_where_they_are_wanted(language, guarded, processes):
+    with Relay(endpoints(guarded)["handlers"]) as relay:
+        handler = processes(echo_command(language, relay.endpoint), env=NO_KEYS)
+        eventually(lambda: relay.ended, "the gate to hang up")
+        assert guarded.wsctl("handlers")["handlers"] == []
+        assert handler.stop() == 0
+
+
+SOME_KEY = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"  # Z85, but nobody's
+BAD_KEYS = [  # WSBUS_SERVER_KEY, the text of WSBUS_KEY_FILE or None, its mode, what is said
+    ("no key file", SOME_KEY, None, 0, "no key of our own: \\w+ or WSBUS_KEY_FILE"),
+    ("no server key", "", SOME_KEY, 0o600, "not the gate's public key: \\w+ or WSBUS_SERVER_KEY"),
+    ("a short server key", SOME_KEY[1:], SOME_KEY, 0o600, "the gate's public key is not 40 characters of Z85"),
+    ("not Z85", SOME_KEY[1:] + "~", SOME_KEY, 0o600, "the gate's public key is not 40 characters of Z85"),
+    ("more than 32 bits", "%%%%%" + SOME_KEY[5:], SOME_KEY, 0o600, "the gate's public key is not 40 characters of Z85"),
+    ("a missing file", SOME_KEY, "missing", 0, "(?i)no such file or directory"),
+    ("a directory", SOME_KEY, "directory", 0, "not a file|Is a directory"),
+    ("open to the group", SOME_KEY, SOME_KEY, 0o640, r"key: others than its owner can read it \(mode 0640\): chmod 0600 it"),
+    ("open to all", SOME_KEY, SOME_KEY, 0o604, r"key: others than its owner can read it \(mode 0604\): chmod 0600 it"),
+    ("an empty file", SOME_KEY, "", 0o600, "key: there is no key in it"),
+    ("comments only", SOME_KEY, "# %s\n\n" % SOME_KEY, 0o600, "key: there is no key in it"),
+    ("two keys", SOME_KEY, "\n%s # one\n%s\n" % (SOME_KEY, SOME_KEY), 0o600, "key: line 3: a second key; there can be one only"),
+    ("not a key", SOME_KEY, "# mine\nsecret\n", 0o600, "key: line 2: it does not begin with a key, 40 characters of Z85"),
+    ("a list", SOME_KEY, "%s chat\n" % SOME_KEY, 0o600, "key: line 1: it does not begin with a key, 40 characters of Z85"),
+    ("a key of more than 32 bits", SOME_KEY, "%%%%%" + SOME_KEY[5:], 0o600, "key: line 1: it does not begin with a key"),
+]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_bad_keys_of_handlers(language, tmp_path):
+    """None of them starts, and each says why; the secret is in none of it."""
+    for name, server_key, text, mode, why in BAD_KEYS:
+        path = {None: "", "missing": tmp_path / "missing", "directory": tmp_path}.get(text, tmp_path / "key")
+        if mode:
+            path.write_text(text)
+            path.chmod(mode)
+        run = subprocess.run(echo_command(language, "tcp://127.0.0.1:1"), capture_output=True, text=True, timeout=DEADLINE,
+                             env={**os.environ, "WSBUS_SERVER_KEY": server_key, "WSBUS_KEY_FILE": str(path)})
+        assert run.returncode == 1, (name, run)
+        assert re.search(why, run.stderr), (name, run.stderr)
+        assert SOME_KEY not in run.stderr, name
+
+
+def test_keys_of_the_environment_are_not_for_local_handlers(make_gate, tmp_path, processes):
+    gate = make_gate()
+    for count, language in enumerate(LANGUAGES, 1):
+        processes(echo_command(language, gate.dir), env={"WSBUS_SERVER_KEY": "nonsense", "WSBUS_KEY_FILE": str(tmp_path / "missing")})
+        gate.wait_handlers("echo", count)
+
+
+def test_keys_as_arguments_in_python(guarded, keys, tmp_path, monkeypatch):
+    """They win over the environment. The C library's are in the unit tests."""
+    monkeypatch.setenv("WSBUS_SERVER_KEY", "nonsense")
+    monkeypatch.setenv("WSBUS_KEY_FILE", str(tmp_path / "missing"))
+    good = {"server_key": keys["server"].decode(), "key_file": tmp_path / "any"}
+    with wsbus.Handler(["echo"], endpoints(guarded)["handlers"], context=zmq.Context(), **good) as handler:
+        event = handler.read(DEADLINE * 1000)
+        assert event.type == "welcome"
+    for make in (lambda bus, **more: wsbus.Handler(["echo"], bus, **more), lambda bus, **more: wsbus.Subscriber([""], bus, **more),
+                 wsbus.Commander):
+        for bus in (None, guarded.dir, "ipc://" + guarded.dir):
+            for more in (good, {"key_file": tmp_path / "any"}, {"server_key": SOME_KEY}):
+                with pytest.raises(ValueError, match="are for addresses with tcp://"):
+                    make(bus, **more)
+        with pytest.raises(ValueError, match="40 characters of Z85"):
+            make("tcp://127.0.0.1:1", key_file=tmp_path / "any")
+        with pytest.raises(FileNotFoundError):
+            make("tcp://127.0.0.1:1", server_key=SOME_KEY)
+
+
+NODE_OPTIONS = """
+import { Handler } from "%s/examples/node/wsbus.js";
+const [text] = process.argv.slice(1);
+const bus = new Handler({ routes: ["echo"], ...JSON.parse(text) });
+for await (const event of bus) {
+  console.log(event.type);
+  break;
+}
+await bus.bye();
+"""
+
+
+def test_keys_as_options_in_node(guarded, keys, tmp_path):
+    env = {**os.environ, "WSBUS_SERVER_KEY": "nonsense", "WSBUS_KEY_FILE": str(tmp_path / "missing")}
+    tcp = endpoints(guarded)["handlers"]
+
+    def run(**options):
+        return subprocess.run(["node", "--input-type=module", "-e", NODE_OPTIONS % ROOT, "--", json.dumps(options)],
+                              capture_output=True, text=True, timeout=DEADLINE, env=env)
+
+    good = {"serverKey": keys["server"].decode(), "keyFile": str(tmp_path / "any")}
+    done = run(bus=tcp, **good)
+    assert (done.returncode, done.stdout) == (0, "welcome\n"), done.stderr
+    for bus, options, why in ((guarded.dir, good, "are for addresses with tcp://"),
+                              ("ipc://" + guarded.dir, {"keyFile": good["keyFile"]}, "are for addresses with tcp://"),
+                              (guarded.dir, {"serverKey": SOME_KEY}, "are for addresses with tcp://"),
+                              (tcp, {"keyFile": good["keyFile"]}, "40 characters of Z85"),
+                              (tcp, {"serverKey": SOME_KEY}, "no such file")):
+        done = run(bus=bus, **options)
+        assert done.returncode == 1 and why in done.stderr, done
+    done = run(bus="ipc://" + guarded.dir)
+    assert (done.returncode, done.stdout) == (0, "welcome\n"), done.stderr
+
+
+def test_the_subscriber_with_a_key(guarded, keys, tmp_path, processes):
+    at = endpoints(guarded)
+    subscriber = processes(
+        [PYTHON, ROOT / "examples/python/subscriber.py", "--bus", at["events"], "--commands", at["commands"], "--route", "chat"],
+        env=key_environment(tmp_path, "any", keys["server"]))
+    with Raw(guarded.port) as client:
+        client.upgrade("/chat")
+
+        def arrives():
+            """A subscription takes a moment."""
+            client.say("time?")
+            return "chat data" in subscriber.output
+
+        eventually(arrives, "the subscriber to hear")
+        assert re.fullmatch(r"\d\d:\d\d:\d\d", client.read_message())
 
 
 # ------------------------------------------------------------------- rubbish

@@ -26,7 +26,8 @@ static void end_on_signals(void)
 static void usage(const struct example *e, FILE *out)
 {
     (void)fprintf(out, "Usage: %s [--bus ADDRESS] [--route NAME]…\n%s\n\n", e->name, e->about);
-    (void)fprintf(out, "  --bus ADDRESS  the gate: its runtime directory, or tcp://HOST:PORT\n");
+    (void)fprintf(out, "  --bus ADDRESS  the gate: its runtime directory, or tcp://HOST:PORT, which takes keys from\n"
+                       "                 WSBUS_SERVER_KEY and WSBUS_KEY_FILE when they are set\n");
     (void)fprintf(out, "  --route NAME   serve this route (again for more); otherwise");
     for (size_t i = 0; e->routes[i]; i++)
         (void)fprintf(out, "%s %s", i ? "," : "", e->routes[i]);

@@ -1,4 +1,4 @@
-/* Echo: what comes in goes back. Usage: node echo.js --bus DIRECTORY [--route NAME]… */
+/* Echo: what comes in goes back. Usage: node echo.js [--bus DIRECTORY or tcp://HOST:PORT] [--route NAME]… */
 import { parseArgs } from "node:util";
 import { Handler } from "./wsbus.js";
 

@@ -6,9 +6,14 @@
  * goes to another handler, with event.redelivered. The gate is told so behind the answers, and sends no more than `credit`
  * ahead. A connection that moved to another handler is not written to any more as soon as the bus has said so. When the
  * gate drains the handler, the iteration ends.
+ *
+ * A gate on another machine is "tcp://HOST:PORT". Then serverKey is its public key, and keyFile the file with our secret key,
+ * which `wsgate --make-key` makes; without them WSBUS_SERVER_KEY and WSBUS_KEY_FILE of the environment are taken. With neither,
+ * nothing is encrypted. docs/remote-handlers.md has more.
  */
-import { accessSync, constants, lstatSync } from "node:fs";
-import { Dealer } from "zeromq";
+import { createPrivateKey, createPublicKey } from "node:crypto";
+import { accessSync, closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from "node:fs";
+import { capability, Dealer } from "zeromq";
 
 export const VERSION = 1;
 export const HEADER_SIZE = 32;
@@ -135,6 +140,92 @@ export function runtimeDir(wanted) {
   return last;
 }
 
+/* --- keys */
+
+const Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
+const KEY_BYTES = 32;
+const KEY_FILE_BYTES_MAX = 1 << 20;
+/* What stands in front of the 32 bytes of an X25519 key: RFC 8410. */
+const PRIVATE_KEY_HEAD = Buffer.from("302e020100300506032b656e04220420", "hex");
+
+/* The 32 bytes that 40 characters of Z85 stand for; null when they do not. */
+function keyBytes(text) {
+  if (text.length !== KEY_BYTES / 4 * 5 || [...text].some((char) => !Z85.includes(char))) return null;
+  const words = text.match(/.{5}/g).map((five) => [...five].reduce((value, char) => value * 85 + Z85.indexOf(char), 0));
+  if (words.some((word) => word > 0xffffffff)) return null;
+  const bytes = Buffer.alloc(KEY_BYTES);
+  words.forEach((word, at) => bytes.writeUInt32BE(word, at * 4));
+  return bytes;
+}
+
+function keyText(bytes) {
+  const digits = (word) => [4, 3, 2, 1, 0].map((power) => Z85[Math.floor(word / 85 ** power) % 85]).join("");
+  return Array.from({ length: bytes.length / 4 }, (_, at) => digits(bytes.readUInt32BE(at * 4))).join("");
+}
+
+/* The public key that belongs to a secret one. */
+function publicKeyOf(secretKey) {
+  const key = createPrivateKey({ key: Buffer.concat([PRIVATE_KEY_HEAD, keyBytes(secretKey)]), format: "der", type: "pkcs8" });
+  return keyText(createPublicKey(key).export({ format: "der", type: "spki" }).subarray(-KEY_BYTES));
+}
+
+/* The one key of a key file; blank lines, and what follows a # in front of or behind the key, are not looked at. */
+export function parseKey(text) {
+  let key = null;
+  text.split("\n").forEach((line, at) => {
+    const [word, after] = line.split(/[ \t\r]+/).filter(Boolean);
+    if (word === undefined || word.startsWith("#")) return;
+    if (!keyBytes(word) || (after !== undefined && !after.startsWith("#"))) {
+      throw new Error(`line ${at + 1}: it does not begin with a key, 40 characters of Z85`);
+    }
+    if (key) throw new Error(`line ${at + 1}: a second key; there can be one only`);
+    key = word;
+  });
+  if (!key) throw new Error("there is no key in it");
+  return key;
+}
+
+/* The secret key of a file, which nobody else may be able to read. */
+function readKey(path) {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK); /* a pipe would make us wait */
+  try {
+    const found = fstatSync(fd);
+    const mode = (found.mode & 0o7777).toString(8).padStart(4, "0");
+    if (!found.isFile()) throw new Error("not a file");
+    if (found.uid !== process.geteuid() && found.uid !== 0) throw new Error(`it belongs to somebody else (uid ${found.uid})`);
+    if (found.mode & 0o077) throw new Error(`others than its owner can read it (mode ${mode}): chmod 0600 it`);
+    if (found.size > KEY_FILE_BYTES_MAX) throw new Error("larger than 1 MiB");
+    return parseKey(readFileSync(fd, "latin1"));
+  } catch (error) {
+    throw new Error(`${path}: ${error.message}`);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/* The socket's options for keys; none when there are to be none. */
+function curveOptions(endpoint, { serverKey, keyFile }) {
+  if (!endpoint.startsWith("tcp://")) {
+    if (serverKey !== undefined || keyFile !== undefined) throw new TypeError("serverKey and keyFile are for addresses with tcp://");
+    return {};
+  }
+  const server = serverKey ?? (process.env.WSBUS_SERVER_KEY || undefined);
+  const file = keyFile ?? (process.env.WSBUS_KEY_FILE || undefined);
+  if (server === undefined && file === undefined) return {};
+  if (server === undefined) throw new TypeError("there is a keyFile, but not the gate's public key: serverKey or WSBUS_SERVER_KEY");
+  if (file === undefined) throw new TypeError("there is the gate's serverKey, but no key of our own: keyFile or WSBUS_KEY_FILE");
+  if (!capability.curve) throw new Error("this build of libzmq cannot do CURVE");
+  if (!keyBytes(server)) throw new TypeError("the gate's public key is not 40 characters of Z85");
+  const secretKey = readKey(file);
+  return { curveServerKey: server, curvePublicKey: publicKeyOf(secretKey), curveSecretKey: secretKey };
+}
+
+/* bus: a directory, ipc:///directory, a whole tcp:// endpoint, or undefined for the default directory. */
+function endpointOf(bus, name) {
+  if (bus?.startsWith("tcp://")) return bus;
+  return `ipc://${runtimeDir(bus?.replace(/^ipc:\/\//, ""))}/${name}`;
+}
+
 function audience(fields) {
   const there = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== false));
   if (Object.keys(there).length !== 1) throw new TypeError(`one of ${Object.keys(fields).join(", ")}, please`);
@@ -145,11 +236,7 @@ const opcodeOf = (payload) => (typeof payload === "string" ? TEXT : BINARY);
 const registrationOf = ({ meta }) => `${meta.epoch} ${meta.id}`;
 
 export class Handler {
-  /* immediate: nothing waits for a gate that is not there, its ids would be stale */
-  /* credit bounds what may come, so no queue of ZeroMQ's must: a full one and a heartbeat do not get on */
-  #socket = new Dealer({
-    linger: 1000, immediate: true, receiveHighWaterMark: 0, heartbeatInterval: HEARTBEAT_MS, heartbeatTimeout: 10 * HEARTBEAT_MS,
-  });
+  #socket;
   #options;
   #out = []; /* {record: [header, payload, meta], conn, named: it names connections} of this turn's commands */
   #sending = Promise.resolve();
@@ -170,15 +257,27 @@ export class Handler {
   lost = 0; /* commands that could not leave */
   stale = 0; /* commands for connections that are others' now */
 
-  /* bus: the gate's runtime directory, or undefined for the usual one; routes: what to serve; credit: messages and bytes that the
-   * gate may send ahead; presence: "joined" and "left" events come; weight: how many connections, compared with others. */
+  /* bus: the gate's runtime directory, or undefined for the usual one, or tcp://HOST:PORT, with serverKey and keyFile when the gate
+   * wants keys; routes: what to serve; credit: messages and bytes that the gate may send ahead; presence: "joined" and "left" events
+   * come; weight: how many connections, compared with others. */
   constructor({
     bus, routes, name = "node", silenceMs = 3000, credit = { messages: 16384, bytes: 32 << 20 }, presence = false, weight = 1,
+    serverKey, keyFile,
   }) {
+    const endpoint = endpointOf(bus, "handlers");
     this.#options = { routes, name, credit, presence, weight, heartbeat_ms: HEARTBEAT_MS };
-    this.#socket.sendTimeout = silenceMs;
-    this.#socket.receiveTimeout = silenceMs; /* the gate pings every second: silence means that it has been restarted */
-    this.#socket.connect(`ipc://${runtimeDir(bus)}/handlers`);
+    this.#socket = new Dealer({
+      ...curveOptions(endpoint, { serverKey, keyFile }),
+      linger: 1000,
+      immediate: true, /* nothing waits for a gate that is not there, its ids would be stale */
+      receiveHighWaterMark: 0, /* credit bounds what may come; a full queue of ZeroMQ's and a heartbeat do not get on */
+      heartbeatInterval: HEARTBEAT_MS,
+      heartbeatTimeout: 10 * HEARTBEAT_MS,
+      ipv6: endpoint.includes("["),
+      sendTimeout: silenceMs,
+      receiveTimeout: silenceMs, /* the gate pings every second: silence means that it has been restarted */
+    });
+    this.#socket.connect(endpoint);
     this.#hello();
   }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Echo: what comes in goes back. Usage: echo.py [--bus DIRECTORY] [--route NAME]…"""
+"""Echo: what comes in goes back. Usage: echo.py [--bus ADDRESS] [--route NAME]…"""
 
 import argparse
 import signal
@@ -9,7 +9,7 @@ from wsbus import Handler
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 parser = argparse.ArgumentParser(description="echo every message")
-parser.add_argument("--bus", help="the gate's runtime directory")
+parser.add_argument("--bus", help="the gate: its runtime directory, or tcp://HOST:PORT")
 parser.add_argument("--route", action="append", help="a route to serve; default: echo")
 args = parser.parse_args()
 

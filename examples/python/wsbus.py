@@ -15,6 +15,10 @@ By asking for the next event the program says that it is done with the one befor
 to another handler, marked `redelivered`. The gate is told so behind the answers, and sends no more than `credit` ahead. A
 connection that moved to another handler is not written to any more, from when the bus has said so and not only from when
 the program has read it. When the gate drains the handler, the iteration ends.
+
+A gate on another machine is "tcp://HOST:PORT". Then server_key is its public key, and key_file the file with our secret key,
+which `wsgate --make-key` makes; without them WSBUS_SERVER_KEY and WSBUS_KEY_FILE of the environment are taken. With neither, nothing
+is encrypted. docs/remote-handlers.md has more.
 """
 
 import collections
@@ -55,6 +59,8 @@ ACK_EVENTS, ACK_MS = 1024, 100  # acknowledged at least every so many, and by a 
 INBOX_EVENTS = 4096  # taken ahead of the program, about
 WAITING_BYTES = 64 << 20  # of commands, while nobody knows whether the gate still knows us
 PAST_CONNS = 65536  # remembered of those that are others' now
+Z85 = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+KEY_FILE_BYTES = 1 << 20
 
 
 class ProtocolError(ValueError):
@@ -161,6 +167,51 @@ def runtime_dir(wanted=None):
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():  # everybody can make one: this could be a trap
         raise PermissionError("%s is not a directory of our own" % last)
     return last
+
+
+def is_key(word):
+    """40 characters of Z85 that stand for 32 bytes."""
+    if len(word) != 40 or any(c not in Z85 for c in word):
+        return False
+    fives = (word[at:at + 5] for at in range(0, 40, 5))
+    return all(sum(Z85.index(c) * 85 ** (4 - i) for i, c in enumerate(five)) < 1 << 32 for five in fives)
+
+
+def parse_key(text):
+    """The one key of a key file; blank lines, and what follows a # in front of or behind the key, are not looked at."""
+    key = None
+    for number, line in enumerate(text.split(b"\n"), 1):
+        word, *rest = line.split() or [b"#"]
+        if word.startswith(b"#"):
+            continue
+        if not is_key(word) or rest and not rest[0].startswith(b"#"):
+            raise ValueError("line %d: it does not begin with a key, 40 characters of Z85" % number)
+        if key:
+            raise ValueError("line %d: a second key; there can be one only" % number)
+        key = word
+    if not key:
+        raise ValueError("there is no key in it")
+    return key
+
+
+def read_key(path):
+    """The secret key of a file, which nobody else may be able to read."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:  # a pipe would make us wait
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("%s: not a file" % path)
+        if found.st_uid not in (os.geteuid(), 0):
+            raise PermissionError("%s: it belongs to somebody else (uid %d)" % (path, found.st_uid))
+        if found.st_mode & 0o077:
+            raise PermissionError(
+                "%s: others than its owner can read it (mode %04o): chmod 0600 it" % (path, stat.S_IMODE(found.st_mode)))
+        text = file.read(KEY_FILE_BYTES + 1)
+    if len(text) > KEY_FILE_BYTES:
+        raise ValueError("%s: larger than 1 MiB" % path)
+    try:
+        return parse_key(text)
+    except ValueError as error:
+        raise ValueError("%s: %s" % (path, error)) from None
 
 
 def conn_hex(conn):
@@ -271,7 +322,7 @@ class Handler(Commands):
     """
 
     def __init__(self, routes, bus=None, name=None, silence_ms=3000, context=None, ack=True, manual_ack=False, credit=CREDIT,
-                 presence=False, weight=1):
+                 presence=False, weight=1, server_key=None, key_file=None):
         super().__init__()
         self.routes, self.name = list(routes), name or os.path.basename(sys.argv[0]) or "python"
         self.epoch, self.id, self.level = None, None, "info"  # of the last welcome that was read
@@ -292,15 +343,11 @@ class Handler(Commands):
         self._done, self._done_events, self._first_done = {}, 0, 0.0  # connection -> seq, not told yet
         self._taken_messages = self._taken_bytes = 0  # not granted again yet
         self._context = context or zmq.Context.instance()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.LINGER, 1000)
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing waits for a gate that is not there: its ids would be stale
+        options = {zmq.LINGER: 1000, zmq.IMMEDIATE: 1}  # nothing waits for a gate that is not there: its ids would be stale
         if credit:  # credit bounds what may come, so no queue of ZeroMQ's must: a full one and a heartbeat do not get on
-            self._socket.setsockopt(zmq.RCVHWM, 0)
-            self._socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-            self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10 * HEARTBEAT_MS)
+            options.update({zmq.RCVHWM: 0, zmq.HEARTBEAT_IVL: HEARTBEAT_MS, zmq.HEARTBEAT_TIMEOUT: 10 * HEARTBEAT_MS})
             self._terms["heartbeat_ms"] = HEARTBEAT_MS
-        self._socket.connect(_endpoint(bus, "handlers"))
+        self._socket = _open(self._context, zmq.DEALER, _endpoint(bus, "handlers"), server_key, key_file, options)
         self._heard = time.monotonic()
         self._hello()
 
@@ -568,11 +615,10 @@ class Handler(Commands):
 class Subscriber:
     """Copies of events, of routes that publish. `topics` are prefixes: "chat", "chat data", "" for all."""
 
-    def __init__(self, topics=("",), bus=None, context=None):
-        self._socket = (context or zmq.Context.instance()).socket(zmq.SUB)
+    def __init__(self, topics=("",), bus=None, context=None, server_key=None, key_file=None):
+        self._socket = _open(context, zmq.SUB, _endpoint(bus, "events"), server_key, key_file)
         for topic in topics:
             self._socket.setsockopt_string(zmq.SUBSCRIBE, topic)
-        self._socket.connect(_endpoint(bus, "events"))
 
     def __iter__(self):
         while True:
@@ -586,11 +632,9 @@ class Subscriber:
 class Commander(Commands):
     """Commands without registration: for subscribers, cron jobs, web applications. Nothing comes back."""
 
-    def __init__(self, bus=None, context=None):
+    def __init__(self, bus=None, context=None, server_key=None, key_file=None):
         super().__init__()
-        self._socket = (context or zmq.Context.instance()).socket(zmq.PUSH)
-        self._socket.setsockopt(zmq.LINGER, 1000)
-        self._socket.connect(_endpoint(bus, "commands"))
+        self._socket = _open(context, zmq.PUSH, _endpoint(bus, "commands"), server_key, key_file, {zmq.LINGER: 1000})
 
     def _put(self, record, conn=0, names_conns=False):
         header, payload, meta = record
@@ -604,3 +648,39 @@ def _endpoint(bus, name):
     if bus and bus.startswith("ipc://"):
         bus = bus[len("ipc://"):]
     return "ipc://%s/%s" % (runtime_dir(bus), name)
+
+
+def _keys(endpoint, server_key, key_file):
+    """The gate's public key, our own and our secret one; nothing when there are to be none."""
+    if not endpoint.startswith("tcp://"):
+        if server_key is not None or key_file is not None:
+            raise ValueError("server_key and key_file are for addresses with tcp://")
+        return ()
+    server_key = os.environ.get("WSBUS_SERVER_KEY") or None if server_key is None else server_key
+    key_file = os.environ.get("WSBUS_KEY_FILE") or None if key_file is None else key_file
+    if server_key is None and key_file is None:
+        return ()
+    if server_key is None:
+        raise ValueError("there is a key_file, but not the gate's public key: server_key or WSBUS_SERVER_KEY")
+    if key_file is None:
+        raise ValueError("there is the gate's server_key, but no key of our own: key_file or WSBUS_KEY_FILE")
+    if not zmq.has("curve"):
+        raise RuntimeError("this build of libzmq cannot do CURVE")
+    server = server_key.encode() if isinstance(server_key, str) else server_key
+    if not is_key(server):
+        raise ValueError("the gate's public key is not 40 characters of Z85")
+    secret = read_key(key_file)
+    return server, zmq.curve_public(secret), secret
+
+
+def _open(context, kind, endpoint, server_key, key_file, options=None):
+    """A socket that is connected to the gate, or will be."""
+    keys = _keys(endpoint, server_key, key_file)  # before there is something to close
+    socket = (context or zmq.Context.instance()).socket(kind)
+    for option, value in (options or {}).items():
+        socket.setsockopt(option, value)
+    if keys:
+        socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = keys
+    socket.ipv6 = "[" in endpoint
+    socket.connect(endpoint)
+    return socket
