@@ -479,6 +479,22 @@ def test_a_handler_whose_key_is_not_listed(language, guarded, keys, tmp_path, pr
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_a_handler_that_is_listed_later(language, make_gate, keys, tmp_path, processes):
+    """The gate reads its list when it starts; nobody has to start the handler again."""
+    args = ["--bus-handlers", "tcp://127.0.0.1:%d" % free_port(), *keys["args"]]
+    routes = ("echo=/echo", "chat=/chat", "other=/other")
+    gate = make_gate(directory=tmp_path / "run", args=args, routes=routes)
+    env = key_environment(tmp_path, "stranger", keys["server"])
+    processes(echo_command(language, endpoints(gate)["handlers"]), env=env)
+    gate.wait_line("msg=\"key refused\"")
+    assert gate.stop() == 0
+    with open(tmp_path / "clients", "ab") as clients:
+        clients.write(keys["stranger"][0] + b"\n")
+    gate = make_gate(directory=tmp_path / "run", args=args, routes=routes)
+    gate.wait_handlers("echo", 1)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_handler_without_keys_where_they_are_wanted(language, guarded, processes):
     with Relay(endpoints(guarded)["handlers"]) as relay:
         handler = processes(echo_command(language, relay.endpoint), env=NO_KEYS)

@@ -274,6 +274,7 @@ export class Handler {
       heartbeatInterval: HEARTBEAT_MS,
       heartbeatTimeout: 10 * HEARTBEAT_MS,
       ipv6: endpoint.includes("["),
+      reconnectMaxInterval: 1000, /* a gate that is away, or does not want us, is not asked all the time */
       sendTimeout: silenceMs,
       receiveTimeout: silenceMs, /* the gate pings every second: silence means that it has been restarted */
     });

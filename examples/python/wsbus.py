@@ -677,6 +677,7 @@ def _open(context, kind, endpoint, server_key, key_file, options=None):
     """A socket that is connected to the gate, or will be."""
     keys = _keys(endpoint, server_key, key_file)  # before there is something to close
     socket = (context or zmq.Context.instance()).socket(kind)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)  # a gate that is away, or does not want us, is not asked all the time
     for option, value in (options or {}).items():
         socket.setsockopt(option, value)
     if keys:

@@ -63,13 +63,15 @@ static bool is_welcome(const struct wsb_zap *z, const struct question *q, char r
     return key && (key->route_count == 0 || wsb_span_eq_str(frame(q, DOMAIN), WSB_ZAP_ANY_KEY));
 }
 
+/* No is 300, a temporary failure, and not 400: at 400 ZeroMQ tells the peer, whose ZeroMQ then never tries again, and a handler
+ * would have to be started anew when its key has been put on the list. At 300 the connection just ends. */
 static void answer(void *socket, const struct question *q, bool yes, const char *user)
 {
     struct wsb_span request_id = q->is_whole ? frame(q, REQUEST_ID) : wsb_span(NULL, 0);
     const struct wsb_span parts[] = {
         wsb_span_str("1.0"),
         request_id,
-        wsb_span_str(yes ? "200" : "400"),
+        wsb_span_str(yes ? "200" : "300"),
         wsb_span_str(yes ? "OK" : "not on the list"),
         wsb_span_str(yes ? user : ""),
         wsb_span_str(""),
