@@ -8,7 +8,6 @@
 #include "base/utf8.h"
 
 enum {
-    PUMP_EVERY_MS = 250,
     TARGETS_A_COMMAND = 1 << 16, /* what every gate takes at once */
     FIELDS_MAX = 128,
     GROUPS_MAX = 256, /* of a connection */
@@ -18,15 +17,11 @@ enum {
     WORD_MAX = 255 /* bytes in the name of a group, a tag, a user, a key */
 };
 
-/* A program that only writes still has to hear the gate: look now and then, and whenever the gate has to be found. And one that
- * was stopped for a while must not go on where it was before it knows what has become of its connections. */
 struct wsb_handle *wsb_begin(wsb_handler handler)
 {
     struct wsb_handle *h = wsb_enter(handler);
-    if (!h)
-        return NULL;
-    if (h->serving != WSB_SERVING_YES || wsb_now_ms() - h->pumped_ms >= PUMP_EVERY_MS)
-        (void)wsb_pump(h);
+    if (h)
+        wsb_look(h);
     return h;
 }
 

@@ -87,7 +87,8 @@ struct wsb_handle {
     bool manual_ack;
     struct wsb_header held; /* conn 0: none; the event that the program has, to be acknowledged when it comes back */
     struct wsb_acks acks;
-    uint64_t first_done_ms; /* when the first of them was noted, coarsely */
+    uint64_t since_ms; /* coarsely, when the program was given the first event that the gate was not told of */
+    bool is_stuck;     /* what is held could not be noted yet: the next event waits for it */
     struct wsb_credit credit;
 
     /* out */
@@ -166,6 +167,8 @@ uint64_t wsb_deadline(int timeout_ms);
 
 /* Take what has arrived, without waiting; answer, note and file it. */
 enum wsb_reason wsb_pump(struct wsb_handle *h);
+/* The same, for calls that need nothing: whenever the gate has to be found, and now and then. */
+void wsb_look(struct wsb_handle *h);
 /* Wait until something may have changed, then pump. OK, TIMEOUT, SIGNAL, CLOSED, NOMEM. */
 enum wsb_reason wsb_wait(struct wsb_handle *h, uint64_t until_ms);
 /* The descriptor that others may poll tells the truth after this. */
@@ -196,10 +199,18 @@ enum wsb_reason wsb_send_control(struct wsb_handle *h, const struct wsb_header *
 
 /* -------------------------------------------------------------------------------------------------------- settle.c */
 
+/* Is it an event of a connection, or of a registration, that the gate has taken away since? Then it is another handler's,
+ * and the program does not get it. */
+bool wsb_is_over(const struct wsb_handle *h, const struct wsb_header *d);
+/* An event leaves the inbox, for the program or not: what it cost is granted again. */
+void wsb_settle_taken(struct wsb_handle *h, const struct wsb_header *d);
 /* The program is given this event. */
 void wsb_settle_handed_out(struct wsb_handle *h, const struct wsb_header *d);
-/* The program has come back: it is done with the event it was given. OK, or a reason of wsb_put(): then try again. */
+/* The program has come back: it is done with the event it was given. OK, or a reason of wsb_put(): then try again, before
+ * it is given another. */
 enum wsb_reason wsb_settle_done(struct wsb_handle *h);
+/* What it is done with is not said; one that comes later of that connection may cover it. */
+void wsb_settle_forgo(struct wsb_handle *h);
 /* Put what has to be said behind what is written. */
 enum wsb_reason wsb_settle(struct wsb_handle *h);
 /* The registration is over, and all that was to be said about it. */

@@ -14,6 +14,7 @@ enum {
     HELLO_RETRY_MS = 1000,
     RETRY_REFUSED_MS = 5000,
     HEARTBEATS_MISSED = 3,
+    LOOK_EVERY_MS = 250,
     BUDGET_MESSAGES = 256, /* a pump */
     BUDGET_BYTES = 1 << 20
 };
@@ -337,6 +338,14 @@ enum wsb_reason wsb_pump(struct wsb_handle *h)
     return WSB_REASON_OK;
 }
 
+/* A program that only writes, or that is busy with what it has got, still has to hear the gate. And one that was stopped for
+ * a while must not go on where it was before it knows what has become of its connections. */
+void wsb_look(struct wsb_handle *h)
+{
+    if (h->serving != WSB_SERVING_YES || wsb_now_ms() - h->pumped_ms >= LOOK_EVERY_MS)
+        (void)wsb_pump(h);
+}
+
 /* ------------------------------------------------------------------- waiting */
 
 static int poll_timeout(uint64_t until_ms)
@@ -393,7 +402,7 @@ enum wsb_reason wsb_wait(struct wsb_handle *h, uint64_t until_ms)
 
 static bool is_ready(struct wsb_handle *h)
 {
-    bool unread = h->first || (h->current && !h->current_is_spent);
+    bool unread = !h->is_stuck && (h->first || (h->current && !h->current_is_spent));
     return unread || h->closing || (h->inbox_bytes < h->in_limit && h->link->ops->has_input(h->link));
 }
 

@@ -99,13 +99,28 @@ static bool next_event(struct wsb_handle *h, struct wsb_event *ret)
 {
     struct wsb_envelope e;
     while (next_record(h, &e)) {
-        if (wsb_is_event(&e) && is_news(h, &e)) {
-            follow(h, &e.header);
-            hand_out(h, &e, ret);
-            return true;
-        }
+        if (!wsb_is_event(&e) || !is_news(h, &e))
+            continue;
+        wsb_settle_taken(h, &e.header);
+        if (wsb_is_over(h, &e.header))
+            continue;
+        follow(h, &e.header);
+        hand_out(h, &e, ret);
+        return true;
     }
     return false;
+}
+
+/* Note that the program is done with what it had. Until that is possible it gets no more: what it would be done with then has
+ * no place. But a gate that cannot be heard for a full inbox would never make it possible; so rather not say it, as is
+ * always allowed. */
+static enum wsb_reason settle_done(struct wsb_handle *h)
+{
+    if (h->inbox_bytes >= h->in_limit && h->serving == WSB_SERVING_UNSURE)
+        wsb_settle_forgo(h);
+    enum wsb_reason reason = wsb_settle_done(h);
+    h->is_stuck = reason != WSB_REASON_OK;
+    return reason;
 }
 
 /* There was no room for what the gate has to be told: that cannot wait for the next event. */
@@ -118,16 +133,18 @@ static uint64_t sooner(uint64_t until_ms)
 static enum wsb_reason read_event(struct wsb_handle *h, struct wsb_event *ret, uint64_t until_ms)
 {
     for (;;) {
+        enum wsb_reason settled = settle_done(h);
         if (wsb_take_interrupt(h))
             return WSB_REASON_SIGNAL;
-        if (next_event(h, ret))
+        if (!h->is_stuck && next_event(h, ret))
             return WSB_REASON_OK;
-        enum wsb_reason settled = wsb_settle(h);
+        if (!h->is_stuck)
+            settled = wsb_settle(h);
         (void)wsb_outbox_flush(h); /* a gate that is gone has its own way to the program */
-        if (wsb_inbox_next(h))
+        if (!h->is_stuck && wsb_inbox_next(h))
             continue;
         enum wsb_reason reason = wsb_pump(h);
-        if (!reason && !h->first)
+        if (!reason && (h->is_stuck || !h->first))
             reason = wsb_wait(h, settled ? sooner(until_ms) : until_ms);
         if (reason)
             return reason == WSB_REASON_TIMEOUT && h->serving != WSB_SERVING_YES ? WSB_REASON_GATE_GONE : reason;
@@ -146,9 +163,8 @@ bool wsb_readguarded(wsb_handler handler, struct wsb_event *ret_ev, int timeout_
     h->reading = true;
     h->round_of = 0;
     forget_event(h);
-    enum wsb_reason reason = wsb_settle_done(h);
-    if (!reason)
-        reason = read_event(h, ret_ev, wsb_deadline(timeout_ms));
+    wsb_look(h);
+    enum wsb_reason reason = read_event(h, ret_ev, wsb_deadline(timeout_ms));
     if (!reason)
         h->round_of = wsb_thread_number();
     else if (h->epoll_fd >= 0)

@@ -12,7 +12,7 @@
 enum {
     EVERY_EVENTS = 1024, /* acknowledged at least every so many events */
     EVERY_BYTES = 256 << 10,
-    EVERY_MS = 100 /* and, by a program that takes its time, with the first event after so long */
+    EVERY_MS = 100 /* and, by a program that takes its time, with the event that is done after so long */
 };
 
 /* Cheap, and as exact as is needed here: to a few milliseconds. */
@@ -34,12 +34,29 @@ static bool counts(uint8_t type)
            type == WSB_BODY_EV || type == WSB_ABORTED;
 }
 
+static bool costs(uint8_t type)
+{
+    return type == WSB_DATA || type == WSB_REQUEST || type == WSB_BODY_EV;
+}
+
+bool wsb_is_over(const struct wsb_handle *h, const struct wsb_header *d)
+{
+    bool is_told = h->given_epoch == h->epoch && h->given_id == h->id;
+    return counts(d->type) && (h->is_forgotten || !is_told || wsb_fence_has(&h->fence, d->conn));
+}
+
+void wsb_settle_taken(struct wsb_handle *h, const struct wsb_header *d)
+{
+    if (is_current(h) && costs(d->type))
+        wsb_credit_take(&h->credit, d->payload_len);
+}
+
 void wsb_settle_handed_out(struct wsb_handle *h, const struct wsb_header *d)
 {
     if (!is_current(h) || !counts(d->type))
         return;
-    if (d->type == WSB_DATA || d->type == WSB_REQUEST || d->type == WSB_BODY_EV)
-        wsb_credit_take(&h->credit, d->payload_len);
+    if (!h->acks.events)
+        h->since_ms = coarse_ms();
     if (!h->manual_ack)
         h->held = *d;
 }
@@ -88,14 +105,21 @@ void wsb_settle_forget(struct wsb_handle *h)
 
 static enum wsb_reason note(struct wsb_handle *h, wsb_conn conn, uint64_t seq, size_t bytes)
 {
-    if (!h->acks.events)
-        h->first_done_ms = coarse_ms();
     if (wsb_acks_note(&h->acks, conn, seq, bytes))
         return WSB_REASON_OK;
+    if (h->serving != WSB_SERVING_YES)
+        return WSB_REASON_FULL; /* not sure whom to tell */
     enum wsb_reason reason = put_acks(h);
-    if (!reason)
-        (void)wsb_acks_note(&h->acks, conn, seq, bytes);
-    return reason;
+    if (reason)
+        return reason;
+    (void)wsb_outbox_flush(h); /* what is said of a connection must not wait until that is taken away */
+    (void)wsb_acks_note(&h->acks, conn, seq, bytes);
+    return WSB_REASON_OK;
+}
+
+void wsb_settle_forgo(struct wsb_handle *h)
+{
+    h->held.conn = 0;
 }
 
 enum wsb_reason wsb_settle_done(struct wsb_handle *h)
@@ -108,7 +132,7 @@ enum wsb_reason wsb_settle_done(struct wsb_handle *h)
         return reason; /* it stays held: what is not acknowledged is not lost either */
     h->held.conn = 0;
     bool is_due = h->acks.events >= EVERY_EVENTS || h->acks.bytes >= EVERY_BYTES ||
-                  (h->acks.events && coarse_ms() - h->first_done_ms >= EVERY_MS);
+                  (h->acks.events && coarse_ms() - h->since_ms >= EVERY_MS);
     if (is_due && !wsb_settle(h))
         (void)wsb_outbox_flush(h);
     return WSB_REASON_OK;

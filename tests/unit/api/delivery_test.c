@@ -149,7 +149,7 @@ static void test_a_long_batch_is_acknowledged_in_between(void **state)
         (void)must_read(b.h);
     assert_true(fake_gate_count(b.gate, WSB_ACK) > 0 || wsb_flush(b.h));
     ask_for_more(b.h);
-    for (uint64_t total = 0; total < CONNS * EVENTS;) {
+    for (uint64_t total = 0; total < (uint64_t)CONNS * EVENTS;) {
         struct fake_command c = must_take(b.gate, WSB_ACK);
         for (size_t at = 0; at < c.header.payload_len; at += 16) {
             uint64_t pair[2];
@@ -178,6 +178,28 @@ static void test_a_slow_program_is_not_silent(void **state)
         assert_true(i < EVENTS - 1);
         (void)must_read(b.h);
         (void)poll(NULL, 0, 20);
+    }
+    wsb_buf_deinit(&batch);
+    part(&b);
+}
+
+/* One whose single events take long: each is told when it is done, not with the one after it. */
+static void test_a_slow_event_is_acknowledged_when_it_is_done(void **state)
+{
+    (void)state;
+    struct both b = join();
+    struct wsb_buf batch = {0};
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        fake_batch_add(&batch, data_head(5, seq), "x", NULL);
+    fake_gate_send_raw(b.gate, head(WSB_BATCH, 0, 0), batch.data, batch.len, NULL);
+    assert_int_equal(must_read(b.h).seq, 1);
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        assert_true(wsb_writeguarded(b.h, 5, WSB_TEXT, "done", 4));
+        (void)poll(NULL, 0, 150); /* the work */
+        assert_int_equal(must_read(b.h).seq, seq + 1);
+        struct fake_command reply = must_take(b.gate, WSB_SEND);
+        ACKS(b.gate, {5, seq});
+        fake_command_free(&reply);
     }
     wsb_buf_deinit(&batch);
     part(&b);
@@ -357,6 +379,82 @@ static void test_a_new_registration_fences_what_was_before(void **state)
     part(&b);
 }
 
+/* They are another handler's; and while the program went through them, those of the new registration would wait. */
+static void test_events_of_a_registration_that_is_over_are_passed_over(void **state)
+{
+    (void)state;
+    struct both b = join_with((struct fake_options){0}, (struct wsb_handler_options){.credit_messages = 4});
+    struct wsb_buf batch = {0};
+    struct wsb_header outcome = head(WSB_OUTCOME, 5, 99);
+    for (uint64_t seq = 2; seq <= 4; seq++)
+        fake_batch_add(&batch, data_head(5, seq), "old", NULL);
+    fake_batch_add(&batch, outcome, NULL, NULL); /* of a command: nobody else gets it */
+    fake_gate_send(b.gate, head(WSB_OPEN, 5, 1), NULL, "{}");
+    fake_gate_send_raw(b.gate, head(WSB_BATCH, 0, 0), batch.data, batch.len, NULL);
+    fake_gate_send(b.gate, head(WSB_REQUEST, 9, 1), "old", "{}");
+    assert_int_equal(must_read(b.h).type, WSB_EV_OPEN);
+    assert_int_equal(must_read(b.h).seq, 2); /* the program has it, and is stopped here */
+    welcome(&b, 8);
+    fake_gate_send(b.gate, data_head(5, 3), "new", NULL);
+    fake_gate_send(b.gate, data_head(5, 4), "new", NULL);
+    await_refusal(b.h, 5, WSB_REASON_STALE);
+    assert_int_equal(must_read(b.h).type, WSB_EV_OUTCOME);
+    assert_int_equal(must_read(b.h).type, WSB_EV_WELCOME);
+    for (uint64_t seq = 3; seq <= 4; seq++) {
+        struct wsb_event ev = must_read(b.h);
+        assert_int_equal(ev.seq, seq);
+        assert_memory_equal(ev.data, "new", 3);
+    }
+    ask_for_more(b.h);
+    struct fake_command c = must_take(b.gate, WSB_CREDIT); /* of the new registration only */
+    assert_string_equal(c.meta, "{\"messages\":2,\"bytes\":6}");
+    fake_command_free(&c);
+    wsb_buf_deinit(&batch);
+    part(&b);
+}
+
+/* The same for one connection; what it cost is granted again, because the registration goes on. */
+static void test_events_of_a_connection_that_was_taken_are_passed_over(void **state)
+{
+    (void)state;
+    struct both b = join_with((struct fake_options){0}, (struct wsb_handler_options){.credit_messages = 8});
+    fake_gate_send(b.gate, head(WSB_OPEN, 5, 1), NULL, "{}");
+    for (uint64_t seq = 2; seq <= 5; seq++)
+        fake_gate_send(b.gate, data_head(5, seq), "old", NULL);
+    assert_int_equal(must_read(b.h).type, WSB_EV_OPEN);
+    assert_int_equal(must_read(b.h).seq, 2);
+    fake_gate_send(b.gate, head(WSB_REVOKED, 5, 0), NULL, "{}");
+    fake_gate_send(b.gate, data_head(6, 1), "x", NULL);
+    await_refusal(b.h, 5, WSB_REASON_STALE);
+    assert_int_equal(must_read(b.h).type, WSB_EV_REVOKED);
+    assert_int_equal(must_read(b.h).conn, 6);
+    ask_for_more(b.h);
+    struct fake_command c = must_take(b.gate, WSB_CREDIT);
+    assert_string_equal(c.meta, "{\"messages\":4,\"bytes\":12}");
+    fake_command_free(&c);
+    part(&b);
+}
+
+/* A program that reads and never writes has to hear it as well. */
+static void test_a_reader_hears_the_gate_between_its_events(void **state)
+{
+    (void)state;
+    struct both b = join();
+    struct wsb_buf batch = {0};
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        fake_batch_add(&batch, data_head(5, seq), "x", NULL);
+    fake_gate_send_raw(b.gate, head(WSB_BATCH, 0, 0), batch.data, batch.len, NULL);
+    assert_int_equal(must_read(b.h).seq, 1);
+    fake_gate_send(b.gate, head(WSB_PING_EV, 0, 77), NULL, NULL);
+    (void)poll(NULL, 0, 300); /* the work */
+    assert_int_equal(must_read(b.h).seq, 2);
+    struct fake_command pong = must_take(b.gate, WSB_PONG);
+    assert_int_equal(pong.header.seq, 77);
+    fake_command_free(&pong);
+    wsb_buf_deinit(&batch);
+    part(&b);
+}
+
 static void test_what_was_written_before_is_not_sent_after(void **state)
 {
     (void)state;
@@ -477,6 +575,46 @@ static void test_nothing_is_acknowledged_in_doubt(void **state)
     part(&b);
 }
 
+/* More connections than the table of acknowledgements holds, and no room to write it: the reader waits, and hears. */
+static void test_a_full_table_in_doubt_waits_for_the_welcome(void **state)
+{
+    (void)state;
+    enum { CONNS = 300 };
+    static char filler[64 << 10];
+    struct both b = join_with((struct fake_options){.heartbeat_ms = 10}, (struct wsb_handler_options){0});
+    struct wsb_buf batch = {0};
+    struct wsb_event ev;
+    uint64_t read = 0;
+    for (uint64_t conn = 1; conn <= CONNS; conn++)
+        fake_batch_add(&batch, data_head(conn, 1), "x", NULL);
+    await_doubt(&b);
+    fake_gate_send_raw(b.gate, head(WSB_BATCH, 0, 0), batch.data, batch.len, NULL);
+    for (size_t len = sizeof filler; len; len /= 2) { /* to the last byte */
+        while (wsb_writeguarded(b.h, 5, WSB_BINARY, filler, len))
+            ;
+        assert_int_equal(wsb_reason(b.h), WSB_REASON_FULL);
+    }
+    assert_int_equal(read_meanwhile(&b).conn, ++read);
+    while (wsb_readguarded(b.h, &ev, 20))
+        assert_int_equal(ev.conn, ++read);
+    assert_int_equal(wsb_reason(b.h), WSB_REASON_GATE_GONE);
+    assert_true(read < CONNS);
+    struct pollfd p = {.fd = wsb_handler_fd(b.h), .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 0), 0); /* a read would not return at once, though an event is there */
+    assert_int_equal(fake_gate_count(b.gate, WSB_ACK), 0);
+    welcome(&b, 7);
+    while (read < CONNS)
+        assert_int_equal(must_read(b.h).conn, ++read);
+    (void)wsb_readguarded(b.h, &ev, 0); /* done with the last */
+    for (uint64_t told = 0; told < CONNS;) {
+        struct fake_command c = must_take(b.gate, WSB_ACK);
+        told += c.header.payload_len / 16;
+        fake_command_free(&c);
+    }
+    wsb_buf_deinit(&batch);
+    part(&b);
+}
+
 static void test_revoked_fences_before_it_is_read(void **state)
 {
     (void)state;
@@ -522,8 +660,7 @@ static void test_a_connection_that_comes_and_goes_stays_fenced(void **state)
     fake_batch_add(&batch, head(WSB_REVOKED, 5, 0), NULL, "{}");
     fake_gate_send_raw(b.gate, head(WSB_BATCH, 0, 0), batch.data, batch.len, NULL);
     assert_int_equal(must_read(b.h).type, WSB_EV_REVOKED);
-    assert_int_equal(must_read(b.h).type, WSB_EV_OPEN);
-    assert_false(wsb_writeguarded(b.h, 5, WSB_TEXT, "x", 1)); /* the second one is unread */
+    assert_false(wsb_writeguarded(b.h, 5, WSB_TEXT, "x", 1)); /* the second one is unread; the OPEN between is over */
     assert_int_equal(wsb_reason(b.h), WSB_REASON_STALE);
     assert_int_equal(must_read(b.h).type, WSB_EV_REVOKED);
     assert_false(wsb_writeguarded(b.h, 5, WSB_TEXT, "x", 1));
@@ -662,15 +799,20 @@ int main(void)
         cmocka_unit_test(test_events_of_connections_are_acknowledged),
         cmocka_unit_test(test_a_long_batch_is_acknowledged_in_between),
         cmocka_unit_test(test_a_slow_program_is_not_silent),
+        cmocka_unit_test(test_a_slow_event_is_acknowledged_when_it_is_done),
         cmocka_unit_test(test_with_manual_ack_the_program_says_it),
         cmocka_unit_test(test_an_ack_of_another_thread_leaves_at_once),
         cmocka_unit_test(test_credit_is_never_more_than_the_window),
         cmocka_unit_test(test_only_what_costs_is_granted_again),
         cmocka_unit_test(test_a_new_registration_fences_what_was_before),
+        cmocka_unit_test(test_events_of_a_registration_that_is_over_are_passed_over),
+        cmocka_unit_test(test_events_of_a_connection_that_was_taken_are_passed_over),
+        cmocka_unit_test(test_a_reader_hears_the_gate_between_its_events),
         cmocka_unit_test(test_what_was_written_before_is_not_sent_after),
         cmocka_unit_test(test_error_5_fences_until_the_welcome),
         cmocka_unit_test(test_what_is_written_in_doubt_waits_for_the_welcome),
         cmocka_unit_test(test_nothing_is_acknowledged_in_doubt),
+        cmocka_unit_test(test_a_full_table_in_doubt_waits_for_the_welcome),
         cmocka_unit_test(test_revoked_fences_before_it_is_read),
         cmocka_unit_test(test_a_connection_that_comes_and_goes_stays_fenced),
         cmocka_unit_test(test_a_late_ack_of_a_thread_is_stale),
