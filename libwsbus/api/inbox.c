@@ -95,6 +95,7 @@ static void on_welcome(struct wsb_handle *h, const struct wsb_envelope *e)
     if (w.epoch != h->given_epoch || w.id != h->given_id) {
         wsb_outbox_drop(h); /* written for the registration before */
         wsb_settle_forget(h);
+        fail_waiters(h);
     }
     h->given_epoch = w.epoch;
     h->given_id = w.id;

@@ -615,6 +615,44 @@ static void test_a_full_table_in_doubt_waits_for_the_welcome(void **state)
     part(&b);
 }
 
+struct stranger {
+    struct both *b;
+    size_t hellos;
+};
+
+/* When the call waits it says HELLO again; the gate that answers does not know it any more. */
+static void *welcome_as_another(void *arg)
+{
+    const struct stranger *s = arg;
+    for (int i = 0; fake_gate_count(s->b->gate, WSB_HELLO) <= s->hellos && i < PATIENCE_MS; i++)
+        (void)poll(NULL, 0, 1);
+    welcome(s->b, 8);
+    return NULL;
+}
+
+static void test_a_call_that_waits_hears_that_its_registration_is_over(void **state)
+{
+    (void)state;
+    struct both b = join_with((struct fake_options){.heartbeat_ms = 10}, (struct wsb_handler_options){0});
+    pthread_t t;
+    await_doubt(&b);
+    fake_gate_send(b.gate, head(WSB_PING_EV, 0, 78), NULL, NULL);
+    struct fake_command pong;
+    for (int i = 0; fake_gate_count(b.gate, WSB_PONG) == 0; i++) { /* the HELLO of before has come as well */
+        assert_true(i < PATIENCE_MS);
+        (void)poll(NULL, 0, 1);
+        (void)wsb_flush(b.h);
+    }
+    pong = must_take(b.gate, WSB_PONG);
+    fake_command_free(&pong);
+    struct stranger s = {&b, fake_gate_count(b.gate, WSB_HELLO)};
+    assert_int_equal(pthread_create(&t, NULL, welcome_as_another, &s), 0);
+    assert_false(wsb_sendwait(b.h, 5, WSB_TEXT, "x", 1, PATIENCE_MS * 2));
+    assert_int_equal(wsb_reason(b.h), WSB_REASON_GATE_GONE);
+    (void)pthread_join(t, NULL);
+    part(&b);
+}
+
 static void test_revoked_fences_before_it_is_read(void **state)
 {
     (void)state;
@@ -813,6 +851,7 @@ int main(void)
         cmocka_unit_test(test_what_is_written_in_doubt_waits_for_the_welcome),
         cmocka_unit_test(test_nothing_is_acknowledged_in_doubt),
         cmocka_unit_test(test_a_full_table_in_doubt_waits_for_the_welcome),
+        cmocka_unit_test(test_a_call_that_waits_hears_that_its_registration_is_over),
         cmocka_unit_test(test_revoked_fences_before_it_is_read),
         cmocka_unit_test(test_a_connection_that_comes_and_goes_stays_fenced),
         cmocka_unit_test(test_a_late_ack_of_a_thread_is_stale),
