@@ -157,7 +157,7 @@ void wsg_on_handler_weight(const struct wsg_call *call)
         return;
     (void)snprintf(detail, sizeof detail, "handler %" PRIu32 " %s: %" PRIu64, h->id, h->name, weight);
     wsg_audit(call, detail);
-    h->weight = (uint32_t)weight;
+    wsg_hub_weigh(wsg_gate_hub(call->admin->gate), h, (uint32_t)weight);
     answer_handler(call, h);
 }
 

@@ -53,6 +53,7 @@ wsb_err wsg_backlog_add(struct wsg_backlog *b, const struct wsb_envelope *e, boo
     b->last = k;
     if (is_sent) {
         b->last_sent = k;
+        b->sent_count++;
     } else {
         b->unsent_bytes += wsg_kept_bytes(k);
         if (!b->unsent)
@@ -85,6 +86,7 @@ void wsg_backlog_sent(struct wsg_backlog *b, bool keep, struct wsg_backlog_sum *
     b->unsent_bytes -= wsg_kept_bytes(k);
     if (keep) {
         b->last_sent = k;
+        b->sent_count++;
         b->unsent = k->next;
     } else {
         take_out(b, b->last_sent, k, freed);
@@ -93,8 +95,10 @@ void wsg_backlog_sent(struct wsg_backlog *b, bool keep, struct wsg_backlog_sum *
 
 void wsg_backlog_acked(struct wsg_backlog *b, uint64_t seq, struct wsg_backlog_sum *freed)
 {
-    while (b->first && b->first != b->unsent && b->first->seq <= seq)
+    while (b->first && b->first != b->unsent && b->first->seq <= seq) {
         take_out(b, NULL, b->first, freed);
+        b->sent_count--;
+    }
 }
 
 void wsg_backlog_rewind(struct wsg_backlog *b)
@@ -105,6 +109,7 @@ void wsg_backlog_rewind(struct wsg_backlog *b)
     }
     b->unsent = b->first;
     b->last_sent = NULL;
+    b->sent_count = 0;
 }
 
 bool wsg_backlog_drop_oldest(struct wsg_backlog *b, struct wsg_backlog_sum *freed)
@@ -127,4 +132,5 @@ void wsg_backlog_clear(struct wsg_backlog *b, struct wsg_backlog_sum *freed)
     while (b->first)
         take_out(b, NULL, b->first, freed);
     b->unsent_bytes = 0;
+    b->sent_count = 0;
 }

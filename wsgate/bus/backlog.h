@@ -30,6 +30,7 @@ struct wsg_backlog {
     struct wsg_kept *last_sent; /* of the list; NULL: none */
     struct wsg_kept *unsent;    /* behind it; NULL: none */
     size_t unsent_bytes;
+    uint32_t sent_count;
 };
 
 /* What was put in or taken out: messages of clients, and bytes of memory of all events. */

@@ -65,20 +65,14 @@ const struct wsg_member *wsg_groups_next_of(const struct wsg_groups *t, const st
     return m;
 }
 
-static uint32_t memberships(const struct wsg_groups *t, const struct wsg_pin *p)
+/* One walk: whether it is in `g` (NULL: no such group yet), and in how many of the table. */
+static bool is_in(const struct wsg_groups *t, const struct wsg_pin *p, const struct wsg_group *g, uint32_t *ret_count)
 {
-    uint32_t count = 0;
-    for (const struct wsg_member *m = wsg_groups_next_of(t, p, NULL); m; m = wsg_groups_next_of(t, p, m))
-        count++;
-    return count;
-}
-
-bool wsg_groups_has(const struct wsg_groups *t, const struct wsg_pin *p, struct wsb_span name)
-{
-    struct wsg_group *g = wsg_groups_find(t, name);
-    for (const struct wsg_member *m = p->members; g && m; m = m->next) {
+    *ret_count = 0;
+    for (const struct wsg_member *m = p->members; m; m = m->next) {
         if (m->group == g)
             return true;
+        *ret_count += m->group->table == t;
     }
     return false;
 }
@@ -88,9 +82,10 @@ wsb_err wsg_groups_join(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span
     if (name.len == 0 || name.len > WSG_GROUP_NAME_MAX)
         return WSB_ERR_LIMIT;
     struct wsg_group *g = wsg_groups_find(t, name);
-    if (g && *find_member(p, g))
-        return WSB_OK;
-    if (memberships(t, p) >= (t->per_connection ? t->per_connection : WSG_GROUPS_PER_CONNECTION))
+    uint32_t count;
+    if (is_in(t, p, g, &count))
+        return WSB_ERR_EXISTS;
+    if (count >= (t->per_connection ? t->per_connection : WSG_GROUPS_PER_CONNECTION))
         return WSB_ERR_LIMIT;
     if (!g)
         g = group_new(t, name);

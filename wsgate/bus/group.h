@@ -27,7 +27,7 @@ struct wsg_groups {
 /* Call after the pins are gone. */
 void wsg_groups_deinit(struct wsg_groups *t);
 
-/* WSB_ERR_LIMIT: the name is empty or too long, or the connection is in too many. Joining twice is WSB_OK. */
+/* WSB_ERR_EXISTS: it is in it. WSB_ERR_LIMIT: the name is empty or too long, or the connection is in too many. */
 WSB_MUST_CHECK wsb_err wsg_groups_join(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span name);
 /* WSB_ERR_NOT_FOUND: not in it. */
 WSB_MUST_CHECK wsb_err wsg_groups_leave(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span name);
@@ -36,6 +36,5 @@ struct wsg_group *wsg_groups_find(const struct wsg_groups *t, struct wsb_span na
 /* The next of these groups that the connection is in, after `m` (NULL: the first); NULL at the end. */
 const struct wsg_member *wsg_groups_next_of(const struct wsg_groups *t, const struct wsg_pin *p,
                                             const struct wsg_member *m);
-bool wsg_groups_has(const struct wsg_groups *t, const struct wsg_pin *p, struct wsb_span name);
 
 #endif

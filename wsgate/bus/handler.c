@@ -37,6 +37,64 @@ void wsg_handlers_settle(struct wsg_handlers *t)
     }
 }
 
+/* ------------------------------------------------------------------- the past */
+
+static struct wsg_past *past_of(const struct wsg_handlers *t, struct wsb_span peer)
+{
+    struct wsg_past *p = NULL;
+    HASH_FIND(hh, t->pasts, peer.ptr, peer.len, p);
+    return p;
+}
+
+static void past_free(struct wsg_handlers *t, struct wsg_past *p)
+{
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as above */
+    HASH_DELETE(hh, t->pasts, p);
+    free(p);
+}
+
+void wsg_handlers_remember(struct wsg_handlers *t, const struct wsg_handler *h)
+{
+    struct wsg_past *p = past_of(t, wsb_span(h->peer, h->peer_len));
+    if (p)
+        past_free(t, p);
+    else if (HASH_COUNT(t->pasts) >= WSG_PASTS_MAX)
+        past_free(t, t->pasts);
+    p = malloc(sizeof *p + h->peer_len);
+    if (!p)
+        return;
+    *p = (struct wsg_past){.peer_len = h->peer_len, .ids = {h->id}};
+    memcpy(p->ids + 1, h->past_ids, sizeof p->ids - sizeof *p->ids);
+    memcpy(p->peer, h->peer, h->peer_len);
+    HASH_ADD_KEYPTR(hh, t->pasts, p->peer, p->peer_len, p);
+}
+
+bool wsg_handler_is_or_was(const struct wsg_handler *h, uint32_t id)
+{
+    for (size_t i = 0; i < WSG_PAST_IDS; i++) {
+        if (h->past_ids[i] == id)
+            return true;
+    }
+    return h->id == id;
+}
+
+bool wsg_handlers_know(const struct wsg_handlers *t, uint32_t id)
+{
+    for (const struct wsg_past *p = t->pasts; p; p = p->hh.next) {
+        for (size_t i = 0; i < WSG_PAST_IDS; i++) {
+            if (p->ids[i] == id)
+                return true;
+        }
+    }
+    for (const struct wsg_handler *h = t->by_id; h; h = h->by_id.next) {
+        if (wsg_handler_is_or_was(h, id))
+            return true;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------ the table */
+
 /* The account of a peer that comes back continues; a fresh one otherwise. */
 static wsb_err take_account(struct wsg_handlers *t, struct wsb_span peer, struct wsb_account **ret)
 {
@@ -70,6 +128,11 @@ wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct ws
     h->peer_len = (uint8_t)peer.len;
     h->id = ++t->last_id;
     h->weight = 1;
+    struct wsg_past *past = past_of(t, peer);
+    if (past) {
+        memcpy(h->past_ids, past->ids, sizeof h->past_ids);
+        past_free(t, past);
+    }
     HASH_ADD(by_peer, t->by_peer, peer, h->peer_len, h);
     HASH_ADD(by_id, t->by_id, id, sizeof h->id, h);
     t->count++;
@@ -98,6 +161,9 @@ void wsg_handlers_deinit(struct wsg_handlers *t)
     struct wsg_debt *d, *next_debt;
     HASH_ITER (hh, t->debts, d, next_debt)
         debt_free(t, d);
+    struct wsg_past *p, *next_past;
+    HASH_ITER (hh, t->pasts, p, next_past)
+        past_free(t, p);
 }
 
 struct wsg_handler *wsg_handlers_by_peer(const struct wsg_handlers *t, struct wsb_span peer)

@@ -25,6 +25,16 @@ struct wsg_lane {
     bool all_paused;     /* too much is unsent: none of its clients is read */
 };
 
+enum { WSG_PAST_IDS = 4 };
+
+/* A peer that was taken out while it lived may register again, under a new number, and is then still who it was. */
+struct wsg_past {
+    UT_hash_handle hh;
+    uint32_t ids[WSG_PAST_IDS]; /* latest first; 0: none */
+    uint8_t peer_len;
+    uint8_t peer[];
+};
+
 enum wsg_drain { WSG_DRAIN_NO, WSG_DRAIN_BEGUN, WSG_DRAIN_DONE };
 
 struct wsg_handler {
@@ -32,11 +42,16 @@ struct wsg_handler {
     uint8_t peer[WSG_PEER_MAX];
     uint8_t peer_len;
     bool batch;
-    bool acks;       /* it acknowledges: what it was sent is kept until then */
-    bool has_credit; /* it is sent only what it granted */
-    bool presence;   /* it wants JOINED and LEFT */
-    uint8_t drain;   /* enum wsg_drain; it gets no new connections */
-    uint32_t moving; /* of its connections */
+    bool acks;                       /* it acknowledges: what it was sent is kept until then */
+    bool has_credit;                 /* it is sent only what it granted */
+    bool presence;                   /* it wants JOINED and LEFT */
+    uint8_t drain;                   /* enum wsg_drain; it gets no new connections */
+    bool is_counted;                 /* among those that serve its routes */
+    bool is_pump_due;                /* some of those that wait have not been looked at */
+    uint32_t past_ids[WSG_PAST_IDS]; /* under which it was registered before */
+    uint32_t moving;                 /* of its connections */
+    uint32_t steps;                  /* moves begun in this step of its drain */
+    uint64_t barrier_passed;         /* the latest PING that it has answered */
     uint32_t weight;
     char name[65];
     char language[33];
@@ -48,7 +63,7 @@ struct wsg_handler {
     struct wsg_lane lane;
     int64_t credit_messages;     /* with has_credit: what is left of what it granted */
     int64_t credit_bytes;        /* below zero when the last message was larger than what was left */
-    uint64_t unacked;            /* numbers that it was sent and has not acknowledged, over all its connections */
+    uint64_t unacked;            /* events that it was sent and has not acknowledged, over all its connections */
     uint64_t progress_ms;        /* when it last acknowledged something, or had nothing to acknowledge */
     struct wsb_account *account; /* owned reference: what is under way to it */
     struct wsb_block *block;     /* owned: the batch of this round */
@@ -78,6 +93,7 @@ struct wsg_debt {
 struct wsg_handlers {
     struct wsg_handler *by_peer; /* owned */
     struct wsg_debt *debts;      /* owned */
+    struct wsg_past *pasts;      /* owned; the oldest first */
     struct wsg_handler *by_id;   /* the same ones */
     uint32_t last_id;
     uint32_t count;
@@ -85,6 +101,7 @@ struct wsg_handlers {
 
 enum {
     WSG_HANDLERS_MAX = 4096,
+    WSG_PASTS_MAX = 1024,
     WSG_DEBT_MAX = 1 << 20, /* bytes that a peer may still have to take when it registers again */
 };
 
@@ -93,6 +110,11 @@ WSB_MUST_CHECK wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span 
 /* Frees it; its pins must have been moved or dropped. */
 void wsg_handlers_remove(struct wsg_handlers *t, struct wsg_handler *h);
 void wsg_handlers_deinit(struct wsg_handlers *t);
+/* It is about to be taken out while it lives: when its peer registers again, that is remembered. */
+void wsg_handlers_remember(struct wsg_handlers *t, const struct wsg_handler *h);
+/* Somebody answers, or may come to answer, to this number. */
+bool wsg_handlers_know(const struct wsg_handlers *t, uint32_t id);
+bool wsg_handler_is_or_was(const struct wsg_handler *h, uint32_t id);
 /* Forget debts that are paid; now and then. */
 void wsg_handlers_settle(struct wsg_handlers *t);
 

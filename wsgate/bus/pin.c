@@ -110,10 +110,11 @@ void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h, struct wsg_lane *l
         p->lane->count--;
     }
     if (p->handler)
-        p->handler->unacked -= p->sent_seq - p->acked_seq;
+        p->handler->unacked -= p->unacked;
     p->handler = h;
     p->lane = h ? &h->lane : lane;
     p->sent_seq = p->acked_seq = 0;
+    p->unacked = 0;
     wsg_backlog_rewind(&p->backlog);
     if (p->lane) {
         DL_APPEND(p->lane->pins, p);
@@ -124,21 +125,20 @@ void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h, struct wsg_lane *l
     }
 }
 
-bool wsg_pin_was_of(const struct wsg_pin *p, uint32_t id)
+bool wsg_pin_was_of(const struct wsg_pin *p, const struct wsg_handler *h)
 {
     for (uint32_t i = 0; i < p->former_count; i++) {
-        if (p->former[i] == id)
+        if (wsg_handler_is_or_was(h, p->former[i]))
             return true;
     }
     return false;
 }
 
-/* Handlers that are gone command nothing: their numbers are forgotten when the next one is noted. */
 bool wsg_pin_add_former(struct wsg_pin *p, uint32_t id, const struct wsg_handlers *alive)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < p->former_count; i++) {
-        if (p->former[i] != id && wsg_handlers_by_id(alive, p->former[i]))
+        if (p->former[i] != id && wsg_handlers_know(alive, p->former[i]))
             p->former[kept++] = p->former[i];
     }
     p->former_count = kept;
@@ -170,6 +170,7 @@ void wsg_pins_remove(struct wsg_pins *t, struct wsg_pin *p)
     }
     t->count--;
     free(p->former);
+    free(p->first_names);
     free(p->meta);
     free(p);
 }

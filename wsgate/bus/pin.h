@@ -36,9 +36,13 @@ struct wsg_pin {
     char *meta;        /* owned; what OPEN said, for the next owner; NULL for a request */
     uint32_t meta_len;
     uint32_t dropped; /* events that no handler will see */
+    uint32_t unacked; /* events that the owner was sent and has not acknowledged */
+    uint32_t charged; /* bytes of itself, once the client is gone and it is only kept for its events */
     struct wsg_backlog backlog;
     struct wsg_member *members; /* owned */
-    uint32_t *former;           /* owned array: handlers that it was taken from, and that may not command it any more */
+    char *first_names;          /* owned; what it joins once it is accepted, each ended by a NUL; NULL: nothing */
+    uint32_t first_names_len;
+    uint32_t *former; /* owned array: handlers that it was taken from, and that may not command it any more */
     uint32_t former_count;
     uint32_t move_to; /* while it moves: a handler's id, or 0 for any */
     uint64_t barrier; /* while it moves away from a handler that does not acknowledge: the PING that must be answered */
@@ -46,6 +50,7 @@ struct wsg_pin {
     bool is_idempotent;                    /* the request may be given to a second handler */
     bool is_answered;                      /* the response has begun */
     bool is_pending;                       /* OPEN waits for ACCEPT or REJECT */
+    bool is_placed;                        /* an operator moved it: its key says nothing any more */
     bool is_paused;                        /* the client is not read */
     bool is_closed;                        /* the client is gone; its events are not */
     bool is_failed;                        /* the session was told to end: nothing more of it reaches a handler */
@@ -89,8 +94,9 @@ void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h, struct wsg_lane *l
 void wsg_pin_wait(struct wsg_pin *p);
 void wsg_pin_wait_no_more(struct wsg_pin *p);
 
-/* It was taken from this handler. False without memory. `is_alive` says whether a handler's id is still worth knowing. */
+/* It was taken from this handler. False without memory. Numbers that nobody answers to any more are forgotten. */
 bool wsg_pin_add_former(struct wsg_pin *p, uint32_t id, const struct wsg_handlers *alive);
-bool wsg_pin_was_of(const struct wsg_pin *p, uint32_t id);
+/* It was taken from this handler, under whatever number it was registered then. */
+bool wsg_pin_was_of(const struct wsg_pin *p, const struct wsg_handler *h);
 
 #endif

@@ -79,7 +79,7 @@ static void on_begin(struct wsg_hub *h, const struct wsg_out *out)
         return;
     }
     p->is_request = e.header.type == WSB_REQUEST;
-    p->is_idempotent = out->is_idempotent;
+    p->is_idempotent = out->is_idempotent && !(e.header.flags & WSB_FLAG_MORE);
     p->key = out->key;
     if (p->is_request) {
         if (route->policy.publish || wsg_hub_place(h, p))
@@ -227,12 +227,13 @@ static void on_message(struct wsg_hub *h, enum wsb_channel c, const struct wsb_i
     h->readings[c].is_open = true;
 }
 
-/* What a short command has caused: a name may stand for very many connections. */
+/* What a short command has caused: a name may stand for very many connections. More than a round's work is paid for by the
+ * next ones. */
 static int take_extra(struct wsg_hub *h)
 {
-    int extra = (int)(h->extra_work < WORK_PER_ROUND ? h->extra_work : WORK_PER_ROUND);
-    h->extra_work = 0;
-    return extra;
+    size_t extra = h->extra_work < WORK_PER_ROUND ? h->extra_work : WORK_PER_ROUND;
+    h->extra_work -= extra;
+    return (int)extra;
 }
 
 static int cost_of(const struct wsb_envelope *e)
@@ -302,8 +303,9 @@ void wsg_hub_receive(struct wsg_hub *h)
         (void)!wsg_loop_arm(h->loop, &h->retry, wsg_loop_now_ms(h->loop) + RETRY_MS);
         return;
     }
+    int budget = WORK_PER_ROUND - take_extra(h);
     for (int c = 0; c < WSB_CHANNELS; c++)
-        receive_channel(h, (enum wsb_channel)c, WORK_PER_ROUND);
+        receive_channel(h, (enum wsb_channel)c, budget);
     end_step(h);
 }
 

@@ -14,15 +14,15 @@
 #include "ws/frame.h"
 
 enum {
-    JOINS_MAX = 1 << 17, /* memberships that one command may ask for */
-    TARGETS_A_UNIT = 16, /* connections that are as much work as one command */
+    JOINS_MAX = 1 << 14, /* memberships that one command may ask for */
+    NAMES_A_UNIT = 4,    /* and memberships */
     PAIR_BYTES = 16      /* of an ACK of many: connection and seq */
 };
 
 struct incoming {
     struct wsg_hub *hub;
-    struct wsb_span peer;     /* empty on the commands endpoint */
-    struct wsb_span user;     /* the key it came with; empty: a local peer */
+    struct wsb_span peer; /* empty on the commands endpoint */
+    struct wsb_span user; /* the key it came with; empty: a local peer */
     const struct wsb_inbound *by;
     struct wsg_handler *from; /* NULL: not registered, or the commands endpoint */
     const struct wsb_envelope *e;
@@ -66,7 +66,7 @@ static bool wants_outcome(const struct incoming *in)
 static bool is_revoked(const struct incoming *in, wsb_conn conn)
 {
     const struct wsg_pin *p = in->from ? wsg_pins_find(&in->hub->pins, conn) : NULL;
-    return p && p->handler != in->from && wsg_pin_was_of(p, in->from->id);
+    return p && p->handler != in->from && wsg_pin_was_of(p, in->from);
 }
 
 /* The same question without an answer to the sender. */
@@ -273,7 +273,6 @@ static void on_publish(const struct incoming *in)
         refuse(in, WSB_ERROR_LIMIT, "out of memory");
         return;
     }
-    h->extra_work += count / TARGETS_A_UNIT;
     give_framed(h, &c, h->targets, count);
 }
 
@@ -283,7 +282,6 @@ static void on_list(const struct incoming *in)
     if (!audience_of(in, /*may_be_all=*/false, &of))
         return;
     wsg_hub_list(in->hub, in->from, in->e->header.seq, &of, in->user, in->meta.limit);
-    in->hub->extra_work += in->meta.limit / TARGETS_A_UNIT;
 }
 
 size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct wsg_audience *to,
@@ -344,10 +342,10 @@ static void for_each_pin(const struct incoming *in, size_t names, bool (*fn)(con
     if (!targets_of(in, &ids, &count))
         return;
     if (count > JOINS_MAX / names) {
-        refuse(in, WSB_ERROR_LIMIT, "targets times names: at most 131072 in one command");
+        refuse(in, WSB_ERROR_LIMIT, "targets times names: at most 16384 in one command");
         return;
     }
-    in->hub->extra_work += count * names / TARGETS_A_UNIT;
+    in->hub->extra_work += count * names / NAMES_A_UNIT;
     for (size_t i = 0; i < count; i++) {
         struct wsg_pin *p = wsg_pins_find(&in->hub->pins, ids[i]);
         if (!p || p->is_request || p->is_closed) {
@@ -387,6 +385,7 @@ static void on_accept(const struct incoming *in)
     struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
     if (p && p->is_pending && is_its_own(in, p)) {
         p->is_pending = false;
+        wsg_hub_join_accepted(in->hub, p);
         bool joined = join_all(in, p);
         if (!wsg_hub_tag(in->hub, p, &in->meta) || !joined)
             refuse(in, WSB_ERROR_LIMIT, limits_of_names);
@@ -399,7 +398,7 @@ static void on_respond(const struct incoming *in)
     struct wsg_command c = command_of(in);
     c.status = in->meta.status;
     struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
-    if (p && p->is_request && is_its_own(in, p))
+    if (in->e->header.type == WSB_RESPOND && p && p->is_request && is_its_own(in, p))
         wsg_hub_answered(in->hub, p);
     give(in, &c);
 }
@@ -513,13 +512,13 @@ static wsb_err set_routes(struct wsg_hub *h, struct wsg_handler *to, uint16_t *r
     if (!in_batch)
         return WSB_ERR_NOMEM;
     wsg_hub_send_batch(h, to); /* what waits was meant for the handler as it was */
-    wsg_hub_count_routes(h, to, -1);
+    wsg_hub_count_out(h, to);
     free(to->routes);
     free(to->in_batch);
     to->routes = routes;
     to->in_batch = in_batch;
     to->route_count = count;
-    wsg_hub_count_routes(h, to, 1);
+    wsg_hub_count_in(h, to);
     return WSB_OK;
 }
 
@@ -533,6 +532,11 @@ static void begin_terms(const struct incoming *in, struct wsg_handler *to)
     to->weight = in->meta.weight;
     if (in->meta.has_credit)
         wsg_handler_grant(to, in->meta.messages, in->meta.bytes);
+}
+
+static bool serves_the_same(const struct wsg_handler *h, const uint16_t *routes, size_t count)
+{
+    return h->route_count == count && memcmp(h->routes, routes, count * sizeof *routes) == 0;
 }
 
 static void on_hello(const struct incoming *in)
@@ -549,6 +553,7 @@ static void on_hello(const struct incoming *in)
         to = NULL;
     }
     bool is_new = !to;
+    bool is_news = is_new || !serves_the_same(to, routes, route_count);
     wsb_err err = is_new ? wsg_handlers_add(&h->handlers, in->peer, &to) : WSB_OK;
     if (err) {
         free(routes);
@@ -577,7 +582,8 @@ static void on_hello(const struct incoming *in)
     if (h->server->ops->watch)
         h->server->ops->watch(h->server, in->by, in->meta.heartbeat_ms);
     welcome(h, to, in->e->header.seq);
-    wsg_hub_welcome_handler(h, to);
+    if (is_news)
+        wsg_hub_welcome_handler(h, to);
 }
 
 static void on_credit(const struct incoming *in)
@@ -586,6 +592,8 @@ static void on_credit(const struct incoming *in)
         refuse(in, WSB_ERROR_REFUSED, "CREDIT without \"credit\" in HELLO");
         return;
     }
+    if (in->meta.messages == 0 && in->meta.bytes == 0)
+        return;
     wsg_handler_grant(in->from, in->meta.messages, in->meta.bytes);
     wsg_hub_pump(in->hub, in->from);
 }

@@ -9,7 +9,11 @@
 #include "base/log.h"
 #include "gate/hub_parts.h"
 
-enum { ROOM_CHECK_MS = 5, BATCH_IDS = 256 };
+enum {
+    ROOM_CHECK_MS = 5,
+    BATCH_IDS = 256,
+    IDLE_VISITS = 64 /* of those that wait, without anything to do: the others are looked at soon */
+};
 
 /* ---------------------------------------------------------------- keeping accounts */
 
@@ -17,11 +21,6 @@ static void charge(struct wsg_pin *p, const struct wsg_backlog_sum *added)
 {
     p->route->retained.messages += added->messages;
     p->route->retained.bytes += added->bytes;
-}
-
-static bool is_over_limit(const struct wsg_route *r)
-{
-    return r->retained.bytes >= r->policy.max_retained;
 }
 
 /* Well below the limit, so that a client is not stopped and let go for every message. */
@@ -63,6 +62,7 @@ void wsg_hub_end_pin(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reas
     if (p->lane)
         p->lane->unsent_bytes -= p->backlog.unsent_bytes;
     wsg_backlog_clear(&p->backlog, &freed);
+    freed.bytes += p->charged;
     discharge(h, p, &freed);
     count_dropped(p, reason, freed.messages);
     wsg_hub_leave_all(h, p);
@@ -169,7 +169,7 @@ static void note_full(struct wsg_hub *h, struct wsg_handler *to)
 /* Nothing of it waits any more: it may speak, unless the handler or the route has enough as it is. */
 static void settle(struct wsg_hub *h, struct wsg_pin *p)
 {
-    if (p->backlog.unsent || p->is_moving || !p->handler)
+    if (p->backlog.unsent || p->is_moving || !p->handler || (!p->sent_seq && !p->is_request))
         return;
     if (p->is_paused) {
         if (!wsg_handler_has_room(p->handler) || !is_under_limit(p->route) || p->lane->all_paused)
@@ -188,11 +188,12 @@ static bool is_message(uint8_t type)
     return type == WSB_DATA || type == WSB_REQUEST || type == WSB_BODY_EV;
 }
 
-/* A WebSocket's events until they are acknowledged; a request until its response begins, if it may be asked twice. */
+/* A WebSocket's events until they are acknowledged; a request until its response begins, if it may be asked twice. The body
+ * of a long one is not kept: it would be there until the response, and the response may wait for the rest of it. */
 static bool is_kept(const struct wsg_pin *p, uint8_t type)
 {
     if (p->is_request)
-        return p->is_idempotent && !p->is_answered && type != WSB_ABORTED;
+        return p->is_idempotent && !p->is_answered && type == WSB_REQUEST;
     return p->handler->acks;
 }
 
@@ -205,7 +206,8 @@ static void note_sent(struct wsg_hub *h, struct wsg_pin *p, uint64_t seq)
     }
     if (to->unacked == 0)
         to->progress_ms = wsg_loop_now_ms(h->loop);
-    to->unacked += seq - p->sent_seq;
+    to->unacked++;
+    p->unacked++;
     p->sent_seq = seq;
 }
 
@@ -217,20 +219,24 @@ static void note_message_sent(struct wsg_hub *h, struct wsg_pin *p, const struct
     wsg_handler_spend(to, e->payload.len);
     note_link(h, to);
     note_full(h, to);
-    if (e->header.type != WSB_DATA)
-        return;
     if (e->header.flags & WSB_FLAG_REDELIVERED) {
         wsg_tally(&p->route->tally.redelivered, 1);
         to->redelivered++;
     }
-    if (!to->acks)
+    if (e->header.type == WSB_DATA && !to->acks)
         wsg_hub_count_handed(to, p->route);
 }
 
+/* OPEN, before anything else. It needs no credit, but what a death brings to the next one at once may be more than its link
+ * has room for: then it waits. */
 static bool introduce(struct wsg_hub *h, struct wsg_pin *p)
 {
     if (p->is_request || p->sent_seq)
         return true;
+    if (p->handler->paused) {
+        wsg_pin_wait(p);
+        return false;
+    }
     struct wsb_envelope e = {
         .header = {.type = WSB_OPEN,
                    .flags =
@@ -269,24 +275,26 @@ static bool append(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelo
     return true;
 }
 
-/* Nothing waits in front of it. */
-static void send_now(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelope *e)
+/* Nothing waits in front of it. False: there was no memory for it, and the pin may be gone. */
+static bool send_now(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelope *e)
 {
     struct wsg_backlog_sum added = {0};
     bool keep = is_kept(p, e->header.type);
     if (keep && wsg_backlog_add(&p->backlog, e, /*is_sent=*/true, &added) != WSB_OK) {
         give_up_nomem(h, p, e);
-        return;
+        return false;
     }
     charge(p, &added);
     if (wsg_hub_send(h, p->handler, e)) {
         note_sent(h, p, e->header.seq);
         note_message_sent(h, p, e);
-    } else if (keep) {
-        note_sent(h, p, e->header.seq); /* it is dead, or will be; the next owner gets it as redelivered */
-    } else {
-        (void)append(h, p, e);
+        return true;
     }
+    wsg_hub_mark_dead(h, p->handler); /* whatever the reason: there is a hole in what it was sent */
+    if (!keep)
+        return append(h, p, e);
+    note_sent(h, p, e->header.seq); /* the next owner gets it as redelivered */
+    return true;
 }
 
 /* Its last event has been sent, and acknowledged where that is asked for: nothing more is to be done. */
@@ -326,6 +334,8 @@ static bool send_some(struct wsg_hub *h, struct wsg_pin *p, bool *ret_over)
 {
     bool any = false;
     *ret_over = false;
+    if (p->handler && !p->handler->is_dead && !p->is_request && !p->sent_seq)
+        any = introduce(h, p);
     while (send_waiting(h, p)) {
         any = true;
         if (p->backlog.unsent && is_message(p->backlog.unsent->type))
@@ -351,8 +361,16 @@ void wsg_hub_pump(struct wsg_hub *h, struct wsg_handler *to)
 {
     struct wsg_lane *lane = &to->lane;
     uint32_t idle = 0;
+    uint32_t visits = 0;
     note_full(h, to);
+    to->is_pump_due = false;
     while (lane->waiting && idle < lane->waiting_count && !to->is_dead && wsg_handler_has_room(to)) {
+        visits++;
+        if (idle >= IDLE_VISITS) {
+            to->is_pump_due = true;
+            wsg_hub_watch_room(h);
+            break;
+        }
         struct wsg_pin *p = lane->waiting; /* each in its turn */
         bool over;
         wsg_pin_wait_no_more(p);
@@ -365,6 +383,7 @@ void wsg_hub_pump(struct wsg_hub *h, struct wsg_handler *to)
             idle = p->is_waiting ? idle : 0;
         }
     }
+    h->extra_work += visits / 8;
 }
 
 void wsg_hub_on_room_timer(struct wsg_timer *t)
@@ -372,15 +391,15 @@ void wsg_hub_on_room_timer(struct wsg_timer *t)
     struct wsg_hub *h = CONTAINER(t, struct wsg_hub, room);
     bool any = false;
     for (struct wsg_handler *to = h->handlers.by_id; to; to = to->by_id.next) {
-        if (!to->paused)
+        if (!to->paused && !to->is_pump_due)
             continue;
-        if (wsb_account_bytes(to->account) > WSG_HANDLER_LOW) {
+        if (to->paused && wsb_account_bytes(to->account) > WSG_HANDLER_LOW) {
             any = true;
             continue;
         }
         to->paused = false;
         wsg_hub_pump(h, to);
-        any = any || to->paused;
+        any = any || to->paused || to->is_pump_due;
     }
     wsg_hub_flush(h);
     if (any)
@@ -415,7 +434,7 @@ static void hold_or_pause(struct wsg_hub *h, struct wsg_pin *p, const struct wsb
 
 static void hold_or_drop_old(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelope *e)
 {
-    bool over = is_over_limit(p->route);
+    bool over = wsg_hub_is_over_limit(p->route);
     if (!append(h, p, e))
         return;
     if (over)
@@ -428,7 +447,7 @@ static void hold_or_drop_old(struct wsg_hub *h, struct wsg_pin *p, const struct 
 static void hold(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelope *e)
 {
     const struct wsg_route_policy *policy = &p->route->policy;
-    bool too_much = is_over_limit(p->route) || p->backlog.unsent_bytes + e->payload.len > policy->max_backlog;
+    bool too_much = wsg_hub_is_over_limit(p->route) || p->backlog.unsent_bytes + e->payload.len > policy->max_backlog;
     bool must_wait = !p->handler || p->is_moving || p->handler->is_dead || p->is_request;
     switch (must_wait ? WSG_FULL_PAUSE : policy->when_full) {
     case WSG_FULL_PAUSE:
@@ -476,14 +495,16 @@ static void close_pin(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_env
         return;
     }
     p->is_paused = false;
+    p->charged = (uint32_t)sizeof *p + p->meta_len; /* many may come and go while their handler is behind */
+    p->route->retained.bytes += p->charged;
     bool can_send = p->handler && !p->handler->is_dead && !p->is_moving && !p->backlog.unsent && p->sent_seq;
     if (!can_send) {
         if (append(h, p, e) && p->handler && !p->is_moving)
             wsg_hub_go_on(h, p);
         return;
     }
-    send_now(h, p, e);
-    (void)end_if_over(h, p);
+    if (send_now(h, p, e))
+        (void)end_if_over(h, p);
 }
 
 static void deliver_message(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelope *e)
@@ -494,8 +515,8 @@ static void deliver_message(struct wsg_hub *h, struct wsg_pin *p, const struct w
     }
     struct wsg_handler *to = p->handler;
     bool is_free = to && !to->is_dead && !p->is_moving && !p->backlog.unsent && (p->sent_seq || p->is_request);
-    if (is_free && wsg_handler_has_room(to) && !is_over_limit(p->route))
-        send_now(h, p, e);
+    if (is_free && wsg_handler_has_room(to) && !wsg_hub_is_over_limit(p->route))
+        (void)send_now(h, p, e);
     else
         hold(h, p, e);
 }
@@ -521,20 +542,24 @@ void wsg_hub_acked(struct wsg_hub *h, struct wsg_handler *from, wsb_conn conn, u
     struct wsg_backlog_sum freed = {0};
     struct wsg_pin *p = wsg_pins_find(&h->pins, conn);
     if (!p || p->handler != from || !from->acks) {
-        from->stale += p && p->handler != from;
+        from->stale++;
+        h->stats.stale++;
         return;
     }
     if (seq > p->sent_seq)
         seq = p->sent_seq; /* of an ownership before this one, or made up: what was not sent is not done */
     if (seq <= p->acked_seq)
         return;
-    from->unacked -= seq - p->acked_seq;
     from->progress_ms = wsg_loop_now_ms(h->loop);
     p->acked_seq = seq;
     if (!p->is_request) {
         wsg_backlog_acked(&p->backlog, seq, &freed);
         count_delivered(h, p, &freed);
     }
+    uint32_t left = p->is_request ? p->unacked - 1 : p->backlog.sent_count;
+    left = seq == p->sent_seq ? 0 : left;
+    from->unacked -= p->unacked - left;
+    p->unacked = left;
     if (!end_if_over(h, p) && p->is_moving && p->acked_seq == p->sent_seq)
         wsg_hub_finish_move(h, p);
 }
@@ -547,17 +572,23 @@ void wsg_hub_answered(struct wsg_hub *h, struct wsg_pin *p)
     discharge(h, p, &freed);
 }
 
+static void note_oldest(const struct wsg_pin *p, uint64_t *ret)
+{
+    uint64_t *oldest = &ret[p->route->index];
+    if (p->backlog.first && (!*oldest || p->backlog.first->time_ns < *oldest))
+        *oldest = p->backlog.first->time_ns;
+}
+
 void wsg_hub_oldest(const struct wsg_hub *h, uint64_t *ret)
 {
     memset(ret, 0, h->routes->count * sizeof *ret);
     for (size_t w = 0; w < WSG_ID_WORKERS; w++) {
         for (size_t i = 0; i < h->pins.workers[w].count; i++) {
             const struct wsg_pin *p = h->pins.workers[w].slots[i];
-            if (!p || !p->backlog.first)
-                continue;
-            uint64_t *oldest = &ret[p->route->index];
-            if (!*oldest || p->backlog.first->time_ns < *oldest)
-                *oldest = p->backlog.first->time_ns;
+            if (p)
+                note_oldest(p, ret);
         }
     }
+    for (const struct wsg_ghost *g = h->pins.ghosts; g; g = g->hh.next)
+        note_oldest(g->pin, ret);
 }

@@ -5,7 +5,10 @@
 #include "base/log.h"
 #include "gate/hub_parts.h"
 
-enum { IDS_PER_LISTING = 4096 /* of one MEMBERS event */ };
+enum {
+    IDS_PER_LISTING = 4096, /* of one MEMBERS event */
+    TARGETS_A_UNIT = 16     /* connections that are as much work as one command */
+};
 
 /* --------------------------------------------------------------- being in them */
 
@@ -76,17 +79,20 @@ static void tell_presence(struct wsg_hub *h, uint8_t type, const struct wsg_pin 
     struct wsb_envelope e = {.header = {.type = type, .conn = p->conn, .time_ns = wsg_loop_wall_ns(h->loop)},
                              .meta = wsb_buf_span(&h->text)};
     for (struct wsg_handler *to = h->handlers.by_id; to; to = to->by_id.next) {
-        if (to->presence && wsg_handler_serves(to, p->route))
+        if (!to->presence || !wsg_handler_serves(to, p->route))
+            continue;
+        if (to->paused)
+            to->dropped++; /* it can LIST when it has caught up; a flood of these must not be its end */
+        else
             (void)wsg_hub_send(h, to, &e);
     }
 }
 
 bool wsg_hub_join(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name)
 {
-    if (wsg_groups_has(&h->groups, p, name))
-        return true;
-    if (wsg_groups_join(&h->groups, p, name) != WSB_OK)
-        return false;
+    wsb_err err = wsg_groups_join(&h->groups, p, name);
+    if (err)
+        return err == WSB_ERR_EXISTS;
     tell_presence(h, WSB_JOINED, p, name, wsg_groups_find(&h->groups, name)->count);
     return true;
 }
@@ -127,31 +133,72 @@ bool wsg_hub_set_user(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name
     return name.len == 0 || wsg_groups_join(&h->users, p, name) == WSB_OK;
 }
 
+static bool set_tag(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name)
+{
+    wsb_err err = wsg_groups_join(&h->tags, p, name);
+    return err == WSB_OK || err == WSB_ERR_EXISTS;
+}
+
 bool wsg_hub_tag(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_meta *m)
 {
     bool ok = true;
     for (size_t i = 0; i < m->unset_count; i++)
         (void)!wsg_groups_leave(&h->tags, p, m->unset[i]); /* not having it is what was asked for */
     for (size_t i = 0; i < m->set_count; i++)
-        ok = wsg_groups_join(&h->tags, p, m->set[i]) == WSB_OK && ok;
+        ok = set_tag(h, p, m->set[i]) && ok;
     for (size_t i = 0; i < m->tag_count; i++)
-        ok = wsg_groups_join(&h->tags, p, m->tags[i]) == WSB_OK && ok;
+        ok = set_tag(h, p, m->tags[i]) && ok;
     return (!m->user.ptr || wsg_hub_set_user(h, p, m->user)) && ok;
 }
 
+static struct wsb_span next_name(struct wsb_span *list)
+{
+    const uint8_t *end = memchr(list->ptr, 0, list->len);
+    struct wsb_span name = wsb_span(list->ptr, end ? (size_t)(end - list->ptr) : list->len);
+    size_t used = name.len + (end ? 1 : 0);
+    *list = wsb_span(list->ptr + used, list->len - used);
+    return name;
+}
+
+static void cannot_join(const struct wsg_pin *p, struct wsb_span name)
+{
+    WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "cannot join", WSB_KID("conn", p->conn), WSB_KSPAN("name", name));
+}
+
+static void join_listed(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list)
+{
+    while (list.len) {
+        struct wsb_span name = next_name(&list);
+        if (!wsg_hub_join(h, p, name))
+            cannot_join(p, name);
+    }
+}
+
+/* Who waits to be accepted has a name, but is in no group, and nobody hears of it. */
 void wsg_hub_join_first(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list)
 {
-    bool is_user = true;
-    while (list.len) {
-        const uint8_t *end = memchr(list.ptr, 0, list.len);
-        struct wsb_span name = wsb_span(list.ptr, end ? (size_t)(end - list.ptr) : list.len);
-        bool ok = is_user ? wsg_hub_set_user(h, p, name) : wsg_hub_join(h, p, name);
-        if (!ok)
-            WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "cannot join", WSB_KID("conn", p->conn), WSB_KSPAN("name", name));
-        is_user = false;
-        size_t used = name.len + (end ? 1 : 0);
-        list = wsb_span(list.ptr + used, list.len - used);
+    if (list.len == 0)
+        return;
+    struct wsb_span user = next_name(&list);
+    if (!wsg_hub_set_user(h, p, user))
+        cannot_join(p, user);
+    if (!p->is_pending) {
+        join_listed(h, p, list);
+        return;
     }
+    p->first_names = list.len ? malloc(list.len) : NULL;
+    if (p->first_names) {
+        memcpy(p->first_names, list.ptr, list.len);
+        p->first_names_len = (uint32_t)list.len;
+    }
+}
+
+void wsg_hub_join_accepted(struct wsg_hub *h, struct wsg_pin *p)
+{
+    if (p->first_names)
+        join_listed(h, p, wsb_span(p->first_names, p->first_names_len));
+    free(p->first_names);
+    p->first_names = NULL;
 }
 
 /* --------------------------------------------------------------- who is meant */
@@ -178,6 +225,7 @@ static bool gather_group(struct wsg_hub *h, const struct wsg_group *g, const str
 {
     if (!g)
         return true;
+    h->extra_work += g->count / TARGETS_A_UNIT;
     if (*count + g->count > h->targets_cap) {
         size_t cap = (*count + g->count) * 2;
         wsb_conn *targets = reallocarray(h->targets, cap, sizeof *targets);

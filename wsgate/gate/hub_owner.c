@@ -37,12 +37,18 @@ static void orphan(struct wsg_hub *h, struct wsg_pin *p)
 
 bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p)
 {
-    struct wsg_handler *to = pick(h, p, NULL, /*with_room=*/true);
+    bool waits = p->route->policy.no_handler == WSG_NO_HANDLER_WAIT;
+    bool is_full = wsg_hub_is_over_limit(p->route);
+    struct wsg_handler *to = is_full ? NULL : pick(h, p, NULL, /*with_room=*/true);
+    if (!to && waits && !is_full) /* rather behind the others than with nobody */
+        to = pick(h, p, NULL, /*with_room=*/false);
+    if (to && to->paused && !waits)
+        to = NULL;
     if (to) {
         wsg_pin_assign(p, to, NULL);
         return true;
     }
-    if (p->route->policy.no_handler == WSG_NO_HANDLER_WAIT) {
+    if (waits && !is_full) {
         orphan(h, p);
         return true;
     }
@@ -91,6 +97,7 @@ static void begin_move(struct wsg_hub *h, struct wsg_pin *p, uint32_t to)
     p->since_ms = wsg_loop_now_ms(h->loop);
     p->barrier = from->ping_seq + 1;
     from->moving++;
+    from->steps++;
     if (from->acks && p->acked_seq == p->sent_seq)
         wsg_hub_finish_move(h, p);
     else if (!from->acks)
@@ -100,8 +107,9 @@ static void begin_move(struct wsg_hub *h, struct wsg_pin *p, uint32_t to)
 void wsg_hub_passed_barrier(struct wsg_hub *h, struct wsg_handler *from, uint64_t ping_seq)
 {
     struct wsg_pin *p, *next;
-    if (from->acks || from->moving == 0)
+    if (from->acks || from->moving == 0 || ping_seq <= from->barrier_passed)
         return;
+    from->barrier_passed = ping_seq;
     DL_FOREACH_SAFE (from->lane.pins, p, next) {
         if (p->is_moving && p->barrier <= ping_seq)
             wsg_hub_finish_move(h, p);
@@ -113,6 +121,7 @@ wsb_err wsg_hub_move(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *t
     struct wsg_handler *from = p->handler;
     if (!can_move(p) || to == from || to->is_dead || to->drain || !wsg_handler_serves(to, p->route))
         return WSB_ERR_REFUSED;
+    p->is_placed = true;
     begin_move(h, p, to->id);
     if (!from->acks)
         wsg_hub_ping(h, from);
@@ -120,6 +129,16 @@ wsb_err wsg_hub_move(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *t
 }
 
 /* --------------------------------------------------------------------------- draining */
+
+/* Somebody else serves one of its routes; otherwise nothing of it can go. */
+static bool has_relief(const struct wsg_hub *h, const struct wsg_handler *from)
+{
+    for (size_t i = 0; i < from->route_count; i++) {
+        if (wsg_handlers_pick(&h->handlers, &h->routes->routes[from->routes[i]], 0, from, /*with_room=*/false))
+            return true;
+    }
+    return false;
+}
 
 static bool has_another(const struct wsg_hub *h, const struct wsg_pin *p)
 {
@@ -130,11 +149,14 @@ void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from)
 {
     struct wsg_pin *p, *next;
     bool any = false;
-    if (from->drain != WSG_DRAIN_BEGUN || from->is_dead)
+    if (from->drain != WSG_DRAIN_BEGUN || from->is_dead || (from->lane.count && !has_relief(h, from)))
         return;
+    from->steps = 0;
     DL_FOREACH_SAFE (from->lane.pins, p, next) {
-        if (from->moving >= MOVING_AT_ONCE)
+        if (from->moving >= MOVING_AT_ONCE || from->steps >= MOVING_AT_ONCE) {
+            sweep_soon(h); /* the rest follows */
             break;
+        }
         if (can_move(p) && has_another(h, p)) {
             any = true;
             begin_move(h, p, 0);
@@ -155,6 +177,7 @@ void wsg_hub_drain_handler(struct wsg_hub *h, struct wsg_handler *handler)
     if (handler->drain || handler->is_dead)
         return;
     handler->drain = WSG_DRAIN_BEGUN;
+    wsg_hub_count_out(h, handler); /* new clients are told that nobody is there, if nobody else is */
     WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "draining handler", WSB_KU("handler", handler->id),
             WSB_KS("name", handler->name), WSB_KU("connections", handler->lane.count));
     wsg_hub_tell(h, handler, WSB_DRAIN, WSB_FLAG_MORE, 0, "drained by an operator");
@@ -174,9 +197,9 @@ static void adopt_orphans(struct wsg_hub *h, struct wsg_handler *to)
     }
 }
 
-/* What the key gives to the new one, and what its owner does not serve any more. */
-static void rebalance(struct wsg_hub *h)
+void wsg_hub_rebalance(struct wsg_hub *h)
 {
+    h->extra_work += h->pins.count / 16;
     for (struct wsg_handler *from = h->handlers.by_id; from; from = from->by_id.next) {
         struct wsg_pin *p, *next;
         bool any = false;
@@ -184,7 +207,8 @@ static void rebalance(struct wsg_hub *h)
             if (!can_move(p))
                 continue;
             bool serves = wsg_handler_serves(from, p->route);
-            struct wsg_handler *to = serves && !p->key ? NULL : pick(h, p, serves ? NULL : from, /*with_room=*/false);
+            struct wsg_handler *to =
+                serves && (!p->key || p->is_placed) ? NULL : pick(h, p, serves ? NULL : from, /*with_room=*/false);
             if (to && to != from) {
                 any = true;
                 begin_move(h, p, to->id);
@@ -195,10 +219,17 @@ static void rebalance(struct wsg_hub *h)
     }
 }
 
+void wsg_hub_weigh(struct wsg_hub *h, struct wsg_handler *handler, uint32_t weight)
+{
+    handler->weight = weight;
+    wsg_hub_rebalance(h);
+}
+
 void wsg_hub_welcome_handler(struct wsg_hub *h, struct wsg_handler *to)
 {
-    adopt_orphans(h, to);
-    rebalance(h);
+    if (!to->drain)
+        adopt_orphans(h, to);
+    wsg_hub_rebalance(h);
     h->drain_pending = true;
 }
 
@@ -207,7 +238,8 @@ void wsg_hub_welcome_handler(struct wsg_hub *h, struct wsg_handler *to)
 static void rehome(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *from)
 {
     p->is_moving = false;
-    if (p->is_request && (p->is_answered || (p->sent_seq && !p->is_idempotent))) {
+    bool is_its_own = p->is_answered || (p->sent_seq && (!p->is_idempotent || !p->backlog.first));
+    if (p->is_request && is_its_own) {
         wsg_hub_give_up(h, p, 502, "the handler went away", WSG_IN_LOST);
         return;
     }
@@ -223,18 +255,35 @@ static void rehome(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *fro
     }
 }
 
-void wsg_hub_count_routes(struct wsg_hub *h, const struct wsg_handler *handler, int by)
+static void count_routes(struct wsg_hub *h, const struct wsg_handler *handler, int by)
 {
     for (size_t i = 0; i < handler->route_count; i++)
         atomic_fetch_add_explicit(&h->routes->routes[handler->routes[i]].handlers, (uint32_t)by, memory_order_relaxed);
 }
 
-/* It lives, and must know that its connections are somebody else's now. */
+void wsg_hub_count_in(struct wsg_hub *h, struct wsg_handler *handler)
+{
+    if (!handler->is_counted && !handler->drain)
+        count_routes(h, handler, 1);
+    handler->is_counted = !handler->drain;
+}
+
+void wsg_hub_count_out(struct wsg_hub *h, struct wsg_handler *handler)
+{
+    if (handler->is_counted)
+        count_routes(h, handler, -1);
+    handler->is_counted = false;
+}
+
+/* It lives, and must know that its connections are somebody else's now, whatever number it comes back under. */
 static void revoke_all(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
 {
     struct wsg_pin *p;
-    DL_FOREACH (handler->lane.pins, p)
+    wsg_handlers_remember(&h->handlers, handler);
+    DL_FOREACH (handler->lane.pins, p) {
         wsg_hub_tell(h, handler, WSB_REVOKED, 0, p->conn, why);
+        (void)wsg_pin_add_former(p, handler->id, &h->handlers); /* without memory it is told, but not held to it */
+    }
     wsg_hub_send_batch(h, handler);
 }
 
@@ -254,7 +303,7 @@ void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, cons
     if (handler->is_dead)
         h->dead_count--;
     handler->is_dead = true; /* nobody picks it any more */
-    wsg_hub_count_routes(h, handler, -1);
+    wsg_hub_count_out(h, handler);
     h->presence_count -= handler->presence;
     while (handler->lane.pins)
         rehome(h, handler->lane.pins, handler);
@@ -328,6 +377,8 @@ static void end_waiting(struct wsg_hub *h, uint64_t now_ms)
         if (now_ms - p->since_ms >= p->route->policy.handler_wait_ms)
             wsg_hub_give_up(h, p, 503, "no handler", WSG_IN_NO_HANDLER);
     }
+    if (h->pins.orphans.unsent_bytes < WSG_UNSENT_LOW)
+        h->pins.orphans.all_paused = false;
 }
 
 /* A handler that does not acknowledge, and does not answer its PING either, has had its chance. */
@@ -352,6 +403,7 @@ void wsg_hub_sweep(struct wsg_hub *h)
     uint64_t now_ms = wsg_loop_now_ms(h->loop);
     end_waiting(h, now_ms);
     bool any = end_barriers(h, now_ms);
+    h->drain_pending = true;
     wsg_hub_flush(h);
     if (any || h->pins.orphans.count)
         sweep_soon(h);

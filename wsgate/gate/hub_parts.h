@@ -64,10 +64,18 @@ void wsg_hub_on_room_timer(struct wsg_timer *t);
 
 /* ----------------------------------------------------------------- hub_owner.c */
 
+/* A route that has as much as it may keep. */
+static inline bool wsg_hub_is_over_limit(const struct wsg_route *r)
+{
+    return r->retained.bytes >= r->policy.max_retained;
+}
+
 /* A new connection: into somebody's hands, or those of nobody for a while. False: it was failed, and the pin is gone. */
 bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p);
 /* A handler is there, or serves other routes than before: it takes what waits, and what is better off with it. */
 void wsg_hub_welcome_handler(struct wsg_hub *h, struct wsg_handler *to);
+/* Connections that a key, or the routes that are served, give to somebody else now begin to move. */
+void wsg_hub_rebalance(struct wsg_hub *h);
 /* It is gone, or as good as gone: its connections go to others, and it is freed. */
 void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why);
 void wsg_hub_remove_dead(struct wsg_hub *h);
@@ -79,7 +87,9 @@ void wsg_hub_passed_barrier(struct wsg_hub *h, struct wsg_handler *from, uint64_
 void wsg_hub_check_life(struct wsg_hub *h);
 /* What has waited too long. */
 void wsg_hub_sweep(struct wsg_hub *h);
-void wsg_hub_count_routes(struct wsg_hub *h, const struct wsg_handler *handler, int by);
+/* Among those that serve its routes, or not any more. Each may be said twice. */
+void wsg_hub_count_in(struct wsg_hub *h, struct wsg_handler *handler);
+void wsg_hub_count_out(struct wsg_hub *h, struct wsg_handler *handler);
 void wsg_hub_ping(struct wsg_hub *h, struct wsg_handler *to);
 /* A handler that drains may have nothing left, or something that can go now. */
 void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from);
@@ -90,6 +100,8 @@ void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from);
 struct wsb_span wsg_hub_open_meta(struct wsg_hub *h, const struct wsg_pin *p);
 /* User and first groups of a connection, as a session told them. */
 void wsg_hub_join_first(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list);
+/* It is accepted: it joins what it did not join while it was pending. */
+void wsg_hub_join_accepted(struct wsg_hub *h, struct wsg_pin *p);
 bool wsg_hub_join(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name);
 void wsg_hub_leave(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name);
 void wsg_hub_leave_all(struct wsg_hub *h, struct wsg_pin *p);

@@ -307,7 +307,8 @@ void wsg_exchange_timeout(struct wsg_session *s)
     if (x->is_sent) {
         emit_aborted(s, "request timed out");
         x->is_sent = false;
-        wsg_exchange_error(s, x->request_complete ? 504 : 408, "timed out", NULL, 0);
+        bool was_held = (s->paused & WSG_PAUSE_HANDLER) != 0; /* by us, not by the client */
+        wsg_exchange_error(s, x->request_complete ? 504 : was_held ? 503 : 408, "timed out", NULL, 0);
     } else {
         wsg_exchange_error(s, 408, "the request's body did not come in time", NULL, 0);
     }

@@ -573,6 +573,13 @@ static bool is_taking(struct wsg_session *s)
     return true;
 }
 
+/* A request whose handler takes none of its body for as long as a response may last: there will be no response. */
+static bool is_forgotten(const struct wsg_session *s)
+{
+    return (s->paused & WSG_PAUSE_HANDLER) &&
+           wsg_loop_now_ms(s->env->loop) - s->paused_ms >= s->route->policy.request_timeout_ms;
+}
+
 /* While we do not read, a client's silence is our doing: its pong or its body may be waiting. */
 static bool waits_for_us(struct wsg_session *s)
 {
@@ -580,7 +587,9 @@ static bool waits_for_us(struct wsg_session *s)
         return false;
     if (s->alive_ping_us)
         s->alive_ping_us = wsg_loop_now_us(s->env->loop);
-    return s->state == WSG_SESSION_OPEN || (s->state == WSG_SESSION_EXCHANGE && !s->exchange->request_complete);
+    if (s->state == WSG_SESSION_EXCHANGE && !s->exchange->request_complete)
+        return !is_forgotten(s);
+    return s->state == WSG_SESSION_OPEN;
 }
 
 static void on_timer(struct wsg_timer *t)

@@ -110,7 +110,7 @@ static void test_group_lives_while_it_has_members(void **state)
     for (uint32_t i = 0; i < 10; i++) {
         assert_int_equal(wsg_pins_add(&pins, conn_at(i, 1), &routes.routes[0], &p[i]), WSB_OK);
         assert_int_equal(wsg_groups_join(&groups, p[i], name), WSB_OK);
-        assert_int_equal(wsg_groups_join(&groups, p[i], name), WSB_OK); /* twice is once */
+        assert_int_equal(wsg_groups_join(&groups, p[i], name), WSB_ERR_EXISTS); /* twice is once */
         assert_int_equal(wsg_groups_join(&groups, p[i], wsb_span_str("all")), WSB_OK);
     }
     assert_int_equal(wsg_groups_find(&groups, name)->count, 10);

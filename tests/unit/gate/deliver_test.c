@@ -475,6 +475,168 @@ static void test_names_follow_a_connection_to_its_next_owner(void **state)
     assert_null(f->hub.tags.by_name);
 }
 
+/* ------------------------------------------------------------- what must not get out of hand */
+
+static void body(struct fixture *f, uint8_t type, uint32_t slot, uint8_t flags, const char *payload)
+{
+    struct wsg_out out = {.kind = WSG_OUT_EVENT,
+                          .is_idempotent = true,
+                          .envelope = {.header = {.type = type, .flags = flags, .conn = conn_of(slot)},
+                                       .payload = wsb_span_str(payload),
+                                       .meta = wsb_span_str(type == WSB_REQUEST ? "{}" : NULL)}};
+    happen_out(f, &out);
+}
+
+static void test_a_long_body_is_not_kept(void **state)
+{
+    struct fixture *f = *state;
+    hello(f, 'a');
+    body(f, WSB_REQUEST, 1, WSB_FLAG_MORE, "beginning");
+    for (int i = 0; i < 100; i++)
+        body(f, WSB_BODY_EV, 1, WSB_FLAG_MORE, "more of it, and more");
+    assert_int_equal(route_of(f)->retained.bytes, 0);
+    hello(f, 'b');
+    hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
+    assert_string_equal(f->commands, "fail(502)@1");
+}
+
+static void test_a_stray_body_is_no_response(void **state)
+{
+    struct fixture *f = *state;
+    hello(f, 'a');
+    request(f, 1, true);
+    hear(f, 'a', WSB_BODY, 0, 0, 1, "no", NULL);
+    hello(f, 'b');
+    forget(f);
+    hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
+    assert_string_equal(f->server.log, "b:request!");
+}
+
+static void test_a_route_that_has_enough_takes_nobody_new(void **state)
+{
+    struct fixture *f = *state;
+    route_of(f)->policy.no_handler = WSG_NO_HANDLER_WAIT;
+    route_of(f)->policy.max_retained = 3000;
+    uint32_t slot = 1;
+    while (!strstr(f->commands, "fail(503)") && slot < 1000) { /* they come, say something, and go */
+        happen(f, WSB_OPEN, slot, 0, "");
+        data(f, slot, "x");
+        happen(f, WSB_CLOSED_EV, slot, 0, "");
+        f->commands[0] = strstr(f->commands, "fail") ? f->commands[0] : 0;
+        slot++;
+    }
+    assert_true(slot < 20);
+    assert_true(route_of(f)->retained.bytes < 4000);
+    hello_ack(f, 'a');
+    while (f->hub.pins.ghosts)
+        ack(f, 'a', wsg_id_parts(f->hub.pins.ghosts->conn).slot, 99);
+    assert_int_equal(route_of(f)->retained.bytes, 0);
+}
+
+static void test_the_next_owner_is_not_flooded_with_openings(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    for (uint32_t slot = 1; slot <= 10; slot++)
+        happen(f, WSB_OPEN, slot, 0, "");
+    hello_ack(f, 'b');
+    struct wsg_handler *b = wsg_handlers_by_id(&f->hub.handlers, 2);
+    struct wsb_block *under_way = wsb_block_new(b->account, WSG_HANDLER_HIGH);
+    forget(f);
+    hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
+    assert_string_equal(f->server.log, "b:open!"); /* this one finds that there is no room */
+    data(f, 3, "x");
+    wsb_block_free(under_way);
+    forget(f);
+    f->hub.room.fn(&f->hub.room);
+    assert_string_equal(f->server.log,
+                        "b:open! b:open! b:data=x#2 b:open! b:open! b:open! b:open! b:open! b:open! b:open!");
+    assert_int_equal(b->lane.waiting_count, 0);
+}
+
+static void test_clients_wait_behind_a_full_handler_not_for_another(void **state)
+{
+    struct fixture *f = *state;
+    route_of(f)->policy.no_handler = WSG_NO_HANDLER_WAIT;
+    hello_with(f, 'a', "\"ack\":true,\"credit\":{\"messages\":0,\"bytes\":0}");
+    happen(f, WSB_OPEN, 1, 0, "");
+    data(f, 1, "x");
+    assert_int_equal(f->hub.pins.orphans.count, 0);
+    forget(f);
+    hear(f, 'a', WSB_CREDIT, 0, 0, 0, "", "{\"messages\":9,\"bytes\":99}");
+    assert_string_equal(f->server.log, "a:data=x#2");
+}
+
+static void test_who_was_dropped_is_known_when_it_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    hello_ack(f, 'b');
+    wsg_hub_drop_handler(&f->hub, f->hub.handlers.by_id, "dropped");
+    wsg_hub_flush(&f->hub);
+    hello_ack(f, 'a');
+    forget(f);
+    hear(f, 'a', WSB_SEND, WSB_TEXT, WSB_FLAG_WANT_OUTCOME, 1, "late", NULL);
+    assert_string_equal(f->server.log, "a:outcome(3)");
+    assert_string_equal(f->commands, "");
+    hear(f, 'b', WSB_BYE, 0, 0, 0, "", NULL); /* and now it is its own again */
+    hear(f, 'a', WSB_SEND, WSB_TEXT, 0, 1, "mine", NULL);
+    assert_string_equal(f->commands, "send=mine@1");
+}
+
+static void test_a_drained_handler_gets_nothing_whatever_it_says(void **state)
+{
+    struct fixture *f = *state;
+    route_of(f)->policy.no_handler = WSG_NO_HANDLER_WAIT;
+    hello_ack(f, 'a');
+    assert_int_equal(route_of(f)->handlers, 1);
+    wsg_hub_drain_handler(&f->hub, f->hub.handlers.by_id);
+    wsg_hub_flush(&f->hub);
+    assert_int_equal(route_of(f)->handlers, 0); /* new clients are told so before their 101 */
+    happen(f, WSB_OPEN, 1, 0, "");
+    forget(f);
+    hello_ack(f, 'a');
+    assert_string_equal(f->server.log, "a:welcome");
+    assert_int_equal(f->hub.pins.orphans.count, 1);
+    hello_ack(f, 'b');
+    hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
+    assert_int_equal(route_of(f)->handlers, 1);
+    assert_int_equal(wsg_handlers_by_id(&f->hub.handlers, 2)->lane.count, 1);
+}
+
+static void test_unacknowledged_counts_events(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    for (int i = 0; i < 20; i++)
+        data(f, 1, "0123456789");
+    ack(f, 'a', 1, 200);
+    assert_int_equal(f->hub.handlers.by_id->unacked, 1);
+    hello_ack(f, 'b');
+    hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
+    assert_int_equal(f->hub.handlers.by_id->unacked, 2); /* OPEN, and the last one */
+    ack(f, 'b', 1, 1);
+    assert_int_equal(f->hub.handlers.by_id->unacked, 1);
+}
+
+static void test_who_is_not_accepted_is_in_no_group(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_out open = {.kind = WSG_OUT_EVENT,
+                           .envelope = {.header = {.type = WSB_OPEN, .flags = WSB_FLAG_PENDING, .conn = conn_of(1)},
+                                        .payload = wsb_span("ann\0room:1\0", 11),
+                                        .meta = wsb_span_str("{}")}};
+    hello_with(f, 'a', "\"presence\":true");
+    forget(f);
+    happen_out(f, &open);
+    assert_string_equal(f->server.log, "a:open");
+    assert_null(f->hub.groups.by_name);
+    hear(f, 'a', WSB_ACCEPT, 0, 0, 1, "", NULL);
+    assert_string_equal(f->server.log, "a:open a:joined");
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -497,6 +659,15 @@ int main(void)
         TEST(test_waiting_has_an_end),
         TEST(test_a_request_is_given_twice_only_if_it_may_be),
         TEST(test_names_follow_a_connection_to_its_next_owner),
+        TEST(test_a_long_body_is_not_kept),
+        TEST(test_a_stray_body_is_no_response),
+        TEST(test_a_route_that_has_enough_takes_nobody_new),
+        TEST(test_the_next_owner_is_not_flooded_with_openings),
+        TEST(test_clients_wait_behind_a_full_handler_not_for_another),
+        TEST(test_who_was_dropped_is_known_when_it_comes_back),
+        TEST(test_a_drained_handler_gets_nothing_whatever_it_says),
+        TEST(test_unacknowledged_counts_events),
+        TEST(test_who_is_not_accepted_is_in_no_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
