@@ -14,7 +14,10 @@ to one thread.
 By asking for the next event the program says that it is done with the one before: what it was not done with when it dies goes
 to another handler, marked `redelivered`. The gate is told so behind the answers, and sends no more than `credit` ahead. A
 connection that moved to another handler is not written to any more, from when the bus has said so and not only from when
-the program has read it. When the gate drains the handler, the iteration ends.
+the program has read it; what it still had to say is not read either. When the gate drains the handler, the iteration ends.
+
+A signal that raises (Ctrl-C) may come in the middle of read() or of a command: do not go on with the Handler then, but end it. What
+was not acknowledged goes to another handler.
 
 A gate on another machine is "tcp://HOST:PORT". Then server_key is its public key, and key_file the file with our secret key,
 which `wsgate --make-key` makes; without them WSBUS_SERVER_KEY and WSBUS_KEY_FILE of the environment are taken. With neither, nothing
@@ -55,10 +58,13 @@ LEVELS = ("debug", "info", "wslog", "warn", "error")
 BATCH_BYTES = 256 << 10
 HEARTBEAT_MS = 1000  # of ZeroMQ; over TCP the gate takes silence for death
 CREDIT = (16384, 32 << 20)  # messages and bytes that the gate may send ahead
-ACK_EVENTS, ACK_MS = 1024, 100  # acknowledged at least every so many, and by a slow program after so long
-INBOX_EVENTS = 4096  # taken ahead of the program, about
+ACK_EVENTS, ACK_MS = 1024, 100  # acknowledged at least every so many, and by a slow program with the first after so long
+INBOX_EVENTS = 4096  # taken ahead of a program that grants no credit, about
+REFUSED_EVENTS = 65536  # outcomes of our own for a program that does not read, about
 WAITING_BYTES = 64 << 20  # of commands, while nobody knows whether the gate still knows us
 PAST_CONNS = 65536  # remembered of those that are others' now
+PAID = frozenset(("data", "request", "body"))  # they cost credit
+COUNTED = PAID | {"open", "aborted", "closed"}  # they have a seq of their connection
 Z85 = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 KEY_FILE_BYTES = 1 << 20
 
@@ -307,6 +313,24 @@ def _audience(**fields):
     return meta
 
 
+def _size(record):
+    """About what a command takes in a batch."""
+    return len(record[1]) + len(record[2]) + 48
+
+
+def _batches(records):
+    """Cut where a batch is large; one that is larger by itself stays whole."""
+    batch, size = [], 0
+    for record in records:
+        if batch and size + _size(record) > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+        size += _size(record)
+    if batch:
+        yield batch
+
+
 def _message(payload, opcode):
     if isinstance(payload, str):
         return payload.encode(), opcode or TEXT
@@ -317,7 +341,8 @@ class Handler(Commands):
     """A registered handler: iterate over it for events, call it for commands.
 
     ack=False: each message at most once, and no more of it. manual_ack: events are done with when ack() says so. credit: messages
-    and bytes that the gate may send ahead. presence: "joined" and "left" events come. weight: how many connections, compared with
+    and bytes that the gate may send ahead; None: it does not count, and a program that is far behind hears late what the gate takes
+    away. presence: "joined" and "left" events come. weight: how many connections, compared with
     other handlers.
     """
 
@@ -334,13 +359,15 @@ class Handler(Commands):
         self._out, self._out_bytes = [], 0  # (record, connection, names connections)
         self._inbox = collections.deque()
         self._refused = []  # outcomes of our own, behind what they are about
+        self._is_torn = False  # an exception left half a message behind
         self._given = None  # epoch and id of the last welcome that came, read or not
         self._forgotten = False  # the gate said that it does not know us
         self._unsure = False  # nobody knows: what is commanded waits for the welcome
         self._revoked = collections.Counter()  # connections that were taken away, which the program has not read yet
         self._conns, self._past = set(), {}  # the program's, and those that were
         self._held = None  # the event that the program has
-        self._done, self._done_events, self._first_done = {}, 0, 0.0  # connection -> seq, not told yet
+        self._done = {}  # connection -> seq, not told yet
+        self._done_events, self._flushed = 0, time.monotonic()  # since the last flush, and when that was
         self._taken_messages = self._taken_bytes = 0  # not granted again yet
         self._context = context or zmq.Context.instance()
         options = {zmq.LINGER: 1000, zmq.IMMEDIATE: 1}  # nothing waits for a gate that is not there: its ids would be stale
@@ -367,14 +394,14 @@ class Handler(Commands):
 
     def read(self, timeout_ms=None):
         """The next event; None when there is none in time. Commands given since the last read leave first."""
+        if self._is_torn:
+            raise RuntimeError("an exception has interrupted this Handler: it can only be disconnected")
         self._finish()
         deadline = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
         while True:
-            while self._inbox:
-                event = self._inbox.popleft()
-                if self._follow(event):
-                    self._hand_out(event)
-                    return event
+            event = self._next()
+            if event is not None:
+                return event
             self.flush()
             if self._inbox:
                 continue
@@ -387,7 +414,7 @@ class Handler(Commands):
 
     def ack(self, conn, seq):
         """With manual_ack: done with this event of the connection, and all before it. It is told when the rest leaves."""
-        if self._is_current() and not self._revoked[conn]:
+        if self._given and not self._is_stale(conn):
             self._note(conn, seq)
 
     def list(self, group=None, route=None, user=None, tag=None, limit=1000):
@@ -397,7 +424,7 @@ class Handler(Commands):
     def flush(self, wait_ms=None):
         """Let what was commanded leave now, and not at the next read. Waits for room, not for ever."""
         self._take()  # first: it may be about connections that were taken away meanwhile
-        self._settle()
+        self._done_events, self._flushed = 0, time.monotonic()
         if not self._unsure:
             self._leave(wait_ms)
 
@@ -430,12 +457,11 @@ class Handler(Commands):
         if names_conns and self._is_stale(conn):
             self._refuse(record, conn)
             return
-        size = len(record[1]) + len(record[2]) + 48
-        if self._unsure and self._out_bytes + size > WAITING_BYTES:
+        if self._unsure and self._out_bytes + _size(record) > WAITING_BYTES:
             self.lost += 1
             return
         self._out.append((record, conn, names_conns))
-        self._out_bytes += size
+        self._out_bytes += _size(record)
         if self._out_bytes >= BATCH_BYTES:
             self.flush()
 
@@ -447,24 +473,35 @@ class Handler(Commands):
     def _refuse(self, record, conn):
         self.stale += 1
         fields = parse_header(record[0])
-        if fields[3] & WANT_OUTCOME:
+        if fields[3] & WANT_OUTCOME and len(self._inbox) + len(self._refused) < REFUSED_EVENTS:
             stale = (VERSION, 9, OUTCOMES.index("stale"), META, 0, conn, fields[6], 0)
             self._refused.append(Event(stale, b"", b'{"reason":"the connection is another handler\'s"}'))
 
     def _leave(self, wait_ms=None):
-        out, self._out, self._out_bytes = self._out, [], 0
-        if len(out) == 1:
-            header, payload, meta = out[0][0]
-            sent = self._send([header, payload] + ([meta] if meta else []), wait_ms)
-        elif out:
-            data = b"".join(make_record(*record) for record, _, _ in out)
-            sent = self._send([make_header(BATCH, size=len(data)), data], wait_ms)
-        self.lost += len(out) if out and not sent else 0  # there is no gate, or it has not read for long
+        """What was commanded leaves, and behind it what the gate is told about events: that is not lost with it, it waits."""
+        wait_ms = wait_ms if self._out else 0
+        for batch in _batches([record for record, _, _ in self._out] + self._news()):
+            if not self._send_batch(batch, wait_ms):
+                self.lost += len(self._out)  # there is no gate, or it has not read for long
+                self._out, self._out_bytes = [], 0
+                return
+            del self._out[:len(batch)]
+        self._out_bytes = 0
+        self._have_told()
+
+    def _send_batch(self, batch, wait_ms):
+        if len(batch) == 1:
+            header, payload, meta = batch[0]
+            return self._send([header, payload] + ([meta] if meta else []), wait_ms)
+        data = b"".join(make_record(*record) for record in batch)
+        return self._send([make_header(BATCH, size=len(data)), data], wait_ms)
 
     def _send(self, parts, wait_ms=None):
-        if not self._socket.poll(self._silence_ms if wait_ms is None else wait_ms, zmq.POLLOUT):
+        if self._is_torn or not self._socket.poll(self._silence_ms if wait_ms is None else wait_ms, zmq.POLLOUT):
             return False
+        self._is_torn = True  # by a signal that raises in here, and then nothing can be said behind it
         self._socket.send_multipart(parts)
+        self._is_torn = False
         return True
 
     def _hello(self):
@@ -486,13 +523,19 @@ class Handler(Commands):
     def _take(self, wait_ms=0):
         """Take what has arrived; True when something has."""
         taken = False
-        while len(self._inbox) < INBOX_EVENTS and self._socket.poll(0 if taken else wait_ms):
+        while self._has_room() and self._socket.poll(0 if taken else wait_ms):
             taken = True
             self._heard = time.monotonic()
-            self._inbox.extend(event for event in self._decode(self._socket.recv_multipart()) if self._look_at(event))
+            self._is_torn = True  # by a signal that raises in here: what it loses must not be acknowledged with what comes behind it
+            events = self._decode(self._socket.recv_multipart())
+            self._is_torn = False
+            self._inbox.extend(event for event in events if self._look_at(event))
         self._inbox.extend(self._refused)
         self._refused.clear()
         return taken
+
+    def _has_room(self):
+        return not self._is_torn and (self._credit or len(self._inbox) < INBOX_EVENTS)  # credit bounds it
 
     def _decode(self, parts):
         try:
@@ -532,16 +575,34 @@ class Handler(Commands):
         """The registration is over: what was to be said in it is about connections that others have now."""
         self._done.clear()
         self._held = None
-        self._done_events = self._taken_messages = self._taken_bytes = 0
+        self._taken_messages = self._taken_bytes = 0
         self._drop(lambda conn, names_conns: names_conns)
 
     def _drop(self, is_stale):
         out, self._out = self._out, []
         for record, conn, names_conns in out:
             if is_stale(conn, names_conns):
+                self._out_bytes -= _size(record)
                 self._refuse(record, conn)
             else:
                 self._out.append((record, conn, names_conns))
+
+    def _next(self):
+        """The next event that the program has to see."""
+        while self._inbox:
+            event = self._inbox.popleft()
+            if event.type in PAID and self._is_current():
+                self._taken_messages += 1
+                self._taken_bytes += len(event.payload)
+            if self._follow(event) and not self._is_over(event):
+                if event.type in COUNTED and self._acks and not self._manual:
+                    self._held = event
+                return event
+        return None
+
+    def _is_over(self, event):
+        """Nobody waits for what the program does about it: another handler has it."""
+        return event.type in COUNTED and (not self._is_current() or self._revoked[event.conn] > 0)
 
     def _follow(self, event):
         """Keep account of what the program has been told. False: it need not be."""
@@ -576,40 +637,35 @@ class Handler(Commands):
         """What the program has in its hands is of the registration that we have."""
         return self._given is not None and self._given == (self.epoch, self.id) and not self._forgotten
 
-    def _hand_out(self, event):
-        if not self._is_current():
-            return
-        if event.type in ("data", "request", "body"):
-            self._taken_messages += 1
-            self._taken_bytes += len(event.payload)
-        if self._acks and not self._manual and event.type in ("open", "data", "request", "body", "aborted", "closed"):
-            self._held = event
-
     def _finish(self):
-        """The program is done with the event it has."""
+        """The program is done with the event it has; and one that takes its time lets go and listens in between."""
         event, self._held = self._held, None
         if event is not None and self._is_current() and not self._revoked[event.conn]:
             self._note(event.conn, event.seq)
-        if self._done_events >= ACK_EVENTS or self._done and (time.monotonic() - self._first_done) * 1000 >= ACK_MS:
+        if self._done_events >= ACK_EVENTS or (time.monotonic() - self._flushed) * 1000 >= ACK_MS:
             self.flush()
 
     def _note(self, conn, seq):
-        if not self._done:
-            self._first_done = time.monotonic()
         self._done[conn] = max(seq, self._done.get(conn, 0))
         self._done_events += 1
 
-    def _settle(self):
-        """Behind the answers: what is done with, and more credit when half of it has been used."""
-        if self._unsure:
-            return
+    def _news(self):
+        """What is done with, and more credit when half of it has been used."""
+        news = []
         if self._done:
-            self._out.append((encode("ack", payload=make_pairs(self._done.items())), 0, False))
-            self._done, self._done_events = {}, 0
-        messages, size = self._taken_messages, self._taken_bytes
-        if self._credit and messages and (messages >= self._credit[0] // 2 or size >= self._credit[1] // 2):
-            self._out.append((encode("credit", meta={"messages": messages, "bytes": size}), 0, False))
+            news.append(encode("ack", payload=make_pairs(self._done.items())))
+        if self._is_credit_due():
+            news.append(encode("credit", meta={"messages": self._taken_messages, "bytes": self._taken_bytes}))
+        return news
+
+    def _have_told(self):
+        self._done = {}
+        if self._is_credit_due():
             self._taken_messages = self._taken_bytes = 0
+
+    def _is_credit_due(self):
+        messages, size = self._taken_messages, self._taken_bytes
+        return bool(self._credit and messages) and (messages >= self._credit[0] // 2 or size >= self._credit[1] // 2)
 
 
 class Subscriber:

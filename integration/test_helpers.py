@@ -1,0 +1,304 @@
+"""The helpers in Python and Node beside a gate that the test plays: one that says what it likes, when it likes, and may be deaf."""
+
+import json
+import shutil
+import tempfile
+
+import pytest
+import wsbus
+import zmq
+
+from conftest import DEADLINE
+
+CONN, OTHER = 5, 6
+CODES = {name: code for code, name in wsbus.EVENTS.items()}
+COMMANDS = {code: name for name, code in wsbus.COMMANDS.items()}
+
+
+class PlayedGate:
+    """The gate's end of `handlers`, and what one handler says to it: records in their order."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="wsbus-")  # not pytest's: addresses of sockets are short
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.ROUTER)
+        self.socket.sndhwm = self.socket.rcvhwm = 0
+        self.socket.bind("ipc://%s/handlers" % self.dir)
+        self.peer, self.heard, self.sizes = None, [], []
+
+    def close(self):
+        self.context.destroy(linger=0)
+        shutil.rmtree(self.dir)
+
+    def say(self, *records):
+        """One batch."""
+        data = b"".join(wsbus.make_record(*record) for record in records)
+        self.socket.send_multipart([self.peer, wsbus.make_header(wsbus.BATCH, size=len(data)), data])
+
+    def hear(self, name):
+        """The next command of that name, (fields, payload, metadata); what stands in front of it is passed over."""
+        while True:
+            while self.heard:
+                record = self.heard.pop(0)
+                if COMMANDS[record[0][1]] == name:
+                    return record
+            assert self.socket.poll(DEADLINE * 1000), "no %s" % name
+            self.peer, *parts = self.socket.recv_multipart()
+            fields, payload, meta = wsbus.parse_parts(parts)
+            self.sizes.append(sum(map(len, parts)))
+            self.heard.extend(wsbus.parse_batch(payload) if fields[1] == wsbus.BATCH else [(fields, payload, meta)])
+
+    def hear_acks(self):
+        _, payload, _ = self.hear("ack")
+        return dict(wsbus.PAIR.iter_unpack(payload))
+
+    def hear_credit(self):
+        return json.loads(self.hear("credit")[2])
+
+    def welcome(self, id=1, *behind):
+        """Answer HELLO."""
+        self.hear("hello")
+        self.say(event("welcome", meta={"epoch": "1", "id": id}), *behind)
+
+
+def event(name, conn=0, seq=0, payload=b"", code=0, meta=None):
+    """A record."""
+    data = json.dumps(meta).encode() if meta else b""
+    return wsbus.make_header(CODES[name], code, wsbus.META if data else 0, len(payload), conn, seq), payload, data
+
+
+def data(seq, conn=CONN, payload=b"x"):
+    return event("data", conn, seq, payload, wsbus.TEXT)
+
+
+def opened(conn=CONN):
+    return event("open", conn, 1, meta={"route": "echo"})
+
+
+@pytest.fixture
+def played():
+    gate = PlayedGate()
+    yield gate
+    gate.close()
+
+
+@pytest.fixture
+def join(played):
+    """join(…) is a Handler that has read its welcome."""
+    handlers = []
+
+    def start(**kwargs):
+        handlers.append(wsbus.Handler(routes=["echo"], bus=played.dir, context=zmq.Context(), **kwargs))
+        played.welcome()
+        assert read(handlers[-1]).type == "welcome"
+        return handlers[-1]
+
+    yield start
+    for handler in handlers:
+        handler._socket.close(linger=0)
+        handler._context.destroy(linger=0)
+
+
+def read(handler):
+    got = handler.read(DEADLINE * 1000)
+    assert got is not None, "no event"
+    return got
+
+
+class Clock:
+    """Time that passes when the test says so."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    monkeypatch.setattr(wsbus, "time", Clock())
+    return wsbus.time
+
+
+def deafen(handler, monkeypatch):
+    """From now on no room is made for what the handler says; hearing it again is undo()."""
+    monkeypatch.setattr(handler, "_send", lambda parts, wait_ms=None: False)
+    return monkeypatch.undo
+
+
+# --- Python
+
+
+def test_python_leaves_out_what_is_of_a_registration_that_is_over(played, join):
+    handler = join(credit=(4, 1000))
+    played.say(opened(), data(2), data(3), event("error", code=5), data(4), event("welcome", meta={"epoch": "1", "id": 2}),
+               opened(OTHER), data(2, OTHER), data(3, OTHER))
+    told = [read(handler) for _ in range(4)]
+    assert [(got.type, got.conn, got.seq) for got in told] == [
+        ("welcome", 0, 0), ("open", OTHER, 1), ("data", OTHER, 2), ("data", OTHER, 3)]
+    handler.flush()
+    assert played.hear_credit() == {"messages": 2, "bytes": 2}, "of the new registration, and of that only"
+
+
+def test_python_leaves_out_what_was_taken_away(played, join):
+    handler = join(credit=(4, 1000))
+    played.say(opened(), data(2), data(3), opened(OTHER), event("revoked", CONN), opened(), data(2))
+    told = [read(handler) for _ in range(4)]
+    assert [(got.type, got.conn) for got in told] == [("open", OTHER), ("revoked", CONN), ("open", CONN), ("data", CONN)]
+    handler.flush()
+    assert played.hear_credit() == {"messages": 3, "bytes": 3}, "what was left out was paid for, too"
+
+
+def test_python_acknowledges_without_lagging_behind(played, join, clock):
+    handler = join()
+    played.say(opened(), data(2), data(3))
+    for seq in (1, 2):
+        assert read(handler).seq == seq
+        clock.now += 1
+    assert read(handler).seq == 3
+    assert played.hear_acks() == {CONN: 1}
+    assert played.hear_acks() == {CONN: 2}, "though the program is at 3 and has not asked for more"
+
+
+def test_python_keeps_acknowledgement_and_credit_while_there_is_no_room(played, join, monkeypatch):
+    handler = join(credit=(4, 1000))
+    played.say(opened(), data(2), data(3))
+    for _ in range(3):
+        read(handler)
+    handler.publish("x", all=True)
+    undo = deafen(handler, monkeypatch)
+    assert handler.read(0) is None
+    assert handler.lost == 1
+    undo()
+    handler.flush()
+    assert played.hear_acks() == {CONN: 3}
+    assert played.hear_credit() == {"messages": 2, "bytes": 2}
+    handler.publish("later", all=True)
+    handler.flush()
+    assert played.hear("publish")[1] == b"later"
+    assert not [record for record in played.heard if record[0][1] in (65, 66)], "told once"
+
+
+def test_python_bounds_outcomes_that_nobody_reads(played, join, monkeypatch):
+    monkeypatch.setattr(wsbus, "REFUSED_EVENTS", 100)
+    handler = join()
+    played.say(opened(), event("revoked", CONN))
+    assert read(handler).type == "revoked"
+    for _ in range(1000):
+        handler.send(CONN, "late", outcome=True)
+        handler.flush()
+    assert handler.stale == 1000
+    assert [read(handler).outcome for _ in range(100)] == ["stale"] * 100
+    assert handler.read(0) is None
+
+
+class Interrupted(Exception):
+    """As KeyboardInterrupt comes, or what another signal raises."""
+
+
+def interrupt(*args, **kwargs):
+    raise Interrupted
+
+
+def test_python_keeps_what_was_commanded_when_waiting_is_interrupted(played, join, monkeypatch):
+    handler = join()
+    played.say(opened())
+    read(handler)
+    handler.send(CONN, "answer")
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr(handler, "_socket", Interrupting(handler._socket, poll=interrupt))
+        handler._leave()
+    handler.disconnect()
+    assert played.hear("send")[1] == b"answer"
+    assert played.hear("bye")
+
+
+class Interrupting:
+    """A socket, and methods that stand in for its own."""
+
+    def __init__(self, socket, **methods):
+        self._socket = socket
+        self.__dict__.update(methods)
+
+    def __getattr__(self, name):
+        return getattr(self._socket, name)
+
+
+def test_python_says_nothing_behind_half_a_message(played, join):
+    handler = join()
+    played.say(opened())
+    read(handler)
+    handler.send(CONN, "answer")
+    real = handler._socket
+
+    def half(parts, *flags):
+        real.send(parts[0], zmq.SNDMORE)
+        raise Interrupted
+
+    handler._socket = Interrupting(real, send_multipart=half)
+    with pytest.raises(Interrupted):
+        handler.flush()
+    handler._socket = real
+    with pytest.raises(RuntimeError):
+        handler.read(0)
+    handler.disconnect()
+    assert not played.socket.poll(100), "the gate hears that it hung up, and takes that for its end"
+
+
+def test_python_acknowledges_nothing_behind_what_was_lost_on_its_way_in(played, join):
+    handler = join()
+    real = handler._socket
+
+    def lose(*args):
+        real.recv_multipart()
+        raise Interrupted
+
+    handler._socket = Interrupting(real, recv_multipart=lose)
+    played.say(opened())
+    with pytest.raises(Interrupted):
+        read(handler)
+    handler._socket = real
+    with pytest.raises(RuntimeError):
+        handler.read(0)
+
+
+def test_python_hears_what_stands_behind_thousands_of_events(played, join, clock):
+    handler = join()
+    played.say(opened())
+    read(handler)
+    many = wsbus.INBOX_EVENTS
+    played.say(*(data(2 + number) for number in range(many)))
+    read(handler)
+    played.say(event("ping", seq=77), event("revoked", CONN))
+    assert handler._socket.poll(DEADLINE * 1000)
+    handler.flush()
+    assert played.hear("pong")[0][6] == 77
+    handler.send(CONN, "late")
+    assert handler.stale == 1
+    assert read(handler).type == "revoked"
+
+
+def test_python_counts_what_waits_as_it_is_dropped(played, join):
+    handler = join()
+    played.say(opened())
+    read(handler)
+    for _ in range(8):
+        handler.send(CONN, b"x" * 10000)
+    played.say(event("revoked", CONN))
+    assert handler._socket.poll(DEADLINE * 1000)
+    assert read(handler).type == "revoked"
+    assert handler.stale == 8
+    assert handler._out_bytes == 0
+
+
+def test_python_cuts_what_has_waited_for_a_welcome(played, join):
+    handler = join()
+    handler._unsure = True
+    for number in range(40):
+        handler.publish(b"%d" % number + b" " * 100000, all=True)
+    played.say(event("welcome", meta={"epoch": "1", "id": 2}))
+    assert read(handler).type == "welcome"
+    handler.flush()
+    assert [int(played.hear("publish")[1]) for _ in range(40)] == list(range(40))
+    assert max(played.sizes) <= wsbus.BATCH_BYTES + 100
