@@ -175,6 +175,8 @@ enum wsb_reason wsb_wait(struct wsb_handle *h, uint64_t until_ms);
 void wsb_tell_pollers(struct wsb_handle *h);
 /* True when the record is something for the program, which the others are not. */
 bool wsb_is_event(const struct wsb_envelope *e);
+/* The call that waits for the outcome of this command, if there is one, has it. */
+void wsb_finish_waiter(struct wsb_handle *h, uint64_t seq, enum wsb_reason reason);
 enum wsb_reason wsb_outcome_reason(uint8_t code);
 enum wsb_reason wsb_error_reason(uint8_t code);
 /* The next message of the inbox becomes the current one; false when there is none. */
@@ -193,6 +195,8 @@ enum wsb_reason wsb_outbox_flush(struct wsb_handle *h);
 /* What the calling thread writes leaves when it reads again. */
 bool wsb_is_in_round(const struct wsb_handle *h);
 void wsb_outbox_drop(struct wsb_handle *h);
+/* Of what waits, drop what names a connection inside the fence. */
+void wsb_outbox_drop_fenced(struct wsb_handle *h);
 /* Send a message that belongs to the link, not to the program: HELLO, PONG, BYE. */
 enum wsb_reason wsb_send_control(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
                                  struct wsb_span meta);

@@ -41,7 +41,7 @@ static void wake_waiters(struct wsb_handle *h)
         wsb_signal_set(h);
 }
 
-static void finish_waiter(struct wsb_handle *h, uint64_t seq, enum wsb_reason reason)
+void wsb_finish_waiter(struct wsb_handle *h, uint64_t seq, enum wsb_reason reason)
 {
     for (struct wsb_waiter *w = h->waiters; w; w = w->next) {
         if (w->seq == seq) {
@@ -140,7 +140,7 @@ static void on_error(struct wsb_handle *h, const struct wsb_envelope *e)
     } else if (e->header.seq == h->hello_seq && h->serving == WSB_SERVING_ASKED) {
         h->serving = WSB_SERVING_REFUSED;
     }
-    finish_waiter(h, e->header.seq, wsb_error_reason(e->header.code));
+    wsb_finish_waiter(h, e->header.seq, wsb_error_reason(e->header.code));
 }
 
 static void on_ping(struct wsb_handle *h, const struct wsb_envelope *e)
@@ -198,7 +198,7 @@ static void look_at(struct wsb_handle *h, const struct wsb_envelope *e)
         on_welcome(h, e);
         break;
     case WSB_OUTCOME:
-        finish_waiter(h, e->header.seq, wsb_outcome_reason(e->header.code));
+        wsb_finish_waiter(h, e->header.seq, wsb_outcome_reason(e->header.code));
         break;
     case WSB_PING_EV:
         on_ping(h, e);
@@ -238,6 +238,8 @@ static bool look_through(struct wsb_handle *h, const struct wsb_received *m)
     size_t events;
     if (m->envelope.header.type != WSB_BATCH) {
         look_at(h, &m->envelope);
+        if (m->envelope.header.type == WSB_REVOKED)
+            wsb_outbox_drop_fenced(h);
         return wsb_is_event(&m->envelope);
     }
     struct wsb_span batch = m->envelope.payload;
@@ -246,8 +248,13 @@ static bool look_through(struct wsb_handle *h, const struct wsb_received *m)
         return false;
     }
     struct wsb_envelope e;
-    while (wsb_record_next(&batch, &e) == WSB_OK)
+    bool has_revoked = false;
+    while (wsb_record_next(&batch, &e) == WSB_OK) {
         look_at(h, &e);
+        has_revoked = has_revoked || e.header.type == WSB_REVOKED;
+    }
+    if (has_revoked)
+        wsb_outbox_drop_fenced(h);
     return events > 0;
 }
 

@@ -38,6 +38,27 @@ void wsb_outbox_drop(struct wsb_handle *h)
     h->batch = NULL;
 }
 
+void wsb_outbox_drop_fenced(struct wsb_handle *h)
+{
+    if (!h->batch)
+        return;
+    struct wsb_span rest = wsb_span(h->batch->data, h->batch->len);
+    struct wsb_envelope e;
+    size_t kept = 0;
+    for (const uint8_t *from = rest.ptr; wsb_record_next(&rest, &e) == WSB_OK; from = rest.ptr) {
+        size_t size = (size_t)(rest.ptr - from);
+        if (e.header.conn && wsb_fence_has(&h->fence, e.header.conn)) {
+            wsb_finish_waiter(h, e.header.seq, WSB_REASON_STALE);
+        } else {
+            memmove(h->batch->data + kept, from, size);
+            kept += size;
+        }
+    }
+    h->batch->len = kept;
+    if (!kept)
+        wsb_outbox_drop(h);
+}
+
 static enum wsb_reason send_alone(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
                                   struct wsb_span meta)
 {

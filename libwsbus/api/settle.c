@@ -144,7 +144,7 @@ static enum wsb_reason ack(struct wsb_handle *h, wsb_conn conn, uint64_t seq)
         return WSB_REASON_MISUSE;
     if (!wsb_is_registered(h))
         return WSB_REASON_GATE_GONE;
-    if (!is_current(h) || wsb_fence_has(&h->fence, conn))
+    if (!is_current(h) || wsb_fence_has(&h->fence, conn) || wsb_conns_state(&h->conns, conn) == WSB_CONN_MOVED)
         return WSB_REASON_STALE;
     enum wsb_reason reason = note(h, conn, seq, 0);
     if (reason || wsb_is_in_round(h))

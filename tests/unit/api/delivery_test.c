@@ -630,22 +630,24 @@ static void *welcome_as_another(void *arg)
     return NULL;
 }
 
+static struct stranger in_doubt(struct both *b)
+{
+    await_doubt(b);
+    fake_gate_send(b->gate, head(WSB_PING_EV, 0, 78), NULL, NULL);
+    for (int i = 0; fake_gate_count(b->gate, WSB_PONG) == 0; i++) { /* the HELLO of before has come as well */
+        assert_true(i < PATIENCE_MS);
+        (void)poll(NULL, 0, 1);
+        (void)wsb_flush(b->h);
+    }
+    return (struct stranger){b, fake_gate_count(b->gate, WSB_HELLO)};
+}
+
 static void test_a_call_that_waits_hears_that_its_registration_is_over(void **state)
 {
     (void)state;
     struct both b = join_with((struct fake_options){.heartbeat_ms = 10}, (struct wsb_handler_options){0});
     pthread_t t;
-    await_doubt(&b);
-    fake_gate_send(b.gate, head(WSB_PING_EV, 0, 78), NULL, NULL);
-    struct fake_command pong;
-    for (int i = 0; fake_gate_count(b.gate, WSB_PONG) == 0; i++) { /* the HELLO of before has come as well */
-        assert_true(i < PATIENCE_MS);
-        (void)poll(NULL, 0, 1);
-        (void)wsb_flush(b.h);
-    }
-    pong = must_take(b.gate, WSB_PONG);
-    fake_command_free(&pong);
-    struct stranger s = {&b, fake_gate_count(b.gate, WSB_HELLO)};
+    struct stranger s = in_doubt(&b);
     assert_int_equal(pthread_create(&t, NULL, welcome_as_another, &s), 0);
     assert_false(wsb_sendwait(b.h, 5, WSB_TEXT, "x", 1, PATIENCE_MS * 2));
     assert_int_equal(wsb_reason(b.h), WSB_REASON_GATE_GONE);
@@ -686,6 +688,59 @@ static void test_revoked_fences_before_it_is_read(void **state)
     part(&b);
 }
 
+/* It may be ours again at once, and would get the answers to what another handler answers. */
+static void test_what_was_written_before_it_was_taken_is_not_sent_after(void **state)
+{
+    (void)state;
+    struct both b = join();
+    fake_gate_send(b.gate, data_head(5, 1), "x", NULL);
+    assert_int_equal(must_read(b.h).seq, 1);
+    assert_true(wsb_writeguarded(b.h, 6, WSB_TEXT, "one", 3)); /* in the round, so they wait here */
+    assert_true(wsb_writeguarded(b.h, 5, WSB_TEXT, "late", 4));
+    assert_true(wsb_join(b.h, 5, "late"));
+    assert_true(wsb_writeguarded(b.h, 6, WSB_TEXT, "another", 7));
+    assert_true(wsb_writeguarded(b.h, 5, WSB_TEXT, "later", 5));
+    fake_gate_send(b.gate, head(WSB_REVOKED, 5, 0), NULL, "{}");
+    fake_gate_send(b.gate, head(WSB_OPEN, 5, 1), NULL, "{}");
+    await_refusal(b.h, 5, WSB_REASON_STALE);
+    assert_true(wsb_ping(b.h, 0, NULL, 0, NULL));
+    assert_true(wsb_flush(b.h));
+    struct fake_command c = must_take(b.gate, WSB_SEND);
+    assert_string_equal(c.payload, "one");
+    fake_command_free(&c);
+    c = must_take(b.gate, WSB_SEND);
+    assert_string_equal(c.payload, "another");
+    fake_command_free(&c);
+    c = must_take(b.gate, WSB_PING);
+    fake_command_free(&c);
+    assert_int_equal(fake_gate_count(b.gate, WSB_SEND), 2);
+    assert_int_equal(fake_gate_count(b.gate, WSB_JOIN), 0);
+    part(&b);
+}
+
+/* In doubt even a call that waits for its outcome is among what waits here. */
+static void *take_away(void *arg)
+{
+    const struct stranger *s = arg;
+    for (int i = 0; fake_gate_count(s->b->gate, WSB_HELLO) <= s->hellos && i < PATIENCE_MS; i++)
+        (void)poll(NULL, 0, 1);
+    fake_gate_send(s->b->gate, head(WSB_REVOKED, 5, 0), NULL, "{}");
+    return NULL;
+}
+
+static void test_a_call_that_waits_hears_that_its_connection_was_taken(void **state)
+{
+    (void)state;
+    struct both b = join_with((struct fake_options){.heartbeat_ms = 10}, (struct wsb_handler_options){0});
+    pthread_t t;
+    struct stranger s = in_doubt(&b);
+    assert_int_equal(pthread_create(&t, NULL, take_away, &s), 0);
+    assert_false(wsb_sendwait(b.h, 5, WSB_TEXT, "x", 1, PATIENCE_MS * 2));
+    assert_int_equal(wsb_reason(b.h), WSB_REASON_STALE);
+    (void)pthread_join(t, NULL);
+    part(&b);
+}
+
 static void test_a_connection_that_comes_and_goes_stays_fenced(void **state)
 {
     (void)state;
@@ -711,12 +766,21 @@ static void test_a_late_ack_of_a_thread_is_stale(void **state)
 {
     (void)state;
     struct both b = join_with((struct fake_options){0}, (struct wsb_handler_options){.manual_ack = true});
-    fake_gate_send(b.gate, data_head(5, 1), "x", NULL);
+    fake_gate_send(b.gate, head(WSB_OPEN, 5, 1), NULL, "{}");
     (void)must_read(b.h);
     fake_gate_send(b.gate, head(WSB_REVOKED, 5, 0), NULL, "{}");
     await_refusal(b.h, 5, WSB_REASON_STALE);
     assert_false(wsb_ack(b.h, 5, 1));
     assert_int_equal(wsb_reason(b.h), WSB_REASON_STALE);
+    fake_gate_send(b.gate, head(WSB_OPEN, 7, 1), NULL, "{}");
+    assert_int_equal(must_read(b.h).type, WSB_EV_REVOKED);
+    assert_false(wsb_ack(b.h, 5, 1)); /* and after it was read */
+    assert_int_equal(wsb_reason(b.h), WSB_REASON_STALE);
+    assert_int_equal(must_read(b.h).conn, 7);
+    assert_true(wsb_ack(b.h, 7, 1));
+    fake_gate_send(b.gate, head(WSB_CLOSED_EV, 7, 2), NULL, "{}");
+    assert_int_equal(must_read(b.h).type, WSB_EV_CLOSED);
+    assert_true(wsb_ack(b.h, 7, 2)); /* is to be acknowledged like all others */
     welcome(&b, 8);
     for (int i = 0; wsb_ack(b.h, 6, 1) || wsb_reason(b.h) != WSB_REASON_STALE; i++) {
         assert_true(i < PATIENCE_MS);
@@ -853,6 +917,8 @@ int main(void)
         cmocka_unit_test(test_a_full_table_in_doubt_waits_for_the_welcome),
         cmocka_unit_test(test_a_call_that_waits_hears_that_its_registration_is_over),
         cmocka_unit_test(test_revoked_fences_before_it_is_read),
+        cmocka_unit_test(test_what_was_written_before_it_was_taken_is_not_sent_after),
+        cmocka_unit_test(test_a_call_that_waits_hears_that_its_connection_was_taken),
         cmocka_unit_test(test_a_connection_that_comes_and_goes_stays_fenced),
         cmocka_unit_test(test_a_late_ack_of_a_thread_is_stale),
         cmocka_unit_test(test_an_ack_that_waits_is_taken_back),
