@@ -211,7 +211,7 @@ static bool has_fewer(const struct wsg_handler *a, const struct wsg_handler *b)
 }
 
 struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, uint64_t key,
-                                      const struct wsg_handler *except, bool with_room)
+                                      const struct wsg_handler *except)
 {
     struct wsg_handler *best = NULL;
     bool best_has_room = false;
@@ -225,12 +225,12 @@ struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct
                 best = h;
                 highest = d;
             }
-        } else if (!with_room || !h->paused) {
-            bool has_room = !with_room || wsg_handler_has_room(h);
-            if (!best || has_room > best_has_room || (has_room == best_has_room && has_fewer(h, best))) {
-                best = h;
-                best_has_room = has_room;
-            }
+            continue;
+        }
+        bool has_room = wsg_handler_has_room(h);
+        if (!best || has_room > best_has_room || (has_room == best_has_room && has_fewer(h, best))) {
+            best = h;
+            best_has_room = has_room;
         }
     }
     return best;

@@ -125,16 +125,15 @@ bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r);
 /*
  * Which handler of a route gets a connection; those that drain or are dead do not.
  *
- * @key        0: the one with the fewest connections for its weight. Otherwise the key chooses among them in proportion to
- *             their weights, and so that a handler that comes or goes changes nothing for the keys of the others
- *             (rendezvous hashing)
+ * @key        0: the one with the fewest connections for its weight, of those that have room if there are any. Otherwise the
+ *             key chooses among them in proportion to their weights, and so that a handler that comes or goes changes
+ *             nothing for the keys of the others (rendezvous hashing)
  * @except     leave this one out; may be NULL
- * @with_room  only where the pick is by the fewest: prefer those that have room, leave out those that have too much under way
  *
  * Returns     NULL when there is none
  */
 struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, uint64_t key,
-                                      const struct wsg_handler *except, bool with_room);
+                                      const struct wsg_handler *except);
 
 /* It may be sent another message: it has credit, and not too much is under way to it. */
 bool wsg_handler_has_room(const struct wsg_handler *h);

@@ -16,10 +16,9 @@ enum {
     MOVING_AT_ONCE = 64 /* connections of one handler */
 };
 
-static struct wsg_handler *pick(const struct wsg_hub *h, const struct wsg_pin *p, const struct wsg_handler *except,
-                                bool with_room)
+static struct wsg_handler *pick(const struct wsg_hub *h, const struct wsg_pin *p, const struct wsg_handler *except)
 {
-    return wsg_handlers_pick(&h->handlers, p->route, p->key, except, with_room);
+    return wsg_handlers_pick(&h->handlers, p->route, p->key, except);
 }
 
 static void sweep_soon(struct wsg_hub *h)
@@ -39,11 +38,7 @@ bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p)
 {
     bool waits = p->route->policy.no_handler == WSG_NO_HANDLER_WAIT;
     bool is_full = wsg_hub_is_over_limit(p->route);
-    struct wsg_handler *to = is_full ? NULL : pick(h, p, NULL, /*with_room=*/true);
-    if (!to && waits && !is_full) /* rather behind the others than with nobody */
-        to = pick(h, p, NULL, /*with_room=*/false);
-    if (to && to->paused && !waits)
-        to = NULL;
+    struct wsg_handler *to = is_full ? NULL : pick(h, p, NULL);
     if (to) {
         wsg_pin_assign(p, to, NULL);
         return true;
@@ -54,7 +49,7 @@ bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p)
     }
     wsb_conn conn = p->conn;
     wsg_hub_end_pin(h, p, WSG_IN_NO_HANDLER);
-    wsg_hub_fail(h, conn, 503, "no handler, or none that keeps up");
+    wsg_hub_fail(h, conn, 503, "no handler, or too much waits for them");
     return false;
 }
 
@@ -65,7 +60,7 @@ static struct wsg_handler *next_owner(const struct wsg_hub *h, const struct wsg_
     struct wsg_handler *to = p->move_to ? wsg_handlers_by_id(&h->handlers, p->move_to) : NULL;
     if (to && to != p->handler && !to->is_dead && !to->drain && wsg_handler_serves(to, p->route))
         return to;
-    return pick(h, p, p->handler, /*with_room=*/false);
+    return pick(h, p, p->handler);
 }
 
 void wsg_hub_finish_move(struct wsg_hub *h, struct wsg_pin *p)
@@ -134,7 +129,7 @@ wsb_err wsg_hub_move(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *t
 static bool has_relief(const struct wsg_hub *h, const struct wsg_handler *from)
 {
     for (size_t i = 0; i < from->route_count; i++) {
-        if (wsg_handlers_pick(&h->handlers, &h->routes->routes[from->routes[i]], 0, from, /*with_room=*/false))
+        if (wsg_handlers_pick(&h->handlers, &h->routes->routes[from->routes[i]], 0, from))
             return true;
     }
     return false;
@@ -142,7 +137,7 @@ static bool has_relief(const struct wsg_hub *h, const struct wsg_handler *from)
 
 static bool has_another(const struct wsg_hub *h, const struct wsg_pin *p)
 {
-    return pick(h, p, p->handler, /*with_room=*/false) != NULL;
+    return pick(h, p, p->handler) != NULL;
 }
 
 void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from)
@@ -207,8 +202,7 @@ void wsg_hub_rebalance(struct wsg_hub *h)
             if (!can_move(p))
                 continue;
             bool serves = wsg_handler_serves(from, p->route);
-            struct wsg_handler *to =
-                serves && (!p->key || p->is_placed) ? NULL : pick(h, p, serves ? NULL : from, /*with_room=*/false);
+            struct wsg_handler *to = serves && (!p->key || p->is_placed) ? NULL : pick(h, p, serves ? NULL : from);
             if (to && to != from) {
                 any = true;
                 begin_move(h, p, to->id);
@@ -243,7 +237,7 @@ static void rehome(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *fro
         wsg_hub_give_up(h, p, 502, "the handler went away", WSG_IN_LOST);
         return;
     }
-    struct wsg_handler *to = pick(h, p, from, /*with_room=*/false);
+    struct wsg_handler *to = pick(h, p, from);
     if (to) {
         wsg_pin_assign(p, to, NULL);
         h->stats.moved++;

@@ -49,18 +49,17 @@ static void test_pick_takes_the_one_with_fewest_connections(void **state)
     serve(z, 1);
     for (uint32_t i = 0; i < 100; i++) {
         assert_int_equal(wsg_pins_add(&pins, conn_at(i, 1), &routes.routes[0], &p), WSB_OK);
-        wsg_pin_assign(p, wsg_handlers_pick(&t, &routes.routes[0], 0, NULL, false), NULL);
+        wsg_pin_assign(p, wsg_handlers_pick(&t, &routes.routes[0], 0, NULL), NULL);
     }
     assert_int_equal(x->lane.count, 50);
     assert_int_equal(y->lane.count, 50);
     assert_int_equal(z->lane.count, 0);
-    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], 0, x, false), y);
+    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], 0, x), y);
     x->paused = true;
-    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], 0, NULL, /*with_room=*/true), y);
+    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], 0, NULL), y);
     y->is_dead = true;
-    assert_null(wsg_handlers_pick(&t, &routes.routes[0], 0, NULL, /*with_room=*/true));
-    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], 0, NULL, false), x);
-    assert_null(wsg_handlers_pick(&t, &routes.routes[0], 0, x, false));
+    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], 0, NULL), x);
+    assert_null(wsg_handlers_pick(&t, &routes.routes[0], 0, x));
     wsg_pins_deinit(&pins);
     assert_int_equal(x->lane.count + y->lane.count, 0);
     wsg_handlers_deinit(&t);
@@ -150,9 +149,50 @@ static void test_group_names_and_numbers_have_limits(void **state)
     wsg_groups_deinit(&groups);
 }
 
+/* A key stays where it is while handlers come and go, except what must move; weights are shares. */
+static void test_keys_choose_with_little_movement(void **state)
+{
+    enum { KEYS = 20000, HANDLERS = 5 };
+    struct wsg_handlers t = {0};
+    struct wsg_handler *h[HANDLERS];
+    static uint32_t before[KEYS];
+    uint32_t count[HANDLERS + 1] = {0};
+    (void)state;
+    for (int i = 0; i < HANDLERS - 1; i++) {
+        assert_int_equal(wsg_handlers_add(&t, wsb_span_str((char[]){(char)('a' + i), 0}), &h[i]), WSB_OK);
+        serve(h[i], 0);
+    }
+    h[3]->weight = 2;
+    for (uint64_t key = 1; key <= KEYS; key++) {
+        before[key - 1] = wsg_handlers_pick(&t, &routes.routes[0], key, NULL)->id;
+        count[before[key - 1]]++;
+    }
+    for (int i = 1; i <= 3; i++) /* a fifth each, and two fifths */
+        assert_in_range(count[i], KEYS / 5 - KEYS / 50, KEYS / 5 + KEYS / 50);
+    assert_in_range(count[4], KEYS * 2 / 5 - KEYS / 50, KEYS * 2 / 5 + KEYS / 50);
+
+    assert_int_equal(wsg_handlers_add(&t, wsb_span_str("n"), &h[4]), WSB_OK);
+    serve(h[4], 0);
+    uint32_t moved = 0;
+    for (uint64_t key = 1; key <= KEYS; key++) {
+        uint32_t now = wsg_handlers_pick(&t, &routes.routes[0], key, NULL)->id;
+        assert_true(now == before[key - 1] || now == h[4]->id); /* only to the new one */
+        moved += now != before[key - 1];
+        before[key - 1] = now;
+    }
+    assert_in_range(moved, KEYS / 6 - KEYS / 50, KEYS / 6 + KEYS / 50);
+    h[1]->is_dead = true;
+    for (uint64_t key = 1; key <= KEYS; key++) {
+        uint32_t now = wsg_handlers_pick(&t, &routes.routes[0], key, NULL)->id;
+        assert_true(now == before[key - 1] || before[key - 1] == h[1]->id); /* only from the dead one */
+    }
+    wsg_handlers_deinit(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_keys_choose_with_little_movement, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pick_takes_the_one_with_fewest_connections, setup, teardown),
         cmocka_unit_test(test_handler_is_found_by_peer_and_id_and_ids_are_new),
         cmocka_unit_test_setup_teardown(test_pin_is_found_by_its_whole_id_only, setup, teardown),

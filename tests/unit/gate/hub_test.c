@@ -276,14 +276,24 @@ static void test_dropping_a_handler_that_has_just_died_ends(void **state)
     assert_int_equal(f->hub.handlers.count, 1);
 }
 
-static void test_new_clients_do_not_go_to_a_full_handler(void **state)
+static void test_new_clients_go_to_a_handler_with_room_or_wait(void **state)
 {
     struct fixture *f = *state;
     hello(f, 'a');
     struct wsb_block *under_way = wsb_block_new(f->hub.handlers.by_id->account, WSG_HANDLER_HIGH);
-    happen(f, WSB_REQUEST, 1, 0, ""); /* this one finds out */
-    happen(f, WSB_REQUEST, 2, 0, "");
-    assert_string_equal(f->commands, "fail(503)@2");
+    happen(f, WSB_REQUEST, 1, 0, "one"); /* this one finds out */
+    happen(f, WSB_REQUEST, 2, 0, "two");
+    forget(f);
+    wsb_block_free(under_way);
+    f->hub.room.fn(&f->hub.room);
+    assert_string_equal(f->server.log, "a:request=two");
+    forget(f);
+    under_way = wsb_block_new(f->hub.handlers.by_id->account, WSG_HANDLER_HIGH);
+    happen(f, WSB_REQUEST, 3, 0, "three"); /* finds out again */
+    hello(f, 'b');
+    forget(f);
+    happen(f, WSB_REQUEST, 4, 0, "four");
+    assert_string_equal(f->server.log, "b:request=four");
     wsb_block_free(under_way);
 }
 
@@ -322,7 +332,7 @@ int main(void)
         TEST(test_another_process_under_the_same_id_is_another_handler),
         TEST(test_a_dropped_handler_that_lives_is_told_revoked),
         TEST(test_dropping_a_handler_that_has_just_died_ends),
-        TEST(test_new_clients_do_not_go_to_a_full_handler),
+        TEST(test_new_clients_go_to_a_handler_with_room_or_wait),
         TEST(test_handler_that_takes_nothing_is_dropped_and_stays_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
