@@ -18,5 +18,4 @@ def test_nothing_is_lost_whatever_happens_to_handlers():
     sanitized = is_sanitized(BUILD / "wsgate" / "wsgate")
     world = chaos.run(BUILD, SECONDS, clients=300 if sanitized else 2000, most_mib=2000 if sanitized else 160, say=print)
     assert world.processed > 100 * SECONDS
-    assert sum(slot.starts for slot in world.slots) > len(world.slots), "nobody was restarted"
-    assert world.vanished and world.closed_slow, world.report()
+    world.check_that_much_happened()

@@ -72,7 +72,6 @@ class Client:
         self.world, self.number, self.mute = world, number, mute
         self.sent = 0
         self.replied = 0          # all up to this one
-        self.early = set()        # replies beyond it
         self.buffer = bytearray()
         self.is_open = False
         self.socket = socket.create_connection(("127.0.0.1", world.port))
@@ -86,7 +85,7 @@ class Client:
     def send_one(self):
         if not self.is_open or (not self.mute and self.sent - self.replied >= WINDOW):
             return
-        payload = b"%d %d " % (self.number, self.sent + 1) + b"x" * (PADDING if self.mute else self.sent % 50)
+        payload = self.message(self.sent + 1)
         head = bytes((0x82, 0x80 | len(payload))) if len(payload) < 126 else struct.pack("!BBH", 0x82, 0xFE, len(payload))
         frame = head + bytes(4) + payload
         try:
@@ -106,6 +105,9 @@ class Client:
                 self.world.lost(self)
                 return
             self.socket.setblocking(False)
+
+    def message(self, number):
+        return b"%d %d " % (self.number, number) + b"x" * (PADDING if self.mute else number % 50)
 
     def on_readable(self):
         if self.mute and self.is_open:
@@ -152,16 +154,12 @@ class Client:
         check(opcode == 2, "opcode", opcode)
         client, number = payload.split(None, 2)[:2]
         check(int(client) == self.number, "client", self.number, "got a reply to client", int(client))
-        self.on_reply(int(number))
-        return True
-
-    def on_reply(self, number):
+        number = int(number)
+        check(payload == self.message(number), "a reply that is not what was said:", payload)
         check(number <= self.sent, "a reply to what was not sent")
-        if number > self.replied:
-            self.early.add(number)
-        while self.replied + 1 in self.early:
-            self.replied += 1
-            self.early.remove(self.replied)
+        check(number <= self.replied + 1, "client", self.number, "has a reply to", number, "but not to", self.replied + 1)
+        self.replied = max(self.replied, number)  # again, if it was processed again
+        return True
 
     def close(self, abort=False):
         with contextlib.suppress(KeyError, ValueError):
@@ -180,6 +178,8 @@ class Slot:
 
     def __init__(self, name, command, records):
         self.name, self.command, self.records = name, command, records
+        self.output = records.with_suffix(".out")
+        self.processed = 0
         self.process = None
         self.start_at = 0         # when there is none
         self.stopped_until = None
@@ -187,8 +187,9 @@ class Slot:
         self.starts = 0
 
     def start(self):
-        self.process = subprocess.Popen(self.command + [str(self.records)], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        with open(self.output, "ab") as output:
+            self.process = subprocess.Popen(self.command + [str(self.records)], stdin=subprocess.DEVNULL, stdout=output,
+                                            stderr=subprocess.STDOUT)
         self.killed = False
         self.starts += 1
 
@@ -207,8 +208,7 @@ class Slot:
             self.stopped_until = None
         if self.process.poll() is not None:
             check(self.killed or self.process.returncode == 0, self.name, "ended by itself:", self.process.returncode,
-                  self.process.stdout.read().decode(errors="replace")[-2000:])
-            self.process.stdout.close()
+                  self.output.read_text(errors="replace")[-2000:])
             self.process = None
             self.stopped_until = None
             self.start_at = now + random.uniform(0.05, 1.5)
@@ -228,7 +228,8 @@ class World:
         self.clients, self.numbers = [], 0
         self.left = []            # clients that are gone: what they had sent is still to be looked at
         self.known = {}           # client number → (connection, last number processed)
-        self.processed = self.duplicates = self.closed_slow = self.vanished = 0
+        self.owners = {}          # connection → client number
+        self.processed = self.duplicates = self.unflagged = self.closed_slow = self.vanished = 0
         self.actions = collections.Counter()
         self.most_kib = 0
         config = self.dir / "wsgate.conf"
@@ -327,20 +328,24 @@ class World:
         if slot.process is None or slot.process.poll() is not None:
             return
         what = self.random.choices(("kill", "stop", "drain", "term"), (4, 3, 2, 1))[0]
+        if what in ("stop", "drain") and slot.stopped_until is not None:
+            return
         if what == "kill":
             slot.killed = True
             slot.signal(signal.SIGKILL)
-        elif what == "stop" and slot.stopped_until is None:
+        elif what == "stop":
             slot.signal(signal.SIGSTOP)
             slot.stopped_until = now + self.random.uniform(0.3, 6)
         elif what == "term":
+            slot.killed = True  # it may not have got as far as to listen to it
             slot.signal(signal.SIGTERM)
-        elif what == "drain":
-            for handler in self.wsctl("handlers")["handlers"]:
-                if handler["pid"] == slot.process.pid and handler["state"] == "serving":
-                    run = subprocess.run([str(self.build / "wsctl" / "wsctl"), "--dir", str(self.dir / "bus"), "handlers",
-                                          "drain", str(handler["id"])], capture_output=True, text=True, timeout=60)
-                    check(run.returncode in (0, 1), run.stderr)  # 1: it has just gone
+        else:
+            ids = [h["id"] for h in self.wsctl("handlers")["handlers"] if h["pid"] == slot.process.pid and h["state"] == "serving"]
+            if not ids:
+                return
+            run = subprocess.run([str(self.build / "wsctl" / "wsctl"), "--dir", str(self.dir / "bus"), "handlers", "drain",
+                                  str(ids[0])], capture_output=True, text=True, timeout=60)
+            check(run.returncode in (0, 1), run.stderr)  # 1: it has just gone
         self.actions[what] += 1
 
     def look(self, now):
@@ -362,10 +367,19 @@ class World:
             self.look(time.monotonic())
             return all(client.replied == client.sent for client in self.clients)
 
+        def are_idle():
+            """Everybody runs, is known, and has said what it has done: nothing more will be written down."""
+            self.look(time.monotonic())
+            known = {h["pid"]: h["unacknowledged"] for h in self.wsctl("handlers")["handlers"] if h["state"] == "serving"}
+            return all(slot.process is not None and slot.stopped_until is None and known.get(slot.process.pid) == 0
+                       for slot in self.slots)
+
         self.wait(is_even, self.describe_owed, 90)
+        self.wait(are_idle, lambda: "all handlers are idle: %s" % self.wsctl("handlers"), 60)
         self.wait(lambda: self.route()["retained_messages"] == 0, lambda: "nothing is retained: %s" % self.route(), 60)
         self.even()
         self.verify()
+        self.route_at_end = self.route()
         while len(self.clients) < self.client_count:
             self.connect()
 
@@ -397,6 +411,7 @@ class World:
             data = slot.records.read_bytes()
             os.truncate(slot.records, 0)  # they append: what comes next is the next round's
             check(len(data) % RECORD.size == 0, "half a record of", slot.name)
+            slot.processed += len(data) // RECORD.size
             for conn, time_ns, client, number, flags, _ in RECORD.iter_unpack(data):
                 yield time_ns, client, number, flags & 1, conn
 
@@ -419,11 +434,13 @@ class World:
 
     def verify_client(self, client, entries):
         conn, last = self.known.get(client, (entries[0][3], 0))
+        check(self.owners.setdefault(conn, client) == client, "connection %x is of two clients" % conn)
         unflagged = collections.Counter()
         first = set()
         for _, number, flag, of in entries:
             check(of == conn, "client %d had connection %x, and now %x" % (client, conn, of))
             unflagged[number] += not flag
+            self.unflagged += not flag
             if number in first or number <= last - len(first):
                 self.duplicates += 1
                 continue
@@ -449,20 +466,28 @@ class World:
                     slot.process.wait(15)
                 slot.process.kill()
                 slot.process.wait()
-                slot.process.stdout.close()
         if self.gate.poll() is None:
             self.gate.terminate()
             self.gate.wait(30)
         self.log.close()
-        text = (self.dir / "gate.log").read_text(errors="replace")
-        for word in ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "Assertion"):
-            check(word not in text, text[-8000:])
+        for output in [self.dir / "gate.log", *(slot.output for slot in self.slots if slot.output.exists())]:
+            text = output.read_text(errors="replace")
+            for word in ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "Assertion", "malformed"):
+                check(word not in text, output.name, text[-8000:])
         self.directory.cleanup()
 
+    def check_that_much_happened(self):
+        """What held says little if nothing went on."""
+        check(all(slot.processed > 0 and slot.starts > 1 for slot in self.slots), "somebody had nothing to do:", self.report())
+        check(all(self.actions[what] for what in ("kill", "stop", "drain")), "not all accidents happened:", self.report())
+        check(self.unflagged > self.processed // 2, "nearly everything is flagged:", self.unflagged, self.report())
+        check(self.vanished and self.closed_slow, "all clients were good:", self.report())
+        check(self.route_at_end["redelivered"] > 0, "nothing came again:", self.report())
+
     def report(self):
-        return ("%d messages processed, %d of them again; %d accidents %s; %d vanished, %d cut off because they did not read; "
-                "the gate had %d MiB at most") % (
-            self.processed, self.duplicates, sum(self.actions.values()), dict(self.actions), self.vanished, self.closed_slow,
+        return ("%d messages processed, %d of them again; by %s; %d accidents %s; %d vanished, %d cut off because they did not "
+                "read; the gate had %d MiB at most") % (
+            self.processed, self.duplicates, {slot.name: slot.processed for slot in self.slots}, sum(self.actions.values()), dict(self.actions), self.vanished, self.closed_slow,
             self.most_kib >> 10)
 
 

@@ -65,8 +65,10 @@ static void on_open(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_out *
         e.meta = wsg_hub_open_meta(h, p);
         wsg_hub_publish_copy(h, p, &e);
     }
-    if (!p->route->policy.publish && wsg_hub_place(h, p))
-        wsg_hub_go_on(h, p);
+    if (p->route->policy.publish || !wsg_hub_place(h, p))
+        return;
+    wsg_hub_pause_if_full(h, p);
+    wsg_hub_go_on(h, p);
 }
 
 static void on_begin(struct wsg_hub *h, const struct wsg_out *out)

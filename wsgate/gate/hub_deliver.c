@@ -116,6 +116,16 @@ static void pause_client(struct wsg_hub *h, struct wsg_pin *p)
     tell_sessions(h, WSG_CMD_PAUSE, &p->conn, 1);
 }
 
+/*
+ * At max_retained clients are not read any more. What they had sent is kept all the same, and so is, for a while, that a
+ * client came and went; at twice as much nobody is let in (wsg_hub_place).
+ */
+void wsg_hub_pause_if_full(struct wsg_hub *h, struct wsg_pin *p)
+{
+    if (p->lane && wsg_hub_is_over_limit(p->route) && p->route->policy.when_full == WSG_FULL_PAUSE)
+        pause_client(h, p);
+}
+
 /* More than enough waits for one handler: whoever has not sent to it lately must not begin to. */
 static void pause_all(struct wsg_hub *h, struct wsg_lane *lane)
 {

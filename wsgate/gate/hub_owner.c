@@ -37,7 +37,7 @@ static void orphan(struct wsg_hub *h, struct wsg_pin *p)
 bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p)
 {
     bool waits = p->route->policy.no_handler == WSG_NO_HANDLER_WAIT;
-    bool is_full = wsg_hub_is_over_limit(p->route);
+    bool is_full = p->route->retained.bytes / 2 >= p->route->policy.max_retained; /* see hub_deliver.c */
     struct wsg_handler *to = is_full ? NULL : pick(h, p, NULL);
     if (to) {
         wsg_pin_assign(p, to, NULL);

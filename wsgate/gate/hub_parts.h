@@ -45,6 +45,8 @@ void wsg_hub_forget_subscriptions(struct wsg_hub *h);
 
 /* The next event of a connection: numbered, and sent, kept or dropped as the route says. The pin may be gone afterwards. */
 void wsg_hub_deliver(struct wsg_hub *h, struct wsg_pin *p, struct wsb_envelope *e);
+/* A new client of a route that has enough: it is let in, and not read. */
+void wsg_hub_pause_if_full(struct wsg_hub *h, struct wsg_pin *p);
 /* It has a new owner, or may go on: send what waits, as far as there is room. The pin may be gone afterwards. */
 void wsg_hub_go_on(struct wsg_hub *h, struct wsg_pin *p);
 /* Something changed for all connections of the handler: send on, read on. */

@@ -525,8 +525,8 @@ static void test_a_route_that_has_enough_takes_nobody_new(void **state)
         f->commands[0] = strstr(f->commands, "fail") ? f->commands[0] : 0;
         slot++;
     }
-    assert_true(slot < 20);
-    assert_true(route_of(f)->retained.bytes < 4000);
+    assert_true(slot < 40);
+    assert_true(route_of(f)->retained.bytes < 7000);
     hello_ack(f, 'a');
     while (f->hub.pins.ghosts)
         ack(f, 'a', wsg_id_parts(f->hub.pins.ghosts->conn).slot, 99);
