@@ -3,11 +3,19 @@
 
 #include <stdlib.h>
 
-enum { FIRST_PLACES = 64 };
+enum {
+    FIRST_PLACES = 64,
+    RING_PLACES = WSB_CONNS_GONE_MAX * 2 /* a power of two, so that probing is short and ends */
+};
+
+static size_t hash(wsb_conn id)
+{
+    return (size_t)((id * UINT64_C(0x9e3779b97f4a7c15)) >> 20);
+}
 
 static size_t place_of(const struct wsb_idset *s, wsb_conn id)
 {
-    return (size_t)((id * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & s->mask;
+    return hash(id) & s->mask;
 }
 
 /* Where the id is, or the free place where it would be. */
@@ -69,8 +77,36 @@ static bool take_out(struct wsb_idset *s, wsb_conn id)
 
 static void ring_deinit(struct wsb_idring *r)
 {
-    free(r->set.places);
+    free(r->places);
     free(r->order);
+}
+
+static size_t ring_find(const struct wsb_idring *r, wsb_conn id)
+{
+    size_t i = hash(id) % RING_PLACES;
+    while (r->places[i] && r->order[r->places[i] - 1] != id)
+        i = (i + 1) % RING_PLACES;
+    return i;
+}
+
+static bool ring_has(const struct wsb_idring *r, wsb_conn id)
+{
+    return id && r->order && r->places && r->places[ring_find(r, id)];
+}
+
+static void ring_take_out(struct wsb_idring *r, wsb_conn id)
+{
+    size_t gap = ring_find(r, id);
+    size_t was = r->places[gap] - 1;
+    for (size_t i = (gap + 1) % RING_PLACES; r->places[i]; i = (i + 1) % RING_PLACES) {
+        size_t home = hash(r->order[r->places[i] - 1]);
+        if ((i - home) % RING_PLACES >= (i - gap) % RING_PLACES) { /* may stand at the gap */
+            r->places[gap] = r->places[i];
+            gap = i;
+        }
+    }
+    r->places[gap] = 0;
+    r->order[was] = 0;
 }
 
 void wsb_conns_deinit(struct wsb_conns *c)
@@ -91,14 +127,16 @@ static void remember(struct wsb_idring *r, wsb_conn conn)
 {
     if (!r->order)
         r->order = calloc(WSB_CONNS_GONE_MAX, sizeof *r->order);
-    if (!r->order || has(&r->set, conn))
+    if (!r->places)
+        r->places = calloc(RING_PLACES, sizeof *r->places);
+    if (!r->order || !r->places)
         return;
+    if (ring_has(r, conn))
+        ring_take_out(r, conn);
     if (r->order[r->next])
-        (void)take_out(&r->set, r->order[r->next]);
-    r->order[r->next] = 0;
-    if (!add(&r->set, conn, WSB_CONNS_GONE_MAX))
-        return;
+        ring_take_out(r, r->order[r->next]);
     r->order[r->next] = conn;
+    r->places[ring_find(r, conn)] = (uint32_t)r->next + 1;
     r->next = (r->next + 1) % WSB_CONNS_GONE_MAX;
 }
 
@@ -128,7 +166,7 @@ enum wsb_conn_state wsb_conns_state(const struct wsb_conns *c, wsb_conn conn)
 {
     if (has(&c->open, conn))
         return WSB_CONN_OPEN;
-    if (has(&c->gone.set, conn))
+    if (ring_has(&c->gone, conn))
         return WSB_CONN_GONE;
-    return has(&c->moved.set, conn) ? WSB_CONN_MOVED : WSB_CONN_UNKNOWN;
+    return ring_has(&c->moved, conn) ? WSB_CONN_MOVED : WSB_CONN_UNKNOWN;
 }

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "wsbus/msg.h"
 
@@ -25,11 +26,11 @@ struct wsb_idset {
     size_t mask; /* places - 1, or 0 when there are none */
 };
 
-/* The last WSB_CONNS_GONE_MAX that were put in. */
+/* The last WSB_CONNS_GONE_MAX that were put in; one that is put in again counts from then. */
 struct wsb_idring {
-    struct wsb_idset set;
-    wsb_conn *order; /* owned: a ring, the order in which they came */
-    size_t next;
+    wsb_conn *order;  /* owned: a ring, the order in which they came; 0: nobody, or one that came again */
+    uint32_t *places; /* owned: open addressing: 1 + where in order; 0 is free */
+    size_t next;      /* in order */
 };
 
 struct wsb_conns {

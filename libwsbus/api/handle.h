@@ -76,7 +76,9 @@ struct wsb_handle {
     uint64_t heard_ms;  /* when the gate was last heard of */
     uint64_t pumped_ms; /* when somebody last looked */
     uint64_t malformed;
-    int epoll_fd; /* owned; -1 until asked for */
+    int epoll_fd;      /* owned; -1 until asked for */
+    int timer_fd;      /* owned; in it, for those who have no other clock than the descriptor */
+    uint64_t timer_ms; /* when that is readable; 0: not at all */
 
     /* the event that was read last */
     uint64_t token;
@@ -118,6 +120,8 @@ struct wsb_handle {
 
 /* Numbers of commands whose outcome a call waits for: never an event. */
 #define WSB_SEQ_WAITED (UINT64_C(1) << 63)
+
+enum { WSB_SETTLE_RETRY_MS = 50 }; /* when there was no room for what the gate has to be told */
 
 /* The gate knows us, as far as anybody here knows. */
 static inline bool wsb_is_registered(const struct wsb_handle *h)
@@ -208,6 +212,8 @@ enum wsb_reason wsb_send_control(struct wsb_handle *h, const struct wsb_header *
 bool wsb_is_over(const struct wsb_handle *h, const struct wsb_header *d);
 /* An event leaves the inbox, for the program or not: what it cost is granted again. */
 void wsb_settle_taken(struct wsb_handle *h, const struct wsb_header *d);
+/* It made no sense and never gets into the inbox; what it cost is granted again as well. */
+void wsb_settle_lost(struct wsb_handle *h, const struct wsb_header *d);
 /* The program is given this event. */
 void wsb_settle_handed_out(struct wsb_handle *h, const struct wsb_header *d);
 /* The program has come back: it is done with the event it was given. OK, or a reason of wsb_put(): then try again, before

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "api/handle.h"
@@ -70,6 +71,8 @@ static void handle_free(struct wsb_handle *h)
     }
     if (h->epoll_fd >= 0)
         (void)close(h->epoll_fd);
+    if (h->timer_fd >= 0)
+        (void)close(h->timer_fd);
     json_decref(h->parsed);
     wsb_account_unref(h->account);
     wsb_buf_deinit(&h->hello);
@@ -97,7 +100,7 @@ static struct wsb_handle *handle_new(const struct wsb_handler_options *o)
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&h->changed, &attr);
     (void)pthread_condattr_destroy(&attr);
-    h->epoll_fd = -1;
+    h->epoll_fd = h->timer_fd = -1;
     h->out_limit = o->out_limit ? o->out_limit : LIMIT;
     h->in_limit = o->in_limit ? o->in_limit : LIMIT;
     h->credit.window_messages = o->credit_messages ? o->credit_messages : CREDIT_MESSAGES;
@@ -226,10 +229,11 @@ bool wsb_handler_close(wsb_handler handler)
 
 static bool fill_epoll(struct wsb_handle *h)
 {
-    int fds[WSB_CLIENT_FDS + 1];
+    int fds[WSB_CLIENT_FDS + 2];
     fds[WSB_CLIENT_FDS] = wsb_signal_fd(h);
+    fds[WSB_CLIENT_FDS + 1] = h->timer_fd;
     h->link->ops->fds(h->link, fds);
-    for (int i = 0; i <= WSB_CLIENT_FDS; i++) {
+    for (int i = 0; i < WSB_CLIENT_FDS + 2; i++) {
         struct epoll_event e = {.events = EPOLLIN};
         if (epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fds[i], &e) != 0)
             return false;
@@ -237,18 +241,24 @@ static bool fill_epoll(struct wsb_handle *h)
     return true;
 }
 
+static void open_epoll(struct wsb_handle *h)
+{
+    if (h->timer_fd < 0)
+        h->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    h->epoll_fd = h->timer_fd >= 0 ? epoll_create1(EPOLL_CLOEXEC) : -1;
+    if (h->epoll_fd >= 0 && !fill_epoll(h)) {
+        (void)close(h->epoll_fd);
+        h->epoll_fd = -1;
+    }
+}
+
 int wsb_handler_fd(wsb_handler handler)
 {
     struct wsb_handle *h = wsb_enter(handler);
     if (!h)
         return -1;
-    if (h->epoll_fd < 0) {
-        h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-        if (h->epoll_fd >= 0 && !fill_epoll(h)) {
-            (void)close(h->epoll_fd);
-            h->epoll_fd = -1;
-        }
-    }
+    if (h->epoll_fd < 0)
+        open_epoll(h);
     int fd = h->epoll_fd;
     (void)wsb_done(h, fd < 0 ? WSB_REASON_IO : WSB_REASON_OK);
     return fd;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
 #include <time.h>
 
 #include "api/handle.h"
@@ -214,8 +215,10 @@ static void look_at(struct wsb_handle *h, const struct wsb_envelope *e)
         on_revoked(h, e);
         break;
     default:
-        if (!wsb_is_event(e))
+        if (!wsb_is_event(e)) {
             h->malformed++;
+            wsb_settle_lost(h, &e->header);
+        }
         break;
     }
 }
@@ -232,6 +235,15 @@ static bool is_whole(struct wsb_span batch, size_t *ret_events)
     return err == WSB_CLOSED;
 }
 
+/* What can be read of a batch that cannot be read to its end is not acted on, but it was sent. */
+static void lose(struct wsb_handle *h, struct wsb_span batch)
+{
+    struct wsb_envelope e;
+    h->malformed++;
+    while (wsb_record_next(&batch, &e) == WSB_OK)
+        wsb_settle_lost(h, &e.header);
+}
+
 /* True when there is something for the program in it. */
 static bool look_through(struct wsb_handle *h, const struct wsb_received *m)
 {
@@ -244,7 +256,7 @@ static bool look_through(struct wsb_handle *h, const struct wsb_received *m)
     }
     struct wsb_span batch = m->envelope.payload;
     if (m->envelope.meta.len || !is_whole(batch, &events)) {
-        h->malformed++;
+        lose(h, batch);
         return false;
     }
     struct wsb_envelope e;
@@ -414,6 +426,22 @@ static bool is_ready(struct wsb_handle *h)
     return unread || h->closing || (h->inbox_bytes < h->in_limit && h->link->ops->has_input(h->link));
 }
 
+/* A timer that is armed for earlier is left as it is: to wake once for nothing is cheaper than to set it with each call. */
+static void set_timer(struct wsb_handle *h)
+{
+    uint64_t now = wsb_now_ms();
+    uint64_t at = ask_at(h);
+    if (h->is_stuck && h->serving == WSB_SERVING_YES && at > now + WSB_SETTLE_RETRY_MS)
+        at = now + WSB_SETTLE_RETRY_MS;
+    if (at == WSB_FOREVER)
+        at = 0;
+    if (at == h->timer_ms || (at && h->timer_ms > now && h->timer_ms < at))
+        return;
+    const struct itimerspec t = {.it_value = {.tv_sec = (time_t)(at / 1000), .tv_nsec = (long)(at % 1000) * 1000000}};
+    (void)timerfd_settime(h->timer_fd, TFD_TIMER_ABSTIME, &t, NULL); /* cannot fail: it is a timer and a time */
+    h->timer_ms = at;
+}
+
 void wsb_tell_pollers(struct wsb_handle *h)
 {
     if (!h->polling && h->epoll_fd < 0)
@@ -424,6 +452,8 @@ void wsb_tell_pollers(struct wsb_handle *h)
         wsb_signal_clear(h);
     if (wsb_is_interrupted(h)) /* last: whoever cleared the signal, here or before, may have swallowed the wake */
         wsb_signal_set(h);
+    if (h->epoll_fd >= 0)
+        set_timer(h);
 }
 
 /* -------------------------------------------------------------------- reading */

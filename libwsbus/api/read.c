@@ -4,8 +4,6 @@
  */
 #include "api/handle.h"
 
-enum { SETTLE_RETRY_MS = 50 };
-
 static void forget_event(struct wsb_handle *h)
 {
     json_decref(h->parsed);
@@ -126,7 +124,7 @@ static enum wsb_reason settle_done(struct wsb_handle *h)
 /* There was no room for what the gate has to be told: that cannot wait for the next event. */
 static uint64_t sooner(uint64_t until_ms)
 {
-    uint64_t soon = wsb_now_ms() + SETTLE_RETRY_MS;
+    uint64_t soon = wsb_now_ms() + WSB_SETTLE_RETRY_MS;
     return until_ms < soon ? until_ms : soon;
 }
 

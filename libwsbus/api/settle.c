@@ -51,6 +51,12 @@ void wsb_settle_taken(struct wsb_handle *h, const struct wsb_header *d)
         wsb_credit_take(&h->credit, d->payload_len);
 }
 
+void wsb_settle_lost(struct wsb_handle *h, const struct wsb_header *d)
+{
+    if (wsb_is_registered(h) && costs(d->type))
+        wsb_credit_take(&h->credit, d->payload_len);
+}
+
 void wsb_settle_handed_out(struct wsb_handle *h, const struct wsb_header *d)
 {
     if (!is_current(h) || !counts(d->type))

@@ -331,6 +331,39 @@ static void test_only_what_costs_is_granted_again(void **state)
     part(&b);
 }
 
+/* What is dropped has cost all the same: a gate that is never given it back stops sending. */
+static void test_what_makes_no_sense_is_granted_again(void **state)
+{
+    (void)state;
+    struct wsb_header strange = data_head(5, 1);
+    strange.code = 9;
+    for (int in_batch = 0; in_batch <= 2; in_batch++) {
+        struct both b = join_with((struct fake_options){0}, (struct wsb_handler_options){.credit_messages = 2});
+        struct wsb_buf batch = {0};
+        if (in_batch == 0) {
+            fake_gate_send(b.gate, strange, "abcd", NULL);
+        } else {
+            fake_batch_add(&batch, in_batch == 1 ? strange : data_head(5, 1), "abcd", NULL);
+            fake_batch_add(&batch, head(WSB_OPEN, 6, 1), NULL, "{}");
+            if (in_batch == 2) /* it ends within a record */
+                batch.len -= 8;
+            fake_gate_send_raw(b.gate, head(WSB_BATCH, 0, 0), batch.data, batch.len, NULL);
+        }
+        fake_gate_send(b.gate, head(WSB_OPEN, 7, 1), NULL, "{}");
+        if (in_batch == 1)
+            assert_int_equal(must_read(b.h).conn, 6);
+        assert_int_equal(must_read(b.h).conn, 7);
+        ask_for_more(b.h);
+        struct fake_command c = must_take(b.gate, WSB_CREDIT);
+        assert_string_equal(c.meta, "{\"messages\":1,\"bytes\":4}");
+        assert_int_equal(fake_gate_count(b.gate, WSB_CREDIT), 1);
+        assert_int_equal(wsb_malformed(b.h), 1);
+        fake_command_free(&c);
+        wsb_buf_deinit(&batch);
+        part(&b);
+    }
+}
+
 /* --------------------------------------------------------------------- fence */
 
 static void welcome(struct both *b, unsigned id)
@@ -906,6 +939,7 @@ int main(void)
         cmocka_unit_test(test_an_ack_of_another_thread_leaves_at_once),
         cmocka_unit_test(test_credit_is_never_more_than_the_window),
         cmocka_unit_test(test_only_what_costs_is_granted_again),
+        cmocka_unit_test(test_what_makes_no_sense_is_granted_again),
         cmocka_unit_test(test_a_new_registration_fences_what_was_before),
         cmocka_unit_test(test_events_of_a_registration_that_is_over_are_passed_over),
         cmocka_unit_test(test_events_of_a_connection_that_was_taken_are_passed_over),

@@ -19,10 +19,11 @@ static void test_hello_says_who_we_are(void **state)
     struct both b = join_with((struct fake_options){0}, (struct wsb_handler_options){.name = "tester"});
     struct fake_command hello = must_take(b.gate, WSB_HELLO);
     char want[300];
-    (void)snprintf(want, sizeof want,
-                   "{\"routes\":[\"echo\",\"chat\"],\"name\":\"tester\",\"batch\":true,\"pid\":%d,\"language\":\"C\","
-                   "\"level\":\"debug\",\"ack\":true,\"credit\":{\"messages\":16384,\"bytes\":33554432},\"heartbeat_ms\":1000}",
-                   (int)getpid());
+    (void)snprintf(
+        want, sizeof want,
+        "{\"routes\":[\"echo\",\"chat\"],\"name\":\"tester\",\"batch\":true,\"pid\":%d,\"language\":\"C\","
+        "\"level\":\"debug\",\"ack\":true,\"credit\":{\"messages\":16384,\"bytes\":33554432},\"heartbeat_ms\":1000}",
+        (int)getpid());
     assert_string_equal(hello.meta, want);
     assert_true(wsb_connected(b.h));
     assert_int_equal(wsb_epoch(b.h), 1);
@@ -892,6 +893,29 @@ static void test_fd_is_readable_while_there_is_something(void **state)
     part(&b);
 }
 
+/* It has no other clock: while nothing comes, the descriptor says when the gate has to be asked again. */
+static void test_a_program_that_only_polls_asks_again(void **state)
+{
+    (void)state;
+    struct fake_gate *gate = fake_gate_open((struct fake_options){.is_silent = true});
+    struct both b = {.gate = gate};
+    struct wsb_event ev;
+    assert_true(wsb_handler_open(fake_gate_dir(gate), NULL, &b.h));
+    int fd = wsb_handler_fd(b.h);
+    while (fake_gate_count(gate, WSB_HELLO) < 2) {
+        while (wsb_readguarded(b.h, &ev, 0))
+            ;
+        if (fake_gate_count(gate, WSB_HELLO) < 2)
+            assert_true(is_readable(fd, PATIENCE_MS));
+    }
+    fake_gate_set_silent(gate, false);
+    do {
+        assert_true(is_readable(fd, PATIENCE_MS));
+    } while (!wsb_readguarded(b.h, &ev, 0));
+    assert_int_equal(ev.type, WSB_EV_WELCOME);
+    part(&b);
+}
+
 /* A call that does not end by a wake takes the signal of it, and leaves the wake to the next read. */
 static void test_a_wake_outlives_a_sendwait(void **state)
 {
@@ -982,6 +1006,7 @@ int main(void)
         cmocka_unit_test(test_a_waiting_reader_holds_no_writer_up),
         cmocka_unit_test(test_a_child_has_no_handles),
         cmocka_unit_test(test_fd_is_readable_while_there_is_something),
+        cmocka_unit_test(test_a_program_that_only_polls_asks_again),
         cmocka_unit_test(test_a_wake_outlives_a_sendwait),
         cmocka_unit_test(test_a_full_queue_is_a_reason),
         cmocka_unit_test(test_a_large_message_keeps_its_place),

@@ -204,6 +204,34 @@ static void test_a_connection_that_moved_may_come_back(void **state)
     wsb_conns_deinit(&c);
 }
 
+static void test_what_moves_again_is_remembered_from_then(void **state)
+{
+    (void)state;
+    struct wsb_conns c = {0};
+    enum { ROUNDS = 5, BETWEEN = WSB_CONNS_GONE_MAX - 1 };
+    wsb_conn id = 10;
+    for (int round = 0; round < ROUNDS; round++) {
+        wsb_conns_opened(&c, 5);
+        wsb_conns_moved(&c, 5);
+        for (int i = 0; i < BETWEEN; i++, id++) {
+            wsb_conns_opened(&c, id);
+            wsb_conns_moved(&c, id);
+        }
+        assert_int_equal(wsb_conns_state(&c, 5), WSB_CONN_MOVED);
+        assert_int_equal(wsb_conns_state(&c, id - 1), WSB_CONN_MOVED);
+        assert_int_equal(wsb_conns_state(&c, id - BETWEEN), WSB_CONN_MOVED);
+        assert_int_equal(wsb_conns_state(&c, id - BETWEEN - 1), WSB_CONN_UNKNOWN);
+        wsb_conns_opened(&c, 5);
+        wsb_conns_moved(&c, 5); /* once more, at the end of its time */
+        for (int i = 0; i < 1000; i++, id++) {
+            wsb_conns_opened(&c, id);
+            wsb_conns_moved(&c, id);
+        }
+        assert_int_equal(wsb_conns_state(&c, 5), WSB_CONN_MOVED);
+    }
+    wsb_conns_deinit(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_the_fence_counts_what_is_unread),
         cmocka_unit_test(test_the_fence_is_a_table_of_counts),
         cmocka_unit_test(test_a_connection_that_moved_may_come_back),
+        cmocka_unit_test(test_what_moves_again_is_remembered_from_then),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
