@@ -25,19 +25,22 @@
  * another thread writes leaves at once, as does everything at wsb_flush().
  *
  * The gate. The handle finds its gate by itself, now or later, and again when the gate restarts; the program sees a
- * WSB_EV_WELCOME each time, after which every connection it knew is gone. Until then writing is refused with
- * WSB_REASON_GATE_GONE. The bus itself is described in docs/protocol.md.
+ * WSB_EV_WELCOME each time, after which every connection it knew is gone. While no gate is there, writing is refused with
+ * WSB_REASON_GATE_GONE; to connections of before, from when the library knows that they are over until the program has
+ * read that WELCOME, with WSB_REASON_STALE. The bus itself is described in docs/protocol.md.
  *
  * Acknowledgement. By asking for the next event the program says that it is done with the one before, and the library tells
  * the gate, behind everything that was written meanwhile. When the program dies, another handler gets all that it was not done
  * with, in order and marked as redelivered: at least once, so an answer that changes something should stand being
- * given twice. A program that hands its events to threads sets `manual_ack` and calls wsb_ack() instead. What was
+ * given twice. A program that hands its events to threads must set `manual_ack` and call wsb_ack(): without it an event is
+ * acknowledged as soon as the reader asks for the next, before the thread has answered it, and is lost with it. What was
  * written before an acknowledgement is carried out before anything that the next handler writes.
  *
  * Ownership. A connection can be moved to another handler at any time, and all of them are when the gate took this one for
  * dead: it was stopped, or hung. As soon as the library has heard of it, and before the program has read the WSB_EV_REVOKED or
  * WSB_EV_WELCOME that tells it, what it writes to such a connection is refused with WSB_REASON_STALE: a program that
- * wakes up late does not talk into the conversations of others. The gate refuses what is under way at that moment.
+ * wakes up late does not talk into the conversations of others. The gate refuses what is under way at that moment. Events of
+ * such a connection that the program has not read by then are another handler's, and it does not get them.
  */
 
 #include <stdbool.h>
@@ -174,7 +177,9 @@ struct wsb_handler_options {
 WSB_API bool wsb_handler_open(const char *address, const struct wsb_handler_options *options, wsb_handler *ret);
 
 /**
- * Say BYE and close. A read under way in another thread returns false with WSB_REASON_CLOSED; close waits for it.
+ * Say BYE and close. A read under way in another thread returns false with WSB_REASON_CLOSED; close waits for it. The event
+ * that was read last is not acknowledged by this, and another handler gets it again: a program that is done with it reads
+ * once more before, after wsb_wake(), which returns at once with WSB_REASON_SIGNAL; or it has called wsb_ack().
  *
  * Returns   true; false: MISUSE
  * Threads   any
@@ -219,8 +224,9 @@ enum wsb_slow {
 struct wsb_send_options {
     enum wsb_slow slow;
     const char *key; /* for WSB_SLOW_CONFLATE: 1 to 255 bytes of UTF-8; NULL: none */
-    uint64_t
-        *ret_seq; /* may be NULL; otherwise each target answers with an OUTCOME event of this number. Set on success */
+    /* May be NULL; otherwise each target answers with an OUTCOME event of this number, unless it was taken away before the
+     * message left. Set on success. */
+    uint64_t *ret_seq;
 };
 
 /**
@@ -236,7 +242,8 @@ WSB_API bool wsb_send(wsb_handler h, wsb_conn conn, enum wsb_opcode op, const vo
 
 /**
  * Say that the program is done with an event and all before it of its connection; only with `manual_ack`. Call it when what
- * the event asks for is done and the answers are written, in that order.
+ * the event asks for is done and the answers are written, in that order. After REVOKED and WELCOME nothing of before may be
+ * acknowledged: when the connection is opened again, its numbers are those of its new events.
  *
  * @seq      of the event
  *
@@ -265,7 +272,8 @@ WSB_API bool wsb_sendwait(wsb_handler h, wsb_conn conn, enum wsb_opcode op, cons
  * @options  NULL: none
  *
  * Returns   true: the bus took it; false: as wsb_writeguarded(), but never GONE, and STALE only when none of the program's
- *           connections is its own any more
+ *           connections is its own any more. One that is another handler's is refused by the gate, silently: with
+ *           `ret_seq` its OUTCOME tells
  * Threads   any
  */
 WSB_API bool wsb_send_many(wsb_handler h, const wsb_conn *conns, size_t count, enum wsb_opcode op, const void *data,
@@ -460,8 +468,9 @@ WSB_API bool wsb_flush(wsb_handler h);
 WSB_API void wsb_wake(wsb_handler h);
 
 /**
- * A descriptor for poll() and the like: readable whenever a read would return at once. It may be readable for nothing, so
- * read with timeout 0 until that returns false. It belongs to the handle: do not read, write or close it.
+ * A descriptor for poll() and the like: readable whenever a read would return at once, or has to look after the gate. It may
+ * be readable for nothing, so read with timeout 0 until that returns false; no other timer is needed. It belongs to the
+ * handle: do not read, write or close it.
  *
  * Returns   the descriptor, the same one each time; -1: MISUSE, IO
  * Threads   any
