@@ -1,6 +1,7 @@
 """The helpers in Python and Node beside a gate that the test plays: one that says what it likes, when it likes, and may be deaf."""
 
 import json
+import os
 import shutil
 import tempfile
 
@@ -8,7 +9,7 @@ import pytest
 import wsbus
 import zmq
 
-from conftest import DEADLINE
+from conftest import DEADLINE, ROOT
 
 CONN, OTHER = 5, 6
 CODES = {name: code for code, name in wsbus.EVENTS.items()}
@@ -302,3 +303,192 @@ def test_python_cuts_what_has_waited_for_a_welcome(played, join):
     handler.flush()
     assert [int(played.hear("publish")[1]) for _ in range(40)] == list(range(40))
     assert max(played.sizes) <= wsbus.BATCH_BYTES + 100
+
+
+# --- Node: small programs, which tell what becomes of them on their output
+
+
+NODE = """
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+const [helper, bus, pipe, silenceMs] = %s; /* nothing of ours is silent for so long */
+const { Handler } = await import(helper);
+const { Dealer } = createRequire(helper)("zeromq");
+const handler = new Handler({ bus, routes: ["echo"], silenceMs, credit: { messages: 4, bytes: 1000 } });
+const tell = (...what) => console.log(what.join(" "));
+const wait = () => readFileSync(pipe); /* and nothing else in this program goes on */
+const { send, receive } = Dealer.prototype;
+const replace = (name, value) => Object.defineProperty(Dealer.prototype, name, { value });
+const fail = (code) => Promise.reject(Object.assign(new Error(code), { code }));
+"""
+
+
+class Program:
+    """A Node program, and a pipe that it may wait at."""
+
+    def __init__(self, process, pipe):
+        self.process, self._pipe = process, pipe
+
+    def tells(self, pattern):
+        return self.process.wait_line(pattern)
+
+    def go_on(self):
+        with open(self._pipe, "w"):
+            pass
+
+
+@pytest.fixture
+def node(played, processes):
+    """node(text) runs a program with a Handler, which has its welcome on its way when this returns."""
+
+    def start(text):
+        pipe = os.path.join(played.dir, "pipe")
+        os.mkfifo(pipe)
+        source = NODE % json.dumps([str(ROOT / "examples/node/wsbus.js"), played.dir, pipe, DEADLINE * 1000]) + text
+        program = Program(processes(["node", "--input-type=module", "-e", source]), pipe)
+        played.welcome()
+        return program
+
+    return start
+
+
+TELL_ALL = """
+for await (const event of handler) {
+  tell(event.type, event.conn, event.seq);
+  if (event.payload.toString() === "wait") wait();
+}
+"""
+
+
+def test_node_leaves_out_what_is_of_a_registration_that_is_over(played, node):
+    program = node(TELL_ALL)
+    played.say(opened(), data(2), data(3), event("error", code=5), data(4), event("welcome", meta={"epoch": "1", "id": 2}),
+               opened(OTHER), data(2, OTHER), data(3, OTHER), data(4, OTHER))
+    program.tells("data 6 4")
+    assert program.process.lines == ["welcome 0 0", "welcome 0 0", "open 6 1", "data 6 2", "data 6 3", "data 6 4"]
+    assert played.hear_credit() == {"messages": 3, "bytes": 3}, "of the new registration, and of that only"
+
+
+def test_node_leaves_out_what_was_taken_away(played, node):
+    program = node(TELL_ALL)
+    played.say(opened(), data(2), data(3), opened(OTHER), event("revoked", CONN), opened(), data(2))
+    program.tells("data 5 2")
+    assert program.process.lines == ["welcome 0 0", "open 6 1", "revoked 5 0", "open 5 1", "data 5 2"]
+    assert played.hear_credit() == {"messages": 3, "bytes": 3}, "what was left out was paid for, too"
+
+
+def test_node_loses_nothing_when_the_loop_is_left(played, node):
+    program = node("""
+        for await (const event of handler) if (event.type === "data") break;
+        tell("left");
+        await new Promise(setImmediate);
+        wait();
+        for await (const event of handler) tell(event.type, event.seq);
+    """)
+    played.say(opened(), data(2), data(3), data(4))
+    program.tells("left")
+    assert played.hear_acks() == {CONN: 1}, "it is not done with the one in hand"
+    program.go_on()
+    program.tells("data 4")
+    assert program.process.lines == ["left", "data 3", "data 4"]
+    while played.hear_acks() != {CONN: 4}:
+        pass
+
+
+def test_node_lets_go_while_the_program_does_not_wait(played, node):
+    program = node("""
+        let now = 0;
+        performance.now = () => now;
+        for await (const event of handler) {
+          if (event.type === "data") handler.send(event.conn, event.payload);
+          if (event.seq === 4n) wait();
+          now += 60;
+        }
+    """)
+    played.say(opened(), data(2), data(3), data(4), data(5))
+    assert played.hear("send")
+    assert played.hear_acks()[CONN] >= 2, "though it is in the middle of the fourth"
+    program.go_on()
+    while played.hear_acks() != {CONN: 5}:
+        pass
+
+
+def test_node_cuts_what_one_turn_brings_about(played, node):
+    node("""
+        for await (const event of handler) {
+          if (event.type === "data") for (let at = 0; at < 700; at++) handler.publish(`${at} `.padEnd(100000), { all: true });
+        }
+    """)
+    played.say(opened(), data(2))
+    heard = [int(played.hear("publish")[1]) for _ in range(660)]
+    assert heard == list(range(660)), "64 MiB; what does not fit is lost"
+    assert played.hear_acks() == {CONN: 2}, "and what the gate has to know is not"
+    assert max(played.sizes) < 300 << 10
+
+
+def test_node_bounds_what_waits_for_a_welcome(played, node):
+    program = node("""
+        let isSilent = false;
+        replace("receive", function () {
+          if (!isSilent) return receive.call(this);
+          isSilent = false;
+          return fail("EAGAIN");
+        });
+        for await (const event of handler) {
+          if (event.type === "welcome") isSilent = true;
+          if (event.type !== "data") continue;
+          for (let turn = 0; turn < 4; turn++) {
+            for (let at = 0; at < 40; at++) handler.publish(Buffer.alloc(1 << 20), { all: true });
+            await new Promise(setImmediate);
+          }
+          tell("lost", handler.lost);
+        }
+    """)
+    played.hear("hello")
+    played.say(opened(), data(2))
+    assert int(program.tells(r"lost (\d+)").group(1)) == 160 - 63
+
+
+def test_node_keeps_acknowledgement_and_credit_while_there_is_no_room(played, node):
+    program = node("""
+        let isDeaf = false;
+        replace("send", function (...parts) {
+          if (!isDeaf) return send.apply(this, parts);
+          tell("no room");
+          return fail("EAGAIN");
+        });
+        for await (const event of handler) {
+          if (event.type === "data") handler.send(event.conn, event.payload);
+          isDeaf = event.type === "data";
+          if (event.type === "writable") tell("lost", handler.lost);
+        }
+    """)
+    played.say(opened(), data(2), data(3))
+    program.tells("no room")
+    played.say(event("writable", CONN), event("ping"))
+    assert played.hear_acks() == {CONN: 3}
+    assert played.hear_credit() == {"messages": 2, "bytes": 2}
+    program.tells("lost 2")
+
+
+def test_node_tells_the_program_that_its_socket_is_broken(played, node):
+    program = node("""
+        let isBroken = false;
+        replace("send", function (...parts) {
+          if (!isBroken) return send.apply(this, parts);
+          tell("broken");
+          return fail("EIO");
+        });
+        try {
+          for await (const event of handler) isBroken ||= event.type === "open";
+        } catch (error) {
+          tell("caught", error.code);
+          isBroken = false;
+          await handler.bye();
+        }
+    """)
+    played.say(opened())
+    program.tells("broken")
+    played.say(event("ping"))
+    program.tells("caught EIO")
+    assert played.hear("bye")

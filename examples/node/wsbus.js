@@ -4,8 +4,9 @@
  *
  * By asking for the next event the program says that it is done with the one before: what it was not done with when it dies
  * goes to another handler, with event.redelivered. The gate is told so behind the answers, and sends no more than `credit`
- * ahead. A connection that moved to another handler is not written to any more as soon as the bus has said so. When the
- * gate drains the handler, the iteration ends.
+ * ahead. A connection that moved to another handler is not written to any more as soon as the bus has said so, and what it still
+ * had to say is not told either. When the gate drains the handler, the iteration ends. Who leaves the loop otherwise is not done
+ * with the event in hand; a later loop goes on behind it, and is.
  *
  * A gate on another machine is "tcp://HOST:PORT". Then serverKey is its public key, and keyFile the file with our secret key,
  * which `wsgate --make-key` makes; without them WSBUS_SERVER_KEY and WSBUS_KEY_FILE of the environment are taken. With neither,
@@ -32,7 +33,10 @@ export const COMMAND = {
 };
 const BATCH = 127;
 const NOTHING = Buffer.alloc(0);
-const WAITING_BYTES_MAX = 64 << 20;
+const BATCH_BYTES = 256 << 10;
+const WAITING_BYTES_MAX = 64 << 20; /* of commands that the gate does not take, or that wait for its welcome */
+const PONGS_MAX = 16; /* waiting for a gate that does not read */
+const TURN_MS = 100; /* a program that does not wait lets go and listens so often */
 const PAIR_SIZE = 16;
 const PAST_CONNS_MAX = 65536; /* remembered of those that are others' now */
 const COUNTED = new Set(["open", "data", "request", "body", "aborted", "closed"]); /* they have a seq of their connection */
@@ -232,15 +236,22 @@ function audience(fields) {
   return there;
 }
 
+/* About what a command takes in a batch. */
+const sizeOf = ([, payload, meta]) => payload.length + meta.length + 48;
+const bytesOf = (commands) => commands.reduce((sum, { record }) => sum + sizeOf(record), 0);
+
 const opcodeOf = (payload) => (typeof payload === "string" ? TEXT : BINARY);
 const registrationOf = ({ meta }) => `${meta.epoch} ${meta.id}`;
 
 export class Handler {
   #socket;
   #options;
-  #out = []; /* {record: [header, payload, meta], conn, named: it names connections} of this turn's commands */
-  #sending = Promise.resolve();
-  #waiting = 0; /* bytes of batches that ZeroMQ has not taken yet */
+  #out = []; /* {record: [header, payload, meta], conn, named: it names connections}: commanded, and not under way */
+  #outBytes = 0; /* of #out, and of what is under way */
+  #own = []; /* records of the link and not of the program: they wait for no welcome */
+  #leaving = null; /* fulfilled when what leaves now has left */
+  #isLeaving = false;
+  #failure = null; /* of the socket, for whoever reads */
   #seq = 0n;
   #open = true;
 
@@ -248,11 +259,15 @@ export class Handler {
   #given = null; /* and of the one that came last */
   #forgotten = false; /* the gate said that it does not know us */
   #unsure = false; /* nobody knows: what is commanded waits for the welcome */
+  #inbox = []; /* events that have come, the next one last */
+  #arrived = []; /* and those behind them, the next one first */
+  #turned = performance.now(); /* when the event loop had its turn */
+  #held = null; /* the event that the program has, if it counts */
   #revoked = new Map(); /* connection -> how many "revoked" the program has not read yet */
   #conns = new Set(); /* the program's */
   #past = new Set(); /* those that were */
 
-  #done = new Map(); /* connection -> seq of the last event the program is done with, not told yet */
+  #done = new Map(); /* connection -> {seq} of the last event the program is done with, not told yet */
   #taken = { messages: 0, bytes: 0 }; /* not granted again yet */
   lost = 0; /* commands that could not leave */
   stale = 0; /* commands for connections that are others' now */
@@ -284,22 +299,16 @@ export class Handler {
 
   async *[Symbol.asyncIterator]() {
     while (this.#open) {
-      let parts;
-      try {
-        parts = await this.#socket.receive();
-      } catch (error) {
-        if (!this.#open) return;
-        if (error.code !== "EAGAIN") throw error;
-        this.#askAgain();
+      this.#finish();
+      if (performance.now() - this.#turned >= TURN_MS) {
+        await this.#turn();
         continue;
       }
-      for (const event of this.#decode(parts).filter((event) => this.#lookAt(event))) {
-        if (!this.#follow(event)) continue;
-        if (event.type === "drain" && !event.more) return; /* nothing is left to do */
-        const isOurs = this.#handOut(event);
-        yield event;
-        if (isOurs) this.#finish(event);
-      }
+      if (this.#failure) throw this.#failure;
+      const event = this.#next();
+      if (event?.type === "drain" && !event.more) return; /* nothing is left to do */
+      if (event) yield event;
+      else await this.#take();
     }
   }
 
@@ -346,10 +355,11 @@ export class Handler {
   async bye() {
     if (!this.#open) return;
     this.#open = false;
-    if (!this.#unsure) this.#flush();
+    await this.#leaving;
+    await this.#flush();
     this.#out = [];
-    this.#say("bye", {});
-    await this.#sending;
+    this.#own = [this.#record("bye", {})];
+    await this.#flush();
     this.#socket.close();
   }
 
@@ -359,8 +369,17 @@ export class Handler {
   #put(type, { conn = 0n, meta, ...rest }) {
     const named = conn !== 0n;
     this.#seq += 1n;
-    if (named && this.#isStale(conn)) this.stale += 1;
-    else if (this.#out.push({ record: this.#record(type, { conn, meta, ...rest }), conn, named }) === 1) this.#flushSoon();
+    if (named && this.#isStale(conn)) {
+      this.stale += 1;
+      return this.#seq;
+    }
+    const record = this.#record(type, { conn, meta, ...rest });
+    if (this.#outBytes + sizeOf(record) > WAITING_BYTES_MAX) {
+      this.lost += 1; /* we cannot wait here, and nobody takes it */
+      return this.#seq;
+    }
+    this.#outBytes += sizeOf(record);
+    if (this.#out.push({ record, conn, named }) === 1) this.#flushSoon();
     return this.#seq;
   }
 
@@ -376,45 +395,66 @@ export class Handler {
   }
 
   #flushSoon() {
-    setImmediate(() => this.#flush());
+    setImmediate(() => this.#open && this.#flush());
   }
 
   #flush() {
-    if (this.#unsure) {
-      this.#boundWhatWaits();
-      return;
-    }
-    this.#settle();
-    const records = this.#out.map(({ record }) => record);
-    this.#out = [];
-    if (records.length) this.#send(records);
+    if (!this.#isLeaving) this.#leaving = this.#leave();
+    return this.#leaving;
   }
 
-  #boundWhatWaits() {
+  /* What there is now, in batches, and behind it what the gate is told about events. What is commanded meanwhile leaves in the next
+   * turn. */
+  async #leave() {
+    this.#isLeaving = true;
+    let count = this.#out.length;
+    let isSent;
+    do {
+      const commands = this.#unsure ? [] : this.#cut(count);
+      count = Math.min(count - commands.length, this.#out.length);
+      const news = this.#unsure || count > 0 ? null : this.#news();
+      const records = [...this.#own.splice(0), ...commands.map(({ record }) => record), ...(news?.records ?? [])];
+      isSent = records.length === 0 || await this.#send(records);
+      this.#outBytes -= bytesOf(commands);
+      if (isSent) news?.haveTold();
+      else this.#lose(commands);
+    } while (isSent && count > 0 && !this.#unsure);
+    this.#isLeaving = false;
+    const isMore = isSent && !this.#unsure && (this.#out.length > 0 || this.#done.size > 0);
+    if (isMore || this.#own.length) this.#flushSoon();
+  }
+
+  /* The next batch, of `count` commands at most. */
+  #cut(count) {
     let bytes = 0;
-    const fits = this.#out.findIndex(({ record }) => (bytes += record[1].length + record[2].length) > WAITING_BYTES_MAX);
-    if (fits >= 0) this.lost += this.#out.splice(fits).length;
+    const end = this.#out.findIndex(({ record }, at) => at === count || (bytes += sizeOf(record)) > BATCH_BYTES);
+    return this.#out.splice(0, end < 0 ? count : Math.max(end, Math.min(count, 1)));
   }
 
-  /* What belongs to the link and not to the program leaves at once. */
-  #say(type, fields) {
-    this.#send([this.#record(type, fields)]);
+  /* There is no gate, or it has not read for long. */
+  #lose(commands) {
+    this.lost += commands.length;
+    if (this.#unsure) return; /* the others wait for the welcome */
+    this.lost += this.#out.length;
+    this.#outBytes -= bytesOf(this.#out);
+    this.#out = [];
   }
 
-  #send(list) {
-    const records = Buffer.concat(list.map((parts) => makeRecord(...parts)));
-    const message = [makeHeader({ type: BATCH, size: records.length }), records];
-    if (this.#waiting + records.length > WAITING_BYTES_MAX) {
-      this.lost += list.length; /* the gate does not read: what cannot wait is lost, and counted */
-      return;
+  async #send(records) {
+    const payload = Buffer.concat(records.map((parts) => makeRecord(...parts)));
+    try {
+      await this.#socket.send([makeHeader({ type: BATCH, size: payload.length }), payload]);
+      return true;
+    } catch (error) {
+      if (this.#open && error.code !== "EAGAIN") this.#failure = error;
+      return false;
     }
-    this.#waiting += records.length;
-    this.#sending = this.#sending.then(() => this.#socket.send(message)).catch((error) => {
-      if (this.#open && error.code !== "EAGAIN") throw error;
-      this.lost += list.length; /* there is no gate, or it has not read for long */
-    }).finally(() => {
-      this.#waiting -= records.length;
-    });
+  }
+
+  /* What belongs to the link and not to the program: it leaves in front. */
+  #say(type, fields) {
+    this.#own.push(this.#record(type, fields));
+    this.#flushSoon();
   }
 
   #hello() {
@@ -422,14 +462,65 @@ export class Handler {
   }
 
   #askAgain() {
-    if (this.#given !== null && !this.#forgotten && !this.#unsure) {
-      this.#flush(); /* in front of the HELLO: for whoever the gate takes us for until then */
-      this.#unsure = true;
-    }
+    if (this.#given !== null && !this.#forgotten) this.#unsure = true;
     this.#hello();
   }
 
   /* --- in */
+
+  /* Wait until something has come, and take all of it. */
+  async #take() {
+    try {
+      do this.#hear(await this.#socket.receive()); while (this.#open && this.#socket.readable);
+    } catch (error) {
+      if (!this.#open) return;
+      if (error.code !== "EAGAIN") throw error;
+      this.#askAgain();
+    }
+    this.#turned = performance.now();
+  }
+
+  /* Hear what the gate has taken away before we speak, and give what we say the time to leave. */
+  async #turn() {
+    if (this.#socket.readable) await this.#take();
+    this.#flush();
+    await new Promise(setImmediate);
+    this.#turned = performance.now();
+  }
+
+  #hear(parts) {
+    for (const event of this.#decode(parts)) if (this.#lookAt(event)) this.#arrived.push(event);
+  }
+
+  #pop() {
+    if (this.#inbox.length === 0) [this.#inbox, this.#arrived] = [this.#arrived.reverse(), this.#inbox];
+    return this.#inbox.pop();
+  }
+
+  /* The next event that the program has to see. */
+  #next() {
+    for (let event; (event = this.#pop()); ) {
+      if (PAID.has(event.type) && this.#isCurrent()) {
+        this.#taken.messages += 1;
+        this.#taken.bytes += event.payload.length;
+      }
+      if (this.#follow(event) && !this.#isOver(event)) {
+        this.#held = COUNTED.has(event.type) ? event : null;
+        return event;
+      }
+    }
+    return null;
+  }
+
+  /* Nobody waits for what the program does about it: another handler has it. */
+  #isOver({ type, conn }) {
+    return COUNTED.has(type) && (!this.#isCurrent() || this.#revoked.has(conn));
+  }
+
+  /* What the program has in its hands is of the registration that we have. */
+  #isCurrent() {
+    return this.#read !== null && this.#read === this.#given && !this.#forgotten;
+  }
 
   #decode(parts) {
     try {
@@ -450,7 +541,7 @@ export class Handler {
   /* What is for this class and not for the program, as soon as it has come; true when the program has to see it. */
   #lookAt(event) {
     if (event.type === "ping") {
-      this.#say("pong", { payload: event.payload, seq: event.seq });
+      if (this.#own.length < PONGS_MAX) this.#say("pong", { payload: event.payload, seq: event.seq });
       return false;
     }
     if (event.type === "welcome") {
@@ -479,6 +570,7 @@ export class Handler {
   /* The registration is over: what was to be said in it is about connections that others have now. */
   #forget() {
     this.#done.clear();
+    this.#held = null;
     this.#taken = { messages: 0, bytes: 0 };
     this.#drop(({ named }) => named);
   }
@@ -486,6 +578,7 @@ export class Handler {
   #drop(isStale) {
     const kept = this.#out.filter((command) => !isStale(command));
     this.stale += this.#out.length - kept.length;
+    this.#outBytes -= bytesOf(this.#out) - bytesOf(kept);
     this.#out = kept;
     if (kept.length) this.#flushSoon();
   }
@@ -520,33 +613,30 @@ export class Handler {
 
   /* --- acknowledgement and credit */
 
-  /* The registration that the event is of, when it has to be acknowledged in it. */
-  #handOut(event) {
-    if (this.#read === null || this.#read !== this.#given || this.#forgotten) return null;
-    if (PAID.has(event.type)) {
-      this.#taken.messages += 1;
-      this.#taken.bytes += event.payload.length;
-    }
-    return COUNTED.has(event.type) ? this.#read : null;
-  }
-
-  #finish({ conn, seq }) {
-    if (this.#read !== this.#given || this.#forgotten || this.#revoked.has(conn)) return;
+  /* The program is done with the event it has. */
+  #finish() {
+    const event = this.#held;
+    this.#held = null;
+    if (!event || !this.#isCurrent() || this.#revoked.has(event.conn)) return;
     if (this.#done.size === 0) this.#flushSoon();
-    this.#done.set(conn, seq);
+    this.#done.set(event.conn, { seq: event.seq }); /* not the event: its payload may be a part of much */
   }
 
-  /* Behind the answers: what is done with, and more credit when half of it has been used. */
-  #settle() {
-    const { messages, bytes } = this.#taken;
+  /* What is done with, and more credit when half of it has been used; kept until the gate has been told. */
+  #news() {
+    const done = [...this.#done];
+    const taken = this.#taken;
+    const { messages, bytes } = taken;
     const { credit } = this.#options;
-    if (this.#done.size) {
-      this.#out.push({ record: this.#record("ack", { payload: makePairs([...this.#done]) }), conn: 0n, named: false });
-      this.#done.clear();
-    }
-    if (messages && (messages >= Math.floor(credit.messages / 2) || bytes >= Math.floor(credit.bytes / 2))) {
-      this.#out.push({ record: this.#record("credit", { meta: { messages, bytes } }), conn: 0n, named: false });
-      this.#taken = { messages: 0, bytes: 0 };
-    }
+    const isDue = messages > 0 && (messages >= Math.floor(credit.messages / 2) || bytes >= Math.floor(credit.bytes / 2));
+    const records = [];
+    if (done.length) records.push(this.#record("ack", { payload: makePairs(done.map(([conn, { seq }]) => [conn, seq])) }));
+    if (isDue) records.push(this.#record("credit", { meta: { messages, bytes } }));
+    const haveTold = () => {
+      for (const [conn, last] of done) if (this.#done.get(conn) === last) this.#done.delete(conn);
+      taken.messages -= isDue ? messages : 0;
+      taken.bytes -= isDue ? bytes : 0;
+    };
+    return { records, haveTold };
   }
 }
