@@ -149,7 +149,7 @@ static uint64_t now_ms(void)
 /* Until nothing is left with it, or it has gone, which is how a drain ends. */
 static int wait_drained(struct wsc_run *run, uint64_t id)
 {
-    const struct timespec pause = {.tv_nsec = 50 * 1000000};
+    const struct timespec pause = {.tv_nsec = 50000000}; /* 50 ms */
     uint64_t until_ms = now_ms() + run->timeout_ms;
     for (;;) {
         json_t *list = NULL;

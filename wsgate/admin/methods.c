@@ -228,19 +228,19 @@ static wsb_err table_of(const struct wsg_call *call, const struct wsg_groups **r
     const struct wsg_hub *hub = wsg_gate_hub(call->admin->gate);
     const char *of = "groups";
     wsb_err err = wsg_param_str(call->params, "of", &of, fault);
-    if (err)
-        return err;
-    *ret = strcmp(of, "groups") == 0  ? &hub->groups
-           : strcmp(of, "users") == 0 ? &hub->users
-           : strcmp(of, "tags") == 0  ? &hub->tags
-                                      : NULL;
-    return *ret ? WSB_OK : wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"of\" must be groups, users or tags");
+    if (!err && strcmp(of, "users") == 0)
+        *ret = &hub->users;
+    else if (!err && strcmp(of, "tags") == 0)
+        *ret = &hub->tags;
+    else if (!err && strcmp(of, "groups") != 0)
+        err = wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"of\" must be groups, users or tags");
+    return err;
 }
 
 /* All groups with their sizes, or one with its members. */
 static void on_groups(const struct wsg_call *call)
 {
-    const struct wsg_groups *groups = NULL;
+    const struct wsg_groups *groups = &wsg_gate_hub(call->admin->gate)->groups;
     struct wsb_fault fault = {0};
     const char *name = NULL;
     uint64_t limit = MEMBERS_DEFAULT;

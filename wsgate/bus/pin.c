@@ -1,6 +1,7 @@
 /* Connections as the hub sees them. */
 #include "bus/pin.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -74,7 +75,9 @@ wsb_err wsg_pins_bury(struct wsg_pins *t, struct wsg_pin *p)
     if (!g)
         return WSB_ERR_NOMEM;
     *g = (struct wsg_ghost){.conn = p->conn, .pin = p};
-    *place_of(t, p->conn) = NULL;
+    struct wsg_pin **at = place_of(t, p->conn);
+    assert(at); /* it is not closed yet */
+    *at = NULL;
     HASH_ADD(hh, t->ghosts, conn, sizeof g->conn, g);
     p->is_closed = true;
     return WSB_OK;
@@ -163,10 +166,13 @@ void wsg_pins_remove(struct wsg_pins *t, struct wsg_pin *p)
     wsg_groups_leave_all(p);
     if (p->is_closed) {
         struct wsg_ghost *g = ghost_of(t, p->conn);
+        assert(g); /* buried when it was closed */
         HASH_DELETE(hh, t->ghosts, g);
         free(g);
     } else {
-        *place_of(t, p->conn) = NULL;
+        struct wsg_pin **at = place_of(t, p->conn);
+        assert(at);
+        *at = NULL;
     }
     t->count--;
     free(p->former);
