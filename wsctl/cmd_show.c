@@ -43,7 +43,8 @@ static void print_connection(const json_t *r)
     wsc_size_format(wsc_u64(r, "queued"), text);
     wsc_print_field("waiting to leave", "%" PRIu64 " messages, %s bytes", wsc_u64(r, "queued_messages"), text);
     wsc_size_format(wsc_u64(r, "waiting_bytes"), text);
-    wsc_print_field("events", "%" PRIu64 ", %" PRIu64 " sent to its handler, %" PRIu64 " acknowledged; %s bytes wait, %" PRIu64
+    wsc_print_field("events",
+                    "%" PRIu64 ", %" PRIu64 " sent to its handler, %" PRIu64 " acknowledged; %s bytes wait, %" PRIu64
                     " dropped",
                     wsc_u64(r, "seq"), wsc_u64(r, "sent_seq"), wsc_u64(r, "acked_seq"), text, wsc_u64(r, "dropped_in"));
     wsc_rtt_format(wsc_u64(r, "rtt_us"), text);

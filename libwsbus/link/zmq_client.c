@@ -194,7 +194,8 @@ static void set_options(void *socket, const struct wsb_client_options *o)
     wsb_zmq_set_int(socket, ZMQ_IMMEDIATE, 1);
     wsb_zmq_set_int(socket, ZMQ_LINGER, (int)o->linger_ms);
     wsb_zmq_set_int(socket, ZMQ_SNDHWM, 0);
-    wsb_zmq_set_int(socket, ZMQ_RCVHWM, 0); /* credit bounds it; and a full queue must not meet a heartbeat, see zmq_bind.c */
+    wsb_zmq_set_int(socket, ZMQ_RCVHWM,
+                    0); /* credit bounds it; and a full queue must not meet a heartbeat, see zmq_bind.c */
     wsb_zmq_set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
     wsb_zmq_set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
     wsb_zmq_set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);

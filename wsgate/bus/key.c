@@ -123,8 +123,7 @@ static wsb_err template_append(const char *text, const struct wsb_pattern *path,
 {
     struct part part;
     size_t index = 0;
-    wsb_err err;
-    while ((err = part_next(&text, &part)) == WSB_OK) {
+    while (part_next(&text, &part) == WSB_OK) {
         bool found = !part.is_param || param_find(path, part.text, &index);
         assert(found); /* the template was checked */
         struct wsb_span add = part.is_param && found ? params[index] : part.text;

@@ -11,7 +11,11 @@
 
 #include "link/link.h"
 
-enum { MESSAGES = 200 /* more than any queue, less than a socket holds */, HEARTBEAT_MS = 20, MANY_HEARTBEATS_MS = 30 * HEARTBEAT_MS };
+enum {
+    MESSAGES = 200 /* more than any queue, less than a socket holds */,
+    HEARTBEAT_MS = 20,
+    MANY_HEARTBEATS_MS = 30 * HEARTBEAT_MS
+};
 
 struct fixture {
     char dir[32];
@@ -47,8 +51,7 @@ static int teardown(void **state)
 static struct wsb_client *connect_to(const char *endpoint)
 {
     struct wsb_client *c = NULL;
-    const struct wsb_client_options o = {
-        .endpoint = endpoint, .max_message = 1 << 20, .heartbeat_ms = HEARTBEAT_MS};
+    const struct wsb_client_options o = {.endpoint = endpoint, .max_message = 1 << 20, .heartbeat_ms = HEARTBEAT_MS};
     assert_int_equal(wsb_zmq_client_open(&o, &c, NULL), WSB_OK);
     return c;
 }
