@@ -34,17 +34,20 @@ static void on_signal(struct wsg_watch *w, uint32_t events)
     }
 }
 
-/* SIGTERM and SIGINT become bytes on a descriptor of the first worker's loop. */
-static wsb_err watch_signals(struct signals *s, struct wsg_gate *gate)
+/* Before there are threads: those of libraries begin with the mask of whoever starts them, and block signals only then. */
+static void block_signals(sigset_t *ret)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-        return WSB_ERR_IO;
+    sigemptyset(ret);
+    sigaddset(ret, SIGTERM);
+    sigaddset(ret, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, ret, NULL);
+}
+
+/* SIGTERM and SIGINT become bytes on a descriptor of the first worker's loop. */
+static wsb_err watch_signals(struct signals *s, const sigset_t *set, struct wsg_gate *gate)
+{
     s->gate = gate;
-    s->watch = (struct wsg_watch){.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), .fn = on_signal};
+    s->watch = (struct wsg_watch){.fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC), .fn = on_signal};
     if (s->watch.fd < 0)
         return WSB_ERR_IO;
     return wsg_loop_watch(wsg_gate_loop(gate), &s->watch, EPOLLIN);
@@ -119,7 +122,9 @@ static int run(const struct wsg_config *config)
     struct wsg_admin *admin = NULL;
     struct wsg_metrics *metrics = NULL;
     struct signals signals = {.watch.fd = -1};
+    sigset_t signal_set;
     int status = 1;
+    block_signals(&signal_set);
     (void)signal(SIGPIPE, SIG_IGN); /* a client that left is an error of its own write, not our end */
     if (open_log(config) != WSB_OK) {
         (void)fputs("wsgate: cannot start the log\n", stderr);
@@ -130,7 +135,7 @@ static int run(const struct wsg_config *config)
         goto out;
     if (config->metrics && wsg_metrics_new(gate, &metrics, &fault) != WSB_OK)
         goto out;
-    if (watch_signals(&signals, gate) != WSB_OK) {
+    if (watch_signals(&signals, &signal_set, gate) != WSB_OK) {
         (void)wsb_fault_set(&fault, WSB_ERR_IO, 0, "cannot watch for signals");
         goto out;
     }
