@@ -59,6 +59,7 @@ TALLY(paused_ms)
 GET(route_handlers, atomic_load_explicit(&s->route->handlers, memory_order_relaxed))
 GET(route_retained, s->route->retained.messages)
 GET(route_retained_bytes, s->route->retained.bytes)
+GET(route_requests_failed, atomic_load_explicit(&s->route->tally.requests_failed[reason], memory_order_relaxed))
 GET(route_in_dropped, atomic_load_explicit(&s->route->tally.in_dropped[reason], memory_order_relaxed))
 GET(route_out_dropped, atomic_load_explicit(&s->route->tally.out_dropped[reason], memory_order_relaxed))
 
@@ -150,6 +151,7 @@ const struct wsg_counter wsg_counters[] = {
     {ROUTE_ROW("bytes_in",       "in_bytes"),                WSG_COUNTER, BYTES, "Bytes of messages of clients.", route_bytes_in, ONE},
     {ROUTE_ROW("delivered",      "delivered_messages"),      WSG_COUNTER, PLAIN, "Messages of clients that a handler has done with.", route_delivered, ONE},
     {ROUTE_ROW("redelivered",    "redelivered_messages"),    WSG_COUNTER, PLAIN, "Messages that went to another handler again.", route_redelivered, ONE},
+    {ROUTE_ROW("requests_failed", "failed_requests"),        WSG_COUNTER, PLAIN, "HTTP requests that no handler answered.", route_requests_failed, WSG_IN_DROPS, in_reason},
     {ROUTE_ROW("in_dropped",     "in_dropped_messages"),     WSG_COUNTER, PLAIN, "Messages of clients that reached no handler.", route_in_dropped, WSG_IN_DROPS, in_reason},
     {ROUTE_ROW("retained_messages", "retained_messages"),    WSG_GAUGE,   PLAIN, "Messages that are not acknowledged, or not sent yet.", route_retained, ONE},
     {ROUTE_ROW("retained_bytes", "retained_bytes"),          WSG_GAUGE,   BYTES, "Memory of what is not acknowledged, or not sent yet.", route_retained_bytes, ONE},

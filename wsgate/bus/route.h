@@ -67,6 +67,8 @@ struct wsg_route_tally {
     _Atomic uint64_t delivered,
         redelivered; /* delivered: acknowledged, or handed to a handler that does not acknowledge */
     _Atomic uint64_t in_dropped[WSG_IN_DROPS];
+    _Atomic uint64_t
+        requests_failed[WSG_IN_DROPS]; /* HTTP requests that a handler had, or should have had, and did not answer */
 };
 
 struct wsg_route_policy {

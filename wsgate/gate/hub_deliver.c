@@ -83,6 +83,8 @@ void wsg_hub_give_up(struct wsg_hub *h, struct wsg_pin *p, uint16_t status, cons
 {
     wsb_conn conn = p->conn;
     bool is_there = !p->is_closed;
+    if (p->is_request)
+        wsg_tally(&p->route->tally.requests_failed[reason], 1);
     if (p->is_request || p->is_closed) {
         wsg_hub_end_pin(h, p, reason);
     } else {

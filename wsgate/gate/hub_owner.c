@@ -48,6 +48,8 @@ bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p)
         return true;
     }
     wsb_conn conn = p->conn;
+    if (p->is_request)
+        wsg_tally(&p->route->tally.requests_failed[WSG_IN_NO_HANDLER], 1);
     wsg_hub_end_pin(h, p, WSG_IN_NO_HANDLER);
     wsg_hub_fail(h, conn, 503, "no handler, or too much waits for them");
     return false;

@@ -434,6 +434,8 @@ static void test_a_request_is_given_twice_only_if_it_may_be(void **state)
     forget(f);
     hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
     assert_string_equal(f->commands, "fail(502)@2 fail(502)@3");
+    assert_int_equal(route_of(f)->tally.requests_failed[WSG_IN_LOST], 2);
+    assert_int_equal(route_of(f)->tally.redelivered, 1);
     assert_string_equal(f->server.log, "b:request!");
     struct wsg_out done = {.kind = WSG_OUT_DONE, .envelope = {.header = {.type = WSB_CLOSED_EV, .conn = conn_of(1)}}};
     happen_out(f, &done);
