@@ -140,12 +140,21 @@ static void test_a_gate_that_is_busy_outlives_a_handler(void **state)
     wsb_account_unref(account);
 }
 
-/* A child that connects, says one word, and is stopped. */
-static pid_t start_child(const char *endpoint)
+/* A child that is told where to connect, says one word, and waits. It is there before there are threads. */
+static pid_t start_child(int *ret_tell)
 {
+    int ends[2];
+    char endpoint[100] = "";
+    assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
-    if (child)
+    *ret_tell = ends[1];
+    if (child) {
+        close(ends[0]);
         return child;
+    }
+    close(ends[1]);
+    if (read(ends[0], endpoint, sizeof endpoint - 1) <= 0)
+        _exit(0);
     struct wsb_account *account = wsb_account_new();
     struct wsb_client *c = connect_to(endpoint);
     wait_up(c);
@@ -157,6 +166,8 @@ static pid_t start_child(const char *endpoint)
 static void test_a_stopped_peer_is_seen(void **state)
 {
     struct fixture *f = *state;
+    int tell[2];
+    pid_t children[] = {start_child(&tell[0]), start_child(&tell[1])};
     open_server(f);
     char local[64];
     (void)snprintf(local, sizeof local, "ipc://%s/handlers", f->dir);
@@ -164,7 +175,9 @@ static void test_a_stopped_peer_is_seen(void **state)
     for (size_t i = 0; i < COUNT(endpoints); i++) {
         struct wsb_inbound in;
         char peer[256];
-        pid_t child = start_child(endpoints[i]);
+        pid_t child = children[i];
+        assert_int_equal(write(tell[i], endpoints[i], strlen(endpoints[i])), strlen(endpoints[i]));
+        close(tell[i]);
         while (f->server->ops->recv(f->server, WSB_CHANNEL_HANDLERS, &in) == WSB_AGAIN)
             wait_for_input(f->server->ops->fd(f->server, WSB_CHANNEL_HANDLERS));
         struct wsb_span id = wsb_span(peer, in.peer.len);
