@@ -6,35 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/json.h"
 #include "base/log.h"
 #include "base/utf8.h"
-#include "gate/hub_parts.h"
+#include "gate/hub_incoming.h"
 #include "ws/close.h"
 #include "ws/frame.h"
 
 enum {
     JOINS_MAX = 1 << 14, /* memberships that one command may ask for */
     NAMES_A_UNIT = 4,    /* and memberships */
-    PAIR_BYTES = 16      /* of an ACK of many: connection and seq */
 };
 
-struct incoming {
-    struct wsg_hub *hub;
-    struct wsb_span peer; /* empty on the commands endpoint */
-    struct wsb_span user; /* the key it came with; empty: a local peer */
-    const struct wsb_inbound *by;
-    struct wsg_handler *from; /* NULL: not registered, or the commands endpoint */
-    const struct wsb_envelope *e;
-    struct wsg_meta meta;
-};
-
-static void refuse(const struct incoming *in, enum wsb_error_code code, const char *text)
-{
-    wsg_hub_error(in->hub, in->peer, code, in->e->header.seq, text);
-}
-
-static struct wsg_command command_of(const struct incoming *in)
+static struct wsg_command command_of(const struct wsg_incoming *in)
 {
     const struct wsb_header *h = &in->e->header;
     return (struct wsg_command){
@@ -54,29 +37,29 @@ static struct wsg_command command_of(const struct incoming *in)
     };
 }
 
-static void outcome_to_all(const struct incoming *in, enum wsb_outcome outcome, const wsb_conn *ids, size_t count,
+static void outcome_to_all(const struct wsg_incoming *in, enum wsb_outcome outcome, const wsb_conn *ids, size_t count,
                            const char *reason);
 
-static bool wants_outcome(const struct incoming *in)
+static bool wants_outcome(const struct wsg_incoming *in)
 {
     return in->from && (in->e->header.flags & WSB_FLAG_WANT_OUTCOME);
 }
 
 /* It was the sender's, and was given to somebody else. */
-static bool is_revoked(const struct incoming *in, wsb_conn conn)
+static bool is_revoked(const struct wsg_incoming *in, wsb_conn conn)
 {
     const struct wsg_pin *p = in->from ? wsg_pins_find(&in->hub->pins, conn) : NULL;
     return p && p->handler != in->from && wsg_pin_was_of(p, in->from);
 }
 
 /* The same question without an answer to the sender. */
-static bool is_its_own(const struct incoming *in, const struct wsg_pin *p)
+static bool is_its_own(const struct wsg_incoming *in, const struct wsg_pin *p)
 {
     return !is_revoked(in, p->conn) && wsg_hub_allows(in->hub, in->user, p->route);
 }
 
 /* The sender may command the connection; otherwise it is told so, if it asked. */
-static bool may_command(const struct incoming *in, wsb_conn conn)
+static bool may_command(const struct wsg_incoming *in, wsb_conn conn)
 {
     const struct wsg_pin *p = in->user.len ? wsg_pins_find(&in->hub->pins, conn) : NULL;
     if (is_revoked(in, conn)) {
@@ -95,7 +78,7 @@ static bool may_command(const struct incoming *in, wsb_conn conn)
 }
 
 /* Those of `to` that the sender may command; they are the metadata's own, so they may be moved together. */
-static size_t drop_forbidden(const struct incoming *in)
+static size_t drop_forbidden(const struct wsg_incoming *in)
 {
     size_t kept = 0;
     for (size_t i = 0; i < in->meta.to_count; i++) {
@@ -106,7 +89,7 @@ static size_t drop_forbidden(const struct incoming *in)
 }
 
 /* The targets: `to`, or the one in the header; without those it may not command. False, and an ERROR, when none is named. */
-static bool targets_of(const struct incoming *in, const wsb_conn **ret, size_t *ret_count)
+static bool targets_of(const struct wsg_incoming *in, const wsb_conn **ret, size_t *ret_count)
 {
     if (in->meta.has_to) {
         *ret = in->meta.to;
@@ -116,7 +99,7 @@ static bool targets_of(const struct incoming *in, const wsb_conn **ret, size_t *
     *ret = &in->e->header.conn;
     *ret_count = 1;
     if (!in->e->header.conn) {
-        refuse(in, WSB_ERROR_METADATA, "no connection: neither in the header nor in \"to\"");
+        wsg_refuse(in, WSB_ERROR_METADATA, "no connection: neither in the header nor in \"to\"");
         return false;
     }
     if (!may_command(in, in->e->header.conn))
@@ -124,7 +107,7 @@ static bool targets_of(const struct incoming *in, const wsb_conn **ret, size_t *
     return true;
 }
 
-static void give(const struct incoming *in, const struct wsg_command *c)
+static void give(const struct wsg_incoming *in, const struct wsg_command *c)
 {
     const wsb_conn *ids;
     size_t count;
@@ -159,7 +142,7 @@ static void give_framed(struct wsg_hub *h, struct wsg_command *c, const wsb_conn
 }
 
 /* Is text looked at? For one connection or one route that says so; for many wherever any route does. */
-static bool checks_text(const struct incoming *in)
+static bool checks_text(const struct wsg_incoming *in)
 {
     const struct wsg_hub *h = in->hub;
     const struct wsg_route *r = NULL;
@@ -172,7 +155,7 @@ static bool checks_text(const struct incoming *in)
 }
 
 /* NULL when the message may be sent. */
-static const char *what_is_wrong(const struct incoming *in)
+static const char *what_is_wrong(const struct wsg_incoming *in)
 {
     const struct wsg_hub *h = in->hub;
     uint8_t opcode = in->e->header.code;
@@ -188,7 +171,7 @@ static const char *what_is_wrong(const struct incoming *in)
     return NULL;
 }
 
-static void outcome_to_all(const struct incoming *in, enum wsb_outcome outcome, const wsb_conn *ids, size_t count,
+static void outcome_to_all(const struct wsg_incoming *in, enum wsb_outcome outcome, const wsb_conn *ids, size_t count,
                            const char *reason)
 {
     char text[160];
@@ -206,7 +189,7 @@ static void outcome_to_all(const struct incoming *in, enum wsb_outcome outcome, 
     }
 }
 
-static bool check_message(const struct incoming *in)
+static bool check_message(const struct wsg_incoming *in)
 {
     const wsb_conn *ids;
     size_t count;
@@ -218,11 +201,11 @@ static bool check_message(const struct incoming *in)
         outcome_to_all(in, in->e->payload.len > in->hub->max_message ? WSB_OUTCOME_TOO_BIG : WSB_OUTCOME_INVALID, ids,
                        count, wrong);
     else if (!wants)
-        refuse(in, in->e->payload.len > in->hub->max_message ? WSB_ERROR_LIMIT : WSB_ERROR_PAYLOAD, wrong);
+        wsg_refuse(in, in->e->payload.len > in->hub->max_message ? WSB_ERROR_LIMIT : WSB_ERROR_PAYLOAD, wrong);
     return false;
 }
 
-static void on_send(const struct incoming *in)
+static void on_send(const struct wsg_incoming *in)
 {
     const wsb_conn *ids;
     size_t count;
@@ -232,7 +215,7 @@ static void on_send(const struct incoming *in)
 }
 
 /* Who is meant. False, and an ERROR, unless exactly one is named, and one that there can be. */
-static bool audience_of(const struct incoming *in, bool may_be_all, struct wsg_audience *ret)
+static bool audience_of(const struct wsg_incoming *in, bool may_be_all, struct wsg_audience *ret)
 {
     const struct wsg_meta *m = &in->meta;
     const struct {
@@ -248,20 +231,20 @@ static bool audience_of(const struct incoming *in, bool may_be_all, struct wsg_a
         count++;
     }
     if (count != 1) {
-        refuse(in, WSB_ERROR_METADATA,
-               may_be_all ? "it wants exactly one of \"group\", \"user\", \"tag\", \"route\" and \"all\""
-                          : "it wants exactly one of \"group\", \"user\", \"tag\" and \"route\"");
+        wsg_refuse(in, WSB_ERROR_METADATA,
+                   may_be_all ? "it wants exactly one of \"group\", \"user\", \"tag\", \"route\" and \"all\""
+                              : "it wants exactly one of \"group\", \"user\", \"tag\" and \"route\"");
         return false;
     }
     const struct wsg_route *r = ret->kind == WSG_TO_ROUTE ? wsg_routes_find(in->hub->routes, ret->name) : NULL;
     if (ret->kind == WSG_TO_ROUTE && (!r || !wsg_hub_allows(in->hub, in->user, r))) {
-        refuse(in, WSB_ERROR_REFUSED, r ? "your key is not for this route" : "no such route");
+        wsg_refuse(in, WSB_ERROR_REFUSED, r ? "your key is not for this route" : "no such route");
         return false;
     }
     return true;
 }
 
-static void on_publish(const struct incoming *in)
+static void on_publish(const struct wsg_incoming *in)
 {
     struct wsg_hub *h = in->hub;
     struct wsg_audience to;
@@ -270,13 +253,13 @@ static void on_publish(const struct incoming *in)
     if (!audience_of(in, /*may_be_all=*/true, &to) || !check_message(in))
         return;
     if (!wsg_hub_gather(h, &to, &in->meta, in->user, &count)) {
-        refuse(in, WSB_ERROR_LIMIT, "out of memory");
+        wsg_refuse(in, WSB_ERROR_LIMIT, "out of memory");
         return;
     }
     give_framed(h, &c, h->targets, count);
 }
 
-static void on_list(const struct incoming *in)
+static void on_list(const struct wsg_incoming *in)
 {
     struct wsg_audience of;
     if (!audience_of(in, /*may_be_all=*/false, &of))
@@ -299,12 +282,12 @@ size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct 
 
 /* ------------------------------------------------------------- connections */
 
-static void on_close(const struct incoming *in)
+static void on_close(const struct wsg_incoming *in)
 {
     struct wsg_command c = command_of(in);
     if (!wsg_close_code_is_sendable(in->meta.code)) {
-        refuse(in, WSB_ERROR_METADATA,
-               "\"code\" must be a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999");
+        wsg_refuse(in, WSB_ERROR_METADATA,
+                   "\"code\" must be a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999");
         return;
     }
     c.status = in->meta.code;
@@ -314,7 +297,7 @@ static void on_close(const struct incoming *in)
 static const char limits_of_names[] =
     "a name has 1 to 255 bytes; a connection has at most 256 groups, 64 tags and one user";
 
-static bool join_all(const struct incoming *in, struct wsg_pin *p)
+static bool join_all(const struct wsg_incoming *in, struct wsg_pin *p)
 {
     bool ok = true;
     for (size_t i = 0; i < in->meta.group_count && ok; i++)
@@ -322,27 +305,28 @@ static bool join_all(const struct incoming *in, struct wsg_pin *p)
     return ok;
 }
 
-static bool leave_all(const struct incoming *in, struct wsg_pin *p)
+static bool leave_all(const struct wsg_incoming *in, struct wsg_pin *p)
 {
     for (size_t i = 0; i < in->meta.group_count; i++)
         wsg_hub_leave(in->hub, p, in->meta.groups[i]); /* not being in it is what was asked for */
     return true;
 }
 
-static bool tag(const struct incoming *in, struct wsg_pin *p)
+static bool tag(const struct wsg_incoming *in, struct wsg_pin *p)
 {
     return wsg_hub_tag(in->hub, p, &in->meta);
 }
 
 /* Something about connections that the hub itself knows. */
-static void for_each_pin(const struct incoming *in, size_t names, bool (*fn)(const struct incoming *, struct wsg_pin *))
+static void for_each_pin(const struct wsg_incoming *in, size_t names,
+                         bool (*fn)(const struct wsg_incoming *, struct wsg_pin *))
 {
     const wsb_conn *ids;
     size_t count;
     if (!targets_of(in, &ids, &count))
         return;
     if (count > JOINS_MAX / names) {
-        refuse(in, WSB_ERROR_LIMIT, "targets times names: at most 16384 in one command");
+        wsg_refuse(in, WSB_ERROR_LIMIT, "targets times names: at most 16384 in one command");
         return;
     }
     in->hub->extra_work += count * names / NAMES_A_UNIT;
@@ -358,28 +342,28 @@ static void for_each_pin(const struct incoming *in, size_t names, bool (*fn)(con
             outcome_to_all(in, done ? WSB_OUTCOME_WRITTEN : WSB_OUTCOME_REFUSED, &ids[i], 1,
                            done ? "done" : limits_of_names);
         else if (!done)
-            refuse(in, WSB_ERROR_LIMIT, limits_of_names);
+            wsg_refuse(in, WSB_ERROR_LIMIT, limits_of_names);
     }
 }
 
-static void on_join_or_leave(const struct incoming *in)
+static void on_join_or_leave(const struct wsg_incoming *in)
 {
     if (in->meta.group_count == 0)
-        refuse(in, WSB_ERROR_METADATA, "\"groups\" must name at least one group");
+        wsg_refuse(in, WSB_ERROR_METADATA, "\"groups\" must name at least one group");
     else
         for_each_pin(in, in->meta.group_count, in->e->header.type == WSB_JOIN ? join_all : leave_all);
 }
 
-static void on_tag(const struct incoming *in)
+static void on_tag(const struct wsg_incoming *in)
 {
     size_t names = in->meta.set_count + in->meta.unset_count + (in->meta.user.ptr != NULL);
     if (names == 0)
-        refuse(in, WSB_ERROR_METADATA, "TAG wants \"set\", \"unset\" or \"user\"");
+        wsg_refuse(in, WSB_ERROR_METADATA, "TAG wants \"set\", \"unset\" or \"user\"");
     else
         for_each_pin(in, names, tag);
 }
 
-static void on_accept(const struct incoming *in)
+static void on_accept(const struct wsg_incoming *in)
 {
     struct wsg_command c = command_of(in);
     struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
@@ -388,12 +372,12 @@ static void on_accept(const struct incoming *in)
         wsg_hub_join_accepted(in->hub, p);
         bool joined = join_all(in, p);
         if (!wsg_hub_tag(in->hub, p, &in->meta) || !joined)
-            refuse(in, WSB_ERROR_LIMIT, limits_of_names);
+            wsg_refuse(in, WSB_ERROR_LIMIT, limits_of_names);
     }
     give(in, &c);
 }
 
-static void on_respond(const struct incoming *in)
+static void on_respond(const struct wsg_incoming *in)
 {
     struct wsg_command c = command_of(in);
     c.status = in->meta.status;
@@ -403,7 +387,7 @@ static void on_respond(const struct incoming *in)
     give(in, &c);
 }
 
-static void on_ping(const struct incoming *in)
+static void on_ping(const struct wsg_incoming *in)
 {
     struct wsg_command c = command_of(in);
     struct wsb_envelope pong = {
@@ -411,7 +395,7 @@ static void on_ping(const struct incoming *in)
         .payload = in->e->payload,
     };
     if (in->e->payload.len > WSG_CONTROL_MAX)
-        refuse(in, WSB_ERROR_PAYLOAD, "PING carries at most 125 bytes");
+        wsg_refuse(in, WSB_ERROR_PAYLOAD, "PING carries at most 125 bytes");
     else if (in->e->header.conn)
         give(in, &c);
     else if (in->from)
@@ -420,228 +404,9 @@ static void on_ping(const struct incoming *in)
         wsg_hub_send_peer(in->hub, in->peer, &pong);
 }
 
-/* ---------------------------------------------------------------- handlers */
-
-static void welcome(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq)
-{
-    struct wsb_buf text;
-    struct wsb_json j;
-    wsb_buf_init(&text, WSB_META_MAX);
-    wsb_json_begin(&j, &text);
-    wsb_json_object(&j);
-    wsb_json_key(&j, "epoch");
-    wsb_json_id(&j, h->epoch);
-    wsb_json_ku64(&j, "id", to->id);
-    wsb_json_kcstr(&j, "gate", WSBUS_VERSION);
-    wsb_json_key(&j, "routes");
-    wsb_json_array(&j);
-    for (size_t i = 0; i < to->route_count; i++)
-        wsb_json_cstr(&j, h->routes->routes[to->routes[i]].name);
-    wsb_json_array_end(&j);
-    wsb_json_ku64(&j, "heartbeat_ms", WSG_HEARTBEAT_MS);
-    wsb_json_ku64(&j, "max_message", h->max_message);
-    wsb_json_key(&j, "features");
-    wsb_json_array(&j);
-    wsb_json_cstr(&j, "batch");
-    wsb_json_cstr(&j, "groups");
-    wsb_json_cstr(&j, "outcomes");
-    wsb_json_cstr(&j, "ack");
-    wsb_json_cstr(&j, "credit");
-    wsb_json_cstr(&j, "tags");
-    wsb_json_cstr(&j, "presence");
-    wsb_json_cstr(&j, "drain");
-    wsb_json_array_end(&j);
-    wsb_json_object_end(&j);
-    if (wsb_json_end(&j) == WSB_OK) {
-        struct wsb_envelope e = {
-            .header = {.type = WSB_WELCOME, .seq = seq, .time_ns = wsg_loop_wall_ns(h->loop)},
-            .meta = wsb_buf_span(&text),
-        };
-        (void)wsg_hub_send(h, to, &e);
-    }
-    wsb_buf_deinit(&text);
-}
-
-static bool routes_of(const struct incoming *in, uint16_t **ret, size_t *ret_count)
-{
-    char text[160];
-    size_t count = 0;
-    uint16_t *routes = in->meta.route_count ? calloc(in->meta.route_count, sizeof *routes) : NULL;
-    if (!routes) {
-        refuse(in, WSB_ERROR_METADATA, "HELLO wants \"routes\": an array with at least one route");
-        return false;
-    }
-    for (size_t i = 0; i < in->meta.route_count; i++) {
-        const struct wsg_route *r = wsg_routes_find(in->hub->routes, in->meta.routes[i]);
-        bool twice = false;
-        bool is_allowed = !r || wsg_hub_allows(in->hub, in->user, r);
-        if (!r || r->policy.publish || !is_allowed) {
-            (void)snprintf(text, sizeof text, "route '%.*s' %s",
-                           (int)(in->meta.routes[i].len < 64 ? in->meta.routes[i].len : 64),
-                           (const char *)in->meta.routes[i].ptr,
-                           !is_allowed ? "is not for your key"
-                           : r         ? "only publishes: subscribe to events"
-                                       : "does not exist");
-            refuse(in, WSB_ERROR_REFUSED, text);
-            free(routes);
-            return false;
-        }
-        for (size_t k = 0; k < count; k++)
-            twice = twice || routes[k] == r->index;
-        if (!twice)
-            routes[count++] = r->index;
-    }
-    *ret = routes;
-    *ret_count = count;
-    return true;
-}
-
-static void copy_text(char *to, size_t size, struct wsb_span from)
-{
-    size_t n = from.len < size - 1 ? from.len : size - 1;
-    while (n < from.len && n > 0 && (from.ptr[n] & 0xc0) == 0x80)
-        n--; /* not in the middle of a character */
-    if (n)
-        memcpy(to, from.ptr, n);
-    to[n] = 0;
-}
-
-static wsb_err set_routes(struct wsg_hub *h, struct wsg_handler *to, uint16_t *routes, size_t count)
-{
-    uint32_t *in_batch = calloc(count, sizeof *in_batch);
-    if (!in_batch)
-        return WSB_ERR_NOMEM;
-    wsg_hub_send_batch(h, to); /* what waits was meant for the handler as it was */
-    wsg_hub_count_out(h, to);
-    free(to->routes);
-    free(to->in_batch);
-    to->routes = routes;
-    to->in_batch = in_batch;
-    to->route_count = count;
-    wsg_hub_count_in(h, to);
-    return WSB_OK;
-}
-
-/* What a registration says once and for all: repeating HELLO changes none of it. */
-static void begin_terms(const struct incoming *in, struct wsg_handler *to)
-{
-    to->since_ms = to->seen_ms = to->progress_ms = wsg_loop_now_ms(in->hub->loop);
-    to->acks = in->meta.ack;
-    to->has_credit = in->meta.has_credit;
-    to->pid = in->meta.pid;
-    to->weight = in->meta.weight;
-    if (in->meta.has_credit)
-        wsg_handler_grant(to, in->meta.messages, in->meta.bytes);
-}
-
-static bool serves_the_same(const struct wsg_handler *h, const uint16_t *routes, size_t count)
-{
-    return h->route_count == count && memcmp(h->routes, routes, count * sizeof *routes) == 0;
-}
-
-static void on_hello(const struct incoming *in)
-{
-    struct wsg_hub *h = in->hub;
-    struct wsg_handler *to = in->from;
-    uint16_t *routes;
-    size_t route_count;
-    if (!routes_of(in, &routes, &route_count))
-        return;
-    if (to &&
-        to->pid != in->meta.pid) { /* another process under the same ZeroMQ routing id: what was pinned is lost to it */
-        wsg_hub_remove_handler(h, to, "replaced by another process");
-        to = NULL;
-    }
-    bool is_new = !to;
-    bool is_news = is_new || !serves_the_same(to, routes, route_count);
-    wsb_err err = is_new ? wsg_handlers_add(&h->handlers, in->peer, &to) : WSB_OK;
-    if (err) {
-        free(routes);
-        refuse(in, WSB_ERROR_LIMIT,
-               err == WSB_ERR_FULL ? "take what you were sent before you register again" : "too many handlers");
-        return;
-    }
-    if (is_new)
-        begin_terms(in, to);
-    if (set_routes(h, to, routes, route_count) != WSB_OK) {
-        free(routes);
-        refuse(in, WSB_ERROR_LIMIT, "out of memory");
-        if (is_new)
-            wsg_hub_remove_handler(h, to, "out of memory");
-        return;
-    }
-    to->batch = in->meta.batch;
-    to->level = in->meta.level >= 0 ? (uint8_t)in->meta.level : WSB_LOG_INFO;
-    h->presence_count += (uint32_t)in->meta.presence - (uint32_t)to->presence;
-    to->presence = in->meta.presence;
-    copy_text(to->name, sizeof to->name, in->meta.name.ptr ? in->meta.name : wsb_span_str("unnamed"));
-    copy_text(to->language, sizeof to->language, in->meta.language);
-    if (is_new)
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler", WSB_KU("handler", to->id), WSB_KS("name", to->name),
-                WSB_KS("language", to->language), WSB_KI("pid", to->pid), WSB_KU("routes", to->route_count));
-    if (h->server->ops->watch)
-        h->server->ops->watch(h->server, in->by, in->meta.heartbeat_ms);
-    welcome(h, to, in->e->header.seq);
-    if (is_news)
-        wsg_hub_welcome_handler(h, to);
-}
-
-static void on_credit(const struct incoming *in)
-{
-    if (!in->from->has_credit) {
-        refuse(in, WSB_ERROR_REFUSED, "CREDIT without \"credit\" in HELLO");
-        return;
-    }
-    if (in->meta.messages == 0 && in->meta.bytes == 0)
-        return;
-    wsg_handler_grant(in->from, in->meta.messages, in->meta.bytes);
-    wsg_hub_pump(in->hub, in->from);
-}
-
-static uint64_t get_u64(const uint8_t *p)
-{
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--)
-        v = v << 8 | p[i];
-    return v;
-}
-
-static void on_ack(const struct incoming *in)
-{
-    struct wsb_span pairs = in->e->payload;
-    if (in->e->header.conn) {
-        wsg_hub_acked(in->hub, in->from, in->e->header.conn, in->e->header.seq);
-        return;
-    }
-    if (pairs.len % PAIR_BYTES) {
-        refuse(in, WSB_ERROR_PAYLOAD, "ACK of many carries pairs of connection and seq, 16 bytes each");
-        return;
-    }
-    for (size_t at = 0; at < pairs.len; at += PAIR_BYTES)
-        wsg_hub_acked(in->hub, in->from, get_u64(pairs.ptr + at), get_u64(pairs.ptr + at + 8));
-}
-
-static void on_log(const struct incoming *in)
-{
-    uint8_t level = in->e->header.code <= WSB_LOG_ERROR ? in->e->header.code : (uint8_t)WSB_LOG_INFO;
-    WSB_LOG(WSB_LOG_HANDLER, level, in->from ? in->from->name : "unregistered",
-            WSB_KU("handler", in->from ? in->from->id : 0), WSB_KSPAN("text", in->e->payload));
-}
-
-/* Only the answer to the latest ping says how long it took. */
-static void on_pong(const struct incoming *in)
-{
-    if (in->from && in->from->ping_sent_us && in->e->header.seq == in->from->ping_seq) {
-        in->from->rtt_us = wsg_loop_now_us(in->hub->loop) - in->from->ping_sent_us;
-        in->from->ping_sent_us = 0;
-    }
-    if (in->from && in->e->header.seq <= in->from->ping_seq)
-        wsg_hub_passed_barrier(in->hub, in->from, in->e->header.seq);
-}
-
 /* ---------------------------------------------------------------- dispatch */
 
-static void dispatch(const struct incoming *in)
+static void dispatch(const struct wsg_incoming *in)
 {
     switch (in->e->header.type) {
     case WSB_SEND:
@@ -664,10 +429,10 @@ static void dispatch(const struct incoming *in)
         on_list(in);
         break;
     case WSB_CREDIT:
-        on_credit(in);
+        wsg_on_credit(in);
         break;
     case WSB_ACK:
-        on_ack(in);
+        wsg_on_ack(in);
         break;
     case WSB_ACCEPT:
         on_accept(in);
@@ -681,17 +446,17 @@ static void dispatch(const struct incoming *in)
         on_ping(in);
         break;
     case WSB_HELLO:
-        on_hello(in);
+        wsg_on_hello(in);
         break;
     case WSB_BYE:
         if (in->from)
             wsg_hub_remove_handler(in->hub, in->from, "said goodbye");
         break;
     case WSB_LOG:
-        on_log(in);
+        wsg_on_log(in);
         break;
     case WSB_PONG:
-        on_pong(in);
+        wsg_on_pong(in);
         break;
     default: /* a BATCH in a BATCH is refused before */
         break;
@@ -712,7 +477,7 @@ void wsg_hub_command(struct wsg_hub *h, const struct wsb_inbound *by, struct wsg
                      const struct wsb_envelope *e)
 {
     struct wsb_span peer = by->peer;
-    struct incoming in = {.hub = h, .peer = peer, .user = by->user, .by = by, .from = from, .e = e};
+    struct wsg_incoming in = {.hub = h, .peer = peer, .user = by->user, .by = by, .from = from, .e = e};
     struct wsb_fault fault = {0};
     char text[80];
     h->stats.commands++;
@@ -720,15 +485,15 @@ void wsg_hub_command(struct wsg_hub *h, const struct wsb_inbound *by, struct wsg
         from->commands++;
     if (!wsb_type_is_command(e->header.type)) {
         (void)snprintf(text, sizeof text, "type %u is not a command", e->header.type);
-        refuse(&in, WSB_ERROR_TYPE, text);
+        wsg_refuse(&in, WSB_ERROR_TYPE, text);
     } else if (e->header.flags & ~(WSB_FLAG_META | WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME)) {
         (void)snprintf(text, sizeof text, "flags 0x%02x are not for commands", e->header.flags);
-        refuse(&in, WSB_ERROR_FLAG, text);
+        wsg_refuse(&in, WSB_ERROR_FLAG, text);
     } else if (peer.len ? !from && needs_registration(e->header.type) : !is_for_commands_endpoint(e->header.type)) {
-        refuse(&in, peer.len ? WSB_ERROR_NOT_REGISTERED : WSB_ERROR_REFUSED,
-               peer.len ? "say HELLO first" : "not on the commands endpoint");
+        wsg_refuse(&in, peer.len ? WSB_ERROR_NOT_REGISTERED : WSB_ERROR_REFUSED,
+                   peer.len ? "say HELLO first" : "not on the commands endpoint");
     } else if (wsg_meta_parse(e->meta, &in.meta, &fault) != WSB_OK) {
-        refuse(&in, WSB_ERROR_METADATA, fault.text);
+        wsg_refuse(&in, WSB_ERROR_METADATA, fault.text);
     } else {
         dispatch(&in);
     }

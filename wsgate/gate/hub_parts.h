@@ -10,7 +10,8 @@
  *     hub_owner.c     whose a connection is: picking, moving, draining, death
  *     hub_groups.c    groups, users, tags, presence, who gets what is published
  *     hub_publish.c   copies for subscribers
- *     hub_commands.c  what handlers say
+ *     hub_commands.c  what handlers say to connections
+ *     hub_register.c  what handlers say of themselves
  */
 
 #include "gate/hub.h"

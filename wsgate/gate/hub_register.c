@@ -1,0 +1,226 @@
+/* What handlers say of themselves: who they are and what they serve, how much they take, how far they are. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "gate/hub_incoming.h"
+
+enum { PAIR_BYTES = 16 /* of an ACK of many: connection and seq */ };
+
+static void welcome(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq)
+{
+    struct wsb_buf text;
+    struct wsb_json j;
+    wsb_buf_init(&text, WSB_META_MAX);
+    wsb_json_begin(&j, &text);
+    wsb_json_object(&j);
+    wsb_json_key(&j, "epoch");
+    wsb_json_id(&j, h->epoch);
+    wsb_json_ku64(&j, "id", to->id);
+    wsb_json_kcstr(&j, "gate", WSBUS_VERSION);
+    wsb_json_key(&j, "routes");
+    wsb_json_array(&j);
+    for (size_t i = 0; i < to->route_count; i++)
+        wsb_json_cstr(&j, h->routes->routes[to->routes[i]].name);
+    wsb_json_array_end(&j);
+    wsb_json_ku64(&j, "heartbeat_ms", WSG_HEARTBEAT_MS);
+    wsb_json_ku64(&j, "max_message", h->max_message);
+    wsb_json_key(&j, "features");
+    wsb_json_array(&j);
+    wsb_json_cstr(&j, "batch");
+    wsb_json_cstr(&j, "groups");
+    wsb_json_cstr(&j, "outcomes");
+    wsb_json_cstr(&j, "ack");
+    wsb_json_cstr(&j, "credit");
+    wsb_json_cstr(&j, "tags");
+    wsb_json_cstr(&j, "presence");
+    wsb_json_cstr(&j, "drain");
+    wsb_json_array_end(&j);
+    wsb_json_object_end(&j);
+    if (wsb_json_end(&j) == WSB_OK) {
+        struct wsb_envelope e = {
+            .header = {.type = WSB_WELCOME, .seq = seq, .time_ns = wsg_loop_wall_ns(h->loop)},
+            .meta = wsb_buf_span(&text),
+        };
+        (void)wsg_hub_send(h, to, &e);
+    }
+    wsb_buf_deinit(&text);
+}
+
+static bool routes_of(const struct wsg_incoming *in, uint16_t **ret, size_t *ret_count)
+{
+    char text[160];
+    size_t count = 0;
+    uint16_t *routes = in->meta.route_count ? calloc(in->meta.route_count, sizeof *routes) : NULL;
+    if (!routes) {
+        wsg_refuse(in, WSB_ERROR_METADATA, "HELLO wants \"routes\": an array with at least one route");
+        return false;
+    }
+    for (size_t i = 0; i < in->meta.route_count; i++) {
+        const struct wsg_route *r = wsg_routes_find(in->hub->routes, in->meta.routes[i]);
+        bool twice = false;
+        bool is_allowed = !r || wsg_hub_allows(in->hub, in->user, r);
+        if (!r || r->policy.publish || !is_allowed) {
+            (void)snprintf(text, sizeof text, "route '%.*s' %s",
+                           (int)(in->meta.routes[i].len < 64 ? in->meta.routes[i].len : 64),
+                           (const char *)in->meta.routes[i].ptr,
+                           !is_allowed ? "is not for your key"
+                           : r         ? "only publishes: subscribe to events"
+                                       : "does not exist");
+            wsg_refuse(in, WSB_ERROR_REFUSED, text);
+            free(routes);
+            return false;
+        }
+        for (size_t k = 0; k < count; k++)
+            twice = twice || routes[k] == r->index;
+        if (!twice)
+            routes[count++] = r->index;
+    }
+    *ret = routes;
+    *ret_count = count;
+    return true;
+}
+
+static void copy_text(char *to, size_t size, struct wsb_span from)
+{
+    size_t n = from.len < size - 1 ? from.len : size - 1;
+    while (n < from.len && n > 0 && (from.ptr[n] & 0xc0) == 0x80)
+        n--; /* not in the middle of a character */
+    if (n)
+        memcpy(to, from.ptr, n);
+    to[n] = 0;
+}
+
+static wsb_err set_routes(struct wsg_hub *h, struct wsg_handler *to, uint16_t *routes, size_t count)
+{
+    uint32_t *in_batch = calloc(count, sizeof *in_batch);
+    if (!in_batch)
+        return WSB_ERR_NOMEM;
+    wsg_hub_send_batch(h, to); /* what waits was meant for the handler as it was */
+    wsg_hub_count_out(h, to);
+    free(to->routes);
+    free(to->in_batch);
+    to->routes = routes;
+    to->in_batch = in_batch;
+    to->route_count = count;
+    wsg_hub_count_in(h, to);
+    return WSB_OK;
+}
+
+/* What a registration says once and for all: repeating HELLO changes none of it. */
+static void begin_terms(const struct wsg_incoming *in, struct wsg_handler *to)
+{
+    to->since_ms = to->seen_ms = to->progress_ms = wsg_loop_now_ms(in->hub->loop);
+    to->acks = in->meta.ack;
+    to->has_credit = in->meta.has_credit;
+    to->pid = in->meta.pid;
+    to->weight = in->meta.weight;
+    if (in->meta.has_credit)
+        wsg_handler_grant(to, in->meta.messages, in->meta.bytes);
+}
+
+static bool serves_the_same(const struct wsg_handler *h, const uint16_t *routes, size_t count)
+{
+    return h->route_count == count && memcmp(h->routes, routes, count * sizeof *routes) == 0;
+}
+
+void wsg_on_hello(const struct wsg_incoming *in)
+{
+    struct wsg_hub *h = in->hub;
+    struct wsg_handler *to = in->from;
+    uint16_t *routes;
+    size_t route_count;
+    if (!routes_of(in, &routes, &route_count))
+        return;
+    if (to &&
+        to->pid != in->meta.pid) { /* another process under the same ZeroMQ routing id: what was pinned is lost to it */
+        wsg_hub_remove_handler(h, to, "replaced by another process");
+        to = NULL;
+    }
+    bool is_new = !to;
+    bool is_news = is_new || !serves_the_same(to, routes, route_count);
+    wsb_err err = is_new ? wsg_handlers_add(&h->handlers, in->peer, &to) : WSB_OK;
+    if (err) {
+        free(routes);
+        wsg_refuse(in, WSB_ERROR_LIMIT,
+                   err == WSB_ERR_FULL ? "take what you were sent before you register again" : "too many handlers");
+        return;
+    }
+    if (is_new)
+        begin_terms(in, to);
+    if (set_routes(h, to, routes, route_count) != WSB_OK) {
+        free(routes);
+        wsg_refuse(in, WSB_ERROR_LIMIT, "out of memory");
+        if (is_new)
+            wsg_hub_remove_handler(h, to, "out of memory");
+        return;
+    }
+    to->batch = in->meta.batch;
+    to->level = in->meta.level >= 0 ? (uint8_t)in->meta.level : WSB_LOG_INFO;
+    h->presence_count += (uint32_t)in->meta.presence - (uint32_t)to->presence;
+    to->presence = in->meta.presence;
+    copy_text(to->name, sizeof to->name, in->meta.name.ptr ? in->meta.name : wsb_span_str("unnamed"));
+    copy_text(to->language, sizeof to->language, in->meta.language);
+    if (is_new)
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler", WSB_KU("handler", to->id), WSB_KS("name", to->name),
+                WSB_KS("language", to->language), WSB_KI("pid", to->pid), WSB_KU("routes", to->route_count));
+    if (h->server->ops->watch)
+        h->server->ops->watch(h->server, in->by, in->meta.heartbeat_ms);
+    welcome(h, to, in->e->header.seq);
+    if (is_news)
+        wsg_hub_welcome_handler(h, to);
+}
+
+void wsg_on_credit(const struct wsg_incoming *in)
+{
+    if (!in->from->has_credit) {
+        wsg_refuse(in, WSB_ERROR_REFUSED, "CREDIT without \"credit\" in HELLO");
+        return;
+    }
+    if (in->meta.messages == 0 && in->meta.bytes == 0)
+        return;
+    wsg_handler_grant(in->from, in->meta.messages, in->meta.bytes);
+    wsg_hub_pump(in->hub, in->from);
+}
+
+static uint64_t get_u64(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--)
+        v = v << 8 | p[i];
+    return v;
+}
+
+void wsg_on_ack(const struct wsg_incoming *in)
+{
+    struct wsb_span pairs = in->e->payload;
+    if (in->e->header.conn) {
+        wsg_hub_acked(in->hub, in->from, in->e->header.conn, in->e->header.seq);
+        return;
+    }
+    if (pairs.len % PAIR_BYTES) {
+        wsg_refuse(in, WSB_ERROR_PAYLOAD, "ACK of many carries pairs of connection and seq, 16 bytes each");
+        return;
+    }
+    for (size_t at = 0; at < pairs.len; at += PAIR_BYTES)
+        wsg_hub_acked(in->hub, in->from, get_u64(pairs.ptr + at), get_u64(pairs.ptr + at + 8));
+}
+
+void wsg_on_log(const struct wsg_incoming *in)
+{
+    uint8_t level = in->e->header.code <= WSB_LOG_ERROR ? in->e->header.code : (uint8_t)WSB_LOG_INFO;
+    WSB_LOG(WSB_LOG_HANDLER, level, in->from ? in->from->name : "unregistered",
+            WSB_KU("handler", in->from ? in->from->id : 0), WSB_KSPAN("text", in->e->payload));
+}
+
+/* Only the answer to the latest ping says how long it took. */
+void wsg_on_pong(const struct wsg_incoming *in)
+{
+    if (in->from && in->from->ping_sent_us && in->e->header.seq == in->from->ping_seq) {
+        in->from->rtt_us = wsg_loop_now_us(in->hub->loop) - in->from->ping_sent_us;
+        in->from->ping_sent_us = 0;
+    }
+    if (in->from && in->e->header.seq <= in->from->ping_seq)
+        wsg_hub_passed_barrier(in->hub, in->from, in->e->header.seq);
+}
