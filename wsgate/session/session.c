@@ -751,6 +751,6 @@ void wsg_session_command(struct wsg_session *s, const struct wsg_command *c)
         fail_by_command(s, c);
         break;
     default:
-        assert(!"a command that no session carries out");
+        assert(false && "a command that no session carries out");
     }
 }

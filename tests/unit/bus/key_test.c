@@ -8,7 +8,7 @@ static struct wsb_pattern *path;
 static int setup(void **state)
 {
     (void)state;
-    return wsb_pattern_new(&path, "/chat/{room}/{rest*}", NULL);
+    return wsb_pattern_new(&path, "/chat/{room}/{rest*}", NULL) == WSB_OK ? 0 : -1;
 }
 
 static int teardown(void **state)
