@@ -237,6 +237,14 @@ class World:
         self.log = open(self.dir / "gate.log", "wb")
         self.gate = subprocess.Popen([str(self.build / "wsgate" / "wsgate"), "--config", str(config)],
                                      stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
+        try:
+            self.find_gate()
+        except BaseException:
+            self.gate.kill()
+            raise
+
+    def find_gate(self):
+        """Where it listens, once it does; and who serves it."""
         self.wait(lambda: "msg=ready" in self.gate_output(), "the gate is ready")
         self.port = int(re.search(r"address=\S*:(\d+)", self.gate_output()).group(1))
         status = self.wsctl("status")
