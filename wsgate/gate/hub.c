@@ -302,6 +302,7 @@ static void on_again(struct wsg_task *t)
 void wsg_hub_receive(struct wsg_hub *h)
 {
     if (h->host.is_behind(h->host.ctx)) {
+        h->behind_ms = wsg_loop_now_ms(h->loop);
         (void)!wsg_loop_arm(h->loop, &h->retry, wsg_loop_now_ms(h->loop) + RETRY_MS);
         return;
     }

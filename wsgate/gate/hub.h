@@ -102,6 +102,7 @@ struct wsg_hub {
     uint64_t epoch;
     size_t max_message;
     uint64_t malformed_told_ms;
+    uint64_t behind_ms; /* when the workers were last behind, and nothing was received */
     struct wsg_hub_stats stats;
 };
 

@@ -12,6 +12,7 @@
 
 enum {
     SWEEP_MS = 50,
+    PATIENCE_MS = 5000, /* after we did not listen */
     BARRIER_MS = 1000,  /* longest wait for the PONG of a handler that does not acknowledge */
     MOVING_AT_ONCE = 64 /* connections of one handler */
 };
@@ -348,6 +349,8 @@ static struct wsg_handler *find_hanging(const struct wsg_hub *h, uint64_t now_ms
 
 static struct wsg_handler *find_stalled(struct wsg_hub *h, uint64_t now_ms)
 {
+    if (h->behind_ms && now_ms - h->behind_ms < PATIENCE_MS) /* they could not be heard: their silence is our doing */
+        return NULL;
     for (struct wsg_handler *to = h->handlers.by_id; to && h->server->ops->is_stalled; to = to->by_id.next) {
         if (h->server->ops->is_stalled(h->server, wsb_span(to->peer, to->peer_len), now_ms))
             return to;

@@ -167,6 +167,27 @@ static void test_one_that_acknowledges_nothing_is_dead(void **state)
     assert_int_equal(f->hub.handlers.count, 1);
 }
 
+static void test_one_that_does_not_run_is_dead_unless_we_did_not_listen(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    data(f, 1, "x");
+    hello_ack(f, 'b');
+    f->server.is_stalled['a'] = true;
+    f->is_behind = true;
+    wsg_hub_receive(&f->hub);
+    f->is_behind = false;
+    forget(f);
+    check_life(f);
+    assert_string_equal(f->server.log, "");
+    f->hub.behind_ms = 0;
+    check_life(f);
+    assert_string_equal(f->server.log, "a:revoked b:open! b:data!=x#2");
+    check_life(f);
+    assert_int_equal(f->hub.handlers.count, 1);
+}
+
 /* ---------------------------------------------------------------------------- credit */
 
 static void test_credit_bounds_what_is_sent_and_end_of_it_pauses(void **state)
@@ -649,6 +670,7 @@ int main(void)
         TEST(test_a_client_that_left_is_finished_by_the_next_one),
         TEST(test_without_ack_each_message_is_handed_over_once),
         TEST(test_one_that_acknowledges_nothing_is_dead),
+        TEST(test_one_that_does_not_run_is_dead_unless_we_did_not_listen),
         TEST(test_credit_bounds_what_is_sent_and_end_of_it_pauses),
         TEST(test_a_paused_client_is_read_again),
         TEST(test_what_a_full_handler_costs_is_up_to_the_route),

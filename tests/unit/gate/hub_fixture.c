@@ -87,13 +87,36 @@ static wsb_err fake_publish(struct wsb_server *s, const char *topic, const struc
     return WSB_OK;
 }
 
-static const struct wsb_server_ops fake_ops = {.close = fake_close,
-                                               .fd = fake_fd,
-                                               .recv = fake_recv,
-                                               .release = fake_release,
-                                               .has_input = fake_has_input,
-                                               .send = fake_send,
-                                               .publish = fake_publish};
+static void fake_watch(struct wsb_server *s, const struct wsb_inbound *in, uint32_t heartbeat_ms)
+{
+    (void)s;
+    (void)in;
+    (void)heartbeat_ms;
+}
+
+static void fake_unwatch(struct wsb_server *s, struct wsb_span peer)
+{
+    ((struct fake_server *)s)->is_stalled[(int)peer.ptr[0]] = false;
+}
+
+static bool fake_is_stalled(struct wsb_server *s, struct wsb_span peer, uint64_t now_ms)
+{
+    (void)now_ms;
+    return ((struct fake_server *)s)->is_stalled[(int)peer.ptr[0]];
+}
+
+static const struct wsb_server_ops fake_ops = {
+    .close = fake_close,
+    .fd = fake_fd,
+    .recv = fake_recv,
+    .release = fake_release,
+    .has_input = fake_has_input,
+    .send = fake_send,
+    .publish = fake_publish,
+    .watch = fake_watch,
+    .unwatch = fake_unwatch,
+    .is_stalled = fake_is_stalled,
+};
 
 /* ------------------------------------------------------------- the fixture */
 

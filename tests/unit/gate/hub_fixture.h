@@ -10,9 +10,10 @@
 struct fake_server {
     struct wsb_server base;
     int fd;
-    char log[16384];   /* "a:welcome a:open{…}" */
-    bool is_gone[128]; /* peers by their letter */
-    struct wsb_buf in; /* one message to be received */
+    char log[16384];      /* "a:welcome a:open{…}" */
+    bool is_gone[128];    /* peers by their letter */
+    bool is_stalled[128]; /* likewise */
+    struct wsb_buf in;    /* one message to be received */
     char in_peer;
     bool in_is_batch;
     void (*sink)(void *ctx, char peer, const struct wsb_envelope *e); /* NULL: only the log */
