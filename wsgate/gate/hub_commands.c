@@ -367,7 +367,7 @@ static void on_accept(const struct wsg_incoming *in)
 {
     struct wsg_command c = command_of(in);
     struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
-    if (p && p->is_pending && is_its_own(in, p)) {
+    if (p && p->is_pending && !p->is_closed && is_its_own(in, p)) {
         p->is_pending = false;
         wsg_hub_join_accepted(in->hub, p);
         bool joined = join_all(in, p);

@@ -56,6 +56,13 @@ static void count_delivered(struct wsg_hub *h, struct wsg_pin *p, const struct w
     p->handler->delivered += freed->messages;
 }
 
+static void end_moving(struct wsg_pin *p)
+{
+    if (p->is_moving && p->handler)
+        p->handler->moving--;
+    p->is_moving = false;
+}
+
 void wsg_hub_end_pin(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reason)
 {
     struct wsg_backlog_sum freed = {0};
@@ -66,8 +73,7 @@ void wsg_hub_end_pin(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reas
     discharge(h, p, &freed);
     count_dropped(p, reason, freed.messages);
     wsg_hub_leave_all(h, p);
-    if (p->is_moving && p->handler)
-        p->handler->moving--;
+    end_moving(p);
     if (p->handler && p->handler->drain)
         h->drain_pending = true;
     wsg_pins_remove(&h->pins, p);
@@ -83,6 +89,7 @@ void wsg_hub_give_up(struct wsg_hub *h, struct wsg_pin *p, uint16_t status, cons
 {
     wsb_conn conn = p->conn;
     bool is_there = !p->is_closed;
+    end_moving(p);
     if (p->is_request)
         wsg_tally(&p->route->tally.requests_failed[reason], 1);
     if (p->is_request || p->is_closed) {

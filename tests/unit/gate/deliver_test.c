@@ -660,6 +660,22 @@ static void test_who_is_not_accepted_is_in_no_group(void **state)
     assert_string_equal(f->server.log, "a:open a:joined");
 }
 
+static void test_who_left_before_it_was_accepted_joins_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_out open = {.kind = WSG_OUT_EVENT,
+                           .envelope = {.header = {.type = WSB_OPEN, .flags = WSB_FLAG_PENDING, .conn = conn_of(1)},
+                                        .payload = wsb_span("ann\0room:1\0", 11),
+                                        .meta = wsb_span_str("{}")}};
+    hello_with(f, 'a', "\"ack\":true,\"presence\":true");
+    happen_out(f, &open);
+    happen(f, WSB_CLOSED_EV, 1, 0, "");
+    forget(f);
+    hear(f, 'a', WSB_ACCEPT, 0, 0, 1, "", "{\"groups\":[\"g\"]}"); /* it was on its way */
+    assert_string_equal(f->server.log, "");
+    assert_null(f->hub.groups.by_name);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -692,6 +708,7 @@ int main(void)
         TEST(test_a_drained_handler_gets_nothing_whatever_it_says),
         TEST(test_unacknowledged_counts_events),
         TEST(test_who_is_not_accepted_is_in_no_group),
+        TEST(test_who_left_before_it_was_accepted_joins_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
