@@ -17,7 +17,7 @@
 #include "admin/parts.h"
 #include "base/log.h"
 
-enum { READ_BYTES = 64 << 10, LINES_PER_ROUND = 64, ACCEPTS_PER_ROUND = 16, ACCEPT_PAUSE_MS = 100, GROUPS_MAX = 1024 };
+enum { READ_BYTES = 64 << 10, LINES_PER_ROUND = 64, GROUPS_MAX = 1024 };
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -332,8 +332,9 @@ static void refuse(struct wsg_admin *a, int fd, enum wsg_rpc_code code, const ch
     close(fd);
 }
 
-static void welcome(struct wsg_admin *a, int fd)
+static void welcome(void *ctx, int fd)
 {
+    struct wsg_admin *a = ctx;
     struct ucred cred = {0};
     if (!is_allowed(a, fd, &cred)) {
         WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_WARN, "control connection refused", WSB_KU("uid", cred.uid),
@@ -369,32 +370,6 @@ static void welcome(struct wsg_admin *a, int fd)
             WSB_KI("pid", c->pid));
 }
 
-static void on_listener(struct wsg_watch *w, uint32_t events)
-{
-    struct wsg_admin *a = CONTAINER(w, struct wsg_admin, listener);
-    struct wsg_address peer;
-    int fd;
-    (void)events;
-    for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
-        wsb_err err = wsg_socket_accept(w->fd, &fd, &peer);
-        if (err == WSB_AGAIN)
-            return;
-        if (err == WSB_ERR_LIMIT) { /* out of descriptors: it would wake us again at once */
-            wsg_loop_rewatch(a->loop, w, 0);
-            (void)!wsg_loop_arm(a->loop, &a->accept_pause, wsg_loop_now_ms(a->loop) + ACCEPT_PAUSE_MS);
-            return;
-        }
-        if (!err)
-            welcome(a, fd);
-    }
-}
-
-static void on_accept_pause(struct wsg_timer *t)
-{
-    struct wsg_admin *a = CONTAINER(t, struct wsg_admin, accept_pause);
-    wsg_loop_rewatch(a->loop, &a->listener, EPOLLIN);
-}
-
 /* --------------------------------------------------------------- begin, end */
 
 static void on_reply(void *ctx, uint64_t origin, const struct wsb_envelope *e)
@@ -421,13 +396,13 @@ static wsb_err listen_there(struct wsg_admin *a, struct wsb_fault *fault)
     (void)snprintf(text, sizeof text, "unix:%s", a->path);
     wsb_err err = wsg_address_parse(text, &address, fault);
     if (!err)
-        err = wsg_socket_listen(&address, wsg_gate_config(a->gate)->bus_mode, &a->listener.fd, &bound, fault);
+        err = wsg_listener_open(&a->listener, &address, wsg_gate_config(a->gate)->bus_mode, &bound, fault);
     if (err) {
-        a->path[0] = 0; /* not ours to remove */
+        if (a->listener.watch.fd < 0)
+            a->path[0] = 0; /* not ours to remove */
         return err;
     }
-    err = wsg_loop_watch(a->loop, &a->listener, EPOLLIN);
-    return err ? wsb_fault_set(fault, err, 0, "cannot watch %s", a->path) : WSB_OK;
+    return WSB_OK;
 }
 
 wsb_err wsg_admin_new(struct wsg_gate *gate, struct wsg_admin **ret, struct wsb_fault *fault)
@@ -437,8 +412,7 @@ wsb_err wsg_admin_new(struct wsg_gate *gate, struct wsg_admin **ret, struct wsb_
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     a->gate = gate;
     a->loop = wsg_gate_loop(gate);
-    a->listener = (struct wsg_watch){.fd = -1, .fn = on_listener};
-    a->accept_pause.fn = on_accept_pause;
+    wsg_listener_init(&a->listener, a->loop, welcome, a);
     a->scan_task.fn = wsg_on_scan_task;
     wsb_buf_init(&a->scratch, 0);
     wsb_err err = listen_there(a, fault);
@@ -468,13 +442,9 @@ void wsg_admin_free(struct wsg_admin *a)
     }
     wsg_scans_deinit(a);
     wsg_levels_deinit(a);
-    if (a->listener.fd >= 0) {
-        wsg_loop_unwatch(a->loop, &a->listener);
-        close(a->listener.fd);
-    }
+    wsg_listener_close(&a->listener);
     if (a->path[0])
         (void)unlink(a->path);
-    wsg_loop_disarm(a->loop, &a->accept_pause);
     wsb_buf_deinit(&a->scratch);
     free(a);
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "admin/listener.h"
 #include "admin/page.h"
 #include "base/log.h"
 #include "http/date.h"
@@ -25,8 +26,6 @@
 enum {
     CONNECTIONS_MAX = 16,
     PAGES_MAX = 4, /* written and not read yet; beyond it whoever asks gets the last one */
-    ACCEPTS_PER_ROUND = 16,
-    ACCEPT_PAUSE_MS = 100,
     SAMPLES_PER_STEP = 1000,
     TIME_MS = 10000, /* for all of a connection */
     CLOSING_MS = 1000,
@@ -57,8 +56,7 @@ struct scrape {
 struct wsg_metrics {
     struct wsg_gate *gate; /* borrowed */
     struct wsg_loop *loop; /* borrowed */
-    struct wsg_watch listener;
-    struct wsg_timer accept_pause;
+    struct wsg_listener listener;
     char address[WSG_ADDRESS_TEXT];
     const char *path;       /* borrowed from the configuration: a Unix socket's; or NULL */
     struct scrape *scrapes; /* owned; oldest first */
@@ -362,8 +360,9 @@ static void on_scrape(struct wsg_watch *w, uint32_t events)
 
 /* ---------------------------------------------------------------- accepting */
 
-static void welcome(struct wsg_metrics *m, int fd)
+static void welcome(void *ctx, int fd)
 {
+    struct wsg_metrics *m = ctx;
     if (m->scrape_count == CONNECTIONS_MAX)
         scrape_end(m->scrapes);
     struct scrape *s = calloc(1, sizeof *s);
@@ -388,32 +387,6 @@ static void welcome(struct wsg_metrics *m, int fd)
         scrape_end(s);
 }
 
-static void on_listener(struct wsg_watch *w, uint32_t events)
-{
-    struct wsg_metrics *m = CONTAINER(w, struct wsg_metrics, listener);
-    struct wsg_address peer;
-    int fd;
-    (void)events;
-    for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
-        wsb_err err = wsg_socket_accept(w->fd, &fd, &peer);
-        if (err == WSB_AGAIN)
-            return;
-        if (err == WSB_ERR_LIMIT) { /* out of descriptors: it would wake us again at once */
-            wsg_loop_rewatch(m->loop, w, 0);
-            (void)!wsg_loop_arm(m->loop, &m->accept_pause, wsg_loop_now_ms(m->loop) + ACCEPT_PAUSE_MS);
-            return;
-        }
-        if (!err)
-            welcome(m, fd);
-    }
-}
-
-static void on_accept_pause(struct wsg_timer *t)
-{
-    struct wsg_metrics *m = CONTAINER(t, struct wsg_metrics, accept_pause);
-    wsg_loop_rewatch(m->loop, &m->listener, EPOLLIN);
-}
-
 /* --------------------------------------------------------------- begin, end */
 
 static wsb_err listen_there(struct wsg_metrics *m, struct wsb_fault *fault)
@@ -424,14 +397,13 @@ static wsb_err listen_there(struct wsg_metrics *m, struct wsb_fault *fault)
     if (!err)
         err = wsg_socket_check_free(&address, fault);
     if (!err)
-        err = wsg_socket_listen(&address, config->bus_mode, &m->listener.fd, &bound, fault);
+        err = wsg_listener_open(&m->listener, &address, config->bus_mode, &bound, fault);
+    if (m->listener.watch.fd >= 0 && wsg_address_is_unix(&address))
+        m->path = config->metrics + strlen("unix:"); /* ours to remove */
     if (err)
         return err;
-    if (wsg_address_is_unix(&address))
-        m->path = config->metrics + strlen("unix:");
     wsg_address_format(&bound, m->address);
-    err = wsg_loop_watch(m->loop, &m->listener, EPOLLIN);
-    return err ? wsb_fault_set(fault, err, 0, "cannot watch %s", m->address) : WSB_OK;
+    return WSB_OK;
 }
 
 wsb_err wsg_metrics_new(struct wsg_gate *gate, struct wsg_metrics **ret, struct wsb_fault *fault)
@@ -441,8 +413,7 @@ wsb_err wsg_metrics_new(struct wsg_gate *gate, struct wsg_metrics **ret, struct 
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     m->gate = gate;
     m->loop = wsg_gate_loop(gate);
-    m->listener = (struct wsg_watch){.fd = -1, .fn = on_listener};
-    m->accept_pause.fn = on_accept_pause;
+    wsg_listener_init(&m->listener, m->loop, welcome, m);
     m->step.fn = on_step;
     wsb_err err = listen_there(m, fault);
     if (err)
@@ -464,13 +435,9 @@ void wsg_metrics_free(struct wsg_metrics *m)
         on_free_task(&s->task);
     }
     wsg_page_unref(m->page);
-    if (m->listener.fd >= 0) {
-        wsg_loop_unwatch(m->loop, &m->listener);
-        close(m->listener.fd);
-    }
+    wsg_listener_close(&m->listener);
     if (m->path)
         (void)unlink(m->path);
-    wsg_loop_disarm(m->loop, &m->accept_pause);
     free(m);
 }
 

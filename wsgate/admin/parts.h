@@ -11,6 +11,7 @@
 
 #include "admin/admin.h"
 #include "admin/filter.h"
+#include "admin/listener.h"
 #include "admin/rpc.h"
 #include "gate/gate.h"
 
@@ -54,8 +55,7 @@ struct wsg_admin_stats {
 struct wsg_admin {
     struct wsg_gate *gate; /* borrowed */
     struct wsg_loop *loop; /* borrowed */
-    struct wsg_watch listener;
-    struct wsg_timer accept_pause;
+    struct wsg_listener listener;
     char path[WSG_ADDRESS_TEXT];
     struct wsg_admin_client *clients; /* owned */
     unsigned client_count;
