@@ -12,9 +12,9 @@
 #include "ring/ring.h"
 
 struct wsb_region {
-    uint8_t *base;   /* the control page; NULL: none */
+    uint8_t *base;    /* the control page; NULL: none */
     size_t ring_size; /* bytes of the data */
-    int fd;          /* owned; -1: given up, the mapping lives on */
+    int fd;           /* owned; -1: given up, the mapping lives on */
 };
 
 static inline struct wsb_ring_words *wsb_region_words(const struct wsb_region *r)
@@ -33,10 +33,12 @@ static inline uint8_t *wsb_region_data(const struct wsb_region *r)
  * @name       for /proc/PID/maps
  * @ring_size  bytes, a power of two from WSB_RING_MIN to WSB_RING_MAX
  *
- * Returns     WSB_OK; WSB_ERR_NOMEM there is not enough memory; WSB_ERR_LIMIT no descriptor is left; WSB_ERR_MISUSE the
- *             size; WSB_ERR_IO otherwise; in words in *fault
+ * Returns     WSB_OK; WSB_ERR_NOMEM there is not enough memory; WSB_ERR_LIMIT no descriptor is left, or
+ *             files of this process may not be so large; WSB_ERR_MISUSE the size; WSB_ERR_UNSUPPORTED larger pages than
+ *             the control page; WSB_ERR_IO otherwise; in words in *fault
  */
-WSB_MUST_CHECK wsb_err wsb_region_new(const char *name, size_t ring_size, struct wsb_region *ret, struct wsb_fault *fault);
+WSB_MUST_CHECK wsb_err wsb_region_new(const char *name, size_t ring_size, struct wsb_region *ret,
+                                      struct wsb_fault *fault);
 
 /* Who is given the descriptor from now on may only read; our own mapping still writes. Nobody changes the size any more. */
 WSB_MUST_CHECK wsb_err wsb_region_seal_content(struct wsb_region *r, struct wsb_fault *fault);
@@ -49,14 +51,16 @@ WSB_MUST_CHECK wsb_err wsb_region_seal_size(struct wsb_region *r, struct wsb_fau
  * @fd         borrowed; the region gets a descriptor of its own only if it is kept: ret->fd is -1
  * @writable   it is sealed in size only; otherwise it is sealed in content as well, and mapped for reading
  *
- * Returns     WSB_OK; WSB_ERR_PROTO it is not such a region; WSB_ERR_NOMEM, WSB_ERR_IO it cannot be mapped; in words in *fault
+ * Returns     WSB_OK; WSB_ERR_PROTO it is not such a region, or no ring has such a size; WSB_ERR_NOMEM, WSB_ERR_IO,
+ *             WSB_ERR_UNSUPPORTED it cannot be mapped; in words in *fault
  */
 WSB_MUST_CHECK wsb_err wsb_region_map(int fd, size_t ring_size, bool writable, struct wsb_region *ret,
                                       struct wsb_fault *fault);
 
 /* Give the descriptor up; the mapping stays. */
 void wsb_region_close_fd(struct wsb_region *r);
-/* The pages go back to the system even if somebody else still maps them (not with sealed content). */
+/* The pages go back to the system even if somebody else still maps them (not with sealed content). Needs the
+ * descriptor. Who looks there afterwards finds zeros: an empty ring. */
 void wsb_region_punch(struct wsb_region *r);
 void wsb_region_deinit(struct wsb_region *r);
 

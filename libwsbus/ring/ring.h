@@ -60,8 +60,9 @@ struct wsb_ring_words {
 
 _Static_assert(sizeof(struct wsb_ring_words) <= WSB_RING_CONTROL, "the words fit into their page");
 _Static_assert(offsetof(struct wsb_ring_words, head) == 0x080 && offsetof(struct wsb_ring_words, wake_at) == 0x100 &&
-                   offsetof(struct wsb_ring_words, space_at) == 0x180 && offsetof(struct wsb_ring_words, state) == 0x200 &&
-                   offsetof(struct wsb_ring_words, tail) == 0x280 && offsetof(struct wsb_ring_words, bell) == 0x300,
+                   offsetof(struct wsb_ring_words, space_at) == 0x180 &&
+                   offsetof(struct wsb_ring_words, state) == 0x200 && offsetof(struct wsb_ring_words, tail) == 0x280 &&
+                   offsetof(struct wsb_ring_words, bell) == 0x300,
                "the layout that docs/shm.md describes");
 
 /* ------------------------------------------------------------------- producing */
@@ -89,7 +90,13 @@ static inline uint64_t wsb_ring_size_of(size_t len)
     return ((uint64_t)len + WSB_RING_STAMP + WSB_RING_ALIGN - 1) & ~(uint64_t)(WSB_RING_ALIGN - 1);
 }
 
-/* size: of the data, a power of two. Both ends begin at position 0. */
+/* The longest body that a ring of `size` bytes takes. */
+static inline size_t wsb_ring_body_max(uint64_t size)
+{
+    return (size_t)(size / 4 - WSB_RING_STAMP);
+}
+
+/* size: of the data, a power of two from WSB_RING_MIN to WSB_RING_MAX. Both ends begin at position 0. */
 void wsb_ring_tx_init(struct wsb_ring_tx *t, uint8_t *data, uint64_t size, uint64_t key, struct wsb_ring_words *mine,
                       const struct wsb_ring_words *peers);
 
@@ -149,7 +156,8 @@ static inline bool wsb_ring_tell(struct wsb_ring_tx *t)
 /**
  * Full: ask to be woken when the consumer has released enough for a body of `len` bytes.
  *
- * Returns  WSB_AGAIN it will be told; WSB_OK there is room by now; WSB_ERR_PROTO as wsb_ring_look()
+ * Returns  WSB_AGAIN it will be told (with `holds`: that it is released; room comes when the owner lets go); WSB_OK there
+ *          is room by now; WSB_ERR_PROTO as wsb_ring_look()
  */
 WSB_MUST_CHECK wsb_err wsb_ring_want_room(struct wsb_ring_tx *t, size_t len);
 
@@ -164,8 +172,8 @@ struct wsb_ring_rx {
     uint64_t released; /* the producer was told */
 };
 
-void wsb_ring_rx_init(struct wsb_ring_rx *r, const uint8_t *data, uint64_t size, uint64_t key, struct wsb_ring_words *mine,
-                      const struct wsb_ring_words *peers);
+void wsb_ring_rx_init(struct wsb_ring_rx *r, const uint8_t *data, uint64_t size, uint64_t key,
+                      struct wsb_ring_words *mine, const struct wsb_ring_words *peers);
 
 static inline bool wsb_ring_has_next(const struct wsb_ring_rx *r)
 {
@@ -176,7 +184,8 @@ static inline bool wsb_ring_has_next(const struct wsb_ring_rx *r)
 /**
  * The next record's body, where it lies: valid until it is released, and not to be trusted to stay as it is.
  *
- * Returns  WSB_OK; WSB_AGAIN none is there; WSB_ERR_PROTO a length that cannot be: nothing behind it can be read
+ * Returns  WSB_OK; WSB_AGAIN none is there; WSB_ERR_PROTO a length that cannot be, or more than was released: nothing
+ *          behind it can be read
  */
 static inline wsb_err wsb_ring_next(struct wsb_ring_rx *r, struct wsb_span *ret)
 {
@@ -188,10 +197,11 @@ static inline wsb_err wsb_ring_next(struct wsb_ring_rx *r, struct wsb_span *ret)
     memcpy(&len, p + WSB_RING_STAMP, sizeof len); /* once: it may change under our eyes */
     __asm__ volatile("" ::: "memory");
     len = le32toh(len);
-    if (len < WSB_RING_BODY_MIN || wsb_ring_size_of(len) > r->size / 4)
+    uint64_t end = r->at + wsb_ring_size_of(len);
+    if (len < WSB_RING_BODY_MIN || len > wsb_ring_body_max(r->size) || end - r->released > r->size)
         return WSB_ERR_PROTO;
     *ret = wsb_span(p + WSB_RING_STAMP, len);
-    r->at += wsb_ring_size_of(len);
+    r->at = end;
     return WSB_OK;
 }
 

@@ -17,6 +17,7 @@ import sys
 PUBLIC = "libwsbus/include/wsbus"
 BASE = "libwsbus/base"
 WIRE = "libwsbus/wire"
+RING = "libwsbus/ring"
 LINK = "libwsbus/link"
 API = "libwsbus/api"
 
@@ -36,9 +37,10 @@ FOLDERS = {
     # level 1
     "wsgate/loop": LEVEL_0,
     POLICY: set(),
+    RING: {PUBLIC, BASE},
     # level 2: the two that do I/O
     "wsgate/net": LEVEL_0 | LEVEL_1,
-    LINK: LEVEL_0,
+    LINK: LEVEL_0 | {RING},
     # level 3: bytes in, bytes and events out; never each other
     "wsgate/tls": LEVEL_0,
     "wsgate/http": LEVEL_0,
