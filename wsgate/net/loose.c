@@ -64,11 +64,18 @@ static void index_remove(struct wsg_outq_index *x, struct wsg_chunk *c)
     x->count--;
 }
 
+const struct wsg_outq_droppable *wsg_outq_droppable(const struct wsg_outq *q)
+{
+    static const struct wsg_outq_droppable none;
+    return q->droppable ? q->droppable : &none;
+}
+
 struct wsg_chunk *wsg_outq_find(const struct wsg_outq *q, struct wsb_span key, uint64_t hash)
 {
-    if (q->index.count == 0)
+    const struct wsg_outq_index *x = &wsg_outq_droppable(q)->index;
+    if (x->count == 0)
         return NULL;
-    struct wsg_chunk *c = *bucket_of(&q->index, hash);
+    struct wsg_chunk *c = *bucket_of(x, hash);
     while (c && (c->key_hash != hash || !wsb_span_eq(key_of(c), key)))
         c = c->next_in_bucket;
     return c;
@@ -100,21 +107,28 @@ static struct wsg_chunk *chunk_of(const struct wsg_loose *m)
 wsb_err wsg_outq_loose(struct wsg_outq *q, const struct wsg_loose *m, struct wsg_chunk **ret)
 {
     assert(m->len > 0 && (!m->shared || m->shared->len == m->len));
+    if (!q->droppable && !(q->droppable = calloc(1, sizeof *q->droppable)))
+        return WSB_ERR_NOMEM;
+    struct wsg_outq_droppable *d = q->droppable;
     struct wsg_chunk *c = chunk_of(m);
     if (!c)
-        return WSB_ERR_NOMEM;
-    if (m->key.ptr && !index_grow(&q->index)) {
+        goto no_memory;
+    if (m->key.ptr && !index_grow(&d->index)) {
         wsg_chunk_free(NULL, c);
-        return WSB_ERR_NOMEM;
+        goto no_memory;
     }
     if (m->key.ptr)
-        index_add(&q->index, c);
+        index_add(&d->index, c);
     wsg_outq_push(q, c);
-    q->oldest = q->oldest ? q->oldest : c;
-    q->loose++;
-    q->loose_bytes += wsg_outq_cost(c);
+    d->oldest = d->oldest ? d->oldest : c;
+    d->count++;
+    d->bytes += wsg_outq_cost(c);
     *ret = c;
     return WSB_OK;
+no_memory:
+    if (!q->head)
+        wsg_loose_deinit(q); /* an empty queue holds none */
+    return WSB_ERR_NOMEM;
 }
 
 uint8_t *wsg_outq_bytes(struct wsg_chunk *c)
@@ -124,7 +138,7 @@ uint8_t *wsg_outq_bytes(struct wsg_chunk *c)
 
 void wsg_outq_set_note(struct wsg_outq *q, struct wsg_chunk *c, void *note)
 {
-    q->loose_noted += (note != NULL) - (size_t)(c->note != NULL);
+    q->droppable->noted += (note != NULL) - (size_t)(c->note != NULL);
     c->note = note;
 }
 
@@ -145,14 +159,15 @@ size_t wsg_outq_cost(const struct wsg_chunk *c)
 
 void wsg_loose_begin(struct wsg_outq *q, struct wsg_chunk *c)
 {
-    q->loose--;
-    q->loose_bytes -= wsg_outq_cost(c);
-    q->loose_noted -= c->note != NULL;
+    struct wsg_outq_droppable *d = q->droppable;
+    d->count--;
+    d->bytes -= wsg_outq_cost(c);
+    d->noted -= c->note != NULL;
     if (c->is_indexed)
-        index_remove(&q->index, c);
+        index_remove(&d->index, c);
     /* the walk never goes back, so all walks together pass each chunk once */
-    while (q->oldest == c || (q->oldest && !q->oldest->is_loose))
-        q->oldest = q->oldest->next;
+    while (d->oldest == c || (d->oldest && !d->oldest->is_loose))
+        d->oldest = d->oldest->next;
 }
 
 void *wsg_outq_drop(struct wsg_outq *q, struct wsg_chunk_pool *pool, struct wsg_chunk *c)
@@ -172,7 +187,10 @@ void *wsg_outq_drop(struct wsg_outq *q, struct wsg_chunk_pool *pool, struct wsg_
 
 void wsg_loose_deinit(struct wsg_outq *q)
 {
-    assert(q->index.count == 0);
-    free(q->index.buckets);
-    q->index = (struct wsg_outq_index){0};
+    if (!q->droppable)
+        return;
+    assert(q->droppable->index.count == 0);
+    free(q->droppable->index.buckets);
+    free(q->droppable);
+    q->droppable = NULL;
 }

@@ -53,6 +53,15 @@ struct wsg_outq_index {
     size_t count;
 };
 
+/* The loose messages of a queue none of which has left; memory that only those pay for who have some. */
+struct wsg_outq_droppable {
+    struct wsg_chunk *oldest;
+    size_t count;
+    size_t bytes; /* with their share of extra */
+    size_t noted; /* of them, those with a note */
+    struct wsg_outq_index index;
+};
+
 struct wsg_outq {
     struct wsg_chunk *head; /* owned */
     struct wsg_chunk *tail;
@@ -61,13 +70,9 @@ struct wsg_outq {
     uint64_t queued;  /* position of the end */
     uint64_t written; /* position up to which the kernel has all */
     size_t messages;  /* waiting, whole or in part */
-    uint64_t messages_written; /* ever */
-    uint64_t sizes_written;    /* ever: their sizes as the caller counts them */
-    struct wsg_chunk *oldest;  /* loose, and none of it has left; as the next three */
-    size_t loose;
-    size_t loose_bytes; /* with their share of extra */
-    size_t loose_noted; /* of them, those with a note */
-    struct wsg_outq_index index;
+    uint64_t messages_written;            /* ever */
+    uint64_t sizes_written;               /* ever: their sizes as the caller counts them */
+    struct wsg_outq_droppable *droppable; /* owned; NULL: no loose message since the queue was last empty */
 };
 
 /* Everything waiting is dropped; notes are forgotten. */
@@ -106,6 +111,8 @@ size_t wsg_outq_len(const struct wsg_chunk *c);
 /* What it adds to bytes and extra. */
 size_t wsg_outq_cost(const struct wsg_chunk *c);
 
+/* The loose messages that can still be dropped; never NULL, good until the queue changes. */
+const struct wsg_outq_droppable *wsg_outq_droppable(const struct wsg_outq *q);
 /* The loose message of that key, none of which has left; NULL: there is none. */
 struct wsg_chunk *wsg_outq_find(const struct wsg_outq *q, struct wsb_span key, uint64_t hash);
 /* As if it had never been queued. Returns its note. Of loose messages that have not begun to leave only. */

@@ -70,9 +70,10 @@ static bool fits(const struct wsg_session *s, size_t more, const struct wsg_chun
 /* Would it fit if all were dropped that may be? */
 static bool can_fit(const struct wsg_session *s, size_t more)
 {
-    size_t stays = wsg_session_waiting(s) - s->out.loose_bytes - s->out.loose_noted * WSG_RECEIPT_BYTES;
+    const struct wsg_outq_droppable *d = wsg_outq_droppable(&s->out);
+    size_t stays = wsg_session_waiting(s) - d->bytes - d->noted * WSG_RECEIPT_BYTES;
     return stays + more <= s->route->policy.max_queue &&
-           s->out.messages - s->out.loose < s->route->policy.max_queue_messages;
+           s->out.messages - d->count < s->route->policy.max_queue_messages;
 }
 
 bool wsg_deliver_has_room(struct wsg_session *s, size_t bytes)
@@ -99,7 +100,7 @@ static bool drop_old(struct wsg_session *s, size_t more)
     if (!can_fit(s, more))
         return false;
     while (!fits(s, more, NULL))
-        drop_waiting(s, s->out.oldest, WSG_OUT_SLOW_OLD, "slow client: dropped");
+        drop_waiting(s, wsg_outq_droppable(&s->out)->oldest, WSG_OUT_SLOW_OLD, "slow client: dropped");
     return true;
 }
 

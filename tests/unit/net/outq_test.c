@@ -204,8 +204,8 @@ static void test_a_loose_message_leaves_without_a_trace(void **state)
         assert_int_equal(f->q.bytes, 2);
         assert_int_equal(f->q.extra, 2);
         assert_int_equal(f->q.messages, 2);
-        assert_int_equal(f->q.loose, 2);
-        assert_int_equal(f->q.loose_noted, 2);
+        assert_int_equal(wsg_outq_droppable(&f->q)->count, 2);
+        assert_int_equal(wsg_outq_droppable(&f->q)->noted, 2);
         assert_int_equal(f->q.queued, before + (victim == 2 ? 2 : 3)); /* what ends behind a gap keeps its position */
         assert_leaves(f, want);
         assert_int_equal(f->q.written, f->q.queued);
@@ -216,16 +216,16 @@ static void test_a_loose_message_leaves_without_a_trace(void **state)
 static void test_the_oldest_is_one_that_has_not_begun(void **state)
 {
     struct fixture *f = *state;
-    assert_null(f->q.oldest);
+    assert_null(wsg_outq_droppable(&f->q)->oldest);
     assert_int_equal(add_message(f, "fixed", 1), WSB_OK);
     struct wsg_chunk *a = add_loose(f, "a", NULL);
     assert_int_equal(add_message(f, "fixed", 1), WSB_OK);
     struct wsg_chunk *b = add_loose(f, "b", NULL);
-    assert_ptr_equal(f->q.oldest, a);
+    assert_ptr_equal(wsg_outq_droppable(&f->q)->oldest, a);
     assert_null(wsg_outq_drop(&f->q, &f->pool, a));
-    assert_ptr_equal(f->q.oldest, b);
+    assert_ptr_equal(wsg_outq_droppable(&f->q)->oldest, b);
     assert_null(wsg_outq_drop(&f->q, &f->pool, b));
-    assert_null(f->q.oldest);
+    assert_null(wsg_outq_droppable(&f->q)->oldest);
     assert_leaves(f, "fixedfixed");
 }
 
@@ -368,7 +368,7 @@ static void op_drop_oldest(struct fixture *f, struct model *m)
     struct piece *oldest = NULL;
     for (size_t i = m->count; i-- > m->first;)
         oldest = can_drop(m, i) ? &m->pieces[i] : oldest;
-    assert_ptr_equal(f->q.oldest, oldest ? oldest->chunk : NULL);
+    assert_ptr_equal(wsg_outq_droppable(&f->q)->oldest, oldest ? oldest->chunk : NULL);
     if (oldest)
         drop(f, oldest);
 }
@@ -421,8 +421,8 @@ static void assert_same(struct fixture *f, struct model *m)
         assert_true(m->pieces[i].is_dropped || m->pieces[i].end <= f->q.written);
     assert_int_equal(f->q.bytes, bytes);
     assert_int_equal(f->q.messages, messages);
-    assert_int_equal(f->q.loose, loose);
-    assert_int_equal(f->q.loose_noted, loose);
+    assert_int_equal(wsg_outq_droppable(&f->q)->count, loose);
+    assert_int_equal(wsg_outq_droppable(&f->q)->noted, loose);
     assert_int_equal(f->q.messages_written, m->messages_written);
     assert_int_equal(f->q.sizes_written, m->sizes_written);
 }
@@ -483,8 +483,10 @@ static void test_a_queue_that_ends_forgets_what_waits(void **state)
     }
     wsg_outq_deinit(&f->q, &f->pool);
     assert_null(f->q.head);
-    assert_int_equal(f->q.messages + f->q.loose + f->q.loose_bytes + f->q.extra + f->q.bytes, 0);
-    assert_null(f->q.oldest);
+    assert_int_equal(f->q.messages + wsg_outq_droppable(&f->q)->count + wsg_outq_droppable(&f->q)->bytes + f->q.extra +
+                         f->q.bytes,
+                     0);
+    assert_null(wsg_outq_droppable(&f->q)->oldest);
 }
 
 int main(void)

@@ -251,9 +251,10 @@ static void test_one_that_has_left_meanwhile_is_not_replaced(void **state)
     char key[16];
     unsigned sent = fill_with_keys(f);
     struct wsg_session *s = session_of(f);
-    snprintf(key, sizeof key, "%u", sent - (unsigned)s->out.loose); /* the oldest; the latest was dropped */
+    snprintf(key, sizeof key, "%u",
+             sent - (unsigned)wsg_outq_droppable(&s->out)->count); /* the oldest; the latest was dropped */
     assert_ptr_equal(wsg_outq_find(&s->out, wsb_span_str(key), wsb_siphash(&f->routes.seed, wsb_span_str(key))),
-                     s->out.oldest);
+                     wsg_outq_droppable(&s->out)->oldest);
     route_of(f)->policy.max_queue = wsg_session_waiting(s); /* no room for a larger one, so the kernel is asked */
     while (read(f->client, f->got, sizeof f->got) > 0)
         continue;
@@ -294,11 +295,11 @@ static void test_a_command_may_say_otherwise(void **state)
         send_one(f, i, i % 2 ? WSG_SLOW_DROP_NEW : WSG_SLOW_DROP_OLD, NULL);
     }
     /* drop-old makes room by those that came with it, and never by the others */
-    size_t fixed = session_of(f)->out.messages - session_of(f)->out.loose;
+    size_t fixed = session_of(f)->out.messages - wsg_outq_droppable(&session_of(f)->out)->count;
     for (int k = 0; k < 50; k++)
         send_one(f, ++i, WSG_SLOW_DROP_OLD, NULL);
     assert_true(dropped(f, WSG_OUT_SLOW_OLD) >= 49);
-    assert_true(session_of(f)->out.messages - session_of(f)->out.loose >= fixed);
+    assert_true(session_of(f)->out.messages - wsg_outq_droppable(&session_of(f)->out)->count >= fixed);
     assert_int_equal(session_of(f)->state, WSG_SESSION_OPEN);
     size_t count = read_numbers(f, numbers, MANY, NULL);
     assert_outcomes(f, i, numbers, count);
