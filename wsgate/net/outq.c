@@ -302,6 +302,16 @@ static void consume(struct wsg_outq *q, struct wsg_chunk_pool *pool, size_t coun
 }
 /* NOLINTEND(clang-analyzer-unix.Malloc) */
 
+/* Most often one piece waits, and for one the kernel need not read and check a vector. */
+static ssize_t send_vector(int fd, struct iovec *iov, size_t n)
+{
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    if (n == 1)
+        return send(fd, iov->iov_base, iov->iov_len, flags);
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = n};
+    return sendmsg(fd, &m, flags);
+}
+
 static wsb_err flush_memory(struct wsg_outq *q, struct wsg_chunk_pool *pool, int fd, size_t *ret_count)
 {
     struct iovec iov[IOV_MAX_USED];
@@ -310,10 +320,9 @@ static wsb_err flush_memory(struct wsg_outq *q, struct wsg_chunk_pool *pool, int
         uint8_t *base = c->kind == WSG_CHUNK_SHARED ? c->of.shared->data : c->data;
         iov[n++] = (struct iovec){base + c->start, c->len - c->start};
     }
-    struct msghdr m = {.msg_iov = iov, .msg_iovlen = n};
     ssize_t sent;
     do {
-        sent = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent = send_vector(fd, iov, n);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0)
         return error_of(errno);
