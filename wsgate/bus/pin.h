@@ -42,21 +42,21 @@ struct wsg_pin {
     struct wsg_member *members; /* owned */
     char *first_names;          /* owned; what it joins once it is accepted, each ended by a NUL; NULL: nothing */
     uint32_t first_names_len;
-    uint32_t *former; /* owned array: handlers that it was taken from, and that may not command it any more */
+    bool is_request : 1;
+    bool is_idempotent : 1; /* the request may be given to a second handler */
+    bool is_answered : 1;   /* the response has begun */
+    bool is_pending : 1;    /* OPEN waits for ACCEPT or REJECT */
+    bool is_placed : 1;     /* an operator moved it: its key says nothing any more */
+    bool is_paused : 1;     /* the client is not read */
+    bool is_closed : 1;     /* the client is gone; its events are not */
+    bool is_failed : 1;     /* the session was told to end: nothing more of it reaches a handler */
+    bool is_moving : 1;     /* what follows waits for the next owner */
+    bool is_waiting : 1;    /* on its lane's list */
+    bool was_opened : 1;    /* an owner was sent OPEN */
+    uint32_t *former;       /* owned array: handlers that it was taken from, and that may not command it any more */
     uint32_t former_count;
     uint32_t move_to; /* while it moves: a handler's id, or 0 for any */
     uint64_t barrier; /* while it moves away from a handler that does not acknowledge: the PING that must be answered */
-    bool is_request;
-    bool is_idempotent;                    /* the request may be given to a second handler */
-    bool is_answered;                      /* the response has begun */
-    bool is_pending;                       /* OPEN waits for ACCEPT or REJECT */
-    bool is_placed;                        /* an operator moved it: its key says nothing any more */
-    bool is_paused;                        /* the client is not read */
-    bool is_closed;                        /* the client is gone; its events are not */
-    bool is_failed;                        /* the session was told to end: nothing more of it reaches a handler */
-    bool is_moving;                        /* what follows waits for the next owner */
-    bool is_waiting;                       /* on its lane's list */
-    bool was_opened;                       /* an owner was sent OPEN */
     struct wsg_pin *prev, *next;           /* of the same lane */
     struct wsg_pin *prev_wait, *next_wait; /* of the lane's waiting ones */
 };
