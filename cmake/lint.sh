@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 c_files() {
-    find libwsbus wsgate wsctl examples tests bench \( -name node_modules -o -path tests/layers \) -prune -o -type f -name '*.[ch]' -print0 2>/dev/null || true
+    find libwsbus wsgate wsctl wsbench examples tests bench \( -name node_modules -o -path tests/layers \) -prune -o -type f -name '*.[ch]' -print0 2>/dev/null || true
 }
 
 case "${1:-}" in
@@ -20,7 +20,7 @@ check-format)
 check-tidy)
     build=${2:?check-tidy needs a build directory}
     # run-clang-tidy takes patterns: everything of ours, nothing of a dependency that is built along.
-    /usr/bin/python3 "$(command -v run-clang-tidy)" -quiet -p "$build" "^$PWD/(libwsbus|wsgate|wsctl|examples|tests|bench)/"
+    /usr/bin/python3 "$(command -v run-clang-tidy)" -quiet -p "$build" "^$PWD/(libwsbus|wsgate|wsctl|wsbench|examples|tests|bench)/"
     ;;
 *)
     sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
