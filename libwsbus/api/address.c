@@ -8,6 +8,7 @@
 #include "api/handle.h"
 
 #define TCP "tcp://"
+#define IPC "ipc://"
 
 static wsb_err in_directory(const char *dir, struct wsb_buf *ret, struct wsb_fault *fault)
 {
@@ -80,6 +81,42 @@ wsb_err wsb_endpoint(const char *address, struct wsb_buf *ret, struct wsb_fault 
         err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                             "\"%.100s\" is not an address: ipc:///DIR, /DIR or tcp://HOST:PORT", address);
     return err ? err : wsb_buf_append(ret, "", 1);
+}
+
+/* ---------------------------------------------------------------------- link */
+
+static bool is_local(const char *endpoint)
+{
+    return strncmp(endpoint, IPC, strlen(IPC)) == 0;
+}
+
+wsb_err wsb_link_kind_of(const char *endpoint, const struct wsb_handler_options *o, enum wsb_link_kind *ret,
+                         struct wsb_fault *fault)
+{
+    const char *asked = getenv("WSBUS_LINK");
+    *ret = o->link;
+    if (*ret == WSB_LINK_KIND_AUTO && asked && *asked) {
+        if (strcmp(asked, "zmq") == 0)
+            *ret = WSB_LINK_KIND_ZMQ;
+        else if (strcmp(asked, "shm") == 0 && is_local(endpoint)) /* it is for whatever the program opens */
+            *ret = WSB_LINK_KIND_SHM;
+        else if (strcmp(asked, "shm") != 0 && strcmp(asked, "auto") != 0)
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "WSBUS_LINK is \"%.40s\": it can be auto, shm or zmq",
+                                 asked);
+    }
+    if (!is_local(endpoint) && *ret == WSB_LINK_KIND_SHM)
+        return wsb_fault_set(fault, WSB_ERR_MISUSE, 0, "shared memory is for a gate on this host, not for %.100s",
+                             endpoint);
+    if (!is_local(endpoint))
+        *ret = WSB_LINK_KIND_ZMQ;
+    return WSB_OK;
+}
+
+wsb_err wsb_shm_path(const char *endpoint, struct wsb_buf *ret)
+{
+    const char *slash = strrchr(endpoint, '/');
+    return wsb_buf_printf(ret, "%.*s/shm%c", (int)(slash - endpoint - (ptrdiff_t)strlen(IPC)), endpoint + strlen(IPC),
+                          0);
 }
 
 /* ---------------------------------------------------------------------- keys */

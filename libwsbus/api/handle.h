@@ -57,6 +57,8 @@ struct wsb_slot;
 struct wsb_handle {
     struct wsb_slot *slot;   /* borrowed: slots live as long as the process */
     struct wsb_client *link; /* owned */
+    char *other_endpoint; /* owned: ZeroMQ's, for a gate that does not offer shared memory; NULL: not wanted any more */
+    unsigned other_linger_ms;
     enum wsb_serving serving;
     bool closing;
     unsigned inside; /* threads that are in a call with the lock released */
@@ -187,6 +189,11 @@ enum wsb_reason wsb_error_reason(uint8_t code);
 bool wsb_inbox_next(struct wsb_handle *h);
 void wsb_inbox_deinit(struct wsb_handle *h);
 
+/* ------------------------------------------------------------------------------------------------------- handler.c */
+
+/* The gate does not offer shared memory, or not to us: go on over ZeroMQ. False: not now, or it was insisted on. */
+bool wsb_link_fall_back(struct wsb_handle *h);
+
 /* -------------------------------------------------------------------------------------------------------- outbox.c */
 
 /* Put one command on its way. Payload and metadata are copied. */
@@ -247,6 +254,12 @@ WSB_MUST_CHECK wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_han
                                        const struct wsb_credit *window);
 
 /* ------------------------------------------------------------------------------------------------------- address.c */
+
+/* Which link the options and the environment ask for at this endpoint. */
+WSB_MUST_CHECK wsb_err wsb_link_kind_of(const char *endpoint, const struct wsb_handler_options *o,
+                                        enum wsb_link_kind *ret, struct wsb_fault *fault);
+/* Where the gate of a local endpoint offers shared memory. */
+WSB_MUST_CHECK wsb_err wsb_shm_path(const char *endpoint, struct wsb_buf *ret);
 
 /* The ZeroMQ endpoint of an address, by the rules of docs/protocol.md §1. */
 WSB_MUST_CHECK wsb_err wsb_endpoint(const char *address, struct wsb_buf *ret, struct wsb_fault *fault);

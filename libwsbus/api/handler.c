@@ -55,6 +55,8 @@ static wsb_err check_options(const struct wsb_handler_options *o)
         err = check_text("name", o->name, WSB_NAME_MAX);
     if (!err && ((unsigned)o->level > WSB_LOG_ERROR || o->linger_ms > LINGER_MAX_MS || o->wait_ms > INT32_MAX))
         err = wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "level, linger_ms or wait_ms is out of range");
+    if (!err && (unsigned)o->link > WSB_LINK_KIND_SHM)
+        return wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "link is none of enum wsb_link_kind");
     if (!err && (o->weight > WEIGHT_MAX || o->credit_messages > INT32_MAX || o->credit_bytes > INT64_MAX / 4))
         err = wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "weight, credit_messages or credit_bytes is out of range");
     return err;
@@ -74,6 +76,7 @@ static void handle_free(struct wsb_handle *h)
     if (h->timer_fd >= 0)
         (void)close(h->timer_fd);
     json_decref(h->parsed);
+    free(h->other_endpoint);
     wsb_account_unref(h->account);
     wsb_buf_deinit(&h->hello);
     wsb_buf_deinit(&h->scratch);
@@ -118,26 +121,96 @@ static struct wsb_handle *handle_new(const struct wsb_handler_options *o)
     return NULL;
 }
 
+static bool fill_epoll(struct wsb_handle *h)
+{
+    int fds[WSB_CLIENT_FDS + 2];
+    size_t count = h->link->ops->fds(h->link, fds);
+    fds[count++] = wsb_signal_fd(h);
+    fds[count++] = h->timer_fd;
+    for (size_t i = 0; i < count; i++) {
+        struct epoll_event e = {.events = EPOLLIN};
+        if (epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fds[i], &e) != 0 && errno != EEXIST)
+            return false;
+    }
+    return true;
+}
+
+static wsb_err open_zmq(struct wsb_handle *h, const char *endpoint, const struct wsb_handler_options *o,
+                        struct wsb_fault *fault)
+{
+    struct wsb_keys keys = {0};
+    wsb_err err = wsb_keys_read(endpoint, o, &keys, fault);
+    const struct wsb_client_options client = {.endpoint = endpoint,
+                                              .max_message = PART_MAX,
+                                              .heartbeat_ms = HEARTBEAT_MS,
+                                              .linger_ms = o->linger_ms ? o->linger_ms : LINGER_MS,
+                                              .server_key = keys.server_key,
+                                              .keys = keys.server_key ? &keys.own : NULL};
+    if (!err)
+        err = wsb_zmq_client_open(&client, &h->link, fault);
+    wsb_key_pair_wipe(&keys.own);
+    return err;
+}
+
+/* The local endpoint is kept for a gate that does not offer shared memory, unless that was insisted on. */
+static wsb_err open_shm(struct wsb_handle *h, const char *endpoint, const struct wsb_handler_options *o,
+                        enum wsb_link_kind kind)
+{
+    struct wsb_buf path;
+    struct wsb_keys none;
+    wsb_buf_init(&path, ENDPOINT_MAX);
+    wsb_err err = wsb_keys_read(endpoint, o, &none, &open_fault); /* there must be none */
+    if (!err)
+        err = wsb_shm_path(endpoint, &path);
+    const struct wsb_client_options client = {.endpoint = (const char *)path.data,
+                                              .max_message = PART_MAX,
+                                              .linger_ms = o->linger_ms ? o->linger_ms : LINGER_MS,
+                                              .ring_size = o->ring_size};
+    if (!err)
+        err = wsb_shm_client_open(&client, &h->link, &open_fault);
+    if (!err && kind == WSB_LINK_KIND_AUTO) {
+        h->other_endpoint = strdup(endpoint);
+        h->other_linger_ms = client.linger_ms;
+        err = h->other_endpoint ? WSB_OK : WSB_ERR_NOMEM;
+    }
+    wsb_buf_deinit(&path);
+    return err;
+}
+
+bool wsb_link_fall_back(struct wsb_handle *h)
+{
+    const struct wsb_handler_options o = {.linger_ms = h->other_linger_ms};
+    struct wsb_client *refused = h->link;
+    struct wsb_fault fault;
+    if (h->current || h->first) /* messages of a gate before this one, in its memory */
+        return false;
+    if (!h->other_endpoint || open_zmq(h, h->other_endpoint, &o, &fault) != WSB_OK) {
+        h->link = refused;
+        return false; /* it is asked again */
+    }
+    free(h->other_endpoint);
+    h->other_endpoint = NULL;
+    refused->ops->close(refused); /* it was never attached, or everything of it has been given back */
+    if (h->epoll_fd >= 0)
+        (void)fill_epoll(h);
+    return true;
+}
+
 static wsb_err open_link(struct wsb_handle *h, const char *address, const struct wsb_handler_options *o)
 {
     struct wsb_buf endpoint;
-    struct wsb_keys keys = {0};
+    enum wsb_link_kind kind = WSB_LINK_KIND_AUTO;
     wsb_buf_init(&endpoint, ENDPOINT_MAX);
     wsb_err err = wsb_endpoint(address, &endpoint, &open_fault);
     if (err == WSB_ERR_LIMIT)
         err = wsb_fault_set(&open_fault, WSB_ERR_CONFIG, 0, "the address is too long");
+    const char *text = (const char *)endpoint.data;
     if (!err)
-        err = wsb_keys_read((const char *)endpoint.data, o, &keys, &open_fault);
-    if (!err) {
-        const struct wsb_client_options client = {.endpoint = (const char *)endpoint.data,
-                                                  .max_message = PART_MAX,
-                                                  .heartbeat_ms = HEARTBEAT_MS,
-                                                  .linger_ms = o->linger_ms ? o->linger_ms : LINGER_MS,
-                                                  .server_key = keys.server_key,
-                                                  .keys = keys.server_key ? &keys.own : NULL};
-        err = wsb_zmq_client_open(&client, &h->link, &open_fault);
-    }
-    wsb_key_pair_wipe(&keys.own);
+        err = wsb_link_kind_of(text, o, &kind, &open_fault);
+    if (!err && kind != WSB_LINK_KIND_ZMQ)
+        err = open_shm(h, text, o, kind);
+    else if (!err)
+        err = open_zmq(h, text, o, &open_fault);
     wsb_buf_deinit(&endpoint);
     return err;
 }
@@ -226,20 +299,6 @@ bool wsb_handler_close(wsb_handler handler)
 }
 
 /* -------------------------------------------------------------------- getters */
-
-static bool fill_epoll(struct wsb_handle *h)
-{
-    int fds[WSB_CLIENT_FDS + 2];
-    fds[WSB_CLIENT_FDS] = wsb_signal_fd(h);
-    fds[WSB_CLIENT_FDS + 1] = h->timer_fd;
-    h->link->ops->fds(h->link, fds);
-    for (int i = 0; i < WSB_CLIENT_FDS + 2; i++) {
-        struct epoll_event e = {.events = EPOLLIN};
-        if (epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fds[i], &e) != 0)
-            return false;
-    }
-    return true;
-}
 
 static void open_epoll(struct wsb_handle *h)
 {

@@ -315,6 +315,8 @@ static void follow_link(struct wsb_handle *h)
     while ((change = h->link->ops->change(h->link)) != WSB_LINK_SAME) {
         if (h->serving != WSB_SERVING_DOWN)
             lose_gate(h);
+        if (change == WSB_LINK_REFUSED && wsb_link_fall_back(h))
+            return;
         if (change == WSB_LINK_UP) {
             h->heard_ms = wsb_now_ms();
             say_hello(h, WSB_SERVING_ASKED);
@@ -380,8 +382,8 @@ static enum wsb_reason poll_link(struct wsb_handle *h, uint64_t until_ms)
 {
     int fds[WSB_CLIENT_FDS];
     struct pollfd polled[WSB_CLIENT_FDS + 1] = {{.fd = wsb_signal_fd(h), .events = POLLIN}};
-    h->link->ops->fds(h->link, fds);
-    for (int i = 0; i < WSB_CLIENT_FDS; i++)
+    size_t count = h->link->ops->fds(h->link, fds);
+    for (size_t i = 0; i < count; i++)
         polled[i + 1] = (struct pollfd){.fd = fds[i], .events = POLLIN};
     uint64_t ask = ask_at(h);
     if (h->inbox_bytes < h->in_limit && h->link->ops->has_input(h->link))
@@ -390,7 +392,7 @@ static enum wsb_reason poll_link(struct wsb_handle *h, uint64_t until_ms)
     h->polling = true;
     h->inside++;
     wsb_unlock(h);
-    int n = poll(polled, WSB_CLIENT_FDS + 1, poll_timeout(until_ms < ask ? until_ms : ask));
+    int n = poll(polled, count + 1, poll_timeout(until_ms < ask ? until_ms : ask));
     bool interrupted = n < 0 && errno == EINTR;
     wsb_lock(h);
     h->inside--;

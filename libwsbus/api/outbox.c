@@ -25,8 +25,12 @@ static enum wsb_reason send_block(struct wsb_handle *h, struct wsb_header header
 enum wsb_reason wsb_outbox_flush(struct wsb_handle *h)
 {
     struct wsb_block *batch = h->batch;
-    if (!batch || h->serving == WSB_SERVING_UNSURE) /* it waits for the WELCOME */
+    if (h->serving == WSB_SERVING_UNSURE) /* it waits for the WELCOME */
         return WSB_REASON_OK;
+    if (!batch) {
+        wsb_client_flush(h->link);
+        return WSB_REASON_OK;
+    }
     h->batch = NULL;
     h->usual_batch = batch->len;
     return send_block(h, (struct wsb_header){.type = WSB_BATCH}, batch, wsb_span(NULL, 0));
@@ -95,9 +99,19 @@ static bool make_room(struct wsb_handle *h, size_t more)
     return bigger != NULL;
 }
 
+/* Where the link takes messages one by one for nothing, and none waits in front of it. */
+static bool put_directly(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
+                         struct wsb_span meta)
+{
+    return h->link->ops->put && !h->batch && h->serving == WSB_SERVING_YES &&
+           h->link->ops->put(h->link, header, payload, meta);
+}
+
 static enum wsb_reason append(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
                               struct wsb_span meta, size_t size)
 {
+    if (put_directly(h, header, payload, meta))
+        return WSB_REASON_OK;
     bool fits = !h->batch || h->batch->len + size <= BATCH_MAX;
     if (!fits && h->serving == WSB_SERVING_UNSURE)
         return WSB_REASON_FULL;

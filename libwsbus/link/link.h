@@ -11,6 +11,7 @@
 #include "base/block.h"
 #include "base/fault.h"
 #include "link/curve.h"
+#include "base/loan.h"
 #include "wire/envelope.h"
 
 enum wsb_channel {
@@ -20,9 +21,23 @@ enum wsb_channel {
     WSB_CHANNELS
 };
 
+/* The first byte of a peer's name: by which door it comes in. */
+enum wsb_door {
+    WSB_DOOR_LOCAL, /* ZeroMQ, without keys */
+    WSB_DOOR_KEYS,  /* ZeroMQ, with keys */
+    WSB_ZMQ_DOORS,
+    WSB_DOOR_SHM = WSB_ZMQ_DOORS
+};
+
+/* A place in a peer's memory, where a link can be written to directly; NULL: there is none. Valid until the link has said
+ * that the peer is gone. */
+struct wsb_direct;
+
 /* One message that came in; everything in it is valid until wsb_inbound_release(). */
 struct wsb_inbound {
     struct wsb_span peer; /* who, on HANDLERS */
+    struct wsb_direct *direct;
+    bool is_shared;       /* the payload lies where the peer can still change it: copy it before you look at it */
     struct wsb_span user; /* the public key that it proved to have; empty: a local peer, who needs none */
     struct wsb_envelope envelope;
     struct wsb_span subscription; /* on EVENTS: the topic prefix */
@@ -33,18 +48,35 @@ struct wsb_inbound {
 /* The gate's end. */
 struct wsb_server;
 
-/* Who asked to come in over TCP with a key. */
+/* Who asked to come in, over TCP with a key or on the socket for shared memory. */
 struct wsb_server_stats {
     uint64_t keys_allowed, keys_refused;
-    const char *last_refused_key;     /* "" when there was none; borrowed from the server */
-    const char *last_refused_address; /* likewise */
+    const char *last_refused_key;        /* "" when there was none; borrowed from the server */
+    const char *last_refused_address;    /* likewise */
+    uint64_t attached, refused, ejected; /* over shared memory */
+    uint64_t links;                      /* now */
+    uint64_t memory;                     /* bytes that they share */
+    uint64_t wakes, stalls;              /* of all that there were */
+};
+
+/* How the link to one peer does. */
+struct wsb_link_stats {
+    const char *name;            /* "zmq", "shm" */
+    uint64_t ring_down, ring_up; /* bytes */
+    uint64_t used_down, used_up; /* of them */
+    uint64_t lent;               /* messages that are kept where they were written */
+    uint64_t records_in, records_out;
+    uint64_t wakes_in, wakes_out; /* system calls that it woke us with, and we it */
+    uint64_t stalls;              /* how often there was no room for it */
 };
 
 struct wsb_server_ops {
     void (*close)(struct wsb_server *s);
     int (*fd)(const struct wsb_server *s, enum wsb_channel c);
-    /* WSB_AGAIN: nothing more. WSB_ERR_PROTO: a message that is not an envelope; *ret has its peer, the rest is empty, and it
-     * must be released all the same. */
+    /* The descriptor of HANDLERS was readable: to be said before the next recv. May be NULL. */
+    void (*on_readable)(struct wsb_server *s);
+    /* WSB_AGAIN: nothing more. WSB_ERR_PROTO: a message that is not an envelope; WSB_CLOSED: the peer is gone, and nothing more
+     * comes from it. *ret has the peer then, the rest is empty, and it must be released all the same. */
     wsb_err (*recv)(struct wsb_server *s, enum wsb_channel c, struct wsb_inbound *ret);
     void (*release)(struct wsb_inbound *in);
     /* True when a receive would not say WSB_AGAIN; must be asked before sleeping on the descriptors. */
@@ -52,6 +84,13 @@ struct wsb_server_ops {
     /* To one peer of HANDLERS. Takes payload (never NULL), whatever it returns. WSB_AGAIN: no room. WSB_CLOSED: gone. */
     wsb_err (*send)(struct wsb_server *s, struct wsb_span peer, const struct wsb_header *h, struct wsb_block *payload,
                     struct wsb_span meta);
+    /* The same without a block: the payload of h->payload_len bytes is written to *ret_payload, and then committed; another may be
+     * begun instead. False: send it. All three are NULL where wsb_inbound has no `direct`. */
+    bool (*reserve)(struct wsb_direct *to, const struct wsb_header *h, struct wsb_span meta, uint8_t **ret_payload);
+    /* loan: with `recall` set; the payload stays where it was written until it is recalled. NULL: nobody will read it. */
+    void (*commit)(struct wsb_direct *to, struct wsb_loan *loan);
+    /* What was sent, or committed, is told to those who sleep. */
+    void (*flush)(struct wsb_server *s);
     /* To whoever subscribed. Takes payload, whatever it returns. WSB_AGAIN: somebody's queue was full; that one missed it, the
      * others did not. */
     wsb_err (*publish)(struct wsb_server *s, const char *topic, const struct wsb_header *h, struct wsb_block *payload,
@@ -67,6 +106,8 @@ struct wsb_server_ops {
     /* The TCP endpoint that is really bound, "tcp://127.0.0.1:40213"; NULL: there is none. */
     const char *(*endpoint)(const struct wsb_server *s, enum wsb_channel c);
     void (*stats)(const struct wsb_server *s, struct wsb_server_stats *ret);
+    /* Of one peer; false: there is none, or nothing to say. May be NULL. */
+    bool (*link_stats)(struct wsb_server *s, struct wsb_span peer, struct wsb_link_stats *ret);
 };
 
 struct wsb_server {
@@ -99,6 +140,26 @@ struct wsb_server_options {
     unsigned heartbeat_ms;
 };
 
+/* What a program may be that attaches to shared memory, and how much there is of it. */
+struct wsb_shm_options {
+    const char *dir;   /* runtime directory; borrowed for the call */
+    unsigned mode;     /* of the socket's file */
+    size_t ring_size;  /* of each ring, unless a handler asks for another; a power of two */
+    size_t ring_max;   /* and at most */
+    size_t memory_max; /* of all links together; bytes */
+    uint32_t links_max;
+    size_t max_message; /* larger ones end the link */
+    const uint32_t
+        *uids; /* who may come in besides ourselves and root; borrowed for the server's life; both empty: who can */
+    size_t uid_count; /* open the socket */
+    const uint32_t *gids;
+    size_t gid_count;
+};
+
+/* Serve handlers over shared memory, on the socket `shm` of the directory; HANDLERS is its only channel. */
+WSB_MUST_CHECK wsb_err wsb_shm_server_open(const struct wsb_shm_options *o, struct wsb_server **ret,
+                                           struct wsb_fault *fault);
+
 /* "handlers", "events", "commands" */
 const char *wsb_channel_name(enum wsb_channel c);
 
@@ -112,11 +173,12 @@ WSB_MUST_CHECK wsb_err wsb_zmq_server_open(const struct wsb_server_options *o, s
  */
 enum wsb_link_change {
     WSB_LINK_SAME,
-    WSB_LINK_UP,  /* connected: whoever is there knows nobody yet */
-    WSB_LINK_DOWN /* the connection is gone */
+    WSB_LINK_UP,     /* connected: whoever is there knows nobody yet */
+    WSB_LINK_DOWN,   /* the connection is gone */
+    WSB_LINK_REFUSED /* this gate does not offer this link, or not to us; wsb_client_why() says why */
 };
 
-enum { WSB_CLIENT_FDS = 2 };
+enum { WSB_CLIENT_FDS = 2 /* at most */ };
 
 /* One message from the gate; its bytes are valid until it is released. `next` is for whoever holds it. */
 struct wsb_received {
@@ -130,8 +192,9 @@ struct wsb_client;
 struct wsb_client_ops {
     /* What was sent still leaves, within a bounded time. */
     void (*close)(struct wsb_client *c);
-    /* Readable when something may have come; to be believed only when recv and change have said that nothing is left. */
-    void (*fds)(const struct wsb_client *c, int ret[WSB_CLIENT_FDS]);
+    /* Readable when something may have come; to be believed only when recv and change have said that nothing is left, and
+     * has_input was asked. Returns how many there are; they stay the same. */
+    size_t (*fds)(const struct wsb_client *c, int ret[WSB_CLIENT_FDS]);
     /* WSB_AGAIN: nothing more. WSB_ERR_PROTO: a message that is no envelope, and is gone. WSB_ERR_NOMEM. */
     wsb_err (*recv)(struct wsb_client *c, struct wsb_received **ret);
     void (*release)(struct wsb_received *m); /* accepts NULL */
@@ -141,14 +204,26 @@ struct wsb_client_ops {
     enum wsb_link_change (*change)(struct wsb_client *c);
     /* Takes payload (never NULL), whatever it returns. WSB_AGAIN: no gate is connected. */
     wsb_err (*send)(struct wsb_client *c, const struct wsb_header *h, struct wsb_block *payload, struct wsb_span meta);
+    /* Write it at once, without a block; told with the next flush. False: not now, or not at all: send it. Both may be NULL. */
+    bool (*put)(struct wsb_client *c, const struct wsb_header *h, struct wsb_span payload, struct wsb_span meta);
+    void (*flush)(struct wsb_client *c);
+    const char *(*why)(const struct wsb_client *c); /* it was refused; may be NULL */
+    const char *name;                               /* "zmq", "shm" */
 };
 
 struct wsb_client {
     const struct wsb_client_ops *ops;
 };
 
+static inline void wsb_client_flush(struct wsb_client *c)
+{
+    if (c->ops->flush)
+        c->ops->flush(c);
+}
+
 struct wsb_client_options {
     const char *endpoint; /* ZeroMQ's, "ipc://DIR/handlers" or "tcp://HOST:PORT"; borrowed for the call */
+    size_t ring_size;     /* over shared memory: of each ring; 0: as the gate usually has them */
     size_t max_message;   /* a larger part cuts the gate off */
     unsigned heartbeat_ms;
     unsigned linger_ms;     /* longest wait in close */
@@ -157,6 +232,10 @@ struct wsb_client_options {
 };
 
 WSB_MUST_CHECK wsb_err wsb_zmq_client_open(const struct wsb_client_options *o, struct wsb_client **ret,
+                                           struct wsb_fault *fault);
+
+/* The same over shared memory; `endpoint` is the path of the gate's socket, "DIR/shm". */
+WSB_MUST_CHECK wsb_err wsb_shm_client_open(const struct wsb_client_options *o, struct wsb_client **ret,
                                            struct wsb_fault *fault);
 
 #endif

@@ -36,7 +36,7 @@ void wsb_zmq_server_close(struct wsb_server *s)
         wsb_zmq_message_close(&z->inbound[c]);
         if (z->polls[c] >= 0)
             close(z->polls[c]);
-        for (int door = 0; door < WSB_DOORS; door++) {
+        for (int door = 0; door < WSB_ZMQ_DOORS; door++) {
             if (z->sockets[door][c])
                 zmq_close(z->sockets[door][c]); /* LINGER is short: terminating the context is bounded by it */
         }

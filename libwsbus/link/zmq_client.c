@@ -153,11 +153,12 @@ static int fd_of(void *socket)
     return zmq_getsockopt(socket, ZMQ_FD, &fd, &len) == 0 ? fd : -1;
 }
 
-static void zc_fds(const struct wsb_client *c, int ret[WSB_CLIENT_FDS])
+static size_t zc_fds(const struct wsb_client *c, int ret[WSB_CLIENT_FDS])
 {
     const struct zmq_client *z = (const struct zmq_client *)c;
     ret[0] = fd_of(z->socket);
     ret[1] = fd_of(z->monitor);
+    return 2;
 }
 
 /* ----------------------------------------------------------------- sending */
@@ -242,6 +243,7 @@ static const struct wsb_client_ops zmq_client_ops = {
     .has_input = zc_has_input,
     .change = zc_change,
     .send = zc_send,
+    .name = "zmq",
 };
 
 wsb_err wsb_zmq_client_open(const struct wsb_client_options *o, struct wsb_client **ret, struct wsb_fault *fault)

@@ -58,7 +58,7 @@ static wsb_err take_parts(void *socket, struct wsb_zmq_message *m, bool *ret_too
 /* From whichever door has something, the two in turn. */
 static wsb_err take_message(struct wsb_zmq_server *z, enum wsb_channel c, bool *ret_too_many, enum wsb_door *ret_door)
 {
-    for (int i = 0; i < WSB_DOORS; i++) {
+    for (int i = 0; i < WSB_ZMQ_DOORS; i++) {
         enum wsb_door door = z->next[c];
         z->next[c] = door == WSB_DOOR_LOCAL ? WSB_DOOR_KEYS : WSB_DOOR_LOCAL;
         if (!z->sockets[door][c] || take_parts(z->sockets[door][c], &z->inbound[c], ret_too_many) != WSB_OK)
@@ -184,7 +184,7 @@ static wsb_err zs_send(struct wsb_server *s, struct wsb_span peer, const struct 
 {
     wsb_err err = WSB_CLOSED;
     void *socket = NULL;
-    if (peer.len > 1 && peer.ptr[0] < WSB_DOORS)
+    if (peer.len > 1 && peer.ptr[0] < WSB_ZMQ_DOORS)
         socket = self(s)->sockets[peer.ptr[0]][WSB_CHANNEL_HANDLERS];
     /* The routing id decides: once ROUTER has taken it, the other parts follow it. */
     if (socket)

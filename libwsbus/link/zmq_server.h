@@ -12,7 +12,6 @@
 /* A security mechanism is a socket's, for all that it binds: what wants keys has a set of sockets of its own. Without keys
  * there is the local door only, and TCP comes in through it as well. The number is the first byte of a peer's id, so that
  * peers of the two cannot be taken for each other. */
-enum wsb_door { WSB_DOOR_LOCAL, WSB_DOOR_KEYS, WSB_DOORS };
 
 enum {
     WSB_ZMQ_PARTS_MAX = 4, /* peer, header, payload, metadata */
@@ -28,7 +27,7 @@ struct wsb_zmq_message {
 struct wsb_zmq_server {
     struct wsb_server base;
     void *context;
-    void *sockets[WSB_DOORS][WSB_CHANNELS];       /* those of KEYS are NULL without keys */
+    void *sockets[WSB_ZMQ_DOORS][WSB_CHANNELS];   /* those of KEYS are NULL without keys */
     int polls[WSB_CHANNELS];                      /* epoll, over both doors; -1 without keys */
     char *paths[WSB_CHANNELS];                    /* owned */
     char tcp[WSB_CHANNELS][WSB_ENDPOINT_TEXT];    /* "": none */

@@ -50,7 +50,7 @@ FOLDERS = {
     # level 4: the only place that joins level 3
     "wsgate/session": BELOW_SESSION,
     # level 5: gate owns sessions and links, admin looks at a gate, main.c starts both
-    "wsgate/gate": BELOW_GATE,
+    "wsgate/gate": BELOW_GATE | {RING},
     "wsgate/admin": BELOW_GATE | {"wsgate/gate"},
     "wsgate/main.c": BELOW_GATE | {"wsgate/gate", "wsgate/admin"},
     # beside the gate

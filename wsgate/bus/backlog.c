@@ -18,8 +18,8 @@ struct wsb_envelope wsg_kept_envelope(const struct wsg_kept *k)
                    .payload_len = k->payload_len,
                    .seq = k->seq,
                    .time_ns = k->time_ns},
-        .payload = wsb_span(k->data, k->payload_len),
-        .meta = wsb_span(k->data + k->payload_len, k->meta_len),
+        .payload = wsb_span(k->bytes, k->payload_len),
+        .meta = wsb_span(k->bytes + k->payload_len, k->meta_len),
     };
 }
 
@@ -27,6 +27,96 @@ static void count(struct wsg_backlog_sum *sum, const struct wsg_kept *k)
 {
     sum->messages += k->type == WSB_DATA;
     sum->bytes += wsg_kept_bytes(k);
+}
+
+/* -------------------------------------------------------------------- one of them */
+
+enum { POOL_MAX = 16384 };
+
+/* What it was sent from is needed: copy it. */
+static bool on_recall(struct wsb_loan *l)
+{
+    struct wsg_kept *k = (struct wsg_kept *)(void *)((char *)l - offsetof(struct wsg_kept, loan));
+    uint8_t *copy = malloc(k->payload_len ? k->payload_len : 1);
+    if (!copy)
+        return false;
+    if (k->payload_len)
+        memcpy(copy, k->bytes, k->payload_len);
+    k->bytes = copy;
+    k->has_copy = true;
+    return true;
+}
+
+struct wsg_kept *wsg_kept_new(struct wsg_kept_pool *pool, const struct wsb_header *h)
+{
+    struct wsg_kept *k = pool->free;
+    if (k) {
+        pool->free = k->next;
+        pool->count--;
+    } else {
+        k = malloc(sizeof *k);
+        if (!k)
+            return NULL;
+    }
+    *k = (struct wsg_kept){.loan.recall = on_recall,
+                           .pool = pool,
+                           .seq = h->seq,
+                           .time_ns = h->time_ns,
+                           .payload_len = h->payload_len,
+                           .type = h->type,
+                           .code = h->code,
+                           .flags = h->flags};
+    return k;
+}
+
+void wsg_kept_free(struct wsg_kept *k)
+{
+    wsb_loan_end(&k->loan);
+    if (k->has_copy)
+        free((void *)(uintptr_t)k->bytes);
+    if (!k->pool || k->pool->count >= POOL_MAX) {
+        free(k);
+        return;
+    }
+    k->next = k->pool->free;
+    k->pool->free = k;
+    k->pool->count++;
+}
+
+void wsg_kept_pool_deinit(struct wsg_kept_pool *pool)
+{
+    while (pool->free) {
+        struct wsg_kept *next = pool->free->next;
+        free(pool->free);
+        pool->free = next;
+    }
+    pool->count = 0;
+}
+
+/* ---------------------------------------------------------------------- the list */
+
+static void append(struct wsg_backlog *b, struct wsg_kept *k)
+{
+    if (b->last)
+        b->last->next = k;
+    else
+        b->first = k;
+    b->last = k;
+}
+
+static void append_sent(struct wsg_backlog *b, struct wsg_kept *k)
+{
+    append(b, k);
+    b->last_sent = k;
+    b->sent_count++;
+}
+
+void wsg_backlog_keep(struct wsg_backlog *b, struct wsg_kept *k, const uint8_t *payload, struct wsg_backlog_sum *sum)
+{
+    assert(!b->unsent);
+    k->bytes = payload;
+    append_sent(b, k);
+    count(sum, k);
 }
 
 wsb_err wsg_backlog_add(struct wsg_backlog *b, const struct wsb_envelope *e, bool is_sent, struct wsg_backlog_sum *sum)
@@ -42,19 +132,15 @@ wsb_err wsg_backlog_add(struct wsg_backlog *b, const struct wsb_envelope *e, boo
                            .type = e->header.type,
                            .code = e->header.code,
                            .flags = e->header.flags};
+    k->bytes = k->data;
     if (e->payload.len)
         memcpy(k->data, e->payload.ptr, e->payload.len);
     if (e->meta.len)
         memcpy(k->data + e->payload.len, e->meta.ptr, e->meta.len);
-    if (b->last)
-        b->last->next = k;
-    else
-        b->first = k;
-    b->last = k;
     if (is_sent) {
-        b->last_sent = k;
-        b->sent_count++;
+        append_sent(b, k);
     } else {
+        append(b, k);
         b->unsent_bytes += wsg_kept_bytes(k);
         if (!b->unsent)
             b->unsent = k;
@@ -77,7 +163,7 @@ static void take_out(struct wsg_backlog *b, struct wsg_kept *before, struct wsg_
         b->last_sent = before;
     if (b->unsent == k)
         b->unsent = k->next;
-    free(k);
+    wsg_kept_free(k);
 }
 
 void wsg_backlog_sent(struct wsg_backlog *b, bool keep, struct wsg_backlog_sum *freed)

@@ -10,18 +10,30 @@
  * Pure. Whoever owns the backlog charges what goes in and out.
  */
 
+#include "base/loan.h"
 #include "wire/envelope.h"
 
 struct wsg_kept {
     struct wsg_kept *next;
+    const uint8_t
+        *bytes; /* payload, then metadata: in `data`, in memory of its own, or where it was sent from (`loan`) */
+    struct wsb_loan loan;
+    struct wsg_kept_pool *pool; /* borrowed: where it goes when it is forgotten; NULL: nowhere */
     uint64_t seq;
     uint64_t time_ns;
     uint32_t payload_len;
     uint32_t meta_len;
     uint8_t type;
     uint8_t code;
-    uint8_t flags;  /* REDELIVERED once it was sent to an owner that lost it */
-    uint8_t data[]; /* payload, then metadata */
+    uint8_t flags; /* REDELIVERED once it was sent to an owner that lost it */
+    bool has_copy; /* bytes were recalled, and are owned */
+    uint8_t data[];
+};
+
+/* Free ones for messages that are lent: there is one for each message under way. */
+struct wsg_kept_pool {
+    struct wsg_kept *free; /* owned */
+    uint32_t count;
 };
 
 struct wsg_backlog {
@@ -46,6 +58,12 @@ struct wsb_envelope wsg_kept_envelope(const struct wsg_kept *k);
 /* Keep a copy at the end, as sent (then nothing may be unsent) or not. WSB_ERR_NOMEM. *sum grows. */
 WSB_MUST_CHECK wsb_err wsg_backlog_add(struct wsg_backlog *b, const struct wsb_envelope *e, bool is_sent,
                                        struct wsg_backlog_sum *sum);
+/* One whose bytes will be lent; it belongs to the caller until it is kept. NULL without memory. */
+struct wsg_kept *wsg_kept_new(struct wsg_kept_pool *pool, const struct wsb_header *h);
+void wsg_kept_free(struct wsg_kept *k);
+void wsg_kept_pool_deinit(struct wsg_kept_pool *pool);
+/* Keep it at the end, as sent: nothing may be unsent. Its payload is where it was sent from, and its loan has begun. Takes k. */
+void wsg_backlog_keep(struct wsg_backlog *b, struct wsg_kept *k, const uint8_t *payload, struct wsg_backlog_sum *sum);
 /* The first unsent event has been sent: keep it, or, when it needs no acknowledgement, forget it. */
 void wsg_backlog_sent(struct wsg_backlog *b, bool keep, struct wsg_backlog_sum *freed);
 /* Forget what was sent with numbers up to `seq`. *freed grows by it. */

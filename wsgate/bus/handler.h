@@ -12,6 +12,7 @@
 #include "bus/route.h"
 
 struct wsg_pin;
+struct wsb_direct;
 
 enum { WSG_PEER_MAX = 255 /* a ZeroMQ routing id */ };
 
@@ -41,6 +42,7 @@ struct wsg_handler {
     uint32_t id; /* 1, 2, 3, …; never used twice by one gate */
     uint8_t peer[WSG_PEER_MAX];
     uint8_t peer_len;
+    struct wsb_direct *direct; /* borrowed from its link: where it can be written to directly; NULL: nowhere */
     bool batch;
     bool acks;                       /* it acknowledges: what it was sent is kept until then */
     bool has_credit;                 /* it is sent only what it granted */

@@ -18,6 +18,10 @@ void wsg_config_init(struct wsg_config *c)
 {
     *c = (struct wsg_config){
         .bus_mode = 0600,
+        .shm = true,
+        .shm_ring = 1 << 20,
+        .shm_memory = 256 << 20,
+        .shm_handlers = 256,
         .max_connections = 65536,
         .max_head = 16 * KIB,
         .max_headers = 100,
@@ -50,6 +54,7 @@ void wsg_config_deinit(struct wsg_config *c)
     free(c->bus_commands);
     free(c->curve_secret);
     free(c->curve_clients);
+    free(c->shm_allow);
     free(c->make_key);
     free(c->metrics);
     *c = (struct wsg_config){0};

@@ -89,6 +89,11 @@ struct wsg_config {
     char *bus_events;              /* likewise */
     char *bus_commands;            /* likewise */
     char *curve_secret;            /* owned; the file of the gate's key; NULL: endpoints on TCP want no keys */
+    bool shm;                      /* handlers may come over shared memory; default yes */
+    size_t shm_ring;               /* bytes of each ring, unless a handler asks for another; default 1 MiB */
+    size_t shm_memory;             /* bytes of all rings; default 256 MiB */
+    uint32_t shm_handlers;         /* at most; default 256 */
+    char *shm_allow;               /* owned; who may, config/allow.h; NULL: whoever can open the socket */
     char *curve_clients;           /* owned; the file of those who may come in; there when curve_secret is */
     char *make_key;                /* owned; the file that --make-key shall make; else NULL */
     char *metrics;                 /* owned; where metrics are served, a loopback or Unix address; NULL: nowhere */

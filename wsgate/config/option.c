@@ -8,6 +8,7 @@
 #include "base/endpoint.h"
 #include "base/pattern.h"
 #include "base/size.h"
+#include "config/allow.h"
 #include "config/config.h"
 #include "config/value.h"
 
@@ -106,6 +107,12 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_BUS, "commands",      "bus-commands",  WSG_OPTION_TEXT, TOP(bus_commands),  CHECK(endpoint_check)},
     {WSG_SECTION_BUS, "curve_secret",  "curve-secret",  WSG_OPTION_TEXT, TOP(curve_secret),  PLAIN},
     {WSG_SECTION_BUS, "curve_clients", "curve-clients", WSG_OPTION_TEXT, TOP(curve_clients), PLAIN},
+
+    {WSG_SECTION_BUS, "shm",           "shm",           WSG_OPTION_BOOL, TOP(shm),           PLAIN},
+    {WSG_SECTION_BUS, "shm_ring",      "shm-ring",      WSG_OPTION_SIZE, TOP(shm_ring),      RANGE(64 * KIB, 64 * MIB)},
+    {WSG_SECTION_BUS, "shm_memory",    "shm-memory",    WSG_OPTION_SIZE, TOP(shm_memory),    RANGE(MIB, 1024 * GIB)},
+    {WSG_SECTION_BUS, "shm_handlers",  "shm-handlers",  WSG_OPTION_COUNT32, TOP(shm_handlers), RANGE(1, 4096)},
+    {WSG_SECTION_BUS, "shm_allow",     "shm-allow",     WSG_OPTION_TEXT, TOP(shm_allow),     CHECK(wsg_allow_check)},
 
     {WSG_SECTION_LOG, "level",  "log-level",  WSG_OPTION_WORD,   TOP(log_level),  WORDS(level_words)},
     {WSG_SECTION_LOG, "format", "log-format", WSG_OPTION_WORD,   TOP(log_format), WORDS(format_words)},

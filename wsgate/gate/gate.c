@@ -15,7 +15,9 @@
 
 #include "base/log.h"
 #include "base/runtime_dir.h"
+#include "config/allow.h"
 #include "config/value.h"
+#include "ring/ring.h"
 
 enum {
     DRAIN_CHECK_MS = 20,
@@ -36,6 +38,7 @@ struct wsg_gate {
     struct wsg_worker *workers; /* owned */
     size_t worker_count;
     struct wsg_hub hub;
+    struct wsg_allow shm_allow;          /* who may come over shared memory */
     struct wsb_curve curve;              /* keys of the bus on TCP, when the configuration has some */
     struct wsg_timer key_news;           /* tells of keys that were refused */
     uint64_t keys_refused;               /* as last told */
@@ -559,6 +562,41 @@ static void on_key_news(struct wsg_timer *t)
     (void)!wsg_loop_arm(loop, t, wsg_loop_now_ms(loop) + KEY_NEWS_MS);
 }
 
+/* A power of two that is at least as much. */
+static size_t power_above(size_t v)
+{
+    size_t power = 1;
+    while (power < v)
+        power *= 2;
+    return power;
+}
+
+/* After the ZeroMQ endpoints: that they could be bound says that no other gate runs in this directory. */
+static wsb_err open_shm(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    const struct wsg_config *c = g->config;
+    struct wsb_server *server;
+    wsb_err err = wsg_allow_parse(c->shm_allow, &g->shm_allow, fault);
+    struct wsb_shm_options o = {
+        .dir = g->dir,
+        .mode = c->bus_mode,
+        .ring_size = power_above(c->shm_ring),
+        .ring_max = WSB_RING_MAX,
+        .memory_max = c->shm_memory,
+        .links_max = c->shm_handlers,
+        .max_message = largest_message(c) + BATCH_SLACK,
+        .uids = g->shm_allow.uids,
+        .uid_count = g->shm_allow.uid_count,
+        .gids = g->shm_allow.gids,
+        .gid_count = g->shm_allow.gid_count,
+    };
+    if (!err)
+        err = wsb_shm_server_open(&o, &server, fault);
+    if (!err && wsg_hub_add_shm(&g->hub, server) != WSB_OK)
+        err = wsb_fault_set(fault, WSB_ERR_IO, errno, "cannot watch the bus");
+    return err;
+}
+
 static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fault)
 {
     struct wsb_server *server;
@@ -583,7 +621,10 @@ static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fa
     g->key_news.fn = on_key_news;
     if (!err && o.curve)
         err = wsg_loop_arm(loop, &g->key_news, wsg_loop_now_ms(loop) + KEY_NEWS_MS);
-    return err ? wsb_fault_set(fault, err, 0, "cannot watch the bus") : WSB_OK;
+    if (err)
+        return wsb_fault_set(fault, err, 0, "cannot watch the bus");
+    wsg_worker_offer_express(&g->workers[0]);
+    return g->config->shm ? open_shm(g, fault) : WSB_OK;
 }
 
 static wsb_err listen_everywhere(struct wsg_gate *g, const struct wsg_address *address, unsigned mode, const char *path,

@@ -36,6 +36,8 @@ void wsg_hub_flush(struct wsg_hub *h)
         wsg_hub_flush_batches(h);
         end_step(h); /* those who take over are sent to in turn */
     } while (h->round_count);
+    if (h->shm)
+        h->shm->ops->flush(h->shm);
 }
 
 /* --------------------------------------------------------------- events of sessions */
@@ -216,17 +218,33 @@ static void on_malformed(struct wsg_hub *h, const struct wsb_inbound *in)
             WSB_KU("total", h->stats.malformed));
 }
 
-static void on_message(struct wsg_hub *h, enum wsb_channel c, const struct wsb_inbound *in)
+static struct wsg_handler *sender_of(struct wsg_hub *h, const struct wsg_reading *r)
 {
-    struct wsg_handler *from = c == WSB_CHANNEL_HANDLERS ? wsg_handlers_by_peer(&h->handlers, in->peer) : NULL;
+    return r->channel == WSB_CHANNEL_HANDLERS ? wsg_handlers_by_peer(&h->handlers, r->inbound.peer) : NULL;
+}
+
+static void on_message(struct wsg_hub *h, struct wsg_reading *r)
+{
+    const struct wsb_inbound *in = &r->inbound;
+    struct wsg_handler *from = sender_of(h, r);
     if (from)
         from->seen_ms = wsg_loop_now_ms(h->loop);
     if (in->envelope.header.type != WSB_BATCH) {
         wsg_hub_command(h, in, from, &in->envelope);
         return;
     }
-    h->readings[c].rest = in->envelope.payload;
-    h->readings[c].is_open = true;
+    r->rest = in->envelope.payload;
+    r->is_open = true;
+}
+
+/* Its link says so, so it is certain: its connections go to others at once. */
+static void on_gone(struct wsg_hub *h, const struct wsg_reading *r)
+{
+    struct wsg_handler *from = sender_of(h, r);
+    if (!from)
+        return;
+    from->direct = NULL;
+    wsg_hub_mark_dead(h, from);
 }
 
 /* What a short command has caused: a name may stand for very many connections. More than a round's work is paid for by the
@@ -244,16 +262,12 @@ static int cost_of(const struct wsb_envelope *e)
 }
 
 /* Go on with the BATCH that is open, as far as the budget reaches. */
-static void read_on(struct wsg_hub *h, enum wsb_channel c, int *budget)
+static void read_on(struct wsg_hub *h, struct wsg_reading *r, int *budget)
 {
-    struct wsg_reading *r = &h->readings[c];
     struct wsb_envelope e;
     wsb_err err = WSB_OK;
     while (*budget > 0 && (err = wsb_record_next(&r->rest, &e)) == WSB_OK) {
-        /* asked each time: HELLO and BYE change it */
-        struct wsg_handler *from =
-            c == WSB_CHANNEL_HANDLERS ? wsg_handlers_by_peer(&h->handlers, r->inbound.peer) : NULL;
-        wsg_hub_command(h, &r->inbound, from, &e);
+        wsg_hub_command(h, &r->inbound, sender_of(h, r), &e); /* asked each time: HELLO and BYE change it */
         *budget -= cost_of(&e) + take_extra(h);
     }
     if (!err)
@@ -262,30 +276,31 @@ static void read_on(struct wsg_hub *h, enum wsb_channel c, int *budget)
         wsg_hub_error(h, r->inbound.peer, WSB_ERROR_PAYLOAD, r->inbound.envelope.header.seq,
                       "malformed record in a BATCH: the rest is dropped");
     r->is_open = false;
-    h->server->ops->release(&r->inbound);
+    r->server->ops->release(&r->inbound);
 }
 
-static void receive_channel(struct wsg_hub *h, enum wsb_channel c, int budget)
+static void receive_from(struct wsg_hub *h, struct wsg_reading *r, int budget)
 {
     while (budget > 0) {
-        struct wsg_reading *r = &h->readings[c];
         if (r->is_open) {
-            read_on(h, c, &budget);
+            read_on(h, r, &budget);
             continue;
         }
-        wsb_err err = h->server->ops->recv(h->server, c, &r->inbound);
+        wsb_err err = r->server->ops->recv(r->server, r->channel, &r->inbound);
         if (err == WSB_AGAIN)
             return;
         budget -= cost_of(&r->inbound.envelope);
-        if (err)
+        if (err == WSB_CLOSED)
+            on_gone(h, r);
+        else if (err)
             on_malformed(h, &r->inbound);
-        else if (c == WSB_CHANNEL_EVENTS)
+        else if (r->channel == WSB_CHANNEL_EVENTS)
             wsg_hub_subscription(h, &r->inbound);
         else
-            on_message(h, c, &r->inbound);
+            on_message(h, r);
         budget -= take_extra(h);
         if (!r->is_open)
-            h->server->ops->release(&r->inbound);
+            r->server->ops->release(&r->inbound);
     }
 }
 
@@ -307,8 +322,10 @@ void wsg_hub_receive(struct wsg_hub *h)
         return;
     }
     int budget = WORK_PER_ROUND - take_extra(h);
-    for (int c = 0; c < WSB_CHANNELS; c++)
-        receive_channel(h, (enum wsb_channel)c, budget);
+    for (int i = 0; i < WSG_READINGS; i++) {
+        if (h->readings[i].server)
+            receive_from(h, &h->readings[i], budget);
+    }
     end_step(h);
 }
 
@@ -318,8 +335,10 @@ void wsg_hub_before_sleep(struct wsg_hub *h)
     bool left = false;
     if (h->retry.heap_index)
         return; /* that timer wakes us */
-    for (int c = 0; c < WSB_CHANNELS && !left; c++)
-        left = h->readings[c].is_open || h->server->ops->has_input(h->server, (enum wsb_channel)c);
+    for (int i = 0; i < WSG_READINGS && !left; i++) {
+        const struct wsg_reading *r = &h->readings[i];
+        left = r->server && (r->is_open || r->server->ops->has_input(r->server, r->channel));
+    }
     if (left && !h->again_posted) {
         h->again_posted = true;
         wsg_loop_post(h->loop, &h->again);
@@ -328,8 +347,24 @@ void wsg_hub_before_sleep(struct wsg_hub *h)
 
 static void on_input(struct wsg_watch *w, uint32_t events)
 {
-    (void)w; /* waking up is all: the round's hook receives */
-    (void)events;
+    const struct wsg_reading *r = CONTAINER(w, struct wsg_reading, watch);
+    (void)events; /* waking up is most of it: the round's hook receives */
+    if (r->server->ops->on_readable)
+        r->server->ops->on_readable(r->server);
+}
+
+static wsb_err watch_channel(struct wsg_hub *h, struct wsg_reading *r, struct wsb_server *server, enum wsb_channel c)
+{
+    r->server = server;
+    r->channel = c;
+    r->watch = (struct wsg_watch){.fd = server->ops->fd(server, c), .fn = on_input};
+    return wsg_loop_watch(h->loop, &r->watch, EPOLLIN | EPOLLET);
+}
+
+wsb_err wsg_hub_add_shm(struct wsg_hub *h, struct wsb_server *shm)
+{
+    h->shm = shm;
+    return watch_channel(h, &h->readings[WSB_CHANNELS], shm, WSB_CHANNEL_HANDLERS);
 }
 
 /* -------------------------------------------------------------- begin, end */
@@ -351,15 +386,12 @@ wsb_err wsg_hub_open(struct wsg_hub *h, struct wsg_loop *loop, struct wsg_routes
     h->copies = wsb_account_new();
     h->again.fn = on_again;
     h->retry.fn = on_retry;
-    for (int c = 0; c < WSB_CHANNELS; c++)
-        h->watches[c].fd = -1;
     if (!h->strangers || !h->copies) {
         wsg_hub_close(h);
         return WSB_ERR_NOMEM;
     }
     for (int c = 0; c < WSB_CHANNELS; c++) {
-        h->watches[c] = (struct wsg_watch){.fd = server->ops->fd(server, (enum wsb_channel)c), .fn = on_input};
-        wsb_err err = wsg_loop_watch(loop, &h->watches[c], EPOLLIN | EPOLLET);
+        wsb_err err = watch_channel(h, &h->readings[c], server, (enum wsb_channel)c);
         if (err) {
             wsg_hub_close(h);
             return err;
@@ -372,9 +404,9 @@ void wsg_hub_close(struct wsg_hub *h)
 {
     if (!h->server)
         return;
-    for (int c = 0; c < WSB_CHANNELS; c++) {
-        if (h->watches[c].events)
-            wsg_loop_unwatch(h->loop, &h->watches[c]);
+    for (int i = 0; i < WSG_READINGS; i++) {
+        if (h->readings[i].watch.events)
+            wsg_loop_unwatch(h->loop, &h->readings[i].watch);
     }
     wsg_loop_disarm(h->loop, &h->heartbeat);
     wsg_loop_disarm(h->loop, &h->room);
@@ -392,6 +424,10 @@ void wsg_hub_close(struct wsg_hub *h)
     wsb_buf_deinit(&h->text);
     h->server->ops->close(h->server);
     h->server = NULL;
+    if (h->shm)
+        h->shm->ops->close(h->shm);
+    h->shm = NULL;
+    wsg_kept_pool_deinit(&h->kept);
     wsb_account_unref(h->strangers);
     wsb_account_unref(h->copies);
 }

@@ -59,16 +59,23 @@ struct wsg_hub_stats {
 
 struct wsg_subscription;
 
-/* A message that is being worked through: a BATCH may hold more commands than one round should carry out. */
+/* Where messages come in: one channel of one link, and the message that is being worked through. A BATCH may hold more
+ * commands than one round should carry out. */
 struct wsg_reading {
+    struct wsb_server *server; /* borrowed; NULL: there is no such link */
+    enum wsb_channel channel;
+    struct wsg_watch watch;
     struct wsb_inbound inbound;
     struct wsb_span rest; /* records to come */
     bool is_open;
 };
 
+enum { WSG_READINGS = WSB_CHANNELS + 1 /* those of ZeroMQ, and handlers over shared memory */ };
+
 struct wsg_hub {
     struct wsg_loop *loop;     /* borrowed */
-    struct wsb_server *server; /* owned */
+    struct wsb_server *server; /* owned: ZeroMQ */
+    struct wsb_server *shm;    /* owned: shared memory; NULL: not offered */
     struct wsg_routes *routes; /* borrowed */
     struct wsg_handlers handlers;
     struct wsg_pins pins;
@@ -78,7 +85,6 @@ struct wsg_hub {
     struct wsg_groups members; /* of each route, under its name */
     uint32_t presence_count;   /* handlers that want JOINED and LEFT */
     struct wsg_hub_host host;
-    struct wsg_watch watches[WSB_CHANNELS];
     struct wsg_timer heartbeat;
     struct wsg_timer room;  /* somebody is full: look whether that is still so */
     struct wsg_timer sweep; /* something moves or waits for a handler: look whether its time is up */
@@ -87,8 +93,12 @@ struct wsg_hub {
     size_t extra_work;      /* connections that the command in hand has named, in units of the budget */
     bool checks_text;       /* some route does */
     struct wsg_timer retry; /* the workers are behind with commands: receive again soon */
-    struct wsg_reading readings[WSB_CHANNELS];
-    struct wsg_task again; /* input is left: do not sleep */
+    struct wsg_reading readings[WSG_READINGS];
+    struct wsg_pin *express; /* the connection whose message is being written straight to its handler */
+    struct wsb_header express_header;
+    struct wsg_kept *express_kept; /* of it; owned; NULL: its handler does not acknowledge */
+    struct wsg_kept_pool kept;     /* free ones */
+    struct wsg_task again;         /* input is left: do not sleep */
     bool again_posted;
     struct wsg_handler **round; /* owned array of borrowed: those with something to send */
     size_t round_count, round_cap;
@@ -111,12 +121,24 @@ WSB_MUST_CHECK wsb_err wsg_hub_open(struct wsg_hub *h, struct wsg_loop *loop, st
                                     struct wsb_server *server, const struct wsg_hub_host *host, uint64_t epoch,
                                     size_t max_message);
 void wsg_hub_close(struct wsg_hub *h);
+/* Handlers come over this link as well. Takes it, also on failure. */
+WSB_MUST_CHECK wsb_err wsg_hub_add_shm(struct wsg_hub *h, struct wsb_server *shm);
 
 /* The steps of a round, in this order. */
 void wsg_hub_receive(struct wsg_hub *h);                      /* commands of handlers */
 void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox); /* what sessions said */
 void wsg_hub_flush(struct wsg_hub *h);                        /* batches to handlers */
 void wsg_hub_before_sleep(struct wsg_hub *h);                 /* nothing may be left unseen */
+
+/*
+ * The short way of a client's message, while the loop hands out what sockets have: from where it was received into the memory of its
+ * handler, without a stop. Its place of header->payload_len bytes is given to the caller, who ends it with keep, or as if it had never
+ * been begun.
+ *
+ * Returns  false: it goes the long way, through the outbox
+ */
+bool wsg_hub_express(struct wsg_hub *h, const struct wsb_header *header, uint8_t **ret_payload);
+void wsg_hub_express_end(struct wsg_hub *h, bool keep);
 
 /* For the control socket. */
 /* Told REVOKED for each of its connections, which go to others. */

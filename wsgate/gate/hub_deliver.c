@@ -17,7 +17,7 @@ enum {
 
 /* ---------------------------------------------------------------- keeping accounts */
 
-static void charge(struct wsg_pin *p, const struct wsg_backlog_sum *added)
+void wsg_hub_charge(struct wsg_pin *p, const struct wsg_backlog_sum *added)
 {
     p->route->retained.messages += added->messages;
     p->route->retained.bytes += added->bytes;
@@ -246,6 +246,12 @@ static void note_message_sent(struct wsg_hub *h, struct wsg_pin *p, const struct
         wsg_hub_count_handed(to, p->route);
 }
 
+void wsg_hub_note_sent(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelope *e)
+{
+    note_sent(h, p, e->header.seq);
+    note_message_sent(h, p, e);
+}
+
 /* OPEN, before anything else. It needs no credit, but what a death brings to the next one at once may be more than its link
  * has room for: then it waits. */
 static bool introduce(struct wsg_hub *h, struct wsg_pin *p)
@@ -289,7 +295,7 @@ static bool append(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelo
         return false;
     }
     p->lane->unsent_bytes += added.bytes;
-    charge(p, &added);
+    wsg_hub_charge(p, &added);
     wsg_pin_wait(p);
     return true;
 }
@@ -303,7 +309,7 @@ static bool send_now(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_enve
         give_up_nomem(h, p, e);
         return false;
     }
-    charge(p, &added);
+    wsg_hub_charge(p, &added);
     if (wsg_hub_send(h, p->handler, e)) {
         note_sent(h, p, e->header.seq);
         note_message_sent(h, p, e);
@@ -526,15 +532,20 @@ static void close_pin(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_env
         (void)end_if_over(h, p);
 }
 
+bool wsg_hub_may_send(const struct wsg_pin *p)
+{
+    const struct wsg_handler *to = p->handler;
+    bool is_free = to && !to->is_dead && !p->is_moving && !p->backlog.unsent && (p->sent_seq || p->is_request);
+    return is_free && wsg_handler_has_room(to) && !wsg_hub_is_over_limit(p->route);
+}
+
 static void deliver_message(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelope *e)
 {
     if (p->is_failed) { /* it was read before the session knew */
         count_dropped(p, p->lane ? WSG_IN_FULL_CLOSE : WSG_IN_NO_HANDLER, e->header.type == WSB_DATA);
         return;
     }
-    struct wsg_handler *to = p->handler;
-    bool is_free = to && !to->is_dead && !p->is_moving && !p->backlog.unsent && (p->sent_seq || p->is_request);
-    if (is_free && wsg_handler_has_room(to) && !wsg_hub_is_over_limit(p->route))
+    if (wsg_hub_may_send(p))
         (void)send_now(h, p, e);
     else
         hold(h, p, e);

@@ -21,7 +21,8 @@ void wsg_hub_mark_dead(struct wsg_hub *h, struct wsg_handler *to)
 static bool send_block(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_header *header, struct wsb_block *b,
                        struct wsb_span meta)
 {
-    wsb_err err = h->server->ops->send(h->server, wsb_span(to->peer, to->peer_len), header, b, meta);
+    struct wsb_server *server = wsg_hub_server_for(h, to);
+    wsb_err err = server->ops->send(server, wsb_span(to->peer, to->peer_len), header, b, meta);
     if (err == WSB_CLOSED)
         wsg_hub_mark_dead(h, to);
     else if (err)
@@ -125,6 +126,18 @@ static bool send_batched(struct wsg_hub *h, struct wsg_handler *to, const struct
     return true;
 }
 
+/* Straight to where the handler reads it; what finds no room goes by itself, and waits in front of it. */
+static bool send_direct(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_envelope *e)
+{
+    uint8_t *payload;
+    if (!h->shm->ops->reserve(to->direct, &e->header, e->meta, &payload))
+        return false;
+    if (e->payload.len)
+        memcpy(payload, e->payload.ptr, e->payload.len);
+    h->shm->ops->commit(to->direct, NULL);
+    return true;
+}
+
 static bool send_single(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_envelope *e)
 {
     struct wsb_block *b = wsb_block_new(to->account, e->payload.len + e->meta.len);
@@ -151,7 +164,11 @@ bool wsg_hub_send(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_en
     }
     copy.header.payload_len = (uint32_t)e->payload.len;
     copy.header.flags = (uint8_t)(e->meta.len ? e->header.flags | WSB_FLAG_META : e->header.flags & ~WSB_FLAG_META);
-    bool sent = to->batch ? send_batched(h, to, &copy) : send_single(h, to, &copy);
+    bool sent;
+    if (to->direct)
+        sent = send_direct(h, to, &copy) || send_single(h, to, &copy);
+    else
+        sent = to->batch ? send_batched(h, to, &copy) : send_single(h, to, &copy);
     if (!sent)
         return false;
     to->events++;
@@ -193,7 +210,8 @@ void wsg_hub_send_peer(struct wsg_hub *h, struct wsb_span peer, const struct wsb
         return; /* strangers that do not read their answers get no more of them */
     header.payload_len = (uint32_t)e->payload.len;
     header.flags = (uint8_t)(e->meta.len ? header.flags | WSB_FLAG_META : header.flags);
-    (void)!h->server->ops->send(h->server, peer, &header, b, e->meta); /* it may have left already */
+    struct wsb_server *server = wsg_hub_server_of(h, peer);
+    (void)!server->ops->send(server, peer, &header, b, e->meta); /* it may have left already */
 }
 
 void wsg_hub_error(struct wsg_hub *h, struct wsb_span peer, enum wsb_error_code code, uint64_t seq, const char *text)

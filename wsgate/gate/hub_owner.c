@@ -308,8 +308,9 @@ void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, cons
         if (h->round[i] == handler)
             h->round[i] = h->round[--h->round_count];
     }
-    if (h->server->ops->unwatch)
-        h->server->ops->unwatch(h->server, wsb_span(handler->peer, handler->peer_len));
+    struct wsb_server *server = wsg_hub_server_for(h, handler);
+    if (server->ops->unwatch)
+        server->ops->unwatch(server, wsb_span(handler->peer, handler->peer_len));
     wsg_handlers_remove(&h->handlers, handler);
 }
 
@@ -351,8 +352,9 @@ static struct wsg_handler *find_stalled(struct wsg_hub *h, uint64_t now_ms)
 {
     if (h->behind_ms && now_ms - h->behind_ms < PATIENCE_MS) /* they could not be heard: their silence is our doing */
         return NULL;
-    for (struct wsg_handler *to = h->handlers.by_id; to && h->server->ops->is_stalled; to = to->by_id.next) {
-        if (h->server->ops->is_stalled(h->server, wsb_span(to->peer, to->peer_len), now_ms))
+    for (struct wsg_handler *to = h->handlers.by_id; to; to = to->by_id.next) {
+        struct wsb_server *server = wsg_hub_server_for(h, to);
+        if (server->ops->is_stalled && server->ops->is_stalled(server, wsb_span(to->peer, to->peer_len), now_ms))
             return to;
     }
     return NULL;

@@ -6,6 +6,7 @@
  *
  *     hub.c           rounds: what sessions said in, commands in, heartbeat
  *     hub_link.c      messages to handlers, in batches
+ *     hub_express.c   a client's message straight into its handler's memory
  *     hub_deliver.c   each event to its owner: credit, what is kept, back-pressure, acknowledgement
  *     hub_owner.c     whose a connection is: picking, moving, draining, death
  *     hub_groups.c    groups, users, tags, presence, who gets what is published
@@ -19,6 +20,17 @@
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* ------------------------------------------------------------------ hub_link.c */
+
+/* The link by which a peer comes. */
+static inline struct wsb_server *wsg_hub_server_of(const struct wsg_hub *h, struct wsb_span peer)
+{
+    return h->shm && peer.len && peer.ptr[0] == WSB_DOOR_SHM ? h->shm : h->server;
+}
+
+static inline struct wsb_server *wsg_hub_server_for(const struct wsg_hub *h, const struct wsg_handler *to)
+{
+    return wsg_hub_server_of(h, wsb_span(to->peer, to->peer_len));
+}
 
 /* Send one message to a handler; with a batch it leaves at the end of the round. False: it is dead, or memory is out. */
 bool wsg_hub_send(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_envelope *e);
@@ -44,6 +56,11 @@ void wsg_hub_forget_subscriptions(struct wsg_hub *h);
 
 /* --------------------------------------------------------------- hub_deliver.c */
 
+/* It needs nothing but to be sent, and may be: nothing of its connection waits, its owner has room. */
+bool wsg_hub_may_send(const struct wsg_pin *p);
+/* The message with this header has been given to the owner. */
+void wsg_hub_note_sent(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelope *e);
+void wsg_hub_charge(struct wsg_pin *p, const struct wsg_backlog_sum *added);
 /* The next event of a connection: numbered, and sent, kept or dropped as the route says. The pin may be gone afterwards. */
 void wsg_hub_deliver(struct wsg_hub *h, struct wsg_pin *p, struct wsb_envelope *e);
 /* A new client of a route that has enough: it is let in, and not read. */

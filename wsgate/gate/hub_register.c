@@ -165,8 +165,10 @@ void wsg_on_hello(const struct wsg_incoming *in)
     if (is_new)
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler", WSB_KU("handler", to->id), WSB_KS("name", to->name),
                 WSB_KS("language", to->language), WSB_KI("pid", to->pid), WSB_KU("routes", to->route_count));
-    if (h->server->ops->watch)
-        h->server->ops->watch(h->server, in->by, in->meta.heartbeat_ms);
+    to->direct = in->by->direct;
+    struct wsb_server *server = wsg_hub_server_for(h, to);
+    if (server->ops->watch)
+        server->ops->watch(server, in->by, in->meta.heartbeat_ms);
     welcome(h, to, in->e->header.seq);
     if (is_news)
         wsg_hub_welcome_handler(h, to);

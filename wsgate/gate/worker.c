@@ -247,6 +247,7 @@ static void post_outbox(struct wsg_worker *w)
         atomic_store(&w->is_stalled, true); /* before the letter is posted: the hub looks after it has read it */
     }
     wsb_buf_init(buf, 0);
+    w->env.outbox.has_data = false;
     wsg_loop_post(wsg_gate_worker(w->gate, 0)->loop, &l->task);
 }
 
@@ -257,6 +258,7 @@ static void take_outbox(struct wsg_worker *w, struct wsg_hub *hub)
         return;
     wsb_buf_init(&w->env.outbox.buf, 0);
     wsg_hub_take(hub, wsb_buf_span(&taken));
+    w->env.outbox.has_data = w->env.outbox.buf.len != 0;
     if (w->env.outbox.buf.cap == 0 && taken.cap <= OUTBOX_KEEP) {
         w->env.outbox.buf = taken;
         wsb_buf_clear(&w->env.outbox.buf);
@@ -299,6 +301,22 @@ static void on_round(void *ctx)
     }
     wsg_sessions_reap(&w->env);
     wsg_gate_publish_count(w->gate, w);
+}
+
+static bool express_begin(void *ctx, const struct wsb_header *h, uint8_t **ret_payload)
+{
+    return wsg_hub_express(ctx, h, ret_payload);
+}
+
+static void express_end(void *ctx, bool keep)
+{
+    wsg_hub_express_end(ctx, keep);
+}
+
+/* What clients of the first worker say need not wait for the end of the round: the hub is in the same thread. */
+void wsg_worker_offer_express(struct wsg_worker *w)
+{
+    w->env.outbox.express = (struct wsg_express){express_begin, express_end, wsg_gate_hub(w->gate)};
 }
 
 static void on_again(struct wsg_task *t)

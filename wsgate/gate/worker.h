@@ -43,6 +43,8 @@ struct wsg_worker {
 };
 
 WSB_MUST_CHECK wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t index);
+/* Messages of its clients may go straight to their handlers: it is the hub's thread. */
+void wsg_worker_offer_express(struct wsg_worker *w);
 void wsg_worker_deinit(struct wsg_worker *w); /* all sessions are gone afterwards */
 WSB_MUST_CHECK wsb_err wsg_worker_listen(struct wsg_worker *w, int fd,
                                          bool owns_fd); /* takes fd if owns_fd, on success */

@@ -57,12 +57,14 @@ wsb_err wsg_emit_message(struct wsg_session *s, const struct wsg_ws_event *ev)
     struct wsg_out out = event_of(s, WSB_DATA, ev->opcode, 0);
     uint8_t *payload;
     out.envelope.header.payload_len = (uint32_t)ev->len;
-    wsb_err err = wsg_outbox_begin(&s->env->outbox, &out, &payload);
+    bool is_tapped = wsg_session_is_tapped(s);
+    wsb_err err = is_tapped ? wsg_outbox_begin(&s->env->outbox, &out, &payload)
+                            : wsg_outbox_begin_message(&s->env->outbox, &out, &payload);
     if (err)
         return err;
     err = wsg_ws_event_take(ev, payload);
     wsg_outbox_end(&s->env->outbox, /*keep=*/err == WSB_OK);
-    if (!err && wsg_session_is_tapped(s)) {
+    if (!err && is_tapped) {
         struct wsb_span copy = wsb_span(payload, ev->len); /* the tap shows its beginning, and its true length */
         if (wsb_buf_reserve(&s->env->outbox.buf, (size_t)2 * WSG_TAP_BYTES) == WSB_OK) {
             /* the outbox may have moved: find the payload again, at its end */

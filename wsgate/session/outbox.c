@@ -12,8 +12,8 @@ struct prefix {
 
 void wsg_outbox_init(struct wsg_outbox *o, size_t max)
 {
+    *o = (struct wsg_outbox){0};
     wsb_buf_init(&o->buf, max);
-    o->begun = 0;
 }
 
 void wsg_outbox_deinit(struct wsg_outbox *o)
@@ -34,6 +34,7 @@ wsb_err wsg_outbox_begin(struct wsg_outbox *o, const struct wsg_out *entry, uint
     if (err)
         return err;
     struct wsb_header h = e->header;
+    o->has_data = o->has_data || (entry->kind == WSG_OUT_EVENT && h.type == WSB_DATA);
     h.flags = (uint8_t)(e->meta.len ? h.flags | WSB_FLAG_META : h.flags & ~WSB_FLAG_META);
     memcpy(o->buf.data + o->buf.len, &p, sizeof p);
     wsb_record_begin(o->buf.data + o->buf.len + sizeof p, &h, e->meta, ret_payload);
@@ -41,8 +42,23 @@ wsb_err wsg_outbox_begin(struct wsg_outbox *o, const struct wsg_out *entry, uint
     return WSB_OK;
 }
 
+wsb_err wsg_outbox_begin_message(struct wsg_outbox *o, const struct wsg_out *entry, uint8_t **ret_payload)
+{
+    if (o->express.begin && o->is_reading && !o->has_data &&
+        o->express.begin(o->express.ctx, &entry->envelope.header, ret_payload)) {
+        o->is_express = true;
+        return WSB_OK;
+    }
+    return wsg_outbox_begin(o, entry, ret_payload);
+}
+
 void wsg_outbox_end(struct wsg_outbox *o, bool keep)
 {
+    if (o->is_express) {
+        o->is_express = false;
+        o->express.end(o->express.ctx, keep);
+        return;
+    }
     if (keep)
         o->buf.len += o->begun;
     o->begun = 0;

@@ -22,9 +22,20 @@ enum wsg_outbox_kind {
     WSG_OUT_TAP_NOTE  /* something else about the connection, in words */
 };
 
+/* A shorter way for messages of clients, past the outbox; whoever owns the bus offers it. */
+struct wsg_express {
+    bool (*begin)(void *ctx, const struct wsb_header *h, uint8_t **ret_payload); /* false: not for this one */
+    void (*end)(void *ctx, bool keep);
+    void *ctx; /* borrowed */
+};
+
 struct wsg_outbox {
     struct wsb_buf buf;
-    size_t begun; /* bytes of the entry between begin and end */
+    size_t begun;               /* bytes of the entry between begin and end */
+    bool has_data;              /* messages of clients are in it: one of the same client must not overtake them */
+    bool is_reading;            /* a socket is being read: nobody else's work is under way */
+    bool is_express;            /* the message between begin and end goes the short way */
+    struct wsg_express express; /* begin NULL: there is none */
 };
 
 /* One entry; the spans are valid until the outbox is cleared. */
@@ -40,6 +51,10 @@ struct wsg_out {
 void wsg_outbox_init(struct wsg_outbox *o, size_t max);
 void wsg_outbox_deinit(struct wsg_outbox *o);
 
+/* The same as wsg_outbox_begin() for a message of a client, which need not be seen by anybody but its handler: it may go the short
+ * way. */
+WSB_MUST_CHECK wsb_err wsg_outbox_begin_message(struct wsg_outbox *o, const struct wsg_out *entry,
+                                                uint8_t **ret_payload);
 /* Begin an entry whose payload of header->payload_len bytes the caller writes to *ret_payload. Seq is the bus's to fill in. */
 WSB_MUST_CHECK wsb_err wsg_outbox_begin(struct wsg_outbox *o, const struct wsg_out *entry, uint8_t **ret_payload);
 /* End it: keep it, or as if it had never been begun. */

@@ -281,9 +281,12 @@ static void on_socket(struct wsg_watch *w, uint32_t events)
     struct wsg_session *s = CONTAINER(w, struct wsg_session, watch);
     if ((events & EPOLLOUT) && s->state != WSG_SESSION_DEAD)
         wsg_session_mark_dirty(s);
-    if ((events & EPOLLIN) && reads(s) && !s->is_stalled)
+    if ((events & EPOLLIN) && reads(s) && !s->is_stalled) {
+        struct wsg_env *env = s->env;
+        env->outbox.is_reading = true;
         on_readable(s);
-    else if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+        env->outbox.is_reading = false;
+    } else if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
         on_end_of_input(s, "the connection was reset");
 }
 

@@ -140,6 +140,13 @@ struct wsb_close_info {
     const char *reason; /* terminated, never NULL; valid as long as the event */
 };
 
+/* How messages get to a gate on the same host, and back. Both keep the same promises; shared memory costs less. */
+enum wsb_link_kind {
+    WSB_LINK_KIND_AUTO, /* $WSBUS_LINK (auto, shm or zmq), else shared memory; ZeroMQ where the gate does not offer that */
+    WSB_LINK_KIND_ZMQ,
+    WSB_LINK_KIND_SHM /* and nothing else: a gate that does not offer it is as one that is not there */
+};
+
 struct wsb_handler_options {
     const char *const *routes; /* names; copied */
     size_t route_count;        /* 0: only commands */
@@ -156,6 +163,8 @@ struct wsb_handler_options {
     unsigned weight;           /* 1 to 1000: how many connections, compared with other handlers; 0: 1 */
     const char *server_key;    /* the gate's public key, 40 characters of Z85; NULL: $WSBUS_SERVER_KEY, else none */
     const char *key_file;      /* with our secret key, by wsgate --make-key; NULL: $WSBUS_KEY_FILE, else none */
+    enum wsb_link_kind link;   /* for a gate on this host */
+    size_t ring_size; /* over shared memory, bytes each way; 0: what the gate usually gives; else 64 KiB to 64 MiB */
 };
 
 /**

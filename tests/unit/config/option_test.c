@@ -45,6 +45,12 @@ static const struct row {
      "'tcp://gate.example.org:5555' is not an endpoint: the host is an IPv4 address, an IPv6 address in brackets, "
      "localhost, or * for every IPv4 address"},
     {BUS, "curve_secret", "/etc/k", "curve_secret = \"/etc/k\"", "", "'' is empty"},
+    {BUS, "shm", "no", "shm = no", "maybe", "'maybe' is not yes or no"},
+    {BUS, "shm_ring", "2MiB", "shm_ring = 2097152", "1KiB", "'1KiB' is out of range: from 64KiB to 64MiB"},
+    {BUS, "shm_memory", "1GiB", "shm_memory = 1073741824", "0", "'0' is out of range: from 1MiB to 1024GiB"},
+    {BUS, "shm_handlers", "3", "shm_handlers = 3", "0", "'0' is out of range: from 1 to 4096"},
+    {BUS, "shm_allow", "root @0", "shm_allow = \"root @0\"", "nobody-of-that-name",
+     "there is no user 'nobody-of-that-name' on this host"},
     {BUS, "curve_clients", "/etc/c", "curve_clients = \"/etc/c\"", "", "'' is empty"},
     {WSG_SECTION_LISTEN, "mode", "666", "mode = 0666", "0066",
      "'0066' is out of range: from 0600 to 0777, and its owner may always read and write"},

@@ -187,7 +187,7 @@ void fixture_close(struct fixture *f)
 {
     int fds[WSB_CHANNELS];
     for (int c = 0; c < WSB_CHANNELS; c++)
-        fds[c] = f->hub.watches[c].fd;
+        fds[c] = f->hub.readings[c].watch.fd;
     wsg_hub_close(&f->hub);
     for (int c = 0; c < WSB_CHANNELS; c++)
         close(fds[c]);
