@@ -1,132 +1,103 @@
 /*
- * The physical limit that a gate is compared with: an echo server of one process that does what no WebSocket server can
- * leave out (recv, unmask, frame, send) and nothing else. It checks next to nothing and never times out: for loopback,
- * and for the load client beside it only. It prints "port=N" and serves until it is killed.
+ * The physical limit that a gate is compared with: a server of one process that does what no WebSocket server can leave out,
+ * and nothing else. It prints "port=N" and serves until it is killed.
+ *
+ *   copy      recv, unmask into a reply, send: the limit of small messages
+ *   in-place  the reply is made in the bytes that were received: saves a pass over large ones
+ *
+ * In both, what comes on /pub is framed once and sent to everybody on /sub; and a connection that is idle costs its
+ * socket and one small struct: the limits of fan-out and of idle connections.
  */
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "bench/common.h"
-#include "bench/peer.h"
-#include "ws/handshake.h"
+#include "bench/server.h"
+#include "ws/mask.h"
 
-enum { EVENTS = 256, HEAD_MAX = 8192 };
-
-struct client {
-    struct peer peer; /* first: the event's pointer is both */
-    bool is_open;     /* the handshake is done */
-};
-
-static int listen_anywhere(void)
+/* Payload of a whole frame at the front of data; WSB_MORE. */
+static wsb_err next_frame(uint8_t *data, size_t len, struct wsg_frame_hdr *ret_hdr, size_t *ret_head)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, SOMAXCONN) ||
-        getsockname(fd, (struct sockaddr *)&address, &len))
-        bench_die("listen: %s", strerror(errno));
-    (void)printf("port=%u\n", ntohs(address.sin_port));
-    (void)fflush(stdout);
-    return fd;
+    wsb_err err = len ? wsg_frame_hdr_parse(data, len, WSG_ROLE_SERVER, 0, ret_hdr, ret_head) : WSB_MORE;
+    return err || ret_hdr->payload_len <= len - *ret_head ? err : WSB_MORE;
 }
 
-static void accept_one(int epoll, int listener)
+/* Append a frame of the server with this payload, unmasked. */
+static wsb_err append(struct wsb_buf *out, struct wsg_frame_hdr hdr, const uint8_t *payload)
 {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
-        return; /* gone already */
-    struct client *c = calloc(1, sizeof *c);
-    if (!c)
-        bench_die("out of memory");
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    peer_init(&c->peer, fd);
-    if (peer_wait(&c->peer, epoll, EPOLLIN))
-        bench_die("epoll: %s", strerror(errno));
-}
-
-static void client_free(struct client *c)
-{
-    peer_deinit(&c->peer);
-    free(c);
-}
-
-/* WSB_MORE until the head is there. Only what bench_echo writes is understood. */
-static wsb_err shake_hands(struct client *c)
-{
-    static const char key_name[] = "Sec-WebSocket-Key: ";
-    struct wsb_span in = peer_received(&c->peer);
-    const uint8_t *end = memmem(in.ptr, in.len, "\r\n\r\n", 4);
-    if (!end)
-        return in.len < HEAD_MAX ? WSB_MORE : WSB_ERR_LIMIT;
-    const uint8_t *key = memmem(in.ptr, in.len, key_name, sizeof key_name - 1);
-    const uint8_t *key_end = key ? memmem(key, (size_t)(end + 2 - key), "\r\n", 2) : NULL;
-    char accept[WSG_ACCEPT_KEY_SIZE];
-    if (!key_end)
-        return WSB_ERR_PROTO;
-    key += sizeof key_name - 1;
-    wsb_err err = wsg_handshake_accept_key(wsb_span(key, (size_t)(key_end - key)), accept);
+    size_t len = (size_t)hdr.payload_len;
+    wsb_err err = wsb_buf_reserve(out, WSG_FRAME_HDR_MAX + len);
     if (err)
         return err;
-    c->peer.in_used += (size_t)(end + 4 - in.ptr);
-    c->is_open = true;
-    return wsb_buf_printf(&c->peer.out,
-                          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                          "Sec-WebSocket-Accept: %s\r\n\r\n",
-                          accept);
+    hdr.masked = false;
+    out->len += wsg_frame_hdr_write(out->data + out->len, &hdr);
+    wsg_mask_copy(out->data + out->len, payload, len, hdr.mask, 0);
+    out->len += len;
+    return WSB_OK;
 }
 
 /* Every frame back as it came, a Close frame too. */
-static wsb_err echo(struct peer *p)
+static wsb_err take_copying(struct server *s, struct client *c, uint8_t *data, size_t len, size_t *ret_used)
 {
     struct wsg_frame_hdr hdr;
-    const uint8_t *payload;
+    size_t at = 0, head;
     wsb_err err;
-    while ((err = peer_next(p, WSG_ROLE_SERVER, &hdr, &payload)) == WSB_OK) {
-        hdr.masked = false;
-        err = peer_put(p, &hdr, payload, hdr.mask);
+    while ((err = next_frame(data + at, len - at, &hdr, &head)) == WSB_OK) {
+        bool is_published = c->path == PATH_PUB && !wsg_opcode_is_control(hdr.opcode);
+        err = append(is_published ? &s->publish : &s->reply, hdr, data + at + head);
         if (err)
             return err;
+        at += head + (size_t)hdr.payload_len;
     }
+    *ret_used = at;
     return err;
 }
 
-static wsb_err serve(struct client *c, int epoll)
+/* Forwards, eight bytes at a time: dst lies below src by the length of a mask or more, and may overlap it. */
+static void unmask_down(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4])
 {
-    struct peer *p = &c->peer;
-    wsb_err err = p->events & EPOLLIN ? peer_recv(p) : WSB_OK;
-    if (err)
-        return err == WSB_AGAIN ? WSB_OK : err;
-    err = c->is_open ? WSB_OK : shake_hands(c);
-    if (!err)
-        err = echo(p);
-    if (err != WSB_MORE)
-        return err;
-    err = peer_flush(p);
-    if (err && err != WSB_AGAIN)
-        return err;
-    return peer_wait(p, epoll, err ? EPOLLOUT : EPOLLIN); /* who does not read is not read from */
+    typedef uint64_t wide __attribute__((vector_size(32)));
+    uint32_t key;
+    memcpy(&key, mask, sizeof key);
+    uint64_t twice = (uint64_t)key << 32 | key;
+    const wide keys = {twice, twice, twice, twice};
+    size_t i = 0;
+    for (; i + sizeof(wide) <= len; i += sizeof(wide)) {
+        wide block;
+        memcpy(&block, src + i, sizeof block);
+        block ^= keys;
+        memcpy(dst + i, &block, sizeof block);
+    }
+    for (; i < len; i++)
+        dst[i] = src[i] ^ mask[i & 3];
 }
 
-int main(void)
+/* A frame of the server is four bytes shorter than the client's, so the reply never overtakes what it is made from. */
+static wsb_err take_in_place(struct server *s, struct client *c, uint8_t *data, size_t len, size_t *ret_used)
 {
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-    int listener = listen_anywhere();
-    struct epoll_event events[EVENTS] = {{.events = EPOLLIN, .data.ptr = NULL}};
-    if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &events[0]))
-        bench_die("epoll: %s", strerror(errno));
-
-    for (;;) {
-        int count = epoll_wait(epoll, events, EVENTS, -1);
-        for (int i = 0; i < count; i++) {
-            struct client *c = events[i].data.ptr;
-            if (!c)
-                accept_one(epoll, listener);
-            else if (serve(c, epoll))
-                client_free(c);
-        }
+    struct wsg_frame_hdr hdr;
+    size_t at = 0, made = 0, head;
+    wsb_err err;
+    if (c->path == PATH_PUB || s->reply.len) /* behind a handshake */
+        return take_copying(s, c, data, len, ret_used);
+    while ((err = next_frame(data + at, len - at, &hdr, &head)) == WSB_OK) {
+        hdr.masked = false;
+        made += wsg_frame_hdr_write(data + made, &hdr);
+        unmask_down(data + made, data + at + head, (size_t)hdr.payload_len, hdr.mask);
+        made += (size_t)hdr.payload_len;
+        at += head + (size_t)hdr.payload_len;
     }
+    *ret_used = at;
+    if (made && server_send(s, c, data, made))
+        return WSB_CLOSED;
+    return err;
+}
+
+int main(int argc, char **argv)
+{
+    const char *mode = argc == 2 ? argv[1] : "copy";
+    if (strcmp(mode, "copy") == 0)
+        server_run(take_copying);
+    if (strcmp(mode, "in-place") == 0)
+        server_run(take_in_place);
+    bench_die("usage: bench_limit [copy|in-place]");
 }
