@@ -437,10 +437,8 @@ static wsb_err sc_recv(struct wsb_client *c, struct wsb_received **ret)
         return err;
     }
     struct message *m = a->free;
-    if (!err) {
-        err = wsb_record_next(&record, &m->base.envelope);
-        err = err || record.len ? WSB_ERR_PROTO : WSB_OK;
-    }
+    if (!err)
+        err = wsb_record_alone(record, &m->base.envelope);
     if (err) { /* a gate does not do that */
         disconnect(z, RETRY_MS);
         return WSB_ERR_PROTO;

@@ -485,8 +485,7 @@ static wsb_err read_record(struct shm_server *s, struct wsb_span record, bool is
             return err;
         record = wsb_buf_span(&s->large);
     }
-    wsb_err err = wsb_record_next(&record, &ret->envelope);
-    return err == WSB_CLOSED || (!err && record.len) ? WSB_ERR_PROTO : err;
+    return wsb_record_alone(record, &ret->envelope);
 }
 
 static void release_ring(struct wsb_shm_peer *p)

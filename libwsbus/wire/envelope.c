@@ -119,7 +119,7 @@ wsb_err wsb_record_append(struct wsb_buf *batch, const struct wsb_envelope *e)
     return WSB_OK;
 }
 
-wsb_err wsb_record_next(struct wsb_span *batch, struct wsb_envelope *ret)
+static wsb_err next_record(struct wsb_span *batch, bool may_be_batch, struct wsb_envelope *ret)
 {
     static const uint8_t zero[8];
     const size_t fixed = WSB_RECORD_PREFIX + WSB_HEADER_SIZE;
@@ -137,7 +137,7 @@ wsb_err wsb_record_next(struct wsb_span *batch, struct wsb_envelope *ret)
     if (err)
         return err;
     size_t padded = wsb_align8(size);
-    if (h.type == WSB_BATCH || h.payload_len != size - fixed - meta_len || padded > batch->len ||
+    if ((h.type == WSB_BATCH && !may_be_batch) || h.payload_len != size - fixed - meta_len || padded > batch->len ||
         (meta_len != 0) != ((h.flags & WSB_FLAG_META) != 0) || memcmp(p + size, zero, padded - size) != 0)
         return WSB_ERR_PROTO;
     *ret = (struct wsb_envelope){
@@ -147,6 +147,17 @@ wsb_err wsb_record_next(struct wsb_span *batch, struct wsb_envelope *ret)
     };
     *batch = wsb_span(p + padded, batch->len - padded);
     return WSB_OK;
+}
+
+wsb_err wsb_record_next(struct wsb_span *batch, struct wsb_envelope *ret)
+{
+    return next_record(batch, /*may_be_batch=*/false, ret);
+}
+
+wsb_err wsb_record_alone(struct wsb_span record, struct wsb_envelope *ret)
+{
+    wsb_err err = next_record(&record, /*may_be_batch=*/true, ret);
+    return err == WSB_CLOSED || (!err && record.len) ? WSB_ERR_PROTO : err;
 }
 
 const char *wsb_type_name(uint8_t type)

@@ -133,6 +133,9 @@ WSB_MUST_CHECK wsb_err wsb_record_append(struct wsb_buf *batch, const struct wsb
  */
 WSB_MUST_CHECK wsb_err wsb_record_next(struct wsb_span *batch, struct wsb_envelope *ret);
 
+/* A record that stands by itself, and may be a BATCH. WSB_ERR_PROTO as above, and when it is not all of the bytes. */
+WSB_MUST_CHECK wsb_err wsb_record_alone(struct wsb_span record, struct wsb_envelope *ret);
+
 /* "open", "data", …: as used in topics, logs and `wsctl`; NULL for a number that is not a type. */
 const char *wsb_type_name(uint8_t type);
 bool wsb_type_is_command(uint8_t type);
