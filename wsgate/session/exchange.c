@@ -162,7 +162,7 @@ void wsg_exchange_error(struct wsg_session *s, int status, const char *why, cons
         .status = status,
         .date = wsg_env_date(s->env),
         .request_minor = x ? x->minor : 1,
-        .is_head = x ? x->method == WSG_HTTP_HEAD : wsg_http_in_method(&s->in.http) == WSG_HTTP_HEAD,
+        .is_head = x ? x->method == WSG_HTTP_HEAD : wsg_http_in_method(s->in.http) == WSG_HTTP_HEAD,
         .keep_alive = reusable,
         .headers = headers,
         .header_count = count,
@@ -444,7 +444,7 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
     bool other_kind = false;
     bool has_body = head->content_length > 0 || head->is_chunked;
     struct wsg_exchange *x = calloc(1, sizeof *x);
-    if (!x || !wsg_session_set_text(&s->target, head->target)) {
+    if (!x || !wsg_session_set_target(s, head->target)) {
         free(x);
         wsg_session_kill(s, "out of memory");
         return;
@@ -534,7 +534,7 @@ static void on_end(struct wsg_session *s)
 
 static void refuse_bytes(struct wsg_session *s)
 {
-    struct wsg_http_in *in = &s->in.http;
+    struct wsg_http_in *in = s->in.http;
     struct wsg_exchange *x = s->exchange;
     if (x && (x->is_sent || x->response_begun)) {
         wsg_exchange_abort(s, "the request's body is malformed");
@@ -557,7 +557,7 @@ wsb_err wsg_exchange_step(struct wsg_session *s, const uint8_t *data, size_t len
         s->request_begun = true;
         wsg_session_set_timer(s, s->env->head_timeout_ms);
     }
-    wsb_err err = wsg_http_in_next(&s->in.http, data, len, ret_used, &ev);
+    wsb_err err = wsg_http_in_next(s->in.http, data, len, ret_used, &ev);
     if (err == WSB_MORE)
         return WSB_MORE;
     if (err) {

@@ -62,7 +62,7 @@ void wsg_session_end_receipt(struct wsg_session *s, struct wsg_receipt *r, enum 
 void wsg_session_end_pause(struct wsg_session *s); /* of the handler, if there is one */
 void wsg_session_linger(struct wsg_session *s);
 wsb_err wsg_session_renew_id(struct wsg_session *s);
-bool wsg_session_set_text(char **field, struct wsb_span text);
+void wsg_session_end_http(struct wsg_session *s); /* no more requests are read from it */
 const char *wsg_env_date(struct wsg_env *env);
 
 /* exchange.c: WSB_OK one event was handled, WSB_MORE nothing more to be had from these bytes now */
@@ -94,6 +94,13 @@ void wsg_deliver_end(struct wsg_session *s);    /* and what it never will */
 void wsg_deliver_check_writable(struct wsg_session *s);
 /* Room for bytes that are no message, after the kernel has been asked. */
 bool wsg_deliver_has_room(struct wsg_session *s, size_t bytes);
+
+/* texts.c */
+bool wsg_session_set_text(char **field, struct wsb_span text); /* of a field with memory of its own */
+/* False without memory: nothing has changed then. ptr NULL: there is none. */
+bool wsg_session_set_peer(struct wsg_session *s, struct wsb_span peer);
+bool wsg_session_set_target(struct wsg_session *s, struct wsb_span target);
+bool wsg_session_set_subprotocol(struct wsg_session *s, struct wsb_span subprotocol);
 
 /* identity.c: the exchange's key, and of a handshake the user and the groups */
 wsb_err wsg_session_identify(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params);

@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "session/parts.h"
 
+_Static_assert(sizeof(struct wsg_session) <= 440, "an idle connection pays for this; what few need is not in it");
+
 enum { DISCARD_MAX = 32 << 20, FLUSH_BUDGET = 1 << 20, OUTBOX_SOFT = 8 << 20, LINGER_MS = 2000 };
 
 static void on_socket(struct wsg_watch *w, uint32_t events);
@@ -83,19 +85,6 @@ const char *wsg_env_date(struct wsg_env *env)
 }
 
 /* ------------------------------------------------------------ small helpers */
-
-bool wsg_session_set_text(char **field, struct wsb_span text)
-{
-    char *copy = malloc(text.len + 1);
-    if (!copy)
-        return false;
-    if (text.len)
-        memcpy(copy, text.ptr, text.len);
-    copy[text.len] = 0;
-    free(*field);
-    *field = copy;
-    return true;
-}
 
 void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms)
 {
@@ -168,23 +157,34 @@ static size_t process(struct wsg_session *s, const uint8_t *data, size_t len)
     return used;
 }
 
+static void drop_unread(struct wsg_session *s)
+{
+    if (!s->unread)
+        return;
+    wsb_buf_deinit(s->unread);
+    free(s->unread);
+    s->unread = NULL;
+}
+
 static void keep_unread(struct wsg_session *s, const uint8_t *data, size_t len)
 {
     if (s->state == WSG_SESSION_DEAD || len == 0)
         return;
-    if (wsb_buf_append(&s->unread, data, len) != WSB_OK)
+    if (!s->unread)
+        s->unread = calloc(1, sizeof *s->unread);
+    if (!s->unread || wsb_buf_append(s->unread, data, len) != WSB_OK)
         wsg_session_kill(s, "out of memory");
 }
 
 static void process_unread(struct wsg_session *s)
 {
-    size_t used = process(s, s->unread.data, s->unread.len);
-    if (s->state == WSG_SESSION_DEAD)
+    size_t used = process(s, s->unread->data, s->unread->len);
+    if (s->state == WSG_SESSION_DEAD || !s->unread) /* a goodbye drops it */
         return;
-    if (used < s->unread.len)
-        wsb_buf_consume(&s->unread, used);
+    if (used < s->unread->len)
+        wsb_buf_consume(s->unread, used);
     else
-        wsb_buf_deinit(&s->unread);
+        drop_unread(s);
 }
 
 /* After our goodbye a message may still be on its way, but not a flood. */
@@ -203,7 +203,7 @@ static void take_bytes(struct wsg_session *s, const uint8_t *data, size_t len)
         on_end_of_input(s, "does not stop sending");
         return;
     }
-    if (s->unread.len == 0) {
+    if (!s->unread) {
         size_t used = process(s, data, len);
         keep_unread(s, data + used, len - used);
     } else {
@@ -320,7 +320,7 @@ void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on)
             wsg_session_end_pause(s);
     }
     s->paused = after;
-    if (before && !s->paused && s->unread.len)
+    if (before && !s->paused && s->unread)
         process_unread(s);
     wsg_session_watch(s);
 }
@@ -438,6 +438,15 @@ void wsg_sessions_flush(struct wsg_env *env)
 
 /* --------------------------------------------------------------- begin, end */
 
+void wsg_session_end_http(struct wsg_session *s)
+{
+    if (!s->in.http)
+        return;
+    wsg_http_in_deinit(s->in.http);
+    free(s->in.http);
+    s->in.http = NULL;
+}
+
 wsb_err wsg_session_open(struct wsg_env *env, int fd, const struct wsg_address *peer)
 {
     char text[WSG_ADDRESS_TEXT];
@@ -452,11 +461,14 @@ wsb_err wsg_session_open(struct wsg_env *env, int fd, const struct wsg_address *
     s->timer.fn = on_timer;
     s->env = env;
     s->receipts_end = &s->receipts;
-    wsg_http_in_init(&s->in.http, &env->http_limits);
+    s->in.http = malloc(sizeof *s->in.http);
+    if (!s->in.http)
+        goto fail;
+    wsg_http_in_init(s->in.http, &env->http_limits);
     wsg_address_format(peer, text);
     if (wsg_address_is_unix(peer) && wsg_socket_peer_uid(fd, &uid))
         (void)snprintf(text, sizeof text, "unix:%u", uid);
-    if (!wsg_session_set_text(&s->peer, wsb_span_str(text)))
+    if (!wsg_session_set_peer(s, wsb_span_str(text)))
         goto fail;
     err = wsg_slots_add(&env->slots, s, &s->id);
     if (err)
@@ -470,7 +482,7 @@ wsb_err wsg_session_open(struct wsg_env *env, int fd, const struct wsg_address *
     wsg_loop_unwatch(env->loop, &s->watch);
     wsg_slots_remove(&env->slots, s->id);
 fail:
-    wsg_http_in_deinit(&s->in.http);
+    wsg_session_end_http(s);
     close(fd);
     free(s->peer);
     free(s);
@@ -485,7 +497,7 @@ void wsg_session_linger(struct wsg_session *s)
     s->state = WSG_SESSION_LINGER;
     wsg_session_end_pause(s);
     s->paused = 0;
-    wsb_buf_deinit(&s->unread);
+    drop_unread(s);
     wsg_session_set_timer(s, s->out.bytes ? s->env->close_timeout_ms : linger_ms(s));
     wsg_session_mark_dirty(s);
     wsg_session_watch(s);
@@ -541,11 +553,9 @@ static void session_free(struct wsg_session *s)
     if (s->in_is_ws)
         wsg_ws_in_deinit(&s->in.ws);
     else
-        wsg_http_in_deinit(&s->in.http);
-    wsb_buf_deinit(&s->unread);
+        wsg_session_end_http(s);
+    drop_unread(s);
     free(s->peer);
-    free(s->target);
-    free(s->subprotocol);
     free(s->close_reason);
     free(s);
 }
@@ -606,7 +616,7 @@ static void on_timer(struct wsg_timer *t)
     }
     switch ((enum wsg_session_state)s->state) {
     case WSG_SESSION_HTTP:
-        if (s->request_begun && !wsg_http_in_is_idle(&s->in.http))
+        if (s->request_begun && !wsg_http_in_is_idle(s->in.http))
             wsg_exchange_error(s, 408, "the request did not come in time", NULL, 0);
         else
             wsg_session_kill(s, "idle");

@@ -91,34 +91,34 @@ struct wsg_session {
     struct wsg_timer timer;
     struct wsg_env *env; /* borrowed */
     wsb_conn id;
-    uint8_t state;  /* enum wsg_session_state */
-    uint8_t paused; /* enum wsg_pause, or-ed */
-    bool is_dirty;
-    bool is_stalled;
-    bool is_tapped;
-    bool wants_write;
-    bool shut;       /* LINGER: our direction is closed */
-    bool read_ended; /* LINGER: the client has closed its direction */
-    bool request_begun;
-    bool close_sent;
-    bool was_full;    /* the output queue, and WRITABLE was not told yet */
+    uint8_t state;    /* enum wsg_session_state */
+    uint8_t paused;   /* enum wsg_pause, or-ed */
     uint8_t close_by; /* CLOSING: whose wish it was */
+    bool is_dirty : 1;
+    bool is_stalled : 1;
+    bool is_tapped : 1;
+    bool wants_write : 1;
+    bool shut : 1;       /* LINGER: our direction is closed */
+    bool read_ended : 1; /* LINGER: the client has closed its direction */
+    bool request_begun : 1;
+    bool close_sent : 1;
+    bool was_full : 1; /* the output queue, and WRITABLE was not told yet */
+    bool in_is_ws : 1;
     uint16_t close_code;
     char *close_reason;      /* owned; NULL: none */
     struct wsg_route *route; /* borrowed; NULL before a request */
     union {
-        struct wsg_http_in http; /* HTTP, EXCHANGE, PENDING */
-        struct wsg_ws_in ws;     /* OPEN, CLOSING */
+        struct wsg_http_in *http; /* owned; HTTP, EXCHANGE, PENDING */
+        struct wsg_ws_in ws;      /* OPEN, CLOSING */
     } in;
-    bool in_is_ws;
-    struct wsb_buf unread; /* bytes that came and could not be used yet */
+    struct wsb_buf *unread; /* owned; bytes that came and could not be used yet; NULL: none */
     struct wsg_outq out;
     struct wsg_exchange *exchange; /* owned; EXCHANGE, PENDING */
     struct wsg_receipt *receipts;  /* owned; outcomes waiting for the kernel to take the bytes */
     struct wsg_receipt **receipts_end;
-    char *peer;        /* owned */
-    char *target;      /* owned; of the handshake or the latest request */
-    char *subprotocol; /* owned; NULL: none */
+    char *peer;        /* owned, with the memory of the next two: one block for all */
+    char *target;      /* within it; of the handshake or the latest request; NULL: none */
+    char *subprotocol; /* within it; NULL: none */
     uint64_t opened_ms;
     uint64_t active_ms;     /* last byte from the client */
     uint64_t written_then;  /* of the output when the timer was last armed for it: has the client taken any since? */
@@ -135,7 +135,11 @@ struct wsg_session {
     uint64_t messages_dropped;                               /* of those to the client */
     uint64_t full_at;                                        /* position of the output when it was found full */
     uint64_t paused_ms;                                      /* when the handler's pause began */
-    struct wsg_session *next_dirty, *next_dead, *next_stalled;
+    struct wsg_session *next_dirty;
+    union {
+        struct wsg_session *next_stalled; /* while is_stalled */
+        struct wsg_session *next_dead;    /* DEAD */
+    };
 };
 
 /* Takes fd, also on failure. */

@@ -69,7 +69,7 @@ static void become_websocket(struct wsg_session *s)
         .max_fragments = p->max_fragments,
     };
     wsg_exchange_free(s);
-    wsg_http_in_deinit(&s->in.http);
+    wsg_session_end_http(s);
     wsg_ws_in_init(&s->in.ws, WSG_ROLE_SERVER, 0, &limits);
     s->in_is_ws = true;
     s->state = WSG_SESSION_OPEN;
@@ -112,7 +112,7 @@ static bool choose_subprotocol(struct wsg_session *s, const struct wsg_handshake
         allowed[i] = wsb_span_str(p->subprotocols[i]);
     if (!wsg_handshake_choose_subprotocol(req, allowed, count, &chosen))
         return true; /* none: the client decides whether it stays */
-    return wsg_session_set_text(&s->subprotocol, chosen);
+    return wsg_session_set_subprotocol(s, chosen);
 }
 
 static void open_now(struct wsg_session *s, const struct wsg_handshake *hs, bool is_for_bus)
@@ -213,10 +213,8 @@ void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c)
     struct wsg_exchange *x = s->exchange;
     bool valid = !c->subprotocol.ptr || c->subprotocol.len == 0 || was_offered(x->offered, c->subprotocol);
     if (valid && c->subprotocol.ptr) {
-        free(s->subprotocol);
-        s->subprotocol = NULL;
-        if (c->subprotocol.len && !wsg_session_set_text(&s->subprotocol, c->subprotocol))
-            valid = false;
+        struct wsb_span none = wsb_span(NULL, 0);
+        valid = wsg_session_set_subprotocol(s, c->subprotocol.len ? c->subprotocol : none);
     }
     if (!valid || write_101(s, x->accept, c) != WSB_OK) {
         wsg_outcome(s, c, WSB_OUTCOME_INVALID, "a subprotocol that was not offered, or headers that cannot be sent");
