@@ -1,17 +1,23 @@
 /*
  * UTF-8 validation, RFC 3629 §4, as a state of three bytes: how many continuation bytes are due and the bounds of the next
  * one. The bounds of the second byte carry all special cases (overlong forms, surrogates, the end of Unicode), so each
- * bad text is refused at its first bad byte. Most text of most peers is ASCII: runs of it are skipped a vector at a time.
+ * bad text is refused at its first bad byte. Long texts go through base/utf8_block.c first, which leaves their ends, and what is
+ * bad, to be looked at here.
  */
 #include "base/utf8.h"
 
 #include <string.h>
 
+#include "base/utf8_block.h"
+
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
 
-enum { CONT_LOWER = 0x80, CONT_UPPER = 0xbf };
+enum { VECTOR = 16, CONT_LOWER = 0x80, CONT_UPPER = 0xbf };
+
+/* Up to here, ASCII is told faster than it takes to ask what the processor can do. */
+enum { SHORT = 4 * WSB_UTF8_BLOCK };
 
 void wsb_utf8_init(struct wsb_utf8 *u)
 {
@@ -22,11 +28,14 @@ void wsb_utf8_init(struct wsb_utf8 *u)
 static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end)
 {
 #ifdef __SSE2__
-    for (; end - p >= 16; p += 16) {
-        __m128i block = _mm_loadu_si128((const __m128i *)(const void *)p);
-        unsigned high = (unsigned)_mm_movemask_epi8(block);
-        if (high)
-            return p + __builtin_ctz(high);
+    if (end - p >= VECTOR) {
+        for (const uint8_t *last = end - VECTOR; p < end; p += VECTOR) {
+            p = p < last ? p : last; /* the last one overlaps the one before, where all is ASCII */
+            unsigned high = (unsigned)_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)p));
+            if (high)
+                return p + __builtin_ctz(high);
+        }
+        return end;
     }
 #endif
     for (; end - p >= 8; p += 8) {
@@ -84,34 +93,50 @@ static size_t common_char(const uint8_t *p, const uint8_t *end)
     return 3;
 }
 
+/* The rest of a character that has begun; returns what is behind it, NULL at a bad byte. */
+static const uint8_t *go_on(struct wsb_utf8 *u, const uint8_t *p, const uint8_t *end)
+{
+    for (; u->need && p < end; p++) {
+        if (*p < u->lower || *p > u->upper)
+            return NULL;
+        *u = (struct wsb_utf8){.need = (uint8_t)(u->need - 1), .lower = CONT_LOWER, .upper = CONT_UPPER};
+    }
+    return p;
+}
+
+/* Character by character, from the beginning of one. */
+static bool feed_chars(struct wsb_utf8 *u, const uint8_t *p, const uint8_t *end)
+{
+    while (p < end) {
+        if (*p < 0x80) {
+            p = skip_ascii(p, end);
+            continue;
+        }
+        const uint8_t *start = p;
+        for (size_t n; (n = common_char(p, end)) != 0;)
+            p += n;
+        if (p > start)
+            continue;
+        if (!open_sequence(u, *p++) || !(p = go_on(u, p, end)))
+            return false;
+    }
+    return true;
+}
+
 bool wsb_utf8_feed(struct wsb_utf8 *u, const uint8_t *data, size_t len)
 {
     if (len == 0)
         return true; /* data may be NULL then */
 
-    struct wsb_utf8 s = *u; /* a local, so that the compiler can keep it in registers */
     const uint8_t *p = data;
     const uint8_t *end = data + len;
-    while (p < end) {
-        if (s.need == 0) {
-            if (*p < 0x80) {
-                p = skip_ascii(p, end);
-                continue;
-            }
-            const uint8_t *start = p;
-            for (size_t n; (n = common_char(p, end)) != 0;)
-                p += n;
-            if (p == start && !open_sequence(&s, *p++))
-                return false;
-            continue;
-        }
-        if (*p < s.lower || *p > s.upper)
-            return false;
-        s = (struct wsb_utf8){.need = (uint8_t)(s.need - 1), .lower = CONT_LOWER, .upper = CONT_UPPER};
-        p++;
-    }
-    *u = s;
-    return true;
+    if (u->need == 0 && len < SHORT && (p = skip_ascii(p, end)) == end)
+        return true;
+    if (!(p = go_on(u, p, end)))
+        return false;
+    if (end - p >= WSB_UTF8_BLOCK)
+        p += wsb_utf8_blocks(p, (size_t)(end - p));
+    return feed_chars(u, p, end);
 }
 
 bool wsb_utf8_is_complete(const struct wsb_utf8 *u)

@@ -1,11 +1,12 @@
 /*
  * The UTF-8 check. Input: one byte that says where the text is split, then the text.
- * Property: split, whole, and a plain decoder that computes each code point all agree.
+ * Property: split, whole, in blocks, and a plain decoder that computes each code point all agree.
  */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "base/utf8.h"
+#include "base/utf8_block.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -57,6 +58,16 @@ static bool naive_is_valid(const uint8_t *p, size_t len)
     return true;
 }
 
+/* Every way there is: what it calls good is good, and of good text it leaves less than a block and a character. */
+static void check_blocks(const uint8_t *text, size_t len, bool is_good)
+{
+    for (const struct wsb_utf8_way *w = wsb_utf8_ways(); w->name; w++) {
+        size_t good = w->blocks(text, len);
+        require(good <= len && naive_is_valid(text, good));
+        require(!is_good || len - good < WSB_UTF8_BLOCK + 3);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
@@ -67,6 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool want = naive_is_valid(text, len);
     require(wsb_utf8_is_valid(text, len) == want);
 
+    check_blocks(text, len, want);
     struct wsb_utf8 u;
     wsb_utf8_init(&u);
     require((wsb_utf8_feed(&u, text, cut) && wsb_utf8_feed(&u, text + cut, len - cut) && wsb_utf8_is_complete(&u)) ==
