@@ -9,6 +9,8 @@
 
 #ifdef __x86_64__
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
@@ -72,6 +74,23 @@ static void run_vectors(struct run *r)
         run_avx2(r);
     if (r->len >= SSE2_BLOCK)
         run_sse2(r);
+}
+#elif defined(__aarch64__)
+enum { NEON_BLOCK = 16 };
+
+static void run_vectors(struct run *r) /* every processor of this kind has them */
+{
+    const uint8x16_t key = vreinterpretq_u8_u64(vdupq_n_u64(r->key));
+    uint8x16_t seen = vdupq_n_u8(0);
+    size_t i = 0;
+    for (; r->len - i >= NEON_BLOCK; i += NEON_BLOCK) {
+        uint8x16_t a = veorq_u8(vld1q_u8(r->src + i), key);
+        vst1q_u8(r->dst + i, a);
+        seen = vorrq_u8(seen, a);
+    }
+    if (vmaxvq_u8(seen) & 0x80)
+        r->seen |= HIGH_BITS;
+    advance(r, i);
 }
 #else
 static void run_vectors(struct run *r)
