@@ -21,6 +21,7 @@ bool wsb_acks_note(struct wsb_acks *a, wsb_conn conn, uint64_t seq, size_t bytes
             return false;
         a->pairs[a->count++] = (struct wsb_ack_pair){.conn = conn};
         *place = (uint16_t)a->count;
+        a->place_of[a->count - 1] = (uint16_t)(place - a->places);
     }
     struct wsb_ack_pair *pair = &a->pairs[*place - 1];
     if (seq > pair->seq)
@@ -39,8 +40,8 @@ void wsb_acks_forget(struct wsb_acks *a, wsb_conn conn)
 
 void wsb_acks_clear(struct wsb_acks *a)
 {
-    if (a->count)
-        memset(a->places, 0, sizeof a->places);
+    for (size_t i = 0; i < a->count; i++) /* seldom many: not all of them */
+        a->places[a->place_of[i]] = 0;
     a->count = a->events = a->bytes = 0;
 }
 

@@ -28,6 +28,7 @@ struct wsb_ack_pair {
 struct wsb_acks {
     struct wsb_ack_pair pairs[WSB_ACKS_MAX]; /* in the order in which the connections came */
     uint16_t places[WSB_ACKS_PLACES];        /* open addressing: 1 + where in pairs; 0 is free */
+    uint16_t place_of[WSB_ACKS_MAX];         /* of each pair, in places */
     size_t count;                            /* of pairs */
     size_t events;
     size_t bytes; /* of their payloads */

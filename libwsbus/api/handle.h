@@ -168,6 +168,8 @@ void wsb_cond_wait(struct wsb_handle *h, uint64_t until_ms);
 /* --------------------------------------------------------------------------------------------------------- inbox.c */
 
 uint64_t wsb_now_ms(void);
+/* Cheap, behind by a few milliseconds: for what is asked with each event. */
+uint64_t wsb_coarse_ms(void);
 #define WSB_FOREVER UINT64_MAX
 uint64_t wsb_deadline(int timeout_ms);
 

@@ -27,6 +27,13 @@ uint64_t wsb_now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+uint64_t wsb_coarse_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 uint64_t wsb_deadline(int timeout_ms)
 {
     return timeout_ms < 0 ? WSB_FOREVER : wsb_now_ms() + (uint64_t)timeout_ms;
@@ -286,10 +293,10 @@ static void file(struct wsb_handle *h, struct wsb_received *m)
 }
 
 /* Take what has come, but not for ever: whoever asks may have something to read already. */
-static enum wsb_reason receive_some(struct wsb_handle *h, bool *ret_all)
+static enum wsb_reason receive_some(struct wsb_handle *h, bool *ret_all, bool *ret_any)
 {
     size_t before = h->inbox_bytes;
-    *ret_all = false;
+    *ret_all = *ret_any = false;
     for (int i = 0; i < BUDGET_MESSAGES; i++) {
         struct wsb_received *m;
         if (h->inbox_bytes >= h->in_limit || h->inbox_bytes - before >= BUDGET_BYTES)
@@ -298,7 +305,7 @@ static enum wsb_reason receive_some(struct wsb_handle *h, bool *ret_all)
         *ret_all = err == WSB_AGAIN;
         if (err == WSB_AGAIN || err == WSB_ERR_NOMEM)
             return err == WSB_AGAIN ? WSB_REASON_OK : WSB_REASON_NOMEM;
-        h->heard_ms = wsb_now_ms();
+        *ret_any = true;
         if (err)
             h->malformed++;
         else
@@ -350,8 +357,11 @@ static void ask_again(struct wsb_handle *h)
 enum wsb_reason wsb_pump(struct wsb_handle *h)
 {
     bool all;
-    enum wsb_reason reason = receive_some(h, &all);
+    bool any;
+    enum wsb_reason reason = receive_some(h, &all, &any);
     h->pumped_ms = wsb_now_ms();
+    if (any)
+        h->heard_ms = h->pumped_ms;
     if (reason || !all)
         return reason; /* the silence of a gate that was not listened to says nothing */
     follow_link(h);
@@ -364,7 +374,7 @@ enum wsb_reason wsb_pump(struct wsb_handle *h)
  * a while must not go on where it was before it knows what has become of its connections. */
 void wsb_look(struct wsb_handle *h)
 {
-    if (h->serving != WSB_SERVING_YES || wsb_now_ms() - h->pumped_ms >= LOOK_EVERY_MS)
+    if (h->serving != WSB_SERVING_YES || (int64_t)(wsb_coarse_ms() - h->pumped_ms) >= LOOK_EVERY_MS)
         (void)wsb_pump(h);
 }
 

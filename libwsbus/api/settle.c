@@ -5,7 +5,6 @@
  * that the gate has taken away: they are another handler's now. Source: docs/protocol.md §5.
  */
 #include <stdio.h>
-#include <time.h>
 
 #include "api/handle.h"
 
@@ -14,14 +13,6 @@ enum {
     EVERY_BYTES = 256 << 10,
     EVERY_MS = 100 /* and, by a program that takes its time, with the event that is done after so long */
 };
-
-/* Cheap, and as exact as is needed here: to a few milliseconds. */
-static uint64_t coarse_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static bool is_current(const struct wsb_handle *h)
 {
@@ -62,7 +53,7 @@ void wsb_settle_handed_out(struct wsb_handle *h, const struct wsb_header *d)
     if (!is_current(h) || !counts(d->type))
         return;
     if (!h->acks.events)
-        h->since_ms = coarse_ms();
+        h->since_ms = wsb_coarse_ms();
     if (!h->manual_ack)
         h->held = *d;
 }
@@ -138,7 +129,7 @@ enum wsb_reason wsb_settle_done(struct wsb_handle *h)
         return reason; /* it stays held: what is not acknowledged is not lost either */
     h->held.conn = 0;
     bool is_due = h->acks.events >= EVERY_EVENTS || h->acks.bytes >= EVERY_BYTES ||
-                  (h->acks.events && coarse_ms() - h->since_ms >= EVERY_MS);
+                  (h->acks.events && wsb_coarse_ms() - h->since_ms >= EVERY_MS);
     if (is_due && !wsb_settle(h))
         (void)wsb_outbox_flush(h);
     return WSB_REASON_OK;

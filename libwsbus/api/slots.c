@@ -33,12 +33,15 @@ static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static _Atomic uint64_t threads;
 
 /* What the last call on each slot came to, in this thread; and the last open. */
-static _Thread_local struct {
+/* A few bytes in the program's own block, even if the library was loaded late: no call to find them. */
+#define WSB_FAST_TLS _Thread_local __attribute__((tls_model("initial-exec")))
+
+static WSB_FAST_TLS struct {
     uint64_t handle;
     enum wsb_reason reason;
 } notes[WSB_HANDLERS_MAX];
-static _Thread_local enum wsb_reason open_note;
-static _Thread_local uint64_t thread_number;
+static WSB_FAST_TLS enum wsb_reason open_note;
+static WSB_FAST_TLS uint64_t thread_number;
 
 /* In a child nothing of the parent's handles may be touched: their locks may be held by threads that are not here, their
  * sockets and descriptors are shared. They are left alone, and their values become invalid. */

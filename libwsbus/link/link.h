@@ -29,16 +29,17 @@ enum wsb_door {
     WSB_DOOR_SHM = WSB_ZMQ_DOORS
 };
 
-/* A place in a peer's memory, where a link can be written to directly; NULL: there is none. Valid until the link has said
- * that the peer is gone. */
-struct wsb_direct;
+/* A place in a peer's memory, where it can be written to directly. Valid until the link has said that the peer is gone. */
+struct wsb_direct {
+    void *owner; /* borrowed: whatever the one who is told of the peer's messages wants to find with them */
+};
 
 /* One message that came in; everything in it is valid until wsb_inbound_release(). */
 struct wsb_inbound {
-    struct wsb_span peer; /* who, on HANDLERS */
-    struct wsb_direct *direct;
-    bool is_shared;       /* the payload lies where the peer can still change it: copy it before you look at it */
-    struct wsb_span user; /* the public key that it proved to have; empty: a local peer, who needs none */
+    struct wsb_span peer;      /* who, on HANDLERS */
+    struct wsb_direct *direct; /* NULL: its link has no such thing */
+    bool is_shared;            /* the payload lies where the peer can still change it: copy it before you look at it */
+    struct wsb_span user;      /* the public key that it proved to have; empty: a local peer, who needs none */
     struct wsb_envelope envelope;
     struct wsb_span subscription; /* on EVENTS: the topic prefix */
     bool subscribes;              /* on EVENTS: begins, or ends */

@@ -31,6 +31,7 @@ struct wsb_shm_source {
 struct shm_server;
 
 struct wsb_shm_peer {
+    struct wsb_direct direct;
     struct shm_server *server;                    /* borrowed */
     struct wsb_shm_peer *next, *prev;             /* of all */
     struct wsb_shm_peer *next_awake, *prev_awake; /* of those whose rings are looked at */

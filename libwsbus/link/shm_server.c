@@ -521,7 +521,7 @@ static bool receive_from(struct shm_server *s, struct wsb_shm_peer *p, struct ws
     *ret = (struct wsb_inbound){.peer = wsb_span(p->name, sizeof p->name), .message = p};
     if (!err) {
         err = read_record(s, record, is_shared, ret);
-        ret->direct = (struct wsb_direct *)(void *)p;
+        ret->direct = &p->direct;
         p->records_in++;
     }
     if (!err) {
@@ -601,9 +601,9 @@ static bool ss_has_input(struct wsb_server *base, enum wsb_channel c)
 
 /* ----------------------------------------------------------------------- sending */
 
-static struct wsb_shm_peer *peer_of(const struct wsb_direct *d)
+static struct wsb_shm_peer *peer_of(struct wsb_direct *d)
 {
-    return (struct wsb_shm_peer *)(uintptr_t)d;
+    return CONTAINER(d, struct wsb_shm_peer, direct);
 }
 
 static struct wsb_shm_peer *find(const struct shm_server *s, struct wsb_span name)

@@ -220,6 +220,8 @@ static void on_malformed(struct wsg_hub *h, const struct wsb_inbound *in)
 
 static struct wsg_handler *sender_of(struct wsg_hub *h, const struct wsg_reading *r)
 {
+    if (r->inbound.direct)
+        return r->inbound.direct->owner;
     return r->channel == WSB_CHANNEL_HANDLERS ? wsg_handlers_by_peer(&h->handlers, r->inbound.peer) : NULL;
 }
 
@@ -243,7 +245,7 @@ static void on_gone(struct wsg_hub *h, const struct wsg_reading *r)
     struct wsg_handler *from = sender_of(h, r);
     if (!from)
         return;
-    from->direct = NULL;
+    from->direct = NULL; /* what is there of it ends with this message */
     wsg_hub_mark_dead(h, from);
 }
 
@@ -380,6 +382,7 @@ wsb_err wsg_hub_open(struct wsg_hub *h, struct wsg_loop *loop, struct wsg_routes
     h->tags.per_connection = WSG_TAGS_PER_CONNECTION;
     h->users.per_connection = 1;
     wsb_buf_init(&h->text, WSB_META_MAX);
+    (void)!wsg_meta_parse(wsb_span(NULL, 0), &h->no_meta, NULL); /* cannot fail: there is nothing in it */
     for (size_t i = 0; i < routes->count; i++)
         h->checks_text = h->checks_text || !routes->routes[i].policy.unchecked_text;
     h->strangers = wsb_account_new();

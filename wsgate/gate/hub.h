@@ -108,7 +108,8 @@ struct wsg_hub {
     struct wsb_account *copies;             /* owned: what is under way to subscribers */
     wsb_conn *targets;                      /* owned scratch */
     size_t targets_cap;
-    struct wsb_buf text; /* scratch for metadata */
+    struct wsb_buf text;     /* scratch for metadata */
+    struct wsg_meta no_meta; /* of commands without: as an empty one is parsed */
     uint64_t epoch;
     size_t max_message;
     uint64_t malformed_told_ms;

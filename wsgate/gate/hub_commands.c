@@ -27,13 +27,13 @@ static struct wsg_command command_of(const struct wsg_incoming *in)
         .by = WSG_BY_HANDLER,
         .origin = in->from ? in->from->id : 0,
         .seq = h->seq,
-        .slow = in->meta.slow,
-        .key = in->meta.key,
+        .slow = in->meta->slow,
+        .key = in->meta->key,
         .payload = in->e->payload,
-        .reason = in->meta.reason,
-        .subprotocol = in->meta.subprotocol,
-        .fields = in->meta.fields,
-        .field_count = in->meta.field_count,
+        .reason = in->meta->reason,
+        .subprotocol = in->meta->subprotocol,
+        .fields = in->meta->fields,
+        .field_count = in->meta->field_count,
     };
 }
 
@@ -81,9 +81,9 @@ static bool may_command(const struct wsg_incoming *in, wsb_conn conn)
 static size_t drop_forbidden(const struct wsg_incoming *in)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < in->meta.to_count; i++) {
-        if (may_command(in, in->meta.to[i]))
-            in->meta.to[kept++] = in->meta.to[i];
+    for (size_t i = 0; i < in->meta->to_count; i++) {
+        if (may_command(in, in->meta->to[i]))
+            in->meta->to[kept++] = in->meta->to[i];
     }
     return kept;
 }
@@ -91,8 +91,8 @@ static size_t drop_forbidden(const struct wsg_incoming *in)
 /* The targets: `to`, or the one in the header; without those it may not command. False, and an ERROR, when none is named. */
 static bool targets_of(const struct wsg_incoming *in, const wsb_conn **ret, size_t *ret_count)
 {
-    if (in->meta.has_to) {
-        *ret = in->meta.to;
+    if (in->meta->has_to) {
+        *ret = in->meta->to;
         *ret_count = drop_forbidden(in);
         return true;
     }
@@ -147,10 +147,10 @@ static bool checks_text(const struct wsg_incoming *in)
     const struct wsg_hub *h = in->hub;
     const struct wsg_route *r = NULL;
     const struct wsg_pin *p = in->e->header.conn ? wsg_pins_find(&h->pins, in->e->header.conn) : NULL;
-    if (p && !in->meta.has_to)
+    if (p && !in->meta->has_to)
         r = p->route;
-    else if (in->meta.route.ptr)
-        r = wsg_routes_find(h->routes, in->meta.route);
+    else if (in->meta->route.ptr)
+        r = wsg_routes_find(h->routes, in->meta->route);
     return r ? !r->policy.unchecked_text : h->checks_text;
 }
 
@@ -166,7 +166,7 @@ static const char *what_is_wrong(const struct wsg_incoming *in)
         return "the message is larger than any route allows";
     if (opcode == WSB_TEXT && checks_text(in) && !wsb_utf8_is_valid(payload.ptr, payload.len))
         return "the text is not UTF-8";
-    if (in->meta.key.len > WSG_GROUP_NAME_MAX)
+    if (in->meta->key.len > WSG_GROUP_NAME_MAX)
         return "a key has at most 255 bytes";
     return NULL;
 }
@@ -217,7 +217,7 @@ static void on_send(const struct wsg_incoming *in)
 /* Who is meant. False, and an ERROR, unless exactly one is named, and one that there can be. */
 static bool audience_of(const struct wsg_incoming *in, bool may_be_all, struct wsg_audience *ret)
 {
-    const struct wsg_meta *m = &in->meta;
+    const struct wsg_meta *m = in->meta;
     const struct {
         enum wsg_audience_kind kind;
         struct wsb_span name;
@@ -252,7 +252,7 @@ static void on_publish(const struct wsg_incoming *in)
     struct wsg_command c = command_of(in);
     if (!audience_of(in, /*may_be_all=*/true, &to) || !check_message(in))
         return;
-    if (!wsg_hub_gather(h, &to, &in->meta, in->user, &count)) {
+    if (!wsg_hub_gather(h, &to, in->meta, in->user, &count)) {
         wsg_refuse(in, WSB_ERROR_LIMIT, "out of memory");
         return;
     }
@@ -264,7 +264,7 @@ static void on_list(const struct wsg_incoming *in)
     struct wsg_audience of;
     if (!audience_of(in, /*may_be_all=*/false, &of))
         return;
-    wsg_hub_list(in->hub, in->from, in->e->header.seq, &of, in->user, in->meta.limit);
+    wsg_hub_list(in->hub, in->from, in->e->header.seq, &of, in->user, in->meta->limit);
 }
 
 size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct wsg_audience *to,
@@ -285,12 +285,12 @@ size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct 
 static void on_close(const struct wsg_incoming *in)
 {
     struct wsg_command c = command_of(in);
-    if (!wsg_close_code_is_sendable(in->meta.code)) {
+    if (!wsg_close_code_is_sendable(in->meta->code)) {
         wsg_refuse(in, WSB_ERROR_METADATA,
                    "\"code\" must be a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999");
         return;
     }
-    c.status = in->meta.code;
+    c.status = in->meta->code;
     give(in, &c);
 }
 
@@ -300,21 +300,21 @@ static const char limits_of_names[] =
 static bool join_all(const struct wsg_incoming *in, struct wsg_pin *p)
 {
     bool ok = true;
-    for (size_t i = 0; i < in->meta.group_count && ok; i++)
-        ok = wsg_hub_join(in->hub, p, in->meta.groups[i]);
+    for (size_t i = 0; i < in->meta->group_count && ok; i++)
+        ok = wsg_hub_join(in->hub, p, in->meta->groups[i]);
     return ok;
 }
 
 static bool leave_all(const struct wsg_incoming *in, struct wsg_pin *p)
 {
-    for (size_t i = 0; i < in->meta.group_count; i++)
-        wsg_hub_leave(in->hub, p, in->meta.groups[i]); /* not being in it is what was asked for */
+    for (size_t i = 0; i < in->meta->group_count; i++)
+        wsg_hub_leave(in->hub, p, in->meta->groups[i]); /* not being in it is what was asked for */
     return true;
 }
 
 static bool tag(const struct wsg_incoming *in, struct wsg_pin *p)
 {
-    return wsg_hub_tag(in->hub, p, &in->meta);
+    return wsg_hub_tag(in->hub, p, in->meta);
 }
 
 /* Something about connections that the hub itself knows. */
@@ -348,15 +348,15 @@ static void for_each_pin(const struct wsg_incoming *in, size_t names,
 
 static void on_join_or_leave(const struct wsg_incoming *in)
 {
-    if (in->meta.group_count == 0)
+    if (in->meta->group_count == 0)
         wsg_refuse(in, WSB_ERROR_METADATA, "\"groups\" must name at least one group");
     else
-        for_each_pin(in, in->meta.group_count, in->e->header.type == WSB_JOIN ? join_all : leave_all);
+        for_each_pin(in, in->meta->group_count, in->e->header.type == WSB_JOIN ? join_all : leave_all);
 }
 
 static void on_tag(const struct wsg_incoming *in)
 {
-    size_t names = in->meta.set_count + in->meta.unset_count + (in->meta.user.ptr != NULL);
+    size_t names = in->meta->set_count + in->meta->unset_count + (in->meta->user.ptr != NULL);
     if (names == 0)
         wsg_refuse(in, WSB_ERROR_METADATA, "TAG wants \"set\", \"unset\" or \"user\"");
     else
@@ -371,7 +371,7 @@ static void on_accept(const struct wsg_incoming *in)
         p->is_pending = false;
         wsg_hub_join_accepted(in->hub, p);
         bool joined = join_all(in, p);
-        if (!wsg_hub_tag(in->hub, p, &in->meta) || !joined)
+        if (!wsg_hub_tag(in->hub, p, in->meta) || !joined)
             wsg_refuse(in, WSB_ERROR_LIMIT, limits_of_names);
     }
     give(in, &c);
@@ -380,7 +380,7 @@ static void on_accept(const struct wsg_incoming *in)
 static void on_respond(const struct wsg_incoming *in)
 {
     struct wsg_command c = command_of(in);
-    c.status = in->meta.status;
+    c.status = in->meta->status;
     struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
     if (in->e->header.type == WSB_RESPOND && p && p->is_request && is_its_own(in, p))
         wsg_hub_answered(in->hub, p);
@@ -473,29 +473,43 @@ static bool is_for_commands_endpoint(uint8_t type)
     return needs_registration(type) ? type != WSB_CREDIT && type != WSB_ACK && type != WSB_LIST : type == WSB_PING;
 }
 
+static void refuse_number(const struct wsg_incoming *in, enum wsb_error_code code, const char *format, unsigned number)
+{
+    char text[80];
+    (void)snprintf(text, sizeof text, format, number);
+    wsg_refuse(in, code, text);
+}
+
+static void dispatch_with_meta(struct wsg_incoming *in)
+{
+    struct wsg_meta meta;
+    struct wsb_fault fault;
+    in->meta = &meta;
+    if (wsg_meta_parse(in->e->meta, &meta, &fault) != WSB_OK)
+        wsg_refuse(in, WSB_ERROR_METADATA, fault.text);
+    else
+        dispatch(in);
+    wsg_meta_deinit(&meta);
+}
+
 void wsg_hub_command(struct wsg_hub *h, const struct wsb_inbound *by, struct wsg_handler *from,
                      const struct wsb_envelope *e)
 {
     struct wsb_span peer = by->peer;
-    struct wsg_incoming in = {.hub = h, .peer = peer, .user = by->user, .by = by, .from = from, .e = e};
-    struct wsb_fault fault = {0};
-    char text[80];
+    struct wsg_incoming in = {
+        .hub = h, .peer = peer, .user = by->user, .by = by, .from = from, .e = e, .meta = &h->no_meta};
     h->stats.commands++;
     if (from)
         from->commands++;
-    if (!wsb_type_is_command(e->header.type)) {
-        (void)snprintf(text, sizeof text, "type %u is not a command", e->header.type);
-        wsg_refuse(&in, WSB_ERROR_TYPE, text);
-    } else if (e->header.flags & ~(WSB_FLAG_META | WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME)) {
-        (void)snprintf(text, sizeof text, "flags 0x%02x are not for commands", e->header.flags);
-        wsg_refuse(&in, WSB_ERROR_FLAG, text);
-    } else if (peer.len ? !from && needs_registration(e->header.type) : !is_for_commands_endpoint(e->header.type)) {
+    if (!wsb_type_is_command(e->header.type))
+        refuse_number(&in, WSB_ERROR_TYPE, "type %u is not a command", e->header.type);
+    else if (e->header.flags & ~(WSB_FLAG_META | WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME))
+        refuse_number(&in, WSB_ERROR_FLAG, "flags 0x%02x are not for commands", e->header.flags);
+    else if (peer.len ? !from && needs_registration(e->header.type) : !is_for_commands_endpoint(e->header.type))
         wsg_refuse(&in, peer.len ? WSB_ERROR_NOT_REGISTERED : WSB_ERROR_REFUSED,
                    peer.len ? "say HELLO first" : "not on the commands endpoint");
-    } else if (wsg_meta_parse(e->meta, &in.meta, &fault) != WSB_OK) {
-        wsg_refuse(&in, WSB_ERROR_METADATA, fault.text);
-    } else {
+    else if (e->meta.len)
+        dispatch_with_meta(&in);
+    else
         dispatch(&in);
-    }
-    wsg_meta_deinit(&in.meta);
 }

@@ -13,7 +13,7 @@ struct wsg_incoming {
     const struct wsb_inbound *by;
     struct wsg_handler *from; /* NULL: not registered, or the commands endpoint */
     const struct wsb_envelope *e;
-    struct wsg_meta meta;
+    struct wsg_meta *meta; /* of the command; an empty one that nobody writes to when it has none */
 };
 
 static inline void wsg_refuse(const struct wsg_incoming *in, enum wsb_error_code code, const char *text)

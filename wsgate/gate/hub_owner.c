@@ -308,6 +308,8 @@ void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, cons
         if (h->round[i] == handler)
             h->round[i] = h->round[--h->round_count];
     }
+    if (handler->direct)
+        handler->direct->owner = NULL;
     struct wsb_server *server = wsg_hub_server_for(h, handler);
     if (server->ops->unwatch)
         server->ops->unwatch(server, wsb_span(handler->peer, handler->peer_len));

@@ -52,19 +52,19 @@ static bool routes_of(const struct wsg_incoming *in, uint16_t **ret, size_t *ret
 {
     char text[160];
     size_t count = 0;
-    uint16_t *routes = in->meta.route_count ? calloc(in->meta.route_count, sizeof *routes) : NULL;
+    uint16_t *routes = in->meta->route_count ? calloc(in->meta->route_count, sizeof *routes) : NULL;
     if (!routes) {
         wsg_refuse(in, WSB_ERROR_METADATA, "HELLO wants \"routes\": an array with at least one route");
         return false;
     }
-    for (size_t i = 0; i < in->meta.route_count; i++) {
-        const struct wsg_route *r = wsg_routes_find(in->hub->routes, in->meta.routes[i]);
+    for (size_t i = 0; i < in->meta->route_count; i++) {
+        const struct wsg_route *r = wsg_routes_find(in->hub->routes, in->meta->routes[i]);
         bool twice = false;
         bool is_allowed = !r || wsg_hub_allows(in->hub, in->user, r);
         if (!r || r->policy.publish || !is_allowed) {
             (void)snprintf(text, sizeof text, "route '%.*s' %s",
-                           (int)(in->meta.routes[i].len < 64 ? in->meta.routes[i].len : 64),
-                           (const char *)in->meta.routes[i].ptr,
+                           (int)(in->meta->routes[i].len < 64 ? in->meta->routes[i].len : 64),
+                           (const char *)in->meta->routes[i].ptr,
                            !is_allowed ? "is not for your key"
                            : r         ? "only publishes: subscribe to events"
                                        : "does not exist");
@@ -112,12 +112,12 @@ static wsb_err set_routes(struct wsg_hub *h, struct wsg_handler *to, uint16_t *r
 static void begin_terms(const struct wsg_incoming *in, struct wsg_handler *to)
 {
     to->since_ms = to->seen_ms = to->progress_ms = wsg_loop_now_ms(in->hub->loop);
-    to->acks = in->meta.ack;
-    to->has_credit = in->meta.has_credit;
-    to->pid = in->meta.pid;
-    to->weight = in->meta.weight;
-    if (in->meta.has_credit)
-        wsg_handler_grant(to, in->meta.messages, in->meta.bytes);
+    to->acks = in->meta->ack;
+    to->has_credit = in->meta->has_credit;
+    to->pid = in->meta->pid;
+    to->weight = in->meta->weight;
+    if (in->meta->has_credit)
+        wsg_handler_grant(to, in->meta->messages, in->meta->bytes);
 }
 
 static bool serves_the_same(const struct wsg_handler *h, const uint16_t *routes, size_t count)
@@ -133,8 +133,8 @@ void wsg_on_hello(const struct wsg_incoming *in)
     size_t route_count;
     if (!routes_of(in, &routes, &route_count))
         return;
-    if (to &&
-        to->pid != in->meta.pid) { /* another process under the same ZeroMQ routing id: what was pinned is lost to it */
+    if (to && to->pid !=
+                  in->meta->pid) { /* another process under the same ZeroMQ routing id: what was pinned is lost to it */
         wsg_hub_remove_handler(h, to, "replaced by another process");
         to = NULL;
     }
@@ -156,19 +156,21 @@ void wsg_on_hello(const struct wsg_incoming *in)
             wsg_hub_remove_handler(h, to, "out of memory");
         return;
     }
-    to->batch = in->meta.batch;
-    to->level = in->meta.level >= 0 ? (uint8_t)in->meta.level : WSB_LOG_INFO;
-    h->presence_count += (uint32_t)in->meta.presence - (uint32_t)to->presence;
-    to->presence = in->meta.presence;
-    copy_text(to->name, sizeof to->name, in->meta.name.ptr ? in->meta.name : wsb_span_str("unnamed"));
-    copy_text(to->language, sizeof to->language, in->meta.language);
+    to->batch = in->meta->batch;
+    to->level = in->meta->level >= 0 ? (uint8_t)in->meta->level : WSB_LOG_INFO;
+    h->presence_count += (uint32_t)in->meta->presence - (uint32_t)to->presence;
+    to->presence = in->meta->presence;
+    copy_text(to->name, sizeof to->name, in->meta->name.ptr ? in->meta->name : wsb_span_str("unnamed"));
+    copy_text(to->language, sizeof to->language, in->meta->language);
     if (is_new)
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler", WSB_KU("handler", to->id), WSB_KS("name", to->name),
                 WSB_KS("language", to->language), WSB_KI("pid", to->pid), WSB_KU("routes", to->route_count));
     to->direct = in->by->direct;
+    if (to->direct)
+        to->direct->owner = to;
     struct wsb_server *server = wsg_hub_server_for(h, to);
     if (server->ops->watch)
-        server->ops->watch(server, in->by, in->meta.heartbeat_ms);
+        server->ops->watch(server, in->by, in->meta->heartbeat_ms);
     welcome(h, to, in->e->header.seq);
     if (is_news)
         wsg_hub_welcome_handler(h, to);
@@ -180,9 +182,9 @@ void wsg_on_credit(const struct wsg_incoming *in)
         wsg_refuse(in, WSB_ERROR_REFUSED, "CREDIT without \"credit\" in HELLO");
         return;
     }
-    if (in->meta.messages == 0 && in->meta.bytes == 0)
+    if (in->meta->messages == 0 && in->meta->bytes == 0)
         return;
-    wsg_handler_grant(in->from, in->meta.messages, in->meta.bytes);
+    wsg_handler_grant(in->from, in->meta->messages, in->meta->bytes);
     wsg_hub_pump(in->hub, in->from);
 }
 
