@@ -86,7 +86,7 @@ static void check_body(const uint8_t *body, const struct record *r)
 static void write_record(struct world *w)
 {
     struct record r = {.len = (uint32_t)next_len(&w->script), .seed = (uint8_t)w->written};
-    uint64_t need = (r.len + 8 + 63) / 64 * 64, room = SIZE - (w->tx.tail - w->tx.floor);
+    uint64_t need = ((uint64_t)r.len + 8 + 63) / 64 * 64, room = SIZE - (w->tx.tail - w->tx.floor);
     uint8_t *body = wsb_ring_reserve(&w->tx, r.len);
     require(wsb_ring_room(&w->tx) == room && (body != NULL) == (need <= room));
     if (!body)
@@ -211,12 +211,14 @@ static uint64_t near(struct script *s, uint64_t position)
     uint32_t n = next_word(s);
     if (n % 4 == 0)
         return position + (uint64_t)(int64_t)(int32_t)n * 64;
-    return n % 4 == 1 ? position + n % 4096 / 4 : n % 4 == 2 ? position - n % 4096 / 4 * 16 : (uint64_t)n << n % 64;
+    return n % 4 == 1   ? position + n % 4096 / 4
+           : n % 4 == 2 ? position - (uint64_t)n % 4096 / 4 * 16
+                        : (uint64_t)n << n % 64;
 }
 
 static void forge_record(struct world *w)
 {
-    uint64_t at = w->rx.at + next_byte(&w->script) % 8 * 64, stamp = htole64(wsb_ring_stamp(KEY, at));
+    uint64_t at = w->rx.at + (uint64_t)next_byte(&w->script) % 8 * 64, stamp = htole64(wsb_ring_stamp(KEY, at));
     uint32_t n = next_word(&w->script), len = htole32(n % 4 ? n >> 2 & 0x7fff : n);
     memcpy(w->tx.data + at % SIZE, &stamp, sizeof stamp);
     memcpy(w->tx.data + at % SIZE + 8, &len, sizeof len);
