@@ -208,6 +208,8 @@ struct wsb_client_ops {
     /* Write it at once, without a block; told with the next flush. False: not now, or not at all: send it. Both may be NULL. */
     bool (*put)(struct wsb_client *c, const struct wsb_header *h, struct wsb_span payload, struct wsb_span meta);
     void (*flush)(struct wsb_client *c);
+    /* Wait for input for as long as a sleep would cost, if it is likely to come; false: it has not. May be NULL. */
+    bool (*spin)(struct wsb_client *c);
     const char *(*why)(const struct wsb_client *c); /* it was refused; may be NULL */
     const char *name;                               /* "zmq", "shm" */
 };

@@ -29,7 +29,10 @@ enum {
     ANSWER_MS = 4000,  /* for a gate to say WELCOME */
     CHUNK = 64,        /* messages that are allocated together */
     RELEASE_PART = 16, /* of the ring, that is given back at once */
-    OLD_MAX = 4        /* attachments that are over and whose messages are still held */
+    PATIENCE_MIN = 4,  /* looks at an empty ring */
+    PATIENCE_MAX = 64, /* some microseconds */
+    PATIENCE_STEP = 4,
+    OLD_MAX = 4 /* attachments that are over and whose messages are still held */
 };
 
 struct attachment;
@@ -82,6 +85,7 @@ struct shm_client {
     uint64_t at_ms;              /* when to try again, or to give up waiting */
     bool is_armed;               /* the bell may have been rung */
     struct attachment *now;      /* with state UP */
+    uint32_t patience;           /* how often an empty ring is looked at again before anything else */
     uint32_t missing;            /* how often there was a gate, but no shared memory */
     uint32_t old;                /* attachments that are over, and still read */
     char why[WSB_SHM_REASON_MAX];
@@ -486,6 +490,33 @@ static bool sc_has_input(struct wsb_client *c)
     return !wsb_ring_may_sleep(&a->receiver.ring);
 }
 
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* As long as looking again pays, a bit longer each time; when it does not, less and less. */
+static bool sc_spin(struct wsb_client *c)
+{
+    struct shm_client *z = self(c);
+    const struct attachment *a = z->now;
+    if (!a)
+        return false;
+    for (uint32_t i = 0; i < z->patience; i++) {
+        if (wsb_ring_has_next(&a->receiver.ring)) {
+            z->patience = z->patience < PATIENCE_MAX ? z->patience + PATIENCE_STEP : PATIENCE_MAX;
+            return true;
+        }
+        relax();
+    }
+    z->patience = z->patience > PATIENCE_MIN * 2 ? z->patience / 2 : PATIENCE_MIN;
+    return false;
+}
+
 static enum wsb_link_change sc_change(struct wsb_client *c)
 {
     struct shm_client *z = self(c);
@@ -592,6 +623,7 @@ static const struct wsb_client_ops shm_client_ops = {
     .send = sc_send,
     .put = sc_put,
     .flush = sc_flush,
+    .spin = sc_spin,
     .why = sc_why,
     .name = "shm",
 };
