@@ -11,9 +11,10 @@ SHAPES = ["circle", "square", "diamond", "triangle"]
 
 
 class Series:
-    def __init__(self, name, points, dashed=False):
-        """points: (x, y), positive; others cannot be shown on a logarithmic axis and are left out."""
-        self.name, self.dashed = name, dashed
+    def __init__(self, name, points, dashed=False, colour=None):
+        """points: (x, y), positive; others cannot be shown on a logarithmic axis and are left out. colour: a number; series of one
+        server have the same."""
+        self.name, self.dashed, self.colour = name, dashed, colour
         self.points = sorted((x, y) for x, y in points if x > 0 and y > 0)
 
 
@@ -31,6 +32,12 @@ class Axis:
     def at(self, value):
         share = (math.log10(value) - self.low) / (self.high - self.low)
         return self.first_px + share * (self.last_px - self.first_px)
+
+    def ticks_of_bytes(self):
+        """Powers of two, eight of them at most."""
+        first, last = math.ceil(self.low / math.log10(2)), math.floor(self.high / math.log10(2))
+        step = max(1, math.ceil((last - first) / 7))
+        return [2.0 ** power for power in range(first, last + 1) if power % step == 0]
 
     def ticks(self):
         """1, 2 and 5 of each decade; only the decades when they are many."""
@@ -71,7 +78,7 @@ def marker(shape, x, y, colour, title=""):
 
 def grid(axis_x, axis_y, x_text, y_text):
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-    for value in axis_x.ticks():
+    for value in axis_x.ticks_of_bytes() if x_text is text_of_bytes else axis_x.ticks():
         x = axis_x.at(value)
         yield f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{bottom}" stroke="#ddd"/>'
         yield text(x, bottom + 18, x_text(value), text_anchor="middle")
@@ -83,7 +90,8 @@ def grid(axis_x, axis_y, x_text, y_text):
 
 
 def line(series, number, axis_x, axis_y, x_text, y_text):
-    colour, shape = COLOURS[number % len(COLOURS)], SHAPES[number % len(SHAPES)]
+    colour = number if series.colour is None else series.colour
+    colour, shape = COLOURS[colour % len(COLOURS)], SHAPES[colour % len(SHAPES)]
     dash = ' stroke-dasharray="6 4"' if series.dashed else ""
     path = " ".join(f"{axis_x.at(x):.1f},{axis_y.at(y):.1f}" for x, y in series.points)
     yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'

@@ -2,10 +2,11 @@
 
 import json
 
-from harness.programs import BUILD, PYTHON, ROOT, eventually, run, START_S
+from harness.programs import BUILD, PYTHON, ROOT, START_S, Failed, eventually, run
 
 # Room for the largest messages, and for as much of them as is in flight.
-ROUTES = ["echo=/echo,max_message=32MiB,max_queue=256MiB", "sub=/sub,max_queue=64MiB", "pub=/pub"]
+ROUTES = ["echo=/echo,max_message=32MiB,max_queue=256MiB", "sub=/sub,max_queue=64MiB", "pub=/pub",
+          "seed=/seed,max_message=32MiB,max_queue=64MiB"]
 
 
 class Server:
@@ -15,6 +16,7 @@ class Server:
         self.name, self.port, self.programs = name, port, programs
         self.echo, self.sub, self.pub = echo, sub, pub
         self.tree = tree  # it starts processes that count too
+        self.folder = None  # a gate's runtime directory
         self.memory_of = programs[:1] if idle is None else idle  # whose memory an idle connection costs
 
     @property
@@ -49,7 +51,17 @@ def start_gate(programs, name, handlers, workers=1, env=None):
         return answer.returncode == 0 and len(json.loads(answer.stdout)["handlers"]) == len(started)
 
     eventually(registered, f"the handlers of {name} are registered")
-    return Server(name, port, [gate, *started], echo="/echo")
+    server = Server(name, port, [gate, *started], echo="/echo")
+    server.folder = folder
+    return server
+
+
+def commands_done(server):
+    """What its handlers have had the gate do so far."""
+    answer = run([BUILD / "wsctl" / "wsctl", "--dir", server.folder, "stats", "--json"], START_S)
+    if answer.returncode:
+        raise Failed(f"wsctl stats: {answer.stderr}")
+    return json.loads(answer.stdout)["bus"]["commands"]
 
 
 ECHO_C = [BUILD / "examples" / "wsbus-echo", "--bus", "{dir}"]

@@ -129,8 +129,8 @@ def write_plot(name, *args, **kwargs):
 def plots_of(name, title, label, by_server, x_text):
     """by_server: name → [(x, cell)]. Three plots of one sweep."""
     def series(figure, dashed=False, suffix=""):
-        return [plot.Series(server + suffix, [(x, cell.median(figure)) for x, cell in points if not cell.wrong], dashed)
-                for server, points in by_server.items()]
+        return [plot.Series(server + suffix, [(x, cell.median(figure)) for x, cell in points if not cell.wrong], dashed, number)
+                for number, (server, points) in enumerate(by_server.items())]
 
     write_plot(f"throughput-by-{name}", f"Throughput, {title}", label, "messages a second", series("per_s"), x_text)
     write_plot(f"cpu-by-{name}", f"CPU time of the server, {title}", label, "µs for each message", series("server_us"), x_text)
