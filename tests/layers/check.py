@@ -56,6 +56,7 @@ FOLDERS = {
     # beside the gate
     API: LEVEL_0 | {LINK},
     "wsctl": {PUBLIC, BASE},
+    "wsbench": {PUBLIC, BASE, "wsgate/ws"},  # a client of any server; frames and masks are the same at both ends
     "examples": {PUBLIC},
 }
 
@@ -63,7 +64,7 @@ FOLDERS = {
 
 # A pattern, and the folders (or single files) that may include what it matches. The first match decides.
 THIRD_PARTY = [
-    ("openssl/*", {"wsgate/tls", "wsgate/ws/handshake.c"}),
+    ("openssl/*", {"wsgate/tls", "wsgate/ws/handshake.c", "wsbench"}),
     ("llhttp.h", {"wsgate/http"}),
     ("zmq.h", {LINK}),
     ("confuse.h", {"wsgate/config"}),
@@ -90,10 +91,10 @@ DOES_IO = """
 
 # --- The check ------------------------------------------------------------------------------------------------------
 
-ROOTS = ("libwsbus", "wsgate", "wsctl", "examples")
+ROOTS = ("libwsbus", "wsgate", "wsctl", "wsbench", "examples")
 # Where an include is looked for after the folder of the file itself. All are searched for every file, so that an
 # include that a compiler would not even find from there is named for what it is.
-SEARCH = ("libwsbus/include", "libwsbus", "wsgate", "wsctl", "examples", "")
+SEARCH = ("libwsbus/include", "libwsbus", "wsgate", "wsctl", "wsbench", "examples", "")
 NOT_OURS = {"node_modules", "__pycache__"}
 
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
