@@ -176,6 +176,10 @@ static void fill(uint8_t *out, const char *text)
 /* ASCII and characters of two, three and four bytes: 24 bytes, and the lengths of the rows end between two characters. */
 static const char MIXED[] = "Blåb\xc3\xa6r \xe2\x82\xac 5 \xf0\x9f\x98\x80 \xd0\xb4\xd0\xb0 ";
 
+/* Scripts whose characters have two bytes, and three. */
+static const char CYRILLIC[] = "\xd0\xb4\xd0\xb0\xd1\x8f\xd0\xbd\xd0\xb5";
+static const char HAN[] = "\xe6\xbc\xa2\xe5\xad\x97\xe4\xbb\xae\xe5\x90\x8d";
+
 static const struct row {
     const char *name;
     size_t len;
@@ -199,6 +203,8 @@ static const struct row {
     {"utf8_ascii", MIDDLE, 40000, utf8, "plain text "},
     {"utf8_mixed", 5 * (sizeof MIXED - 1), 100000, utf8, MIXED},
     {"utf8_mixed", 500 * (sizeof MIXED - 1), 1000, utf8, MIXED},
+    {"utf8_2_bytes", 1200 * (sizeof CYRILLIC - 1), 1000, utf8, CYRILLIC},
+    {"utf8_3_bytes", 1000 * (sizeof HAN - 1), 1000, utf8, HAN},
     {"frame_hdr_parse", SMALL, 2000000, frame_parse, NULL},
     {"frame_hdr_parse", MIDDLE, 2000000, frame_parse, NULL},
     {"record_write", SMALL, 640000, record_write, NULL},
