@@ -125,7 +125,7 @@ int main(int argc, char **argv)
     static struct link l; /* too large for the stack */
     if (argc < 3)
         bench_die("usage: bench_seed_client PORT SIZE...");
-    open_link(&l, (uint16_t)atoi(argv[1]));
+    open_link(&l, (uint16_t)strtoul(argv[1], NULL, 10));
     measure(&l, "round", SIZE_MIN, SIZE_MIN, 0);
     for (int i = 2; i < argc; i++) {
         size_t size = strtoul(argv[i], NULL, 10);

@@ -37,7 +37,7 @@ int main(int argc, char **argv)
     struct wsb_event ev;
     if (argc != 2 || !wsb_handler_open(argv[1], &options, &handle))
         bench_die("usage: bench_seed_handler RUNTIME_DIR: %s", wsb_why());
-    (void)signal(SIGTERM, on_signal);
+    (void)sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_signal}, NULL);
     while (wsb_readguarded(handle, &ev, -1)) {
         if (ev.type == WSB_EV_DATA)
             (void)wsb_writeguarded(handle, ev.conn, WSB_BINARY, answer, wanted(&ev));

@@ -101,7 +101,7 @@ static wsb_err parse_real(const struct row *r, const char *text, double *ret, st
 
 static wsb_err parse_count(const struct row *r, const char *text, uint64_t *ret, struct wsb_fault *fault)
 {
-    double value;
+    double value = 0;
     if (text[0] && !text[strspn(text, "0123456789")] && !parse_real(r, text, &value, NULL)) {
         *ret = (uint64_t)value; /* below 2^53 by its row */
         return WSB_OK;

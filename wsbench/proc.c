@@ -26,6 +26,19 @@ static bool slurp(const char *path, char text[TEXT])
     return len > 0;
 }
 
+/* Words that are divided by spaces, as numbers; what is none is 0. */
+static void numbers(const char *text, uint64_t *ret, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        text += strspn(text, " ");
+        ret[i] = isdigit((unsigned char)*text) ? strtoull(text, NULL, 10) : 0;
+        text += strcspn(text, " ");
+    }
+}
+
+/* Places in the file stat behind the name of the process: proc(5) counts from 3 there. */
+enum { STAT_PARENT = 4 - 3, STAT_USER = 14 - 3, STAT_SYSTEM = 15 - 3 };
+
 struct stat_line {
     int parent;
     double user_s, system_s;
@@ -34,16 +47,18 @@ struct stat_line {
 static bool read_stat(int pid, struct stat_line *ret)
 {
     char path[PATH], text[TEXT];
-    unsigned long user, system;
     (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
     if (!slurp(path, text))
         return false;
-    const char *rest = strrchr(text, ')'); /* the name before it may hold anything */
-    int parent;
-    if (!rest || sscanf(rest + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &parent, &user, &system) != 3)
+    const char *name_end = strrchr(text, ')'); /* the name itself may hold anything */
+    if (!name_end)
         return false;
+    uint64_t fields[STAT_SYSTEM + 1] = {0};
+    numbers(name_end + 1, fields, STAT_SYSTEM + 1);
     double per_s = (double)sysconf(_SC_CLK_TCK);
-    *ret = (struct stat_line){parent, (double)user / per_s, (double)system / per_s};
+    *ret = (struct stat_line){.parent = (int)fields[STAT_PARENT],
+                              .user_s = (double)fields[STAT_USER] / per_s,
+                              .system_s = (double)fields[STAT_SYSTEM] / per_s};
     return true;
 }
 
@@ -88,7 +103,7 @@ static wsb_err add_children(struct wsl_pids *p)
     struct dirent *entry;
     while (all && !err && (entry = readdir(all))) {
         struct stat_line stat;
-        int pid = isdigit((unsigned char)entry->d_name[0]) ? atoi(entry->d_name) : 0;
+        int pid = (int)strtol(entry->d_name, NULL, 10); /* 0: not one */
         if (pid && read_stat(pid, &stat) && has(p, stat.parent))
             err = add(p, pid);
     }
@@ -146,16 +161,20 @@ static void add_threads(struct wsl_usage *u, int pid)
         (void)closedir(threads);
 }
 
+/* The columns of the machine's stat. */
+enum { CPU_USER, CPU_NICE, CPU_SYSTEM, CPU_IDLE, CPU_IOWAIT, CPU_IRQ, CPU_SOFTIRQ, CPU_STEAL };
+
 static void add_machine(struct wsl_usage *u)
 {
     char text[TEXT];
-    unsigned long user, nice, system, irq, softirq, steal;
+    if (!slurp("/proc/stat", text) || strncmp(text, "cpu ", 4) != 0)
+        return;
+    uint64_t ticks[CPU_STEAL + 1] = {0};
     double per_s = (double)sysconf(_SC_CLK_TCK);
-    if (slurp("/proc/stat", text) &&
-        sscanf(text, "cpu %lu %lu %lu %*u %*u %lu %lu %lu", &user, &nice, &system, &irq, &softirq, &steal) == 6) {
-        u->busy_s = (double)(user + nice + system + irq + softirq) / per_s;
-        u->steal_s = (double)steal / per_s;
-    }
+    numbers(text + 4, ticks, CPU_STEAL + 1);
+    u->busy_s =
+        (double)(ticks[CPU_USER] + ticks[CPU_NICE] + ticks[CPU_SYSTEM] + ticks[CPU_IRQ] + ticks[CPU_SOFTIRQ]) / per_s;
+    u->steal_s = (double)ticks[CPU_STEAL] / per_s;
 }
 
 struct wsl_usage wsl_usage_cpu(const struct wsl_pids *p)

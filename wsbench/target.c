@@ -21,7 +21,8 @@ bool wsl_path_is_valid(const char *path)
 static bool port_is_valid(const char *port)
 {
     size_t len = strlen(port);
-    return len >= 1 && len <= 5 && port[strspn(port, "0123456789")] == 0 && atoi(port) >= 1 && atoi(port) <= 65535;
+    unsigned long number = len <= 5 && !port[strspn(port, "0123456789")] ? strtoul(port, NULL, 10) : 0;
+    return number >= 1 && number <= 65535;
 }
 
 /* HOST, HOST:PORT, [IPv6] or [IPv6]:PORT into host and port. False: it is none of them. */
