@@ -157,6 +157,7 @@ uint64_t wsb_thread_number(void);
 
 /* The descriptor that interrupts a poll, and whether it was wsb_wake() that did. */
 int wsb_signal_fd(const struct wsb_handle *h);
+struct wsb_alarm *wsb_alarm_of(struct wsb_handle *h);
 void wsb_signal_set(struct wsb_handle *h);
 void wsb_signal_clear(struct wsb_handle *h);
 bool wsb_signal_is_set(const struct wsb_handle *h);

@@ -182,7 +182,7 @@ bool wsb_link_fall_back(struct wsb_handle *h)
     const struct wsb_handler_options o = {.linger_ms = h->other_linger_ms};
     struct wsb_client *refused = h->link;
     struct wsb_fault fault;
-    if (h->current || h->first) /* messages of a gate before this one, in its memory */
+    if (h->current || h->first || h->inside) /* messages of a gate before this one, in its memory; or a sleep there */
         return false;
     if (!h->other_endpoint || open_zmq(h, h->other_endpoint, &o, &fault) != WSB_OK) {
         h->link = refused;

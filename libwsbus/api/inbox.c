@@ -16,6 +16,7 @@ enum {
     RETRY_REFUSED_MS = 5000,
     HEARTBEATS_MISSED = 3,
     LOOK_EVERY_MS = 250,
+    NAP_MS = 20,           /* and then on descriptors */
     BUDGET_MESSAGES = 256, /* a pump */
     BUDGET_BYTES = 1 << 20
 };
@@ -388,8 +389,39 @@ static int poll_timeout(uint64_t until_ms)
     return until_ms <= now ? 0 : until_ms - now > 60000 ? 60000 : (int)(until_ms - now);
 }
 
+/* The cheap way, for those who hear from the gate often; who does not, or is waited for by others with the descriptor, sleeps
+ * on descriptors, where the end of a gate is noticed at once. False: it has to be that. */
+static bool nap(struct wsb_handle *h, uint64_t until_ms, enum wsb_reason *ret)
+{
+    struct wsb_alarm *alarm = wsb_alarm_of(h);
+    const struct wsb_client_ops *ops = h->link->ops;
+    struct wsb_nap n;
+    if (!ops->nap_begin || h->serving != WSB_SERVING_YES || h->epoll_fd >= 0)
+        return false;
+    uint32_t seen = atomic_load(&alarm->count);
+    if (wsb_signal_is_set(h) || wsb_is_interrupted(h) || !ops->nap_begin(h->link, &n))
+        return false;
+    int timeout = poll_timeout(until_ms);
+    h->polling = true;
+    h->inside++;
+    wsb_unlock(h);
+    enum wsb_sleep end =
+        wsb_alarm_sleep(alarm, seen, n.word, n.seen, timeout >= 0 && timeout < NAP_MS ? timeout : NAP_MS);
+    wsb_lock(h);
+    ops->nap_end(&n);
+    h->inside--;
+    h->polling = false;
+    if (wsb_signal_is_set(h))
+        wsb_signal_clear(h);
+    *ret = end == WSB_SLEEP_SIGNAL ? WSB_REASON_SIGNAL : WSB_REASON_OK;
+    return end == WSB_SLEEP_WOKEN || end == WSB_SLEEP_SIGNAL;
+}
+
 static enum wsb_reason poll_link(struct wsb_handle *h, uint64_t until_ms)
 {
+    enum wsb_reason napped;
+    if (nap(h, until_ms, &napped))
+        return napped;
     int fds[WSB_CLIENT_FDS];
     struct pollfd polled[WSB_CLIENT_FDS + 1] = {{.fd = wsb_signal_fd(h), .events = POLLIN}};
     size_t count = h->link->ops->fds(h->link, fds);

@@ -19,6 +19,7 @@ struct wsb_slot {
     _Atomic int signal_fd;    /* owned; stays when the handle goes: a late wsb_wake() then hits nobody else's */
     _Atomic bool interrupted; /* wsb_wake() was called */
     bool is_signaled;         /* signal_fd is readable, as far as we have made it so */
+    struct wsb_alarm alarm;   /* the same, for a thread that sleeps on the link's own */
     uint64_t generation;
     struct wsb_handle *handle; /* owned by itself */
 };
@@ -33,15 +34,13 @@ static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static _Atomic uint64_t threads;
 
 /* What the last call on each slot came to, in this thread; and the last open. */
-/* A few bytes in the program's own block, even if the library was loaded late: no call to find them. */
-#define WSB_FAST_TLS _Thread_local __attribute__((tls_model("initial-exec")))
-
-static WSB_FAST_TLS struct {
+static _Thread_local struct {
     uint64_t handle;
     enum wsb_reason reason;
 } notes[WSB_HANDLERS_MAX];
-static WSB_FAST_TLS enum wsb_reason open_note;
-static WSB_FAST_TLS uint64_t thread_number;
+static _Thread_local enum wsb_reason open_note;
+/* A few bytes in the program's own block, even if the library was loaded late: no call to find them. */
+static _Thread_local __attribute__((tls_model("initial-exec"))) uint64_t thread_number;
 
 /* In a child nothing of the parent's handles may be touched: their locks may be held by threads that are not here, their
  * sockets and descriptors are shared. They are left alone, and their values become invalid. */
@@ -236,19 +235,26 @@ int wsb_signal_fd(const struct wsb_handle *h)
     return atomic_load(&h->slot->signal_fd);
 }
 
-static void ring(int fd)
+static void ring(struct wsb_slot *s)
 {
     const uint64_t one = 1;
     int before = errno; /* this runs in signal handlers */
+    int fd = atomic_load(&s->signal_fd);
     if (fd >= 0)
         (void)!write(fd, &one, sizeof one); /* cannot block; when it is full it is readable already */
+    wsb_alarm_ring(&s->alarm);
     errno = before;
+}
+
+struct wsb_alarm *wsb_alarm_of(struct wsb_handle *h)
+{
+    return &h->slot->alarm;
 }
 
 void wsb_signal_set(struct wsb_handle *h)
 {
     if (!h->slot->is_signaled)
-        ring(wsb_signal_fd(h));
+        ring(h->slot);
     h->slot->is_signaled = true;
 }
 
@@ -270,7 +276,7 @@ void wsb_wake(wsb_handler h)
     if (!s || atomic_load(&s->value) != h.v)
         return;
     atomic_store(&s->interrupted, true);
-    ring(atomic_load(&s->signal_fd));
+    ring(s);
 }
 
 bool wsb_take_interrupt(struct wsb_handle *h)

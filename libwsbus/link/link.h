@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "link/curve.h"
 #include "base/loan.h"
+#include "link/alarm.h"
 #include "wire/envelope.h"
 
 enum wsb_channel {
@@ -190,6 +191,13 @@ struct wsb_received {
 
 struct wsb_client;
 
+/* The word that a client sleeps on. */
+struct wsb_nap {
+    const _Atomic uint32_t *word;
+    uint32_t seen;
+    void *of; /* the link's own */
+};
+
 struct wsb_client_ops {
     /* What was sent still leaves, within a bounded time. */
     void (*close)(struct wsb_client *c);
@@ -210,6 +218,10 @@ struct wsb_client_ops {
     void (*flush)(struct wsb_client *c);
     /* Wait for input for as long as a sleep would cost, if it is likely to come; false: it has not. May be NULL. */
     bool (*spin)(struct wsb_client *c);
+    /* A word to sleep on, with wsb_alarm_sleep() and without whatever guards the link: cheaper than the descriptors, but the end
+     * of the gate may go unnoticed. False: there is input already, or no such word. Each true wants its end. May be NULL. */
+    bool (*nap_begin)(struct wsb_client *c, struct wsb_nap *ret);
+    void (*nap_end)(struct wsb_nap *n);
     const char *(*why)(const struct wsb_client *c); /* it was refused; may be NULL */
     const char *name;                               /* "zmq", "shm" */
 };

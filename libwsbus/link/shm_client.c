@@ -53,7 +53,7 @@ struct chunk {
 
 /* One time with one gate. What was read of it may be held longer than that. */
 struct attachment {
-    struct shm_client *client; /* borrowed; NULL: closed */
+    struct shm_client *client; /* borrowed */
     struct wsb_region down, up;
     struct wsb_sender sender;
     struct wsb_receiver receiver;
@@ -391,6 +391,14 @@ static void give_all_back(struct attachment *a)
         (void)!write(a->gate, &(uint64_t){1}, sizeof(uint64_t));
 }
 
+static void end_if_unused(struct attachment *a)
+{
+    if (!a->is_over || a->out)
+        return;
+    a->client->old--;
+    attachment_free(a);
+}
+
 static void sc_release(struct wsb_received *base)
 {
     struct message *m = (struct message *)base;
@@ -401,13 +409,9 @@ static void sc_release(struct wsb_received *base)
     m->copy = NULL;
     m->is_done = true;
     a->out--;
-    if (!a->is_over) {
+    if (!a->is_over)
         give_back(a);
-    } else if (a->out == 0) {
-        if (a->client)
-            a->client->old--;
-        attachment_free(a);
-    }
+    end_if_unused(a);
 }
 
 /* It came in parts, and is ours: the buffer goes with the message. */
@@ -517,6 +521,35 @@ static bool sc_spin(struct wsb_client *c)
     return false;
 }
 
+/* The ring is looked at once more after the gate could see how we want to be woken. Whatever others do with the link meanwhile,
+ * the memory stays until the end of the nap. */
+static bool sc_nap_begin(struct wsb_client *c, struct wsb_nap *ret)
+{
+    struct shm_client *z = self(c);
+    struct attachment *a = z->now;
+    if (!a || sc_has_input(c))
+        return false;
+    _Atomic uint32_t *state = &wsb_region_words(&a->up)->state;
+    *ret = (struct wsb_nap){.word = &wsb_region_words(&a->down)->bell, .of = a};
+    ret->seen = atomic_load_explicit(ret->word, memory_order_acquire);
+    atomic_store_explicit(state, WSB_SHM_BY_FUTEX, memory_order_release);
+    if (!wsb_ring_may_sleep(&a->receiver.ring)) {
+        atomic_store_explicit(state, WSB_SHM_BY_BELL, memory_order_release);
+        return false;
+    }
+    z->is_armed = false;
+    a->out++;
+    return true;
+}
+
+static void sc_nap_end(struct wsb_nap *n)
+{
+    struct attachment *a = n->of;
+    atomic_store_explicit(&wsb_region_words(&a->up)->state, WSB_SHM_BY_BELL, memory_order_release);
+    a->out--;
+    end_if_unused(a);
+}
+
 static enum wsb_link_change sc_change(struct wsb_client *c)
 {
     struct shm_client *z = self(c);
@@ -624,6 +657,8 @@ static const struct wsb_client_ops shm_client_ops = {
     .put = sc_put,
     .flush = sc_flush,
     .spin = sc_spin,
+    .nap_begin = sc_nap_begin,
+    .nap_end = sc_nap_end,
     .why = sc_why,
     .name = "shm",
 };

@@ -325,7 +325,7 @@ void wsg_hub_receive(struct wsg_hub *h)
     }
     int budget = WORK_PER_ROUND - take_extra(h);
     for (int i = 0; i < WSG_READINGS; i++) {
-        if (h->readings[i].server)
+        if (h->readings[i].server && !h->readings[i].is_quiet)
             receive_from(h, &h->readings[i], budget);
     }
     end_step(h);
@@ -338,8 +338,11 @@ void wsg_hub_before_sleep(struct wsg_hub *h)
     if (h->retry.heap_index)
         return; /* that timer wakes us */
     for (int i = 0; i < WSG_READINGS && !left; i++) {
-        const struct wsg_reading *r = &h->readings[i];
-        left = r->server && (r->is_open || r->server->ops->has_input(r->server, r->channel));
+        struct wsg_reading *r = &h->readings[i];
+        if (!r->server || r->is_quiet)
+            continue;
+        left = r->is_open || r->server->ops->has_input(r->server, r->channel);
+        r->is_quiet = !left && r->server == h->server; /* the other one costs nothing to look at */
     }
     if (left && !h->again_posted) {
         h->again_posted = true;
@@ -349,8 +352,9 @@ void wsg_hub_before_sleep(struct wsg_hub *h)
 
 static void on_input(struct wsg_watch *w, uint32_t events)
 {
-    const struct wsg_reading *r = CONTAINER(w, struct wsg_reading, watch);
+    struct wsg_reading *r = CONTAINER(w, struct wsg_reading, watch);
     (void)events; /* waking up is most of it: the round's hook receives */
+    r->is_quiet = false;
     if (r->server->ops->on_readable)
         r->server->ops->on_readable(r->server);
 }

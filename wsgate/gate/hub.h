@@ -68,6 +68,7 @@ struct wsg_reading {
     struct wsb_inbound inbound;
     struct wsb_span rest; /* records to come */
     bool is_open;
+    bool is_quiet; /* nothing was there, its descriptor has not told of anything since, and nothing was sent by it */
 };
 
 enum { WSG_READINGS = WSB_CHANNELS + 1 /* those of ZeroMQ, and handlers over shared memory */ };
@@ -116,6 +117,13 @@ struct wsg_hub {
     uint64_t behind_ms; /* when the workers were last behind, and nothing was received */
     struct wsg_hub_stats stats;
 };
+
+/* Something is sent by this link: that may swallow what its descriptor would have told. */
+static inline void wsg_hub_touch(struct wsg_hub *h, const struct wsb_server *server)
+{
+    for (int i = 0; server == h->server && i < WSB_CHANNELS; i++)
+        h->readings[i].is_quiet = false;
+}
 
 /* Takes server, also on failure. */
 WSB_MUST_CHECK wsb_err wsg_hub_open(struct wsg_hub *h, struct wsg_loop *loop, struct wsg_routes *routes,

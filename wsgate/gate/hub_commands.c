@@ -205,10 +205,63 @@ static bool check_message(const struct wsg_incoming *in)
     return false;
 }
 
+/* The usual one: an answer to one connection, of the handler that it belongs to. False: it is not that simple. */
+static bool send_plainly(const struct wsg_incoming *in)
+{
+    const struct wsb_header *d = &in->e->header;
+    struct wsb_span payload = in->e->payload;
+    const struct wsg_pin *p =
+        in->e->meta.len || !in->from || in->user.len ? NULL : wsg_pins_find(&in->hub->pins, d->conn);
+    if (!p || p->handler != in->from || payload.len > in->hub->max_message || in->by->is_shared)
+        return false;
+    bool is_text = d->code == WSB_TEXT;
+    if (!is_text && d->code != WSB_BINARY)
+        return false;
+    if (is_text && !p->route->policy.unchecked_text && !wsb_utf8_is_valid(payload.ptr, payload.len))
+        return false;
+    const struct wsg_command c = {.type = WSB_SEND,
+                                  .code = d->code,
+                                  .flags = d->flags,
+                                  .by = WSG_BY_HANDLER,
+                                  .origin = in->from->id,
+                                  .seq = d->seq,
+                                  .payload = payload};
+    in->hub->host.command(in->hub->host.ctx, &c, &d->conn, 1);
+    return true;
+}
+
+/* A payload that its sender can still change is copied first, to where it is sent from: what is checked is what is sent. */
+static void send_shared(const struct wsg_incoming *in)
+{
+    struct wsg_shared *frame = frame_of(in->e->header.code, in->e->payload);
+    if (!frame) {
+        wsg_refuse(in, WSB_ERROR_LIMIT, "out of memory");
+        return;
+    }
+    size_t len = in->e->payload.len;
+    struct wsb_envelope copy = *in->e;
+    struct wsg_incoming own = *in;
+    const wsb_conn *ids;
+    size_t count;
+    copy.payload = wsb_span(frame->data + frame->len - len, len);
+    own.e = &copy;
+    struct wsg_command c = command_of(&own);
+    c.frame = frame;
+    if (check_message(&own) && targets_of(&own, &ids, &count) && count)
+        in->hub->host.command(in->hub->host.ctx, &c, ids, count);
+    wsg_shared_unref(frame);
+}
+
 static void on_send(const struct wsg_incoming *in)
 {
     const wsb_conn *ids;
     size_t count;
+    if (send_plainly(in))
+        return;
+    if (in->by->is_shared) {
+        send_shared(in);
+        return;
+    }
     struct wsg_command c = command_of(in);
     if (check_message(in) && targets_of(in, &ids, &count))
         give_framed(in->hub, &c, ids, count);

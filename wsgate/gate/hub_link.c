@@ -22,6 +22,7 @@ static bool send_block(struct wsg_hub *h, struct wsg_handler *to, const struct w
                        struct wsb_span meta)
 {
     struct wsb_server *server = wsg_hub_server_for(h, to);
+    wsg_hub_touch(h, server);
     wsb_err err = server->ops->send(server, wsb_span(to->peer, to->peer_len), header, b, meta);
     if (err == WSB_CLOSED)
         wsg_hub_mark_dead(h, to);
@@ -211,6 +212,7 @@ void wsg_hub_send_peer(struct wsg_hub *h, struct wsb_span peer, const struct wsb
     header.payload_len = (uint32_t)e->payload.len;
     header.flags = (uint8_t)(e->meta.len ? header.flags | WSB_FLAG_META : header.flags);
     struct wsb_server *server = wsg_hub_server_of(h, peer);
+    wsg_hub_touch(h, server);
     (void)!server->ops->send(server, peer, &header, b, e->meta); /* it may have left already */
 }
 

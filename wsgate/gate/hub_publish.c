@@ -35,6 +35,7 @@ void wsg_hub_publish_copy(struct wsg_hub *h, const struct wsg_pin *p, const stru
     header.payload_len = (uint32_t)e->payload.len;
     header.flags = (uint8_t)(e->meta.len ? e->header.flags | WSB_FLAG_META : e->header.flags & ~WSB_FLAG_META);
     struct wsb_block *b = wsg_hub_copy_block(h->copies, WSG_EVENTS_LIMIT, e->payload);
+    wsg_hub_touch(h, h->server);
     if (b && h->server->ops->publish(h->server, topic, &header, b, e->meta) == WSB_OK)
         h->stats.published++;
     else
