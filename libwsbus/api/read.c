@@ -128,16 +128,18 @@ static uint64_t sooner(uint64_t until_ms)
     return until_ms < soon ? until_ms : soon;
 }
 
-/* Before the gate is told what the program is done with, and the answers: there may be more to answer. The answers do
- * not wait for that where the gate could sleep. */
-static bool has_more(struct wsb_handle *h)
+/* A link that brings messages one by one, for nothing: the gate is told how far we are when no more of them comes, not between two. The
+ * answers do not wait for that where the gate may sleep. */
+static bool next_without_a_word(struct wsb_handle *h)
 {
-    if (h->first)
-        return true;
     if (!h->link->ops->spin || h->serving != WSB_SERVING_YES)
         return false;
-    wsb_client_flush(h->link);
-    return h->link->ops->spin(h->link) && wsb_pump(h) == WSB_REASON_OK && h->first;
+    if (!h->first) {
+        wsb_client_flush(h->link);
+        if (!h->link->ops->spin(h->link) || wsb_pump(h) != WSB_REASON_OK)
+            return false;
+    }
+    return wsb_inbox_next(h);
 }
 
 static enum wsb_reason read_event(struct wsb_handle *h, struct wsb_event *ret, uint64_t until_ms)
@@ -146,9 +148,9 @@ static enum wsb_reason read_event(struct wsb_handle *h, struct wsb_event *ret, u
         enum wsb_reason settled = settle_done(h);
         if (wsb_take_interrupt(h))
             return WSB_REASON_SIGNAL;
-        if (!h->is_stuck && (next_event(h, ret) || (wsb_inbox_next(h) && next_event(h, ret))))
+        if (!h->is_stuck && next_event(h, ret))
             return WSB_REASON_OK;
-        if (!h->is_stuck && has_more(h))
+        if (!h->is_stuck && next_without_a_word(h))
             continue;
         if (!h->is_stuck)
             settled = wsb_settle(h);
