@@ -199,7 +199,8 @@ def gate(make_gate):
     return make_gate()
 
 
-HANDLERS = {
+HANDLERS = {  # "c" comes over shared memory, the others over ZeroMQ
+    "c-zmq": lambda gate, route: ["env", "WSBUS_LINK=zmq", BUILD / "examples" / "wsbus-echo", "--bus", gate.dir, "--route", route],
     "c": lambda gate, route: [BUILD / "examples" / "wsbus-echo", "--bus", gate.dir, "--route", route],
     "python": lambda gate, route: [PYTHON, ROOT / "examples/python/echo.py", "--bus", gate.dir, "--route", route],
     "raw": lambda gate, route: [PYTHON, ROOT / "examples/python/echo_raw.py", gate.dir],

@@ -157,10 +157,10 @@ def test_all_languages_come_back_to_a_new_gate(make_gate, processes, tmp_path, s
     second = make_gate(directory)
     second.wait_handlers("echo", len(HANDLERS))
     assert second.wsctl("status")["epoch"] != epoch
-    clients = [Raw(second).upgrade() for _ in range(8)]
+    clients = [Raw(second).upgrade() for _ in range(2 * len(HANDLERS))]
     for index, client in enumerate(clients):
         assert client.ask("hello %d" % index) == "hello %d" % index
-    assert [handler["connections"] for handler in handlers_of(second)] == [2, 2, 2, 2]
+    assert [handler["connections"] for handler in handlers_of(second)] == [2] * len(HANDLERS)
 
 
 def test_ids_of_an_earlier_gate_are_stale(make_gate, take_seat, tmp_path):

@@ -251,7 +251,8 @@ class World:
         tcp = next(e["endpoint"] for e in status["bus"] if e["endpoint"].startswith("tcp://"))
         ipc = str(self.dir / "bus")
         commands = {
-            "c-ipc": [str(self.build / "integration" / "chaos" / "chaos_handler"), ipc],
+            "c-shm": ["env", "WSBUS_LINK=shm", str(self.build / "integration" / "chaos" / "chaos_handler"), ipc],
+            "c-ipc": ["env", "WSBUS_LINK=zmq", str(self.build / "integration" / "chaos" / "chaos_handler"), ipc],
             "py-tcp": [PYTHON, str(HERE / "handler.py"), tcp],
             "js-ipc": ["node", str(HERE / "handler.mjs"), ipc],
             "c-tcp": [str(self.build / "integration" / "chaos" / "chaos_handler"), tcp],
