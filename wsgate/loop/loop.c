@@ -33,6 +33,7 @@ struct wsg_loop {
     void *hook_ctx; /* borrowed */
     uint64_t now_us;
     uint64_t wall_ns;
+    uint64_t wake_by_us; /* 0: whenever there is something */
     pthread_t thread;
 };
 
@@ -101,6 +102,11 @@ uint64_t wsg_loop_now_ms(const struct wsg_loop *l)
 uint64_t wsg_loop_now_us(const struct wsg_loop *l)
 {
     return l->now_us;
+}
+
+uint64_t wsg_loop_read_us(void)
+{
+    return clock_ns(CLOCK_MONOTONIC) / 1000;
 }
 
 uint64_t wsg_loop_wall_ns(const struct wsg_loop *l)
@@ -259,6 +265,27 @@ static int sleep_time(struct wsg_loop *l, int limit_ms)
     return wait_ms;
 }
 
+void wsg_loop_wake_by(struct wsg_loop *l, uint64_t at_us)
+{
+    l->wake_by_us = at_us;
+}
+
+/* Milliseconds are too coarse when somebody wants to be woken by a certain time. */
+static int wait_for_events(struct wsg_loop *l, int wait_ms)
+{
+    if (!l->wake_by_us || wait_ms == 0)
+        return epoll_wait(l->epoll_fd, l->events, EVENTS_PER_ROUND, wait_ms);
+    uint64_t now_us = wsg_loop_read_us();
+    uint64_t wait_us = l->wake_by_us > now_us ? l->wake_by_us - now_us : 0;
+    if (wait_ms > 0 && wait_us > (uint64_t)wait_ms * 1000)
+        wait_us = (uint64_t)wait_ms * 1000;
+    struct timespec wait = {.tv_sec = (time_t)(wait_us / 1000000), .tv_nsec = (long)(wait_us % 1000000) * 1000};
+    int n = epoll_pwait2(l->epoll_fd, l->events, EVENTS_PER_ROUND, &wait, NULL);
+    if (n < 0 && errno == ENOSYS) /* Linux before 5.11: rather too early */
+        n = epoll_wait(l->epoll_fd, l->events, EVENTS_PER_ROUND, (int)(wait_us / 1000));
+    return n;
+}
+
 void wsg_loop_round(struct wsg_loop *l, int timeout_ms)
 {
     int wait_ms = sleep_time(l, timeout_ms);
@@ -266,8 +293,9 @@ void wsg_loop_round(struct wsg_loop *l, int timeout_ms)
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&l->posted) || atomic_load(&l->stop))
         wait_ms = 0;
-    int n = epoll_wait(l->epoll_fd, l->events, EVENTS_PER_ROUND, wait_ms);
+    int n = wait_for_events(l, wait_ms);
     atomic_store(&l->sleeps, false);
+    l->wake_by_us = 0;
     l->event_count = n > 0 ? n : 0;
     l->event_at = 0;
     read_clocks(l);

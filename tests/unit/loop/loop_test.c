@@ -191,6 +191,18 @@ static void test_deferred_tasks_run_after_the_hook(void **state)
     assert_string_equal(log, "phd");
 }
 
+/* Without it these rounds would never end. */
+static void test_a_round_begins_when_it_was_asked_to(void **state)
+{
+    struct fixture *f = *state;
+    wsg_loop_wake_by(f->loop, 1); /* long ago */
+    wsg_loop_round(f->loop, -1);
+    uint64_t at_us = wsg_loop_read_us() + 300;
+    wsg_loop_wake_by(f->loop, at_us);
+    wsg_loop_round(f->loop, -1);
+    assert_true(wsg_loop_now_us(f->loop) >= at_us);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +210,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unwatching_in_a_round_silences_what_was_still_to_come, setup, teardown),
         cmocka_unit_test_setup_teardown(test_posts_of_many_threads_all_arrive_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_timer_fires_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_round_begins_when_it_was_asked_to, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deferred_tasks_run_after_the_hook, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
