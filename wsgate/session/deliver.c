@@ -195,7 +195,10 @@ static wsb_err append(struct wsg_session *s, const struct wsg_command *c, bool i
     struct wsg_receipt *r = wsg_session_add_receipt(s, c);
     if (chunk && r)
         wsg_outq_set_note(&s->out, chunk, r);
-    wsg_session_mark_dirty(s);
+    if (c->frame)
+        wsg_session_mark_fanned(s);
+    else
+        wsg_session_mark_dirty(s);
     return WSB_OK;
 }
 

@@ -50,6 +50,7 @@ struct wsg_receipt {
 
 /* session.c */
 void wsg_session_mark_dirty(struct wsg_session *s);
+void wsg_session_mark_fanned(struct wsg_session *s); /* the same with what many get: it may wait a moment for more */
 void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms);
 void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on);
 void wsg_session_watch(struct wsg_session *s); /* bring what epoll waits for in line with the state */

@@ -17,7 +17,14 @@
 
 _Static_assert(sizeof(struct wsg_session) <= 440, "an idle connection pays for this; what few need is not in it");
 
-enum { DISCARD_MAX = 32 << 20, FLUSH_BUDGET = 1 << 20, OUTBOX_SOFT = 8 << 20, LINGER_MS = 2000 };
+enum {
+    DISCARD_MAX = 32 << 20,
+    FLUSH_BUDGET = 1 << 20,
+    FAN_MANY = 64,
+    FAN_PAUSE_US = 200,
+    OUTBOX_SOFT = 8 << 20,
+    LINGER_MS = 2000
+};
 
 static void on_socket(struct wsg_watch *w, uint32_t events);
 static void on_timer(struct wsg_timer *t);
@@ -99,6 +106,23 @@ void wsg_session_mark_dirty(struct wsg_session *s)
     s->is_dirty = true;
     s->next_dirty = s->env->dirty;
     s->env->dirty = s;
+}
+
+static uint64_t fan_due_us(const struct wsg_env *env)
+{
+    return env->fan.flushed_us + FAN_PAUSE_US;
+}
+
+void wsg_session_mark_fanned(struct wsg_session *s)
+{
+    struct wsg_fan *fan = &s->env->fan;
+    if (s->is_dirty || s->state == WSG_SESSION_DEAD)
+        return;
+    s->is_dirty = true;
+    s->next_dirty = fan->first;
+    fan->first = s;
+    if (fan->count++ == 0)
+        wsg_loop_wake_by(s->env->loop, wsg_loop_now_us(s->env->loop)); /* this round may have been flushed already */
 }
 
 wsb_err wsg_session_renew_id(struct wsg_session *s)
@@ -423,10 +447,8 @@ static void flush(struct wsg_session *s)
     wsg_session_watch(s);
 }
 
-void wsg_sessions_flush(struct wsg_env *env)
+static void flush_all(struct wsg_session *s)
 {
-    struct wsg_session *s = env->dirty;
-    env->dirty = NULL;
     while (s) { /* what becomes dirty meanwhile is on the new list, for the next round */
         struct wsg_session *next = s->next_dirty;
         s->is_dirty = false;
@@ -434,6 +456,33 @@ void wsg_sessions_flush(struct wsg_env *env)
             flush(s);
         s = next;
     }
+}
+
+/* What was published leaves at once, unless it is much and as much has just left. */
+static void flush_fan(struct wsg_env *env)
+{
+    struct wsg_fan fan = env->fan;
+    bool is_much = fan.count >= FAN_MANY && env->slots.used > 0;
+    if (fan.count == 0)
+        return;
+    if (is_much && wsg_loop_now_us(env->loop) < fan_due_us(env)) {
+        wsg_loop_wake_by(env->loop, fan_due_us(env));
+        return;
+    }
+    wsg_loop_wake_by(env->loop, 0);
+    env->fan.first = NULL;
+    env->fan.count = 0;
+    flush_all(fan.first);
+    if (is_much)
+        env->fan.flushed_us = wsg_loop_read_us();
+}
+
+void wsg_sessions_flush(struct wsg_env *env)
+{
+    struct wsg_session *dirty = env->dirty;
+    env->dirty = NULL;
+    flush_all(dirty);
+    flush_fan(env);
 }
 
 /* --------------------------------------------------------------- begin, end */

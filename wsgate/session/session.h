@@ -57,6 +57,13 @@ struct wsg_static_root {
 
 struct wsg_session;
 
+/* Sessions that something published is waiting in, see docs/adr/0007. */
+struct wsg_fan {
+    struct wsg_session *first;
+    uint32_t count;
+    uint64_t flushed_us; /* when the latest large one was done; 0: never */
+};
+
 enum { WSG_SCRATCH_BYTES = 64 << 10 };
 
 /* What all sessions of a worker share. The gate fills it in; only the lists and buffers change afterwards. */
@@ -73,7 +80,8 @@ struct wsg_env {
     uint8_t *scratch;    /* owned; WSG_SCRATCH_BYTES, what one read brings */
     struct wsb_buf text; /* scratch for heads and metadata, at most until the next use */
     struct wsb_buf text2;
-    struct wsg_session *dirty;   /* with output queued this round */
+    struct wsg_session *dirty; /* with output queued this round */
+    struct wsg_fan fan;
     struct wsg_session *dead;    /* to be freed when the round is over */
     struct wsg_session *stalled; /* paused because of the outbox */
     bool outbox_full;            /* the bus is behind; sessions stop reading until the gate says otherwise */

@@ -1,0 +1,185 @@
+/*
+ * What is published to many: at once when it is quiet, together with the next when much has just left. The pause is a
+ * comparison with the loop's clock, so the tests say when the latest large one left instead of waiting.
+ */
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "session/parts.h"
+#include "unit/session/fixture.h"
+
+enum { CLIENTS = 100, FEW = 10, LATER_US = 1000000000 };
+
+static int clients[CLIENTS];
+static struct wsg_session *sessions[CLIENTS];
+
+static int open_many(void **state)
+{
+    if (setup(state))
+        return -1;
+    struct fixture *f = *state;
+    close(f->client);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        void *found;
+        connect_client(f);
+        open_websocket(f);
+        assert_int_equal(wsg_slots_find(&f->env.slots, f->conn, &found), WSB_OK);
+        clients[i] = f->client;
+        sessions[i] = found;
+    }
+    f->client = -1;
+    f->env.fan.flushed_us = 0;
+    return 0;
+}
+
+static int close_many(void **state)
+{
+    for (size_t i = 0; i < CLIENTS; i++)
+        close(clients[i]);
+    return teardown(state);
+}
+
+static void publish(const char *text, size_t count)
+{
+    size_t len = strlen(text);
+    struct wsg_shared *frame = wsg_shared_new(2 + len);
+    assert_non_null(frame);
+    frame->data[0] = 0x81;
+    frame->data[1] = (uint8_t)len;
+    memcpy(frame->data + 2, text, len);
+    struct wsg_command c = {
+        .type = WSB_SEND, .code = WSB_TEXT, .payload = wsb_span(frame->data + 2, len), .frame = frame};
+    for (size_t i = 0; i < count; i++)
+        wsg_session_command(sessions[i], &c);
+    wsg_shared_unref(frame);
+}
+
+static void assert_got(size_t i, const char *want)
+{
+    char got[64] = "";
+    ssize_t n = recv(clients[i], got, sizeof got - 1, MSG_DONTWAIT);
+    assert_int_equal(n, *want ? (ssize_t)strlen(want) : -1);
+    assert_string_equal(got, want);
+}
+
+static void assert_all_got(const char *want)
+{
+    for (size_t i = 0; i < CLIENTS; i++)
+        assert_got(i, want);
+}
+
+/* As if much had just left. */
+static void set_busy(struct fixture *f, bool on)
+{
+    f->env.fan.flushed_us = on ? wsg_loop_now_us(f->env.loop) + LATER_US : 0;
+}
+
+static void test_the_first_leaves_at_once(void **state)
+{
+    struct fixture *f = *state;
+    publish("a", CLIENTS);
+    wsg_sessions_flush(&f->env);
+    assert_all_got("\x81\x01"
+                   "a");
+    assert_true(f->env.fan.flushed_us > 0);
+}
+
+static void test_much_behind_much_waits_and_leaves_together(void **state)
+{
+    struct fixture *f = *state;
+    set_busy(f, true);
+    publish("a", CLIENTS);
+    wsg_sessions_flush(&f->env);
+    publish("b", CLIENTS);
+    wsg_sessions_flush(&f->env);
+    assert_all_got("");
+    set_busy(f, false);
+    wsg_sessions_flush(&f->env);
+    assert_all_got("\x81\x01"
+                   "a\x81\x01"
+                   "b");
+}
+
+static void test_what_waits_does_not_wait_for_an_event(void **state)
+{
+    struct fixture *f = *state;
+    publish("a", CLIENTS);
+    wsg_sessions_flush(&f->env);
+    publish("b", CLIENTS); /* the pause is not over, or it just is */
+    while (f->env.fan.count) {
+        wsg_sessions_flush(&f->env);
+        if (f->env.fan.count)
+            wsg_loop_round(f->env.loop, -1); /* sleeps for ever if nobody wakes it */
+    }
+    assert_all_got("\x81\x01"
+                   "a\x81\x01"
+                   "b");
+}
+
+static void test_little_never_waits(void **state)
+{
+    struct fixture *f = *state;
+    set_busy(f, true);
+    publish("a", FEW);
+    wsg_sessions_flush(&f->env);
+    for (size_t i = 0; i < FEW; i++)
+        assert_got(i, "\x81\x01"
+                      "a");
+}
+
+static void test_what_is_for_one_does_not_wait(void **state)
+{
+    struct fixture *f = *state;
+    set_busy(f, true);
+    publish("a", CLIENTS - 1);
+    wsg_session_command(sessions[CLIENTS - 1],
+                        &(struct wsg_command){.type = WSB_SEND, .code = WSB_TEXT, .payload = wsb_span_str("b")});
+    wsg_sessions_flush(&f->env);
+    assert_got(0, "");
+    assert_got(CLIENTS - 1, "\x81\x01"
+                            "b");
+}
+
+static void test_who_dies_while_it_waits_is_freed(void **state)
+{
+    struct fixture *f = *state;
+    set_busy(f, true);
+    publish("a", CLIENTS);
+    wsg_session_kill(sessions[0], "test");
+    wsg_sessions_flush(&f->env);
+    wsg_sessions_reap(&f->env);
+    assert_non_null(f->env.dead); /* it is still on the list */
+    set_busy(f, false);
+    wsg_sessions_flush(&f->env);
+    wsg_sessions_reap(&f->env);
+    assert_null(f->env.dead);
+    assert_got(1, "\x81\x01"
+                  "a");
+}
+
+static void test_the_end_does_not_wait(void **state)
+{
+    struct fixture *f = *state;
+    set_busy(f, true);
+    publish("a", CLIENTS);
+    for (size_t i = 0; i < CLIENTS; i++)
+        wsg_session_kill(sessions[i], "test");
+    wsg_sessions_flush(&f->env);
+    wsg_sessions_reap(&f->env);
+    assert_null(f->env.dead);
+    assert_int_equal(f->env.fan.count, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_the_first_leaves_at_once, open_many, close_many),
+        cmocka_unit_test_setup_teardown(test_much_behind_much_waits_and_leaves_together, open_many, close_many),
+        cmocka_unit_test_setup_teardown(test_what_waits_does_not_wait_for_an_event, open_many, close_many),
+        cmocka_unit_test_setup_teardown(test_little_never_waits, open_many, close_many),
+        cmocka_unit_test_setup_teardown(test_what_is_for_one_does_not_wait, open_many, close_many),
+        cmocka_unit_test_setup_teardown(test_who_dies_while_it_waits_is_freed, open_many, close_many),
+        cmocka_unit_test_setup_teardown(test_the_end_does_not_wait, open_many, close_many),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
