@@ -59,6 +59,22 @@ static int print_all(const json_t *result)
     return status;
 }
 
+static void print_link(const json_t *h)
+{
+    const json_t *shm = json_object_get(h, "shm");
+    wsc_print_field("link", "%s", shm ? "shared memory" : "ZeroMQ");
+    if (!shm)
+        return;
+    wsc_print_field("ring to it", "%" PRIu64 " KiB, %" PRIu64 " used, %" PRIu64 " messages lent",
+                    wsc_u64(shm, "ring_down") >> 10, wsc_u64(shm, "used_down"), wsc_u64(shm, "lent"));
+    wsc_print_field("ring from it", "%" PRIu64 " KiB, %" PRIu64 " used", wsc_u64(shm, "ring_up") >> 10,
+                    wsc_u64(shm, "used_up"));
+    wsc_print_field("records", "%" PRIu64 " to it, %" PRIu64 " from it, %" PRIu64 " times no room",
+                    wsc_u64(shm, "records_out"), wsc_u64(shm, "records_in"), wsc_u64(shm, "stalls"));
+    wsc_print_field("wakes", "%" PRIu64 " of it, %" PRIu64 " by it", wsc_u64(shm, "wakes_out"),
+                    wsc_u64(shm, "wakes_in"));
+}
+
 static void print_one(const json_t *h)
 {
     char text[WSC_SHORT], more[WSC_SHORT], routes[1024];
@@ -95,6 +111,7 @@ static void print_one(const json_t *h)
                     wsc_u64(h, "dropped"));
     wsc_print_field("commands", "%" PRIu64 ", %" PRIu64 " bad, %" PRIu64 " stale", wsc_u64(h, "commands"),
                     wsc_u64(h, "errors"), wsc_u64(h, "stale"));
+    print_link(h);
     wsc_print_field("connections", "%" PRIu64, wsc_u64(h, "connections"));
     json_array_foreach(json_object_get(h, "pinned"), i, id)
         wsc_print_field("", "%s", json_string_value(id) ? json_string_value(id) : "");

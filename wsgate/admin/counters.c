@@ -39,6 +39,13 @@ BUS(forbidden)
 BUS(stale)
 GET(bus_keys_allowed, s->link.keys_allowed)
 GET(bus_keys_refused, s->link.keys_refused)
+GET(bus_shm_attached, s->shm.attached)
+GET(bus_shm_refused, s->shm.refused)
+GET(bus_shm_ejected, s->shm.ejected)
+GET(bus_shm_links, s->shm.links)
+GET(bus_shm_memory, s->shm.memory)
+GET(bus_shm_wakes, s->shm.wakes)
+GET(bus_shm_stalls, s->shm.stalls)
 GET(bus_handlers, s->hub->handlers.count)
 GET(bus_pinned, s->hub->pins.count)
 
@@ -135,6 +142,13 @@ const struct wsg_counter wsg_counters[] = {
     {BUS_ROW("malformed",      "malformed_messages"), WSG_COUNTER, PLAIN, "Messages that were no envelopes.", bus_malformed, ONE},
     {BUS_ROW("keys_allowed",   "allowed_keys"),       WSG_COUNTER, PLAIN, "Peers on TCP whose key was listed.", bus_keys_allowed, ONE},
     {BUS_ROW("keys_refused",   "refused_keys"),       WSG_COUNTER, PLAIN, "Peers on TCP whose key was not listed.", bus_keys_refused, ONE},
+    {BUS_ROW("shm_attached",   "shm_attachments"),    WSG_COUNTER, PLAIN, "Handlers that came over shared memory.", bus_shm_attached, ONE},
+    {BUS_ROW("shm_refused",    "shm_refusals"),       WSG_COUNTER, PLAIN, "Attempts at shared memory that were refused.", bus_shm_refused, ONE},
+    {BUS_ROW("shm_ejected",    "shm_ejections"),      WSG_COUNTER, PLAIN, "Handlers that were put out: they broke the rules.", bus_shm_ejected, ONE},
+    {BUS_ROW("shm_links",      "shm_links"),          WSG_GAUGE,   PLAIN, "Handlers over shared memory.", bus_shm_links, ONE},
+    {BUS_ROW("shm_memory",     "shm_bytes"),          WSG_GAUGE,   BYTES, "Memory that is shared with handlers.", bus_shm_memory, ONE},
+    {BUS_ROW("shm_wakes",      "shm_wakes"),          WSG_COUNTER, PLAIN, "System calls to wake the other end.", bus_shm_wakes, ONE},
+    {BUS_ROW("shm_stalls",     "shm_stalls"),         WSG_COUNTER, PLAIN, "How often a ring had no room.", bus_shm_stalls, ONE},
     {BUS_ROW("command_errors", "command_errors"),     WSG_COUNTER, PLAIN, "Commands that were refused.", bus_command_errors, ONE},
     {BUS_ROW("handlers_gone",  "lost_handlers"),      WSG_COUNTER, PLAIN, "Handlers that went without a word.", bus_handlers_gone, ONE},
     {BUS_ROW("moved",          "moved_connections"),  WSG_COUNTER, PLAIN, "Connections that changed hands.", bus_moved, ONE},
@@ -197,6 +211,8 @@ void wsg_counter_source_init(struct wsg_counter_source *s, struct wsg_gate *gate
     };
     wsg_gate_stats(gate, &s->stats);
     wsb_server_stats(s->hub->server, &s->link);
+    if (s->hub->shm)
+        wsb_server_stats(s->hub->shm, &s->shm);
     if (s->oldest_ns)
         wsg_hub_oldest(s->hub, s->oldest_ns);
 }

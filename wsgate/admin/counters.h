@@ -21,7 +21,7 @@ struct wsg_counter_source {
     const struct wsg_route *route;     /* OF_ROUTE */
     const struct wsg_handler *handler; /* OF_HANDLER */
     struct wsg_gate_stats stats;
-    struct wsb_server_stats link;
+    struct wsb_server_stats link, shm; /* of ZeroMQ; of shared memory, all zero without */
     uint64_t now_ms;
     uint64_t wall_ns;
     uint64_t

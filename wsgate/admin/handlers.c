@@ -24,6 +24,30 @@ static void write_credit(const struct wsg_handler *h, struct wsb_json *j)
     wsb_json_i64(j, h->credit_bytes);
 }
 
+/* Which link it comes by and, over shared memory, how that does. */
+static void write_link(struct wsg_hub *hub, const struct wsg_handler *h, struct wsb_json *j)
+{
+    struct wsb_span peer = wsb_span(h->peer, h->peer_len);
+    struct wsb_link_stats s;
+    bool is_shm = hub->shm && hub->shm->ops->link_stats(hub->shm, peer, &s);
+    wsb_json_kcstr(j, "link", is_shm ? s.name : "zmq");
+    if (!is_shm)
+        return;
+    wsb_json_key(j, "shm");
+    wsb_json_object(j);
+    wsb_json_ku64(j, "ring_down", s.ring_down);
+    wsb_json_ku64(j, "used_down", s.used_down);
+    wsb_json_ku64(j, "ring_up", s.ring_up);
+    wsb_json_ku64(j, "used_up", s.used_up);
+    wsb_json_ku64(j, "lent", s.lent);
+    wsb_json_ku64(j, "records_in", s.records_in);
+    wsb_json_ku64(j, "records_out", s.records_out);
+    wsb_json_ku64(j, "wakes_in", s.wakes_in);
+    wsb_json_ku64(j, "wakes_out", s.wakes_out);
+    wsb_json_ku64(j, "stalls", s.stalls);
+    wsb_json_object_end(j);
+}
+
 static void write_handler(struct wsg_admin *a, const struct wsg_handler *h, struct wsb_json *j)
 {
     const struct wsg_routes *routes = wsg_gate_routes(a->gate);
@@ -34,6 +58,7 @@ static void write_handler(struct wsg_admin *a, const struct wsg_handler *h, stru
     wsb_json_key(j, "pid");
     wsb_json_i64(j, h->pid);
     wsb_json_kcstr(j, "level", wsb_level_name((enum wsb_level)h->level));
+    write_link(wsg_gate_hub(a->gate), h, j);
     wsb_json_kbool(j, "batch", h->batch);
     wsb_json_key(j, "routes");
     wsb_json_array(j);
