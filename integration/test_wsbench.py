@@ -236,5 +236,7 @@ def test_text_for_people(server):
     run = subprocess.run([str(WSBENCH), "echo", server.url(), *SHORT, "-l", "a name"], capture_output=True, text=True, timeout=DEADLINE)
     assert run.returncode == 0
     assert "a name" in run.stdout and "latency" in run.stdout and "NOT CLEAN" not in run.stdout
+    early = subprocess.run([str(WSBENCH), "echo", server.url(), "-n", "40", "-w", "60"], capture_output=True, text=True, timeout=DEADLINE)
+    assert early.returncode == 0 and "--warm-up 0" in early.stdout  # ended by the count, with nothing measured
     quiet = subprocess.run([str(WSBENCH), "echo", server.url("/corrupt"), *SHORT, "-q"], capture_output=True, text=True, timeout=DEADLINE)
     assert quiet.returncode == 1 and not quiet.stdout

@@ -58,8 +58,8 @@ static void give_up(struct wsl_worker *w)
 
 void wsl_connecting_round(struct wsl_worker *w, uint64_t now_ns, uint64_t deadline_ns)
 {
-    uint64_t handshakes = w->shared->o->handshakes;
-    while (w->begun < w->conn_count && w->under_way < handshakes)
+    uint64_t handshakes = w->shared->o->handshakes / w->shared->worker_count; /* of all workers together */
+    while (w->begun < w->conn_count && w->under_way < (handshakes ? handshakes : 1))
         begin(w, &w->conns[w->begun++]);
     if (now_ns > deadline_ns)
         give_up(w);

@@ -67,6 +67,8 @@ static void load_lines(FILE *to, const struct wsl_options *o, const struct wsl_r
     (void)fprintf(to, "  %-12s %.0f a second, %.1f MB/s; %" PRIu64 " in %.2f s\n",
                   o->mode == WSL_FANOUT ? "deliveries" : "messages", f->per_s, f->mb_per_s, r->received_measured,
                   r->measured_s);
+    if (!r->received_measured && r->received)
+        (void)fputs("               everything was over before the measured time began: --warm-up 0 measures it\n", to);
     if (o->mode == WSL_FANOUT)
         (void)fprintf(to, "  published    %.0f a second\n", f->published_per_s);
     latency_line(to, "latency", &r->latency);
