@@ -38,7 +38,9 @@ class Report:
     """The table on the terminal, and all figures for bench.csv."""
 
     FIGURES = ["per_s", "mb_per_s", "p50_us", "p90_us", "p99_us", "p999_us", "server_us", "client_us", "server_switches",
-               "rss_per_connection_kib", "pss_per_connection_kib", "connects_per_s", "other_percent"]
+               "rss_per_connection_kib", "pss_per_connection_kib", "connects_per_s", "handshake_p50_us", "handshake_p99_us",
+               "other_percent"]
+    COLUMNS = ("per_s", "p50_us", "p99_us")  # what the table shows besides the figure of the row
 
     def __init__(self):
         self.rows = []
@@ -52,11 +54,12 @@ class Report:
     def head(self, row, unit):
         print(f"\n{row:36}{'per s':>10}{'p50 µs':>9}{'p99 µs':>9}{unit:>12}{'÷ limit':>9}{'spread':>8}", flush=True)
 
-    def line(self, cell, value, limit, spread):
-        print(f"  {cell.server.name:34}{cell.median('per_s'):>10.0f}{cell.median('p50_us'):>9.0f}{cell.median('p99_us'):>9.0f}"
+    def line(self, cell, value, limit, spread, columns):
+        rate, middle, late = (cell.median(column) for column in columns)
+        print(f"  {cell.server.name:34}{rate:>10.0f}{middle:>9.0f}{late:>9.0f}"
               f"{value:>12.3f}{value / limit if limit > 0 else float('nan'):>9.2f}{spread:>7.0f}%", flush=True)
 
-    def show(self, row, cells, unit="CPU µs", figure="server_us"):
+    def show(self, row, cells, unit="CPU µs", figure="server_us", columns=COLUMNS):
         """The first cell is the limit."""
         limit = cells[0].median(figure) if cells[0].results else 0
         self.head(row, unit)
@@ -67,7 +70,7 @@ class Report:
             values = [said[figure] for said in cell.results]
             value = cell.median(figure)
             spread = (max(values) - min(values)) / value * 100 if value else 0
-            self.line(cell, value, limit, spread)
+            self.line(cell, value, limit, spread, columns)
             self.add(row, cell, **{f"{figure}_to_limit": value / limit if limit > 0 else 0})
 
 
@@ -113,7 +116,8 @@ def idle_row(report, effort, programs, others):
     names = [servers.Server(name, 0, []) for name in starts]
     cells = rounds(min(effort.rounds, 3), names, one)
     cells += rounds(1, peers_too, one)
-    report.show(f"idle, {effort.idle} connections", cells, "RSS KiB", "rss_per_connection_kib")
+    report.show(f"idle, {effort.idle} connections, handshakes", cells, "RSS KiB", "rss_per_connection_kib",
+                ("connects_per_s", "handshake_p50_us", "handshake_p99_us"))
 
 
 # --- the plots --------------------------------------------------------------------------------------------------------
