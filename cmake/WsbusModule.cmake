@@ -7,6 +7,13 @@ target_compile_definitions(wsbus_settings INTERFACE _GNU_SOURCE WSBUS_VERSION="$
 target_compile_options(wsbus_settings INTERFACE
     -fno-common -fvisibility=hidden -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
     -Wswitch -Wformat=2 -Wno-format-nonliteral)
+# Clearing or copying a struct with `rep stos` costs more than all else that a short function does; a few wide stores do not.
+include(CheckCCompilerFlag)
+set(WSBUS_STRUCT_FLAGS "-mmemset-strategy=unrolled_loop:384:noalign,libcall:-1:noalign" "-mmemcpy-strategy=unrolled_loop:384:noalign,libcall:-1:noalign")
+check_c_compiler_flag("-mmemset-strategy=unrolled_loop:384:noalign,libcall:-1:noalign" WSBUS_HAS_STRUCT_FLAGS)
+if(WSBUS_HAS_STRUCT_FLAGS)
+    target_compile_options(wsbus_settings INTERFACE ${WSBUS_STRUCT_FLAGS})
+endif()
 if(WSBUS_WERROR)
     target_compile_options(wsbus_settings INTERFACE -Werror)
 endif()
