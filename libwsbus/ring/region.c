@@ -26,11 +26,6 @@
 
 enum { ALLOCATE_STEP = 1 << 20 };
 
-static bool is_ring_size(size_t size)
-{
-    return size >= WSB_RING_MIN && size <= WSB_RING_MAX && (size & (size - 1)) == 0;
-}
-
 static size_t file_size(size_t ring_size)
 {
     return WSB_RING_CONTROL + ring_size;
@@ -129,7 +124,7 @@ wsb_err wsb_region_new(const char *name, size_t ring_size, struct wsb_region *re
     wsb_err err;
     uint8_t *base = NULL;
     int fd = -1;
-    if (!is_ring_size(ring_size))
+    if (!wsb_ring_is_size(ring_size))
         return wsb_fault_set(fault, WSB_ERR_MISUSE, 0, "a ring cannot have %zu bytes", ring_size);
     err = check_file_limit(file_size(ring_size), fault);
     if (err)
@@ -165,7 +160,7 @@ static wsb_err check_file(int fd, size_t ring_size, int want, struct wsb_fault *
 {
     struct stat st;
     int seals;
-    if (!is_ring_size(ring_size))
+    if (!wsb_ring_is_size(ring_size))
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "a ring cannot have %zu bytes", ring_size);
     if (fstat(fd, &st) != 0)
         return refuse(fault, "shared memory cannot be looked at");

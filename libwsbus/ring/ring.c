@@ -15,17 +15,12 @@ static bool is_passed(uint64_t position, uint64_t before, uint64_t now)
     return now - position - 1 < now - before;
 }
 
-static bool is_ring_size(uint64_t size)
-{
-    return size >= WSB_RING_MIN && size <= WSB_RING_MAX && (size & (size - 1)) == 0;
-}
-
 /* ------------------------------------------------------------------- producing */
 
 void wsb_ring_tx_init(struct wsb_ring_tx *t, uint8_t *data, uint64_t size, uint64_t key, struct wsb_ring_words *mine,
                       const struct wsb_ring_words *peers)
 {
-    assert(is_ring_size(size));
+    assert(wsb_ring_is_size(size));
     *t = (struct wsb_ring_tx){.data = data, .mine = mine, .peers = peers, .size = size, .key = key};
     atomic_store_explicit(&mine->space_at, NOWHERE, memory_order_relaxed);
     atomic_store_explicit(&mine->tail, 0, memory_order_relaxed);
@@ -64,7 +59,7 @@ wsb_err wsb_ring_want_room(struct wsb_ring_tx *t, size_t len)
 void wsb_ring_rx_init(struct wsb_ring_rx *r, const uint8_t *data, uint64_t size, uint64_t key,
                       struct wsb_ring_words *mine, const struct wsb_ring_words *peers)
 {
-    assert(is_ring_size(size));
+    assert(wsb_ring_is_size(size));
     *r = (struct wsb_ring_rx){.data = data, .mine = mine, .peers = peers, .size = size, .key = key};
     atomic_store_explicit(&mine->wake_at, NOWHERE, memory_order_relaxed);
     atomic_store_explicit(&mine->head, 0, memory_order_relaxed);

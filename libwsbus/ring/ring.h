@@ -23,6 +23,10 @@
  *
  * Waking    a consumer that goes to sleep says from where on it wants to be told (wake_at); a producer that is full says
  *           from where on (space_at). While both are awake nobody makes a system call.
+ *
+ * Nobody asks the cache for lines ahead of time: processors foresee as much by themselves, and a line that one end asks for
+ * early is taken from the other, which is still at it.
+ *
  * Threads   one at each end
  * Source    docs/shm.md
  */
@@ -43,8 +47,7 @@ enum {
     WSB_RING_STAMP = 8,
     WSB_RING_BODY_MIN = 4,
     WSB_RING_MIN = 64 << 10,
-    WSB_RING_MAX = 64 << 20,
-    WSB_RING_AHEAD = 512 /* bytes of the next records that the producer asks the cache for */
+    WSB_RING_MAX = 64 << 20
 };
 
 /* One end's words. Its owner writes them, the other end reads them. Lines are kept 128 bytes apart: caches fetch pairs. */
@@ -90,6 +93,12 @@ static inline uint64_t wsb_ring_size_of(size_t len)
     return ((uint64_t)len + WSB_RING_STAMP + WSB_RING_ALIGN - 1) & ~(uint64_t)(WSB_RING_ALIGN - 1);
 }
 
+/* Can a ring have so many bytes of data? */
+static inline bool wsb_ring_is_size(uint64_t size)
+{
+    return size >= WSB_RING_MIN && size <= WSB_RING_MAX && (size & (size - 1)) == 0;
+}
+
 /* The longest body that a ring of `size` bytes takes. */
 static inline size_t wsb_ring_body_max(uint64_t size)
 {
@@ -126,10 +135,7 @@ static inline uint8_t *wsb_ring_reserve(struct wsb_ring_tx *t, size_t len)
     uint64_t need = wsb_ring_size_of(len);
     if (need > wsb_ring_room(t))
         return NULL;
-    uint8_t *p = t->data + (t->tail & (t->size - 1));
-    for (uint64_t i = 0; i < need && i < WSB_RING_AHEAD; i += WSB_RING_ALIGN)
-        __builtin_prefetch(p + WSB_RING_AHEAD + i, 1); /* own the lines before they are written */
-    return p + WSB_RING_STAMP;
+    return t->data + (t->tail & (t->size - 1)) + WSB_RING_STAMP;
 }
 
 /* The body that was reserved is written, its length in front: from now on the consumer may see it. */
@@ -193,7 +199,6 @@ static inline wsb_err wsb_ring_next(struct wsb_ring_rx *r, struct wsb_span *ret)
     uint32_t len;
     if (!wsb_ring_has_next(r))
         return WSB_AGAIN;
-    __builtin_prefetch(p + WSB_RING_AHEAD);
     memcpy(&len, p + WSB_RING_STAMP, sizeof len); /* once: it may change under our eyes */
     __asm__ volatile("" ::: "memory");
     len = le32toh(len);
