@@ -57,7 +57,8 @@ function(wsb_unit_test name)
     target_compile_options(${name} PRIVATE -Werror=unused-function)
     target_compile_definitions(${name} PRIVATE WSBUS_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
     add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 120)
+    # The gates of these tests speak ZeroMQ; handlers would look for shared memory first.
+    set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 120 ENVIRONMENT WSBUS_LINK=zmq)
 endfunction()
 
 # wsb_fuzz_target(NAME SOURCES file… LINK module…): tests/fuzz/NAME.c with corpus/NAME and regressions/NAME. Built with

@@ -114,15 +114,15 @@ def test_a_stopped_handler_is_noticed_and_comes_back(gate, echo, language):
 
 
 def test_kill_9_while_everybody_talks(gate, echo):
-    """Each client loses at most what was under way; none gets what belongs to another, nor anything twice out of order."""
+    """Nothing is lost; none gets what belongs to another. What a victim had answered and not acknowledged is answered again."""
     victims = [echo(gate, language) for language in ("c", "python")]
     echo(gate, "c")
     clients = [Raw(gate).upgrade() for _ in range(30)]
     for index, client in enumerate(clients):
         assert client.ask("%d hello" % index) == "%d hello" % index
-    for victim in victims:
+    for turn, victim in enumerate(victims):
         for index, client in enumerate(clients):
-            client.say("%d lost?" % index)
+            client.say("%d lost %d" % (index, turn))
         victim.kill()
     eventually(lambda: len(handlers_of(gate)) == 1, "both are gone")
     for index, client in enumerate(clients):
@@ -130,7 +130,10 @@ def test_kill_9_while_everybody_talks(gate, echo):
         answers = []
         while not answers or answers[-1] != "%d end" % index:
             answers.append(client.read_message())
-        assert answers[:-1] in ([], ["%d lost?" % index], ["%d lost?" % index] * 2)
+        first, second = "%d lost 0" % index, "%d lost 1" % index
+        assert set(answers[:-1]) == {first, second}
+        assert answers.count(first) <= 3 and answers.count(second) <= 2  # once for each handler that had it
+        assert answers.index(first) < answers.index(second)
         client.close()
     eventually(lambda: gate.wsctl("status")["connections"] == 0, "the count is true")
 
