@@ -99,7 +99,7 @@ static void write_details(struct wsb_json *j, const struct wsg_pin *p, const str
     if (p->meta && p->meta_len) {
         wsb_json_key(j, "open");
         if (!j->err)
-            j->err = wsb_buf_append(j->out, p->meta, p->meta_len);
+            j->err = wsg_words_unpack(wsb_span(p->meta, p->meta_len), j->out);
         j->comma = true;
     }
 }

@@ -33,7 +33,7 @@ struct wsg_pin {
     uint64_t seq, sent_seq, acked_seq;
     uint64_t opened_ns;
     uint64_t since_ms; /* it began to wait for a handler; or, while it moves, to move */
-    char *meta;        /* owned; what OPEN said, for the next owner; NULL for a request */
+    char *meta;        /* owned; what OPEN said, packed (bus/words.h), for the next owner; NULL for a request */
     uint32_t meta_len;
     uint32_t dropped; /* events that no handler will see */
     uint32_t unacked; /* events that the owner was sent and has not acknowledged */

@@ -42,14 +42,17 @@ void wsg_hub_flush(struct wsg_hub *h)
 
 /* --------------------------------------------------------------- events of sessions */
 
-static bool keep_meta(struct wsg_pin *p, struct wsb_span meta)
+static bool keep_meta(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span meta)
 {
-    p->meta = malloc(meta.len ? meta.len : 1);
+    wsb_buf_clear(&h->text);
+    if (wsg_words_pack(&h->words, meta, &h->text) != WSB_OK)
+        return false;
+    p->meta = malloc(h->text.len ? h->text.len : 1);
     if (!p->meta)
         return false;
-    if (meta.len)
-        memcpy(p->meta, meta.ptr, meta.len);
-    p->meta_len = (uint32_t)meta.len;
+    if (h->text.len)
+        memcpy(p->meta, h->text.data, h->text.len);
+    p->meta_len = (uint32_t)h->text.len;
     return true;
 }
 
@@ -88,7 +91,7 @@ static void on_begin(struct wsg_hub *h, const struct wsg_out *out)
     if (p->is_request) {
         if (route->policy.publish || wsg_hub_place(h, p))
             wsg_hub_deliver(h, p, &e);
-    } else if (keep_meta(p, e.meta)) {
+    } else if (keep_meta(h, p, e.meta)) {
         on_open(h, p, out);
     } else {
         wsg_hub_end_pin(h, p, WSG_IN_NO_MEMORY);
@@ -385,7 +388,9 @@ wsb_err wsg_hub_open(struct wsg_hub *h, struct wsg_loop *loop, struct wsg_routes
     h->sweep.fn = on_sweep;
     h->tags.per_connection = WSG_TAGS_PER_CONNECTION;
     h->users.per_connection = 1;
-    wsb_buf_init(&h->text, WSB_META_MAX);
+    wsb_buf_init(&h->text, (size_t)2 * WSB_META_MAX);
+    wsb_buf_init(&h->said, WSB_META_MAX);
+    wsg_words_init(&h->words);
     (void)!wsg_meta_parse(wsb_span(NULL, 0), &h->no_meta, NULL); /* cannot fail: there is nothing in it */
     for (size_t i = 0; i < routes->count; i++)
         h->checks_text = h->checks_text || !routes->routes[i].policy.unchecked_text;
@@ -429,6 +434,7 @@ void wsg_hub_close(struct wsg_hub *h)
     free(h->round);
     free(h->targets);
     wsb_buf_deinit(&h->text);
+    wsb_buf_deinit(&h->said);
     h->server->ops->close(h->server);
     h->server = NULL;
     if (h->shm)

@@ -13,6 +13,7 @@
 #include "bus/handler.h"
 #include "bus/meta.h"
 #include "bus/pin.h"
+#include "bus/words.h"
 #include "link/link.h"
 #include "loop/loop.h"
 #include "session/command.h"
@@ -109,7 +110,9 @@ struct wsg_hub {
     struct wsb_account *copies;             /* owned: what is under way to subscribers */
     wsb_conn *targets;                      /* owned scratch */
     size_t targets_cap;
-    struct wsb_buf text;     /* scratch for metadata */
+    struct wsb_buf text; /* scratch for metadata */
+    struct wsb_buf said; /* scratch for the metadata of OPEN as it came */
+    struct wsg_words words;
     struct wsg_meta no_meta; /* of commands without: as an empty one is parsed */
     uint64_t epoch;
     size_t max_message;

@@ -40,7 +40,10 @@ static void put_user(struct wsb_json *j, const struct wsg_hub *h, const struct w
 struct wsb_span wsg_hub_open_meta(struct wsg_hub *h, const struct wsg_pin *p)
 {
     struct wsb_json j;
-    struct wsb_span said = wsb_span(p->meta, p->meta_len);
+    wsb_buf_clear(&h->said);
+    if (wsg_words_unpack(wsb_span(p->meta, p->meta_len), &h->said) != WSB_OK)
+        return wsb_span(NULL, 0); /* without memory it is not said; the rest of OPEN is */
+    struct wsb_span said = wsb_buf_span(&h->said);
     if (said.len < 2 || !p->members)
         return said;
     wsb_buf_clear(&h->text);
