@@ -510,7 +510,7 @@ static size_t largest_message(const struct wsg_config *c)
     return largest;
 }
 
-static wsb_err init_worker(struct wsg_gate *g, size_t index, uint64_t epoch)
+static wsb_err init_worker(struct wsg_gate *g, size_t index, uint64_t epoch, struct wsb_fault *fault)
 {
     const struct wsg_config *c = g->config;
     struct wsg_worker *w = &g->workers[index];
@@ -529,7 +529,7 @@ static wsb_err init_worker(struct wsg_gate *g, size_t index, uint64_t epoch)
     w->env.http_limits.max_headers = c->max_headers;
     w->env.http_limits.max_body = SIZE_MAX; /* the route's limit decides */
     wsg_slots_init(&w->env.slots, epoch, (uint8_t)index);
-    return wsg_worker_init(w, g, (uint8_t)index);
+    return wsg_worker_init(w, g, (uint8_t)index, fault);
 }
 
 /* Read the keys, if there are any; names of routes in them must be names of routes. */
@@ -699,8 +699,9 @@ static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
     if (!g->workers)
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     for (; g->worker_count < count; g->worker_count++) {
-        if ((err = init_worker(g, g->worker_count, epoch)))
-            return wsb_fault_set(fault, err, 0, "cannot make worker %zu", g->worker_count);
+        if ((err = init_worker(g, g->worker_count, epoch, fault)))
+            return fault->err ? wsg_fault_prefix(fault, "worker %zu", g->worker_count)
+                              : wsb_fault_set(fault, err, 0, "cannot make worker %zu", g->worker_count);
     }
     g->started_ms = wsg_loop_now_ms(g->workers[0].loop);
     if ((err = open_bus(g, epoch, fault)))

@@ -16,6 +16,7 @@ enum {
     IN_FLIGHT_HIGH = 16 << 20,
     IN_FLIGHT_LOW = 4 << 20,
     OUTBOX_KEEP = 1 << 20, /* a larger one gives its memory back */
+    UPLINK_TURN = 64,      /* outboxes of one worker in a round */
 };
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
@@ -201,13 +202,6 @@ void wsg_worker_post_command(struct wsg_worker *w, const struct wsg_command *c, 
 
 /* --------------------------------------------------------------------- rounds */
 
-/* What sessions said, on its way to the hub. */
-struct letter {
-    struct wsg_task task;
-    struct wsg_worker *worker;
-    struct wsb_buf buf; /* owned */
-};
-
 static void on_unstall(struct wsg_task *t)
 {
     struct wsg_worker *w = CONTAINER(t, struct wsg_worker, unstall);
@@ -218,37 +212,76 @@ static void on_unstall(struct wsg_task *t)
         wsg_sessions_unstall(&w->env);
 }
 
-static void on_letter(struct wsg_task *t)
+static void on_wake(struct wsg_task *t)
 {
-    struct letter *l = CONTAINER(t, struct letter, task);
-    struct wsg_worker *w = l->worker;
-    size_t len = l->buf.len;
-    wsg_hub_take(wsg_gate_hub(w->gate), wsb_buf_span(&l->buf));
-    wsb_buf_deinit(&l->buf);
-    free(l);
+    atomic_store(&CONTAINER(t, struct wsg_worker, wake)->wake_posted, false); /* the round that runs this takes it */
+}
+
+/* The hub looks whether somebody is stalled after it has made room. */
+static void stall(struct wsg_worker *w)
+{
+    w->env.outbox_full = true;
+    atomic_store(&w->is_stalled, true);
+    atomic_thread_fence(memory_order_seq_cst); /* so either it sees that, or we see the room */
+}
+
+static void put_outbox(struct wsg_worker *w)
+{
+    struct wsb_buf *buf = &w->env.outbox.buf;
+    size_t len = buf->len;
+    if (len == 0)
+        return;
+    size_t before = atomic_fetch_add(&w->in_flight, len);
+    if (before + len > IN_FLIGHT_HIGH)
+        stall(w);
+    bool is_put = wsg_uplink_put(&w->uplink, buf);
+    if (!is_put) {
+        stall(w);
+        is_put = wsg_uplink_put(&w->uplink, buf);
+    }
+    if (!is_put)
+        atomic_fetch_sub(&w->in_flight, len); /* it stays where it is, for the round that the hub wakes us for */
+    else
+        w->env.outbox.has_data = false;
+    if (wsg_uplink_tell(&w->uplink) && !atomic_exchange(&w->wake_posted, true))
+        wsg_loop_post(wsg_gate_worker(w->gate, 0)->loop, &w->wake);
+}
+
+static void take_one(struct wsg_worker *w, struct wsg_hub *hub, struct wsb_span outbox)
+{
+    size_t len = outbox.len;
+    wsg_hub_take(hub, outbox);
+    wsg_uplink_done(&w->uplink);
     size_t before = atomic_fetch_sub(&w->in_flight, len);
     if (before - len <= IN_FLIGHT_LOW && atomic_load(&w->is_stalled) && !atomic_exchange(&w->unstall_posted, true))
         wsg_loop_post(w->loop, &w->unstall);
 }
 
-static void post_outbox(struct wsg_worker *w)
+/* What the sessions of the other workers said, each in its turn. False: there is more. */
+static bool take_uplinks(struct wsg_worker *hubs, struct wsg_hub *hub)
 {
-    struct wsb_buf *buf = &w->env.outbox.buf;
-    struct letter *l;
-    if (buf->len == 0)
-        return;
-    l = malloc(sizeof *l);
-    if (!l)
-        return; /* it stays where it is, for the next round */
-    *l = (struct letter){.task.fn = on_letter, .worker = w, .buf = *buf};
-    size_t before = atomic_fetch_add(&w->in_flight, l->buf.len);
-    if (before + l->buf.len > IN_FLIGHT_HIGH) {
-        w->env.outbox_full = true;
-        atomic_store(&w->is_stalled, true); /* before the letter is posted: the hub looks after it has read it */
+    size_t count = wsg_gate_worker_count(hubs->gate);
+    bool all = true;
+    for (size_t i = 1; i < count; i++) {
+        struct wsg_worker *w = wsg_gate_worker(hubs->gate, i);
+        struct wsb_span outbox;
+        int turn = 0;
+        while (turn < UPLINK_TURN && wsg_uplink_next(&w->uplink, &outbox)) {
+            take_one(w, hub, outbox);
+            turn++;
+        }
+        all = all && turn < UPLINK_TURN;
     }
-    wsb_buf_init(buf, 0);
-    w->env.outbox.has_data = false;
-    wsg_loop_post(wsg_gate_worker(w->gate, 0)->loop, &l->task);
+    return all;
+}
+
+static bool may_sleep(struct wsg_worker *hubs)
+{
+    size_t count = wsg_gate_worker_count(hubs->gate);
+    bool may = true;
+    for (size_t i = 1; i < count; i++)
+        may = wsg_uplink_may_sleep(&wsg_gate_worker(hubs->gate, i)->uplink) && may;
+    return may;
 }
 
 static void take_outbox(struct wsg_worker *w, struct wsg_hub *hub)
@@ -267,12 +300,21 @@ static void take_outbox(struct wsg_worker *w, struct wsg_hub *hub)
     }
 }
 
+static void run_again(struct wsg_worker *w)
+{
+    if (w->again_posted)
+        return;
+    w->again_posted = true;
+    wsg_loop_post(w->loop, &w->again);
+}
+
 /* The first worker's round: commands in, events out, then the clients, then what writing to them brought about. */
 static void hub_round(struct wsg_worker *w)
 {
     struct wsg_hub *hub = wsg_gate_hub(w->gate);
     wsg_hub_receive(hub);
     take_outbox(w, hub);
+    bool took_all = take_uplinks(w, hub);
     wsg_sessions_flush(&w->env);
     while (w->env.outbox.buf.len)
         take_outbox(w, hub);
@@ -280,6 +322,8 @@ static void hub_round(struct wsg_worker *w)
     wsg_hub_before_sleep(hub);
     if (w->env.stalled)
         wsg_sessions_unstall(&w->env);
+    if (!(took_all && may_sleep(w)))
+        run_again(w);
 }
 
 static void on_round(void *ctx)
@@ -292,12 +336,11 @@ static void on_round(void *ctx)
     while (w->env.dirty) /* flushing and taking may have queued more */
         wsg_sessions_flush(&w->env);
     if (w->index != 0) {
-        post_outbox(w);
+        put_outbox(w);
         if (!w->env.outbox_full && w->env.stalled)
             wsg_sessions_unstall(&w->env);
-    } else if (w->env.outbox.buf.len && !w->again_posted) {
-        w->again_posted = true; /* said too late for this round: do not sleep on it */
-        wsg_loop_post(w->loop, &w->again);
+    } else if (w->env.outbox.buf.len) {
+        run_again(w); /* said too late for this round: do not sleep on it */
     }
     wsg_sessions_reap(&w->env);
     wsg_gate_publish_count(w->gate, w);
@@ -326,14 +369,17 @@ static void on_again(struct wsg_task *t)
 
 /* --------------------------------------------------------------- begin, end */
 
-wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t index)
+wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t index, struct wsb_fault *fault)
 {
     w->gate = gate;
     w->index = index;
     w->unstall.fn = on_unstall;
+    w->wake.fn = on_wake;
     w->again.fn = on_again;
     w->accept_pause.fn = on_accept_pause;
     wsb_err err = wsg_loop_new(&w->loop);
+    if (!err && index != 0)
+        err = wsg_uplink_open(&w->uplink, fault);
     if (err)
         return err;
     wsg_loop_set_round_hook(w->loop, on_round, w);
@@ -364,6 +410,7 @@ void wsg_worker_deinit(struct wsg_worker *w)
     wsg_sessions_flush(&w->env);
     wsg_sessions_reap(&w->env);
     wsg_env_deinit(&w->env);
+    wsg_uplink_close(&w->uplink);
     wsg_loop_free(w->loop);
     w->loop = NULL;
 }

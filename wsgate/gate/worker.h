@@ -3,12 +3,13 @@
 
 /*
  * One thread with one loop, its own listeners and its own connections. The first worker also has the hub. Workers share
- * nothing but the route table and the tasks they post to each other: batches of what sessions said on the way to the hub,
- * commands on the way back.
+ * nothing but the route table, a ring from each to the hub with what its sessions said, and the tasks they post to each other, commands
+ * on the way back.
  */
 
 #include <pthread.h>
 
+#include "gate/uplink.h"
 #include "net/socket.h"
 #include "session/session.h"
 
@@ -30,9 +31,12 @@ struct wsg_worker {
     struct wsg_acceptor acceptors[WSG_LISTENERS_MAX];
     size_t acceptor_count;
     struct wsg_timer accept_pause; /* out of descriptors: try again */
-    _Atomic size_t in_flight;      /* bytes posted to the hub that it has not taken */
-    _Atomic size_t parcels;        /* bytes of commands posted to us that we have not carried out */
-    _Atomic bool is_stalled;       /* wants to be told when the hub has caught up */
+    struct wsg_uplink uplink;      /* to the hub; the first worker's is not used */
+    struct wsg_task wake;          /* of the hub, for the uplink */
+    _Atomic bool wake_posted;
+    _Atomic size_t in_flight; /* bytes posted to the hub that it has not taken */
+    _Atomic size_t parcels;   /* bytes of commands posted to us that we have not carried out */
+    _Atomic bool is_stalled;  /* wants to be told when the hub has caught up */
     _Atomic bool unstall_posted;
     struct wsg_task unstall;
     struct wsg_task again;
@@ -42,7 +46,8 @@ struct wsg_worker {
     bool has_thread;
 };
 
-WSB_MUST_CHECK wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t index);
+WSB_MUST_CHECK wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t index,
+                                       struct wsb_fault *fault);
 /* Messages of its clients may go straight to their handlers: it is the hub's thread. */
 void wsg_worker_offer_express(struct wsg_worker *w);
 void wsg_worker_deinit(struct wsg_worker *w); /* all sessions are gone afterwards */
