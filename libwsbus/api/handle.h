@@ -94,6 +94,7 @@ struct wsb_handle {
     uint64_t since_ms; /* coarsely, when the program was given the first event that the gate was not told of */
     bool is_stuck;     /* what is held could not be noted yet: the next event waits for it */
     struct wsb_credit credit;
+    uint64_t most_messages, most_bytes; /* of its window, as the program wants them */
 
     /* out */
     uint64_t round_of;           /* the thread that holds an event and will read again; 0: none */
@@ -252,9 +253,8 @@ struct wsb_welcome {
 };
 
 WSB_MUST_CHECK wsb_err wsb_welcome_parse(struct wsb_span meta, struct wsb_welcome *ret);
-/* The metadata of HELLO. */
-WSB_MUST_CHECK wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o,
-                                       const struct wsb_credit *window);
+/* The metadata of HELLO, but for the credit, which the link has a say in. */
+WSB_MUST_CHECK wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o);
 
 /* ------------------------------------------------------------------------------------------------------- address.c */
 

@@ -106,8 +106,8 @@ static struct wsb_handle *handle_new(const struct wsb_handler_options *o)
     h->epoll_fd = h->timer_fd = -1;
     h->out_limit = o->out_limit ? o->out_limit : LIMIT;
     h->in_limit = o->in_limit ? o->in_limit : LIMIT;
-    h->credit.window_messages = o->credit_messages ? o->credit_messages : CREDIT_MESSAGES;
-    h->credit.window_bytes = o->credit_bytes ? o->credit_bytes : half_of(h->in_limit);
+    h->most_messages = o->credit_messages ? o->credit_messages : CREDIT_MESSAGES;
+    h->most_bytes = o->credit_bytes ? o->credit_bytes : half_of(h->in_limit);
     h->manual_ack = o->manual_ack;
     h->heartbeat_ms = HEARTBEAT_MS;
     h->max_message = MESSAGE_MAX;
@@ -115,7 +115,7 @@ static struct wsb_handle *handle_new(const struct wsb_handler_options *o)
     wsb_buf_init(&h->hello, COMMAND_META_MAX);
     wsb_buf_init(&h->scratch, COMMAND_META_MAX);
     h->account = wsb_account_new();
-    if (h->account && wsb_hello_write(&h->hello, o, &h->credit) == WSB_OK)
+    if (h->account && wsb_hello_write(&h->hello, o) == WSB_OK)
         return h;
     handle_free(h);
     return NULL;

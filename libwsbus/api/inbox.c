@@ -16,7 +16,9 @@ enum {
     RETRY_REFUSED_MS = 5000,
     HEARTBEATS_MISSED = 3,
     LOOK_EVERY_MS = 250,
-    NAP_MS = 20,           /* and then on descriptors */
+    NAP_MS = 20, /* and then on descriptors */
+    ROOM_A_MESSAGE =
+        512, /* bytes of a link's room for each message of the window: short ones take more than their bytes */
     BUDGET_MESSAGES = 256, /* a pump */
     BUDGET_BYTES = 1 << 20
 };
@@ -70,13 +72,40 @@ static void fail_waiters(struct wsb_handle *h)
     }
 }
 
+static uint64_t less_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Of a link that holds only so much, what clients send never takes all: what the gate itself has to say, and outcomes, must still
+ * get through while the program is busy. */
+static void set_window(struct wsb_handle *h)
+{
+    size_t room = h->link->ops->room ? h->link->ops->room(h->link) : SIZE_MAX;
+    h->credit.window_messages = less_of(h->most_messages, room / ROOM_A_MESSAGE);
+    h->credit.window_bytes = less_of(h->most_bytes, room / 2);
+}
+
+static wsb_err write_hello(struct wsb_handle *h)
+{
+    wsb_buf_clear(&h->scratch);
+    wsb_err err = wsb_buf_append(&h->scratch, h->hello.data, h->hello.len - 1); /* without its brace */
+    return err ? err
+               : wsb_buf_printf(&h->scratch, ",\"credit\":{\"messages\":%llu,\"bytes\":%llu}}",
+                                (unsigned long long)h->credit.window_messages,
+                                (unsigned long long)h->credit.window_bytes);
+}
+
 static void say_hello(struct wsb_handle *h, enum wsb_serving next)
 {
+    set_window(h);
     h->serving = next;
     h->hello_ms = wsb_now_ms();
     h->hello_seq = ++h->seq;
     const struct wsb_header hello = {.type = WSB_HELLO, .seq = h->hello_seq};
-    (void)wsb_send_control(h, &hello, wsb_span(NULL, 0), wsb_buf_span(&h->hello)); /* said again until it is answered */
+    if (write_hello(h) == WSB_OK)
+        (void)wsb_send_control(h, &hello, wsb_span(NULL, 0),
+                               wsb_buf_span(&h->scratch)); /* said again until it is answered */
 }
 
 static void lose_gate(struct wsb_handle *h)
@@ -452,6 +481,7 @@ enum wsb_reason wsb_wait(struct wsb_handle *h, uint64_t until_ms)
     if (h->polling) {
         if (h->reading && h->first) /* our pump has filed what the reader waits for */
             wake_waiters(h);
+        wsb_tell_pollers(h); /* our pump may have eaten what the one that polls would have been told by */
         h->inside++;
         wsb_cond_wait(h, until_ms);
         h->inside--;

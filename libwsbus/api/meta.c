@@ -64,7 +64,7 @@ static struct wsb_span name_of(const struct wsb_handler_options *o)
     return s;
 }
 
-wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o, const struct wsb_credit *window)
+wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o)
 {
     static const char *const levels[] = {"debug", "info", "wslog", "warn", "error"};
     struct wsb_json j;
@@ -81,11 +81,6 @@ wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o
     wsb_json_kcstr(&j, "language", "C");
     wsb_json_kcstr(&j, "level", levels[o->level]);
     wsb_json_kbool(&j, "ack", true);
-    wsb_json_key(&j, "credit");
-    wsb_json_object(&j);
-    wsb_json_ku64(&j, "messages", window->window_messages);
-    wsb_json_ku64(&j, "bytes", window->window_bytes);
-    wsb_json_object_end(&j);
     wsb_json_ku64(&j, "heartbeat_ms", HEARTBEAT_MS); /* as handler.c has them sent */
     if (o->weight)
         wsb_json_ku64(&j, "weight", o->weight);

@@ -114,7 +114,8 @@ static bool next_event(struct wsb_handle *h, struct wsb_event *ret)
  * always allowed. */
 static enum wsb_reason settle_done(struct wsb_handle *h)
 {
-    if (h->inbox_bytes >= h->in_limit && h->serving == WSB_SERVING_UNSURE)
+    bool is_full = h->inbox_bytes >= h->in_limit || (h->link->ops->room && h->is_stuck);
+    if (is_full && h->serving == WSB_SERVING_UNSURE)
         wsb_settle_forgo(h);
     enum wsb_reason reason = wsb_settle_done(h);
     h->is_stuck = reason != WSB_REASON_OK;

@@ -162,6 +162,9 @@ struct wsb_shm_options {
 WSB_MUST_CHECK wsb_err wsb_shm_server_open(const struct wsb_shm_options *o, struct wsb_server **ret,
                                            struct wsb_fault *fault);
 
+/* It is not offered in this directory: nothing that an earlier gate left behind says otherwise. */
+WSB_MUST_CHECK wsb_err wsb_shm_server_remove(const char *dir, struct wsb_fault *fault);
+
 /* "handlers", "events", "commands" */
 const char *wsb_channel_name(enum wsb_channel c);
 
@@ -216,6 +219,8 @@ struct wsb_client_ops {
     /* Write it at once, without a block; told with the next flush. False: not now, or not at all: send it. Both may be NULL. */
     bool (*put)(struct wsb_client *c, const struct wsb_header *h, struct wsb_span payload, struct wsb_span meta);
     void (*flush)(struct wsb_client *c);
+    /* Bytes of messages that may lie unread before nothing more comes in. NULL: as many as there is memory for. */
+    size_t (*room)(const struct wsb_client *c);
     /* Wait for input for as long as a sleep would cost, if it is likely to come; false: it has not. May be NULL. */
     bool (*spin)(struct wsb_client *c);
     /* A word to sleep on, with wsb_alarm_sleep() and without whatever guards the link: cheaper than the descriptors, but the end

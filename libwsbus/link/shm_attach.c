@@ -11,6 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
 #include "base/log.h"
 #include "link/shm_server.h"
 
@@ -86,13 +90,56 @@ static void unwatch_fd(struct shm_server *s, int fd)
 
 void wsb_shm_tick(struct shm_server *s)
 {
-    bool wanted = s->pending || s->masked;
+    bool wanted = s->pending || s->masked || s->is_listener_masked;
     if (wanted == s->is_ticking)
         return;
     const struct timespec every = {.tv_nsec = wanted ? TICK_MS * 1000000L : 0};
     const struct itimerspec t = {.it_interval = every, .it_value = every};
     (void)timerfd_settime(s->timer, 0, &t, NULL); /* cannot fail: it is a timer and a time */
     s->is_ticking = wanted;
+}
+
+/*
+ * A program that lives may still map what it was given, whatever has become of the link: the ring that we wrote stays charged until its
+ * process ends. The other one was emptied.
+ */
+static bool owe(struct shm_server *s, const struct wsb_shm_peer *p, int process)
+{
+    struct wsb_shm_debt *d = malloc(sizeof *d);
+    uint64_t bytes = p->sender.ring.size + WSB_RING_CONTROL;
+    if (!d) {
+        close(process);
+        return false;
+    }
+    *d = (struct wsb_shm_debt){
+        .next = s->debts, .source = {.what = WSB_SHM_DEBT}, .process = process, .pid = p->pid, .bytes = bytes};
+    d->source.debt = d;
+    s->debts = d;
+    s->stats.memory -= p->memory - bytes;
+    if (!wsb_shm_watch_fd(s, process, EPOLLIN, &d->source))
+        wsb_shm_settle(s, d);
+    return true;
+}
+
+void wsb_shm_settle(struct shm_server *s, struct wsb_shm_debt *d)
+{
+    struct wsb_shm_debt **at = &s->debts;
+    while (*at != d)
+        at = &(*at)->next;
+    *at = d->next;
+    s->stats.memory -= d->bytes;
+    unwatch_fd(s, d->process);
+    close(d->process);
+    free(d);
+}
+
+/* What a process owes of links before this one. */
+static uint64_t debt_of(const struct shm_server *s, int32_t pid)
+{
+    uint64_t bytes = 0;
+    for (const struct wsb_shm_debt *d = s->debts; d; d = d->next)
+        bytes += d->pid == pid ? d->bytes : 0;
+    return bytes;
 }
 
 void wsb_shm_remove(struct shm_server *s, struct wsb_shm_peer *p)
@@ -114,10 +161,16 @@ void wsb_shm_remove(struct shm_server *s, struct wsb_shm_peer *p)
         s->peers = p->next;
     if (p->next)
         p->next->prev = p->prev;
+    int process = wsb_shm_holds_on(p) ? p->process : -1;
+    if (process >= 0)
+        p->process = -1; /* it is the debt's now */
     if (wsb_shm_peer_end(p)) {
-        s->stats.memory -= p->memory;
+        if (process < 0 || !owe(s, p, process))
+            s->stats.memory -= p->memory;
         wsb_shm_peer_free(p);
     } else {
+        if (process >= 0)
+            close(process);
         p->next = s->kept;
         s->kept = p;
     }
@@ -150,15 +203,28 @@ void wsb_shm_let_go(struct shm_server *s, struct wsb_shm_peer *p)
     if (p->state == WSB_SHM_PEER_LEAVING)
         return;
     p->state = WSB_SHM_PEER_LEAVING;
+    p->left_at = p->receiver.ring.at;
     unwatch_fd(s, p->socket); /* it would be readable for ever */
     unwatch_fd(s, p->process);
     wsb_shm_wake_up(s, p);
 }
 
 /* It has done what it must not do: nothing of it is read any more. */
+/* Whoever can open the socket can make us say this as often as it likes: once a second is enough. */
+static void complain(struct shm_server *s, const struct wsb_shm_peer *p, const char *what, const char *why)
+{
+    uint64_t now = wsb_shm_now_ms();
+    s->complaints++;
+    if (s->complained_ms && now - s->complained_ms < 1000)
+        return;
+    s->complained_ms = now;
+    WSB_LOG(WSB_LOG_LINK, WSB_LOG_WARN, what, WSB_KI("pid", p->pid), WSB_KS("why", why),
+            WSB_KU("total", s->complaints));
+}
+
 void wsb_shm_put_out(struct shm_server *s, struct wsb_shm_peer *p, const char *why)
 {
-    WSB_LOG(WSB_LOG_LINK, WSB_LOG_WARN, "shared memory: put out", WSB_KI("pid", p->pid), WSB_KS("why", why));
+    complain(s, p, "shared memory: put out", why);
     s->stats.ejected++;
     (void)shutdown(p->socket, SHUT_RDWR);
     p->sender.is_broken = true;
@@ -174,6 +240,20 @@ static bool is_among(const uint32_t *ids, size_t count, uint32_t id)
     return false;
 }
 
+/* Of one of the groups besides its own. */
+static bool is_member(const struct shm_server *s, int socket)
+{
+    gid_t groups[GROUPS_MAX];
+    socklen_t len = sizeof groups;
+    if (s->o.gid_count == 0 || getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &len) != 0)
+        return false;
+    for (size_t i = 0; i < len / sizeof *groups; i++) {
+        if (is_among(s->o.gids, s->o.gid_count, groups[i]))
+            return true;
+    }
+    return false;
+}
+
 static bool may_come_in(const struct shm_server *s, const struct wsb_shm_peer *p)
 {
     struct ucred who;
@@ -183,7 +263,7 @@ static bool may_come_in(const struct shm_server *s, const struct wsb_shm_peer *p
     if (getsockopt(p->socket, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0)
         return false;
     return who.uid == geteuid() || who.uid == 0 || is_among(s->o.uids, s->o.uid_count, who.uid) ||
-           is_among(s->o.gids, s->o.gid_count, who.gid);
+           is_among(s->o.gids, s->o.gid_count, who.gid) || is_member(s, p->socket);
 }
 
 static uint64_t ring_size_for(const struct shm_server *s, uint64_t wanted)
@@ -200,7 +280,7 @@ static uint64_t ring_size_for(const struct shm_server *s, uint64_t wanted)
 
 void wsb_shm_refuse(struct shm_server *s, struct wsb_shm_peer *p, const char *why)
 {
-    WSB_LOG(WSB_LOG_LINK, WSB_LOG_WARN, "shared memory: refused", WSB_KI("pid", p->pid), WSB_KS("why", why));
+    complain(s, p, "shared memory: refused", why);
     s->stats.refused++;
     wsb_shm_peer_refuse(p, why);
     wsb_shm_remove(s, p);
@@ -216,6 +296,7 @@ static void on_hello(struct shm_server *s, struct wsb_shm_peer *p, const struct 
                               .link_id = ++s->last_link,
                               .max_message = s->o.max_message};
     p->memory = g.ring_down + g.ring_up + 2 * WSB_RING_CONTROL;
+    s->has_made = true;
     wsb_shm_free_kept(s);
     s->stats.memory += p->memory; /* also of one that is refused: until it is gone */
     if (h->major_min > WSB_SHM_MAJOR || h->major_max < WSB_SHM_MAJOR) {
@@ -226,8 +307,10 @@ static void on_hello(struct shm_server *s, struct wsb_shm_peer *p, const struct 
         wsb_shm_refuse(s, p, "large messages go in parts, and it does not know that");
     } else if (!may_come_in(s, p)) {
         wsb_shm_refuse(s, p, "its user and group are not among those that may attach");
-    } else if (s->links >= s->o.links_max) {
+    } else if (s->links + s->pending > s->o.links_max) {
         wsb_shm_refuse(s, p, "as many handlers are attached as may be");
+    } else if (debt_of(s, p->pid) > s->o.memory_max / DEBT_SHARE) {
+        wsb_shm_refuse(s, p, "it has attached and left too often: what it still could map stays charged until it ends");
     } else if (s->stats.memory > s->o.memory_max) {
         (void)snprintf(why, sizeof why, "no room for %llu KiB: shm_memory is %zu KiB in all",
                        (unsigned long long)(p->memory >> 10), s->o.memory_max >> 10);
@@ -248,7 +331,7 @@ static void on_ready(struct shm_server *s, struct wsb_shm_peer *p)
     s->links++;
     s->stats.attached++;
     p->state = WSB_SHM_PEER_RUNNING;
-    WSB_LOG(WSB_LOG_LINK, WSB_LOG_INFO, "shared memory: attached", WSB_KI("pid", p->pid),
+    WSB_LOG(WSB_LOG_LINK, WSB_LOG_DEBUG, "shared memory: attached", WSB_KI("pid", p->pid),
             WSB_KU("ring_down", p->sender.ring.size), WSB_KU("ring_up", p->receiver.ring.size));
     wsb_shm_wake_up(s, p);
     wsb_shm_tick(s);
@@ -280,12 +363,31 @@ void wsb_shm_on_socket(struct shm_server *s, struct wsb_shm_peer *p)
         wsb_shm_put_out(s, p, "it speaks on its socket");
 }
 
+/* Those who come while enough are pending, or while we have no descriptor for them, wait in the kernel's queue for the next tick. */
+static void mask_listener(struct shm_server *s)
+{
+    struct epoll_event e = {.data.ptr = &s->of_listener};
+    if (!s->is_listener_masked && epoll_ctl(s->poll, EPOLL_CTL_MOD, s->listener, &e) == 0)
+        s->is_listener_masked = true;
+    wsb_shm_tick(s);
+}
+
+void wsb_shm_unmask_listener(struct shm_server *s)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = &s->of_listener};
+    if (s->is_listener_masked && epoll_ctl(s->poll, EPOLL_CTL_MOD, s->listener, &e) == 0)
+        s->is_listener_masked = false;
+}
+
 void wsb_shm_on_listener(struct shm_server *s)
 {
     for (int i = 0; i < ACCEPTS; i++) {
         int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0)
+        if (fd < 0) {
+            if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+                mask_listener(s);
             return;
+        }
         struct wsb_shm_peer *p = wsb_shm_peer_new(fd, wsb_shm_now_ms());
         if (!p)
             return;
@@ -295,10 +397,12 @@ void wsb_shm_on_listener(struct shm_server *s)
             s->peers->prev = p;
         s->peers = p;
         s->pending++;
-        if (s->pending > PENDING_MAX)
-            wsb_shm_refuse(s, p, "too many attach at once: try again");
-        else if (!wsb_shm_watch_fd(s, fd, EPOLLIN, &p->of_socket))
+        if (!wsb_shm_watch_fd(s, fd, EPOLLIN, &p->of_socket))
             wsb_shm_remove(s, p);
+        if (s->pending >= PENDING_MAX) {
+            mask_listener(s);
+            return;
+        }
         wsb_shm_tick(s);
     }
 }

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -29,6 +30,7 @@ enum {
     ANSWER_MS = 4000,  /* for a gate to say WELCOME */
     CHUNK = 64,        /* messages that are allocated together */
     RELEASE_PART = 16, /* of the ring, that is given back at once */
+    PUSH_MS = 10,      /* without any room: then it waits for the next call */
     PATIENCE_MIN = 4,  /* looks at an empty ring */
     PATIENCE_MAX = 64, /* some microseconds */
     PATIENCE_STEP = 4,
@@ -189,6 +191,16 @@ static bool watch_fd(struct shm_client *z, int fd)
     return epoll_ctl(z->poll, EPOLL_CTL_ADD, fd, &e) == 0;
 }
 
+/* Also for a child that has inherited the socket. */
+static void hang_up(struct shm_client *z)
+{
+    if (z->socket < 0)
+        return;
+    (void)shutdown(z->socket, SHUT_RDWR);
+    close(z->socket);
+    z->socket = -1;
+}
+
 static void disconnect(struct shm_client *z, uint64_t again_ms)
 {
     if (z->state == UP) {
@@ -197,9 +209,7 @@ static void disconnect(struct shm_client *z, uint64_t again_ms)
         z->now = NULL;
         z->change = WSB_LINK_DOWN;
     }
-    if (z->socket >= 0)
-        close(z->socket);
-    z->socket = -1;
+    hang_up(z);
     z->state = DOWN;
     set_timer(z, now_ms() + again_ms);
 }
@@ -223,7 +233,8 @@ static bool is_gate_without(const struct shm_client *z)
 
 static void not_connected(struct shm_client *z, int code)
 {
-    z->missing = code == ENOENT && is_gate_without(z) ? z->missing + 1 : 0;
+    bool is_missing = code == ENOENT || code == ECONNREFUSED; /* the file may be an earlier gate's */
+    z->missing = is_missing && is_gate_without(z) ? z->missing + 1 : 0;
     if (code == EACCES)
         be_refused(z, "the socket of the gate may not be opened");
     else if (z->missing > MISSING_MAX)
@@ -478,6 +489,27 @@ static void tell(struct attachment *a)
         (void)!write(a->gate, &(uint64_t){1}, sizeof(uint64_t));
 }
 
+/* What is larger than the room in the ring goes on as the gate makes more. That is soon, as a rule: wait a moment, since the program may not call
+ * again for a long time. As long as it gets on. */
+static void push(struct attachment *a)
+{
+    uint64_t until_ms = 0;
+    tell(a);
+    while (wsb_sender_is_waiting(&a->sender) && !a->sender.is_broken) {
+        uint64_t before = a->sender.ring.tail;
+        wsb_sender_go_on(&a->sender);
+        tell(a);
+        uint64_t now = now_ms();
+        if (!until_ms || a->sender.ring.tail != before)
+            until_ms = now + PUSH_MS;
+        if (!wsb_sender_is_waiting(&a->sender) || now >= until_ms)
+            return;
+        struct pollfd p = {.fd = a->bell, .events = POLLIN};
+        (void)poll(&p, 1, 1);
+        (void)!read(a->bell, (char[64]){0}, 64);
+    }
+}
+
 static bool sc_has_input(struct wsb_client *c)
 {
     struct shm_client *z = self(c);
@@ -587,24 +619,27 @@ static wsb_err sc_send(struct wsb_client *c, const struct wsb_header *h, struct 
         return WSB_AGAIN;
     }
     wsb_err err = wsb_sender_send(&a->sender, h, payload, meta);
-    tell(a);
+    push(a);
     return err;
 }
 
 static void sc_flush(struct wsb_client *c)
 {
     struct attachment *a = self(c)->now;
-    if (!a)
-        return;
-    if (wsb_sender_is_waiting(&a->sender))
-        wsb_sender_go_on(&a->sender);
-    tell(a);
+    if (a)
+        push(a);
 }
 
 static size_t sc_fds(const struct wsb_client *c, int ret[WSB_CLIENT_FDS])
 {
     ret[0] = self(c)->poll;
     return 1;
+}
+
+static size_t sc_room(const struct wsb_client *c)
+{
+    const struct attachment *a = self(c)->now;
+    return a ? (size_t)a->receiver.ring.size : SIZE_MAX;
 }
 
 static const char *sc_why(const struct wsb_client *c)
@@ -637,8 +672,7 @@ static void sc_close(struct wsb_client *c)
         z->now->out = 0; /* whoever closes has given everything back */
         attachment_end(z->now);
     }
-    if (z->socket >= 0)
-        close(z->socket);
+    hang_up(z);
     if (z->timer >= 0)
         close(z->timer);
     if (z->poll >= 0)
@@ -659,6 +693,7 @@ static const struct wsb_client_ops shm_client_ops = {
     .spin = sc_spin,
     .nap_begin = sc_nap_begin,
     .nap_end = sc_nap_end,
+    .room = sc_room,
     .why = sc_why,
     .name = "shm",
 };

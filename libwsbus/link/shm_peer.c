@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -52,9 +53,9 @@ struct wsb_shm_peer *wsb_shm_peer_new(int socket, uint64_t now_ms)
     p->bell = p->gate = p->down.fd = p->up.fd = -1;
     p->since_ms = now_ms;
     p->process = open_process(socket, &p->pid);
-    p->of_socket = (struct wsb_shm_source){WSB_SHM_SOCKET, p};
-    p->of_process = (struct wsb_shm_source){WSB_SHM_PROCESS, p};
-    p->of_bell = (struct wsb_shm_source){WSB_SHM_BELL, p};
+    p->of_socket = (struct wsb_shm_source){.what = WSB_SHM_SOCKET, .peer = p};
+    p->of_process = (struct wsb_shm_source){.what = WSB_SHM_PROCESS, .peer = p};
+    p->of_bell = (struct wsb_shm_source){.what = WSB_SHM_BELL, .peer = p};
     return p;
 }
 
@@ -161,6 +162,12 @@ void wsb_shm_peer_wake(struct wsb_shm_peer *p)
     } else {
         (void)!write(p->bell, "", 1); /* full: it has been rung often enough */
     }
+}
+
+bool wsb_shm_holds_on(const struct wsb_shm_peer *p)
+{
+    struct pollfd f = {.fd = p->process, .events = POLLIN};
+    return p->state >= WSB_SHM_PEER_READY && p->process >= 0 && poll(&f, 1, 0) == 0;
 }
 
 void wsb_shm_peer_tell(struct wsb_shm_peer *p)

@@ -22,10 +22,13 @@ enum wsb_shm_state { WSB_SHM_PEER_HELLO, WSB_SHM_PEER_READY, WSB_SHM_PEER_RUNNIN
 
 enum { WSB_SHM_PEER_NAME = 9 /* the door, and the link's number */ };
 
+struct wsb_shm_debt;
+
 /* What an event of the server's epoll is about. */
 struct wsb_shm_source {
-    enum { WSB_SHM_LISTENER, WSB_SHM_TIMER, WSB_SHM_SOCKET, WSB_SHM_PROCESS, WSB_SHM_BELL } what;
+    enum { WSB_SHM_LISTENER, WSB_SHM_TIMER, WSB_SHM_SOCKET, WSB_SHM_PROCESS, WSB_SHM_BELL, WSB_SHM_DEBT } what;
     struct wsb_shm_peer *peer;
+    struct wsb_shm_debt *debt;
 };
 
 struct shm_server;
@@ -51,6 +54,7 @@ struct wsb_shm_peer {
     uint64_t since_ms;
     uint64_t memory; /* bytes that were charged for it */
     uint64_t wakes_in, wakes_out, arms, records_in;
+    uint64_t left_at;                              /* while it is LEAVING: where its ring was read to when it left */
     uint64_t window_ms, window_wakes, window_arms; /* of this second: is it a flood? */
 };
 
@@ -67,6 +71,8 @@ WSB_MUST_CHECK wsb_err wsb_shm_peer_welcome(struct wsb_shm_peer *p, const struct
                                             struct wsb_fault *fault);
 /* Tell it why not; it may have gone. */
 void wsb_shm_peer_refuse(struct wsb_shm_peer *p, const char *reason);
+/* It was given memory, and its process still runs, as far as we know. */
+bool wsb_shm_holds_on(const struct wsb_shm_peer *p);
 /* Wake it, if it sleeps and something is there that it waits for. */
 void wsb_shm_peer_tell(struct wsb_shm_peer *p);
 void wsb_shm_peer_wake(struct wsb_shm_peer *p);

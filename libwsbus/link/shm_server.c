@@ -74,6 +74,8 @@ static void on_tick(struct shm_server *s)
     uint64_t ticks;
     struct wsb_shm_peer *next;
     (void)!read(s->timer, &ticks, sizeof ticks);
+    if (s->pending < PENDING_MAX)
+        wsb_shm_unmask_listener(s);
     for (struct wsb_shm_peer *p = s->peers; p; p = next) {
         next = p->next;
         if (p->is_masked)
@@ -98,6 +100,9 @@ static void on_event(struct shm_server *s, const struct wsb_shm_source *source)
         break;
     case WSB_SHM_PROCESS:
         wsb_shm_let_go(s, source->peer);
+        break;
+    case WSB_SHM_DEBT:
+        wsb_shm_settle(s, source->debt);
         break;
     case WSB_SHM_BELL: /* heard already */
         break;
@@ -127,7 +132,8 @@ static void ss_on_readable(struct wsb_server *base)
 {
     struct shm_server *s = self(base);
     s->has_events = true;
-    for (int i = 0; i < LOOKS && s->has_events; i++)
+    s->has_made = false;
+    for (int i = 0; i < LOOKS && s->has_events && !s->has_made; i++)
         s->has_events = look(s) == EVENTS;
 }
 
@@ -189,7 +195,10 @@ static bool receive_from(struct shm_server *s, struct wsb_shm_peer *p, struct ws
 {
     struct wsb_span record;
     bool is_shared;
-    wsb_err err = p->sender.is_broken ? WSB_ERR_PROTO : wsb_receiver_next(&p->receiver, &record, &is_shared);
+    bool is_enough = p->state == WSB_SHM_PEER_LEAVING && p->receiver.ring.at - p->left_at >= p->receiver.ring.size;
+    wsb_err err = p->sender.is_broken ? WSB_ERR_PROTO
+                  : is_enough         ? WSB_AGAIN /* a child of it goes on writing */
+                                      : wsb_receiver_next(&p->receiver, &record, &is_shared);
     if (err == WSB_AGAIN && p->state == WSB_SHM_PEER_RUNNING) {
         release_ring(p);
         return false;
@@ -411,6 +420,8 @@ static void ss_close(struct wsb_server *base)
         return;
     while (s->peers)
         wsb_shm_remove(s, s->peers);
+    while (s->debts)
+        wsb_shm_settle(s, s->debts);
     wsb_shm_free_kept(s);
     wsb_peers_deinit(&s->watch);
     wsb_buf_deinit(&s->large);
@@ -445,14 +456,32 @@ static const struct wsb_server_ops shm_server_ops = {
     .link_stats = ss_link_stats,
 };
 
+static wsb_err address_in(const char *dir, struct sockaddr_un *ret, struct wsb_fault *fault)
+{
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int n = snprintf(ret->sun_path, sizeof ret->sun_path, "%s/" WSB_SHM_FILE, dir);
+    if (n < 0 || (size_t)n >= sizeof ret->sun_path)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "runtime directory %.100s: the path is too long for a socket",
+                             dir);
+    return WSB_OK;
+}
+
+wsb_err wsb_shm_server_remove(const char *dir, struct wsb_fault *fault)
+{
+    struct sockaddr_un sun;
+    wsb_err err = address_in(dir, &sun, fault);
+    if (!err && unlink(sun.sun_path) != 0 && errno != ENOENT)
+        err = wsb_fault_set(fault, WSB_ERR_IO, errno, "cannot remove %s: %s", sun.sun_path, strerror(errno));
+    return err;
+}
+
 /* Whoever ran here before has left its file; that nobody runs now was found out when `handlers` was bound. */
 static wsb_err listen_on(struct shm_server *s, const char *dir, unsigned mode, struct wsb_fault *fault)
 {
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    int n = snprintf(sun.sun_path, sizeof sun.sun_path, "%s/" WSB_SHM_FILE, dir);
-    if (n < 0 || (size_t)n >= sizeof sun.sun_path)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "runtime directory %.100s: the path is too long for a socket",
-                             dir);
+    struct sockaddr_un sun;
+    wsb_err err = address_in(dir, &sun, fault);
+    if (err)
+        return err;
     s->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s->listener < 0)
         return wsb_fault_set(fault, WSB_ERR_IO, errno, "no socket for shared memory: %s", strerror(errno));

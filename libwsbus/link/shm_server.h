@@ -11,6 +11,8 @@
 #include "link/shm_peer.h"
 
 enum {
+    DEBT_SHARE = 4, /* a process may owe one fourth of all memory */
+    GROUPS_MAX = 256,
     PENDING_MAX = 8,   /* that have not said READY */
     PENDING_MS = 2000, /* and so long at most */
     TICK_MS = 10,      /* while somebody is pending or masked */
@@ -22,6 +24,15 @@ enum {
     MASK_MS = 10,
     SCRATCH = 4096,  /* bytes of records that are copied out before they are looked at */
     RING_RELEASE = 8 /* one eighth of a ring */
+};
+
+/* Memory that a process may still map after its link has ended. */
+struct wsb_shm_debt {
+    struct wsb_shm_debt *next;
+    struct wsb_shm_source source;
+    int process; /* owned: its pidfd */
+    int32_t pid;
+    uint64_t bytes;
 };
 
 struct shm_server {
@@ -39,6 +50,10 @@ struct shm_server {
     uint32_t pending, links, masked;
     bool is_ticking;
     bool has_events; /* that have not been looked at */
+    bool has_made;   /* rings for somebody, in this round: that takes time */
+    bool is_listener_masked;
+    uint64_t complaints, complained_ms;
+    struct wsb_shm_debt *debts; /* owned */
     uint64_t last_link;
     struct wsb_peers watch;
     struct wsb_server_stats stats;
@@ -57,6 +72,9 @@ bool wsb_shm_watch_fd(struct shm_server *s, int fd, uint32_t events, struct wsb_
 void wsb_shm_tick(struct shm_server *s);
 
 void wsb_shm_on_listener(struct shm_server *s);
+void wsb_shm_unmask_listener(struct shm_server *s);
+/* Its process has ended. */
+void wsb_shm_settle(struct shm_server *s, struct wsb_shm_debt *d);
 void wsb_shm_on_socket(struct shm_server *s, struct wsb_shm_peer *p);
 /* Before it has said READY: why not, and the end. */
 void wsb_shm_refuse(struct shm_server *s, struct wsb_shm_peer *p, const char *why);

@@ -69,6 +69,16 @@ struct wsg_kept *wsg_kept_new(struct wsg_kept_pool *pool, const struct wsb_heade
     return k;
 }
 
+bool wsg_kept_settle(struct wsg_kept *k)
+{
+    if (!wsb_loan_is_out(&k->loan))
+        return true;
+    if (!on_recall(&k->loan))
+        return false;
+    wsb_loan_end(&k->loan);
+    return true;
+}
+
 void wsg_kept_free(struct wsg_kept *k)
 {
     wsb_loan_end(&k->loan);

@@ -61,6 +61,8 @@ WSB_MUST_CHECK wsb_err wsg_backlog_add(struct wsg_backlog *b, const struct wsb_e
 /* One whose bytes will be lent; it belongs to the caller until it is kept. NULL without memory. */
 struct wsg_kept *wsg_kept_new(struct wsg_kept_pool *pool, const struct wsb_header *h);
 void wsg_kept_free(struct wsg_kept *k);
+/* Its bytes are its own from now on: before it is sent again, to where it might lie itself. False without memory. */
+bool wsg_kept_settle(struct wsg_kept *k);
 void wsg_kept_pool_deinit(struct wsg_kept_pool *pool);
 /* Keep it at the end, as sent: nothing may be unsent. Its payload is where it was sent from, and its loan has begun. Takes k. */
 void wsg_backlog_keep(struct wsg_backlog *b, struct wsg_kept *k, const uint8_t *payload, struct wsg_backlog_sum *sum);

@@ -78,6 +78,8 @@ wsb_err wsg_allow_parse(const char *text, struct wsg_allow *ret, struct wsb_faul
         text += len;
         err = add(name, ret, fault);
     }
+    if (!err && text && ret->uid_count + ret->gid_count == 0)
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "names nobody: users, or groups with an @ in front");
     return err;
 }
 

@@ -16,7 +16,7 @@ struct wsg_allow {
     size_t uid_count, gid_count;
 };
 
-/* NULL or empty: nobody is named. WSB_ERR_CONFIG: a name that this host does not know, or too many. */
+/* NULL: nobody is named. WSB_ERR_CONFIG: a name that this host does not know, too many, or none at all. */
 WSB_MUST_CHECK wsb_err wsg_allow_parse(const char *text, struct wsg_allow *ret, struct wsb_fault *fault);
 /* The same, only to see whether it is right. */
 WSB_MUST_CHECK wsb_err wsg_allow_check(const char *text, struct wsb_fault *fault);

@@ -24,6 +24,7 @@ enum {
     LIST_PLACES = 2048,
     KEY_NEWS_MS = 1000,
     BATCH_SLACK = 4 << 20,
+    RING_FACTOR = 4, /* a handler may ask for rings so many times the usual: to make them takes time of everybody's */
     PARCELS_HIGH = 32 << 20 /* bytes of commands waiting for one worker */
 };
 
@@ -576,12 +577,13 @@ static wsb_err open_shm(struct wsg_gate *g, struct wsb_fault *fault)
 {
     const struct wsg_config *c = g->config;
     struct wsb_server *server;
+    size_t ring = power_above(c->shm_ring);
     wsb_err err = wsg_allow_parse(c->shm_allow, &g->shm_allow, fault);
     struct wsb_shm_options o = {
         .dir = g->dir,
         .mode = c->bus_mode,
-        .ring_size = power_above(c->shm_ring),
-        .ring_max = WSB_RING_MAX,
+        .ring_size = ring,
+        .ring_max = ring < WSB_RING_MAX / RING_FACTOR ? ring * RING_FACTOR : WSB_RING_MAX,
         .memory_max = c->shm_memory,
         .links_max = c->shm_handlers,
         .max_message = largest_message(c) + BATCH_SLACK,
@@ -624,7 +626,7 @@ static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fa
     if (err)
         return wsb_fault_set(fault, err, 0, "cannot watch the bus");
     wsg_worker_offer_express(&g->workers[0]);
-    return g->config->shm ? open_shm(g, fault) : WSB_OK;
+    return g->config->shm ? open_shm(g, fault) : wsb_shm_server_remove(g->dir, fault);
 }
 
 static wsb_err listen_everywhere(struct wsg_gate *g, const struct wsg_address *address, unsigned mode, const char *path,

@@ -435,11 +435,11 @@ void wsg_hub_close(struct wsg_hub *h)
     free(h->targets);
     wsb_buf_deinit(&h->text);
     wsb_buf_deinit(&h->said);
-    h->server->ops->close(h->server);
-    h->server = NULL;
-    if (h->shm)
+    if (h->shm) /* first: the next gate binds ZeroMQ's endpoints before it makes this one's socket */
         h->shm->ops->close(h->shm);
     h->shm = NULL;
+    h->server->ops->close(h->server);
+    h->server = NULL;
     wsg_kept_pool_deinit(&h->kept);
     wsb_account_unref(h->strangers);
     wsb_account_unref(h->copies);

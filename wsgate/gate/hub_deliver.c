@@ -338,7 +338,7 @@ static bool send_waiting(struct wsg_hub *h, struct wsg_pin *p)
     struct wsg_kept *k = p->backlog.unsent;
     if (!k || !to || to->is_dead || p->is_moving)
         return false;
-    if (!introduce(h, p) || (is_message(k->type) && !wsg_handler_has_room(to)))
+    if (!introduce(h, p) || (is_message(k->type) && !wsg_handler_has_room(to)) || !wsg_kept_settle(k))
         return false;
     struct wsb_envelope e = wsg_kept_envelope(k);
     struct wsg_backlog_sum freed = {0};

@@ -22,7 +22,7 @@ static void test_hello_says_who_we_are(void **state)
     (void)snprintf(
         want, sizeof want,
         "{\"routes\":[\"echo\",\"chat\"],\"name\":\"tester\",\"batch\":true,\"pid\":%d,\"language\":\"C\","
-        "\"level\":\"debug\",\"ack\":true,\"credit\":{\"messages\":16384,\"bytes\":33554432},\"heartbeat_ms\":1000}",
+        "\"level\":\"debug\",\"ack\":true,\"heartbeat_ms\":1000,\"credit\":{\"messages\":16384,\"bytes\":33554432}}",
         (int)getpid());
     assert_string_equal(hello.meta, want);
     assert_true(wsb_connected(b.h));
