@@ -43,6 +43,17 @@ def is_sanitized(program):
     return b"__asan_init" in data or b"__tsan_init" in data
 
 
+@functools.cache
+def sanitizer_first(library):
+    """What makes a program that has no sanitizer load a library that has one: its runtime wants to come first."""
+    data = pathlib.Path(library).read_bytes()
+    for name in ("asan", "tsan"):
+        if b"__%s_init" % name.encode() in data:
+            found = subprocess.run(["cc", "-print-file-name=lib%s.so" % name], capture_output=True, text=True, check=True).stdout.strip()
+            return ["LD_PRELOAD=" + found, "ASAN_OPTIONS=detect_leaks=0"]  # Python never frees everything
+    return []
+
+
 def end_on_ctrl_c():
     """Programs that are started in the background inherit SIGINT as ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -199,10 +210,17 @@ def gate(make_gate):
     return make_gate()
 
 
-HANDLERS = {  # "c" comes over shared memory, the others over ZeroMQ
+def with_libwsbus(*command):
+    """A program of another language that loads the library we built."""
+    library = BUILD / "libwsbus" / "libwsbus.so.0"
+    return ["env", "WSBUS_LIBRARY=%s" % library, *sanitizer_first(library), *command]
+
+
+HANDLERS = {  # "c" and "python-shm" come over shared memory, the others over ZeroMQ
     "c-zmq": lambda gate, route: ["env", "WSBUS_LINK=zmq", BUILD / "examples" / "wsbus-echo", "--bus", gate.dir, "--route", route],
     "c": lambda gate, route: [BUILD / "examples" / "wsbus-echo", "--bus", gate.dir, "--route", route],
     "python": lambda gate, route: [PYTHON, ROOT / "examples/python/echo.py", "--bus", gate.dir, "--route", route],
+    "python-shm": lambda gate, route: with_libwsbus(PYTHON, ROOT / "examples/python/echo_shm.py", "--bus", gate.dir, "--route", route),
     "raw": lambda gate, route: [PYTHON, ROOT / "examples/python/echo_raw.py", gate.dir],
     "node": lambda gate, route: ["node", ROOT / "examples/node/echo.js", "--bus", gate.dir, "--route", route],
 }
