@@ -12,7 +12,7 @@ include(CheckCCompilerFlag)
 set(WSBUS_STRUCT_FLAGS "-mmemset-strategy=unrolled_loop:384:noalign,libcall:-1:noalign" "-mmemcpy-strategy=unrolled_loop:384:noalign,libcall:-1:noalign")
 check_c_compiler_flag("-mmemset-strategy=unrolled_loop:384:noalign,libcall:-1:noalign" WSBUS_HAS_STRUCT_FLAGS)
 if(WSBUS_HAS_STRUCT_FLAGS)
-    target_compile_options(wsbus_settings INTERFACE ${WSBUS_STRUCT_FLAGS})
+    target_compile_options(wsbus_settings INTERFACE $<$<NOT:$<CONFIG:Debug>>:${WSBUS_STRUCT_FLAGS}>) # clang-tidy reads the Debug build
 endif()
 if(WSBUS_WERROR)
     target_compile_options(wsbus_settings INTERFACE -Werror)

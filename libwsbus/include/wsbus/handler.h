@@ -21,8 +21,9 @@
  *
  * Threads. Every function may be called from every thread, also on one handle, except that one thread at a time reads: a
  * second reader is refused as a misuse while the first one is inside wsb_readguarded(). A reader that waits holds
- * nobody up. What the reading thread writes between two reads leaves together, when it asks for more than has arrived; what
- * another thread writes leaves at once, as does everything at wsb_flush().
+ * nobody up. What the reading thread writes between two reads leaves together, when it asks for more than has arrived, at the
+ * latest: over shared memory a gate that is awake may take it earlier. What another thread writes leaves at once, as does everything
+ * at wsb_flush().
  *
  * The gate. The handle finds its gate by itself, now or later, and again when the gate restarts; the program sees a
  * WSB_EV_WELCOME each time, after which every connection it knew is gone. While no gate is there, writing is refused with
