@@ -93,7 +93,7 @@ void wsb_shm_tick(struct shm_server *s)
     bool wanted = s->pending || s->masked || s->is_listener_masked;
     if (wanted == s->is_ticking)
         return;
-    const struct timespec every = {.tv_nsec = wanted ? TICK_MS * 1000000L : 0};
+    const struct timespec every = {.tv_nsec = wanted ? (long)TICK_MS * 1000000 : 0};
     const struct itimerspec t = {.it_interval = every, .it_value = every};
     (void)timerfd_settime(s->timer, 0, &t, NULL); /* cannot fail: it is a timer and a time */
     s->is_ticking = wanted;
@@ -105,8 +105,17 @@ void wsb_shm_tick(struct shm_server *s)
  */
 static bool owe(struct shm_server *s, const struct wsb_shm_peer *p, int process)
 {
-    struct wsb_shm_debt *d = malloc(sizeof *d);
     uint64_t bytes = p->sender.ring.size + WSB_RING_CONTROL;
+    struct wsb_shm_debt *d = s->debts;
+    while (d && d->pid != p->pid)
+        d = d->next;
+    if (d) { /* its pidfd keeps the number from being anybody else's */
+        d->bytes += bytes;
+        s->stats.memory -= p->memory - bytes;
+        close(process);
+        return true;
+    }
+    d = malloc(sizeof *d);
     if (!d) {
         close(process);
         return false;
@@ -209,7 +218,6 @@ void wsb_shm_let_go(struct shm_server *s, struct wsb_shm_peer *p)
     wsb_shm_wake_up(s, p);
 }
 
-/* It has done what it must not do: nothing of it is read any more. */
 /* Whoever can open the socket can make us say this as often as it likes: once a second is enough. */
 static void complain(struct shm_server *s, const struct wsb_shm_peer *p, const char *what, const char *why)
 {
@@ -222,6 +230,7 @@ static void complain(struct shm_server *s, const struct wsb_shm_peer *p, const c
             WSB_KU("total", s->complaints));
 }
 
+/* It has done what it must not do: nothing of it is read any more. */
 void wsb_shm_put_out(struct shm_server *s, struct wsb_shm_peer *p, const char *why)
 {
     complain(s, p, "shared memory: put out", why);
@@ -295,7 +304,7 @@ static void on_hello(struct shm_server *s, struct wsb_shm_peer *p, const struct 
                               .features = h->features & WSB_SHM_PARTS,
                               .link_id = ++s->last_link,
                               .max_message = s->o.max_message};
-    p->memory = g.ring_down + g.ring_up + 2 * WSB_RING_CONTROL;
+    p->memory = g.ring_down + g.ring_up + (uint64_t)2 * WSB_RING_CONTROL;
     s->has_made = true;
     wsb_shm_free_kept(s);
     s->stats.memory += p->memory; /* also of one that is refused: until it is gone */

@@ -30,7 +30,8 @@ enum {
     ANSWER_MS = 4000,  /* for a gate to say WELCOME */
     CHUNK = 64,        /* messages that are allocated together */
     RELEASE_PART = 16, /* of the ring, that is given back at once */
-    PUSH_MS = 10,      /* without any room: then it waits for the next call */
+    PUSH_MS = 100,     /* for a message that is larger than the room: then it waits for the next call */
+    PUSH_IDLE_MS = 10, /* without any room */
     PATIENCE_MIN = 4,  /* looks at an empty ring */
     PATIENCE_MAX = 64, /* some microseconds */
     PATIENCE_STEP = 4,
@@ -493,16 +494,19 @@ static void tell(struct attachment *a)
  * again for a long time. As long as it gets on. */
 static void push(struct attachment *a)
 {
-    uint64_t until_ms = 0;
     tell(a);
-    while (wsb_sender_is_waiting(&a->sender) && !a->sender.is_broken) {
+    if (!wsb_sender_is_waiting(&a->sender))
+        return;
+    uint64_t end_ms = now_ms() + PUSH_MS;
+    uint64_t idle_ms = now_ms() + PUSH_IDLE_MS;
+    while (!a->sender.is_broken) {
         uint64_t before = a->sender.ring.tail;
         wsb_sender_go_on(&a->sender);
         tell(a);
         uint64_t now = now_ms();
-        if (!until_ms || a->sender.ring.tail != before)
-            until_ms = now + PUSH_MS;
-        if (!wsb_sender_is_waiting(&a->sender) || now >= until_ms)
+        if (a->sender.ring.tail != before)
+            idle_ms = now + PUSH_IDLE_MS;
+        if (!wsb_sender_is_waiting(&a->sender) || now >= idle_ms || now >= end_ms)
             return;
         struct pollfd p = {.fd = a->bell, .events = POLLIN};
         (void)poll(&p, 1, 1);
@@ -626,8 +630,11 @@ static wsb_err sc_send(struct wsb_client *c, const struct wsb_header *h, struct 
 static void sc_flush(struct wsb_client *c)
 {
     struct attachment *a = self(c)->now;
-    if (a)
-        push(a);
+    if (!a)
+        return;
+    if (wsb_sender_is_waiting(&a->sender))
+        wsb_sender_go_on(&a->sender);
+    tell(a);
 }
 
 static size_t sc_fds(const struct wsb_client *c, int ret[WSB_CLIENT_FDS])

@@ -82,14 +82,14 @@ static wsb_err make_bells(struct wsb_shm_peer *p, int *ret_read_end, struct wsb_
     return p->gate >= 0 ? WSB_OK : wsb_fault_set(fault, WSB_ERR_LIMIT, errno, "no eventfd: %s", strerror(errno));
 }
 
-static wsb_err send_welcome(struct wsb_shm_peer *p, const struct wsb_shm_welcome *w, int bell, struct wsb_fault *fault)
+static wsb_err send_welcome(struct wsb_shm_peer *p, struct wsb_shm_welcome *w, int bell, struct wsb_fault *fault)
 {
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(int) * WSB_SHM_FDS)];
     } control = {0};
     const int fds[WSB_SHM_FDS] = {p->down.fd, p->up.fd, bell, p->gate};
-    struct iovec iov = {(void *)(uintptr_t)w, sizeof *w};
+    struct iovec iov = {w, sizeof *w};
     struct msghdr m = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);

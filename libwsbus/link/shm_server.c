@@ -132,7 +132,6 @@ static void ss_on_readable(struct wsb_server *base)
 {
     struct shm_server *s = self(base);
     s->has_events = true;
-    s->has_made = false;
     for (int i = 0; i < LOOKS && s->has_events && !s->has_made; i++)
         s->has_events = look(s) == EVENTS;
 }
@@ -268,6 +267,7 @@ static bool ss_has_input(struct wsb_server *base, enum wsb_channel c)
     struct wsb_shm_peer *next;
     if (c != WSB_CHANNEL_HANDLERS)
         return false;
+    s->has_made = false; /* the end of the round */
     if (s->has_events)
         return true;
     for (struct wsb_shm_peer *p = s->awake; p; p = next) {

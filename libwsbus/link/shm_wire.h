@@ -41,7 +41,7 @@ struct wsb_shm_welcome {
     uint16_t kind; /* or REFUSED: then only the reason counts */
     uint16_t major;
     uint16_t minor;
-    uint16_t for_now;  /* REFUSED: not 0: try again soon */
+    uint16_t unused;
     uint64_t features; /* of those that were asked for */
     uint64_t ring_down, ring_up;
     uint64_t key_down, key_up; /* of the stamps */

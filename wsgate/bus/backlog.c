@@ -42,8 +42,7 @@ static bool on_recall(struct wsb_loan *l)
         return false;
     if (k->payload_len)
         memcpy(copy, k->bytes, k->payload_len);
-    k->bytes = copy;
-    k->has_copy = true;
+    k->bytes = k->copy = copy;
     return true;
 }
 
@@ -82,8 +81,7 @@ bool wsg_kept_settle(struct wsg_kept *k)
 void wsg_kept_free(struct wsg_kept *k)
 {
     wsb_loan_end(&k->loan);
-    if (k->has_copy)
-        free((void *)(uintptr_t)k->bytes);
+    free(k->copy);
     if (!k->pool || k->pool->count >= POOL_MAX) {
         free(k);
         return;

@@ -18,6 +18,7 @@ struct wsg_kept {
     const uint8_t
         *bytes; /* payload, then metadata: in `data`, in memory of its own, or where it was sent from (`loan`) */
     struct wsb_loan loan;
+    uint8_t *copy;              /* owned: what was recalled; NULL: nothing */
     struct wsg_kept_pool *pool; /* borrowed: where it goes when it is forgotten; NULL: nowhere */
     uint64_t seq;
     uint64_t time_ns;
@@ -26,7 +27,6 @@ struct wsg_kept {
     uint8_t type;
     uint8_t code;
     uint8_t flags; /* REDELIVERED once it was sent to an owner that lost it */
-    bool has_copy; /* bytes were recalled, and are owned */
     uint8_t data[];
 };
 

@@ -24,7 +24,8 @@ enum {
     LIST_PLACES = 2048,
     KEY_NEWS_MS = 1000,
     BATCH_SLACK = 4 << 20,
-    RING_FACTOR = 4, /* a handler may ask for rings so many times the usual: to make them takes time of everybody's */
+    LEFTOVERS = 4096, /* rounds at the end */
+    RING_FACTOR = 4,  /* a handler may ask for rings so many times the usual: to make them takes time of everybody's */
     PARCELS_HIGH = 32 << 20 /* bytes of commands waiting for one worker */
 };
 
@@ -701,7 +702,13 @@ static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
     if (!g->workers)
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     for (; g->worker_count < count; g->worker_count++) {
-        if ((err = init_worker(g, g->worker_count, epoch, fault)))
+        err = init_worker(g, g->worker_count, epoch, fault);
+        if (err == WSB_ERR_UNSUPPORTED && g->worker_count) { /* no such memory with this kernel's pages */
+            WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "one worker only", WSB_KS("why", fault->text));
+            *fault = (struct wsb_fault){0};
+            break;
+        }
+        if (err)
             return fault->err ? wsg_fault_prefix(fault, "worker %zu", g->worker_count)
                               : wsb_fault_set(fault, err, 0, "cannot make worker %zu", g->worker_count);
     }
@@ -796,7 +803,7 @@ static wsb_err start_threads(struct wsg_gate *g, struct wsb_fault *fault)
 /* What was posted before the end still owns memory: let it run. */
 static void run_leftovers(struct wsg_gate *g)
 {
-    for (int pass = 0; pass < 2; pass++) {
+    for (int pass = 0; pass < 2 || (pass < LEFTOVERS && !wsg_workers_are_heard(&g->workers[0])); pass++) {
         for (size_t i = g->worker_count; i-- > 0;)
             wsg_loop_round(g->workers[i].loop, 0);
     }

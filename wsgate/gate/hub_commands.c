@@ -62,7 +62,7 @@ static bool is_its_own(const struct wsg_incoming *in, const struct wsg_pin *p)
 static bool may_command(const struct wsg_incoming *in, wsb_conn conn)
 {
     const struct wsg_pin *p = in->user.len ? wsg_pins_find(&in->hub->pins, conn) : NULL;
-    if (is_revoked(in, conn)) {
+    if (in->from && is_revoked(in, conn)) {
         in->from->stale++;
         in->hub->stats.stale++;
         if (wants_outcome(in))
@@ -533,15 +533,16 @@ static void refuse_number(const struct wsg_incoming *in, enum wsb_error_code cod
     wsg_refuse(in, code, text);
 }
 
-static void dispatch_with_meta(struct wsg_incoming *in)
+static void dispatch_with_meta(const struct wsg_incoming *in)
 {
     struct wsg_meta meta;
     struct wsb_fault fault;
-    in->meta = &meta;
+    struct wsg_incoming full = *in;
+    full.meta = &meta;
     if (wsg_meta_parse(in->e->meta, &meta, &fault) != WSB_OK)
         wsg_refuse(in, WSB_ERROR_METADATA, fault.text);
     else
-        dispatch(in);
+        dispatch(&full);
     wsg_meta_deinit(&meta);
 }
 

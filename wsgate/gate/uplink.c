@@ -75,6 +75,11 @@ bool wsg_uplink_put(struct wsg_uplink *u, struct wsb_buf *outbox)
     return true;
 }
 
+bool wsg_uplink_is_empty(struct wsg_uplink *u)
+{
+    return wsb_ring_look(&u->tx) == WSB_OK && u->tx.head == u->tx.tail;
+}
+
 bool wsg_uplink_tell(struct wsg_uplink *u)
 {
     return wsb_ring_tell(&u->tx);

@@ -27,6 +27,8 @@ void wsg_uplink_close(struct wsg_uplink *u); /* what is still in it is dropped *
  * with each that it is done with.
  */
 bool wsg_uplink_put(struct wsg_uplink *u, struct wsb_buf *outbox);
+/* The hub has taken, and is done with, all that was put. */
+bool wsg_uplink_is_empty(struct wsg_uplink *u);
 /* After put: must the hub be woken? */
 bool wsg_uplink_tell(struct wsg_uplink *u);
 

@@ -225,24 +225,33 @@ static void stall(struct wsg_worker *w)
     atomic_thread_fence(memory_order_seq_cst); /* so either it sees that, or we see the room */
 }
 
+static bool try_put(struct wsg_worker *w, size_t len)
+{
+    size_t before = atomic_fetch_add(&w->in_flight, len);
+    if (before + len > IN_FLIGHT_HIGH)
+        stall(w);
+    if (wsg_uplink_put(&w->uplink, &w->env.outbox.buf))
+        return true;
+    atomic_fetch_sub(&w->in_flight, len);
+    return false;
+}
+
 static void put_outbox(struct wsg_worker *w)
 {
     struct wsb_buf *buf = &w->env.outbox.buf;
     size_t len = buf->len;
     if (len == 0)
         return;
-    size_t before = atomic_fetch_add(&w->in_flight, len);
-    if (before + len > IN_FLIGHT_HIGH)
-        stall(w);
-    bool is_put = wsg_uplink_put(&w->uplink, buf);
+    bool is_put = try_put(w, len);
     if (!is_put) {
         stall(w);
-        is_put = wsg_uplink_put(&w->uplink, buf);
+        do
+            is_put = try_put(w, len);
+        while (!is_put &&
+               wsg_uplink_is_empty(&w->uplink)); /* otherwise the hub has something to take, and looks then */
     }
-    if (!is_put)
-        atomic_fetch_sub(&w->in_flight, len); /* it stays where it is, for the round that the hub wakes us for */
-    else
-        w->env.outbox.has_data = false;
+    if (is_put)
+        w->env.outbox.has_data = false; /* or it stays where it is, for the round that the hub wakes us for */
     if (wsg_uplink_tell(&w->uplink) && !atomic_exchange(&w->wake_posted, true))
         wsg_loop_post(wsg_gate_worker(w->gate, 0)->loop, &w->wake);
 }
@@ -273,6 +282,16 @@ static bool take_uplinks(struct wsg_worker *hubs, struct wsg_hub *hub)
         all = all && turn < UPLINK_TURN;
     }
     return all;
+}
+
+bool wsg_workers_are_heard(struct wsg_worker *hubs)
+{
+    size_t count = wsg_gate_worker_count(hubs->gate);
+    for (size_t i = 1; i < count; i++) {
+        if (wsb_ring_has_next(&wsg_gate_worker(hubs->gate, i)->uplink.rx))
+            return false;
+    }
+    return true;
 }
 
 static bool may_sleep(struct wsg_worker *hubs)
@@ -380,8 +399,11 @@ wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t ind
     wsb_err err = wsg_loop_new(&w->loop);
     if (!err && index != 0)
         err = wsg_uplink_open(&w->uplink, fault);
-    if (err)
+    if (err) {
+        wsg_loop_free(w->loop);
+        w->loop = NULL;
         return err;
+    }
     wsg_loop_set_round_hook(w->loop, on_round, w);
     w->env.loop = w->loop;
     return wsg_env_init(&w->env);

@@ -48,6 +48,8 @@ struct wsg_worker {
 
 WSB_MUST_CHECK wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t index,
                                        struct wsb_fault *fault);
+/* From the hub's worker, when the others have stopped: nothing that they said is left. */
+bool wsg_workers_are_heard(struct wsg_worker *hubs);
 /* Messages of its clients may go straight to their handlers: it is the hub's thread. */
 void wsg_worker_offer_express(struct wsg_worker *w);
 void wsg_worker_deinit(struct wsg_worker *w); /* all sessions are gone afterwards */

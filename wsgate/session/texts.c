@@ -1,4 +1,5 @@
 /* What is known of a client in words. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "session/parts.h"
@@ -22,6 +23,7 @@ static bool set_texts(struct wsg_session *s, struct wsb_span peer, struct wsb_sp
     const struct wsb_span texts[] = {peer, target, subprotocol};
     char **const fields[] = {&s->peer, &s->target, &s->subprotocol};
     char *before = s->peer;
+    assert(peer.ptr); /* it is what the block is freed by */
     char *at = malloc(peer.len + target.len + subprotocol.len + sizeof texts / sizeof *texts);
     if (!at)
         return false;

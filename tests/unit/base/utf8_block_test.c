@@ -49,7 +49,7 @@ static void check_everywhere(const uint8_t *seq, size_t n, size_t step)
 {
     static const char around[] = "a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"; /* one of each length */
     uint8_t text[ROOM];
-    for (size_t at = 0; at < 2 * WSB_UTF8_BLOCK; at += step) {
+    for (size_t at = 0; at < (size_t)2 * WSB_UTF8_BLOCK; at += step) {
         memset(text, 'x', sizeof text);
         text[0] = (uint8_t)around[0];
         memcpy(text + WSB_UTF8_BLOCK - 30, around + 1, sizeof around - 2);
