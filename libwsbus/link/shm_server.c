@@ -30,9 +30,9 @@ static struct shm_server *self(const struct wsb_server *s)
 /* It woke us more often than we had asked for: not listened to for a moment, then looked at. */
 static void check_flood(struct shm_server *s, struct wsb_shm_peer *p)
 {
-    if (p->window_wakes <= p->window_arms + FLOOD_A_SECOND)
+    if (p->is_masked || p->window_wakes <= p->window_arms + FLOOD_A_SECOND)
         return;
-    struct epoll_event e = {.data.ptr = &p->of_bell};
+    struct epoll_event e = {.events = EPOLLET, .data.ptr = &p->of_bell}; /* errors as well are told once */
     if (epoll_ctl(s->poll, EPOLL_CTL_MOD, p->gate, &e) != 0)
         return;
     p->is_masked = true;
