@@ -215,7 +215,7 @@ def test_clients_go_on_when_their_handler_does(make_gate, echo):
     writer = threading.Thread(target=lambda: [client.say(message) for message in messages], daemon=True)
     handler.signal(signal.SIGSTOP)
     writer.start()
-    gate.wait_line("handler is slow: its clients wait")
+    eventually(lambda: gate.wsctl("handlers")["handlers"][0]["paused"], "its clients wait")
     handler.signal(signal.SIGCONT)
     for message in messages:
         assert client.read_message() == message
