@@ -16,7 +16,7 @@ from shm_peer import Peer, Refused, connect, hello, read_answer, ready
 
 RING = 64 << 10
 NOBODY = 65534
-RING_PAGES = (1 << 20) + shm_peer.CONTROL  # what stays charged of a link
+RING_PAGES = (2 << 20) + shm_peer.CONTROL  # what stays charged of a link
 
 
 def link_of(gate, process):
@@ -62,7 +62,7 @@ def test_wsctl_tells_of_the_link(gate, echo):
     shown = gate.wsctl("handlers", "show", handler)
     assert shown["link"] == "shm"
     shm = shown["shm"]
-    assert (shm["ring_down"], shm["ring_up"]) == (1 << 20, 1 << 20)
+    assert (shm["ring_down"], shm["ring_up"]) == (2 << 20, 2 << 20)
     assert shm["records_in"] >= 40 and shm["records_out"] >= 40 and shm["wakes_in"] > 0 and shm["wakes_out"] > 0
     assert shm["used_down"] <= shm["ring_down"] and shm["used_up"] <= shm["ring_up"]
     door = connect(gate.dir)
@@ -114,7 +114,7 @@ def test_a_longer_hello_of_a_later_minor_version(gate):
         os.close(fd)
 
 
-@pytest.mark.parametrize("wanted, got", [(1, 64 << 10), (65537, 128 << 10), (1 << 63, 4 << 20), (0, 1 << 20)])
+@pytest.mark.parametrize("wanted, got", [(1, 64 << 10), (65537, 128 << 10), (1 << 63, 8 << 20), (0, 2 << 20)])
 def test_sizes_that_are_wanted(gate, wanted, got):
     peer = Peer(gate.dir, ring=wanted)
     assert (peer.terms.ring_down, peer.terms.ring_up) == (got, got)

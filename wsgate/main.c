@@ -2,6 +2,7 @@
  * wsgate: reads what it is told, builds the gate and its control socket, runs until a signal says to end. Exit status: 0
  * after an orderly end, 1 when it could not start or run, 2 when what it was told is wrong.
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 #include "base/log.h"
 #include "config/cli.h"
 #include "gate/gate.h"
+
+enum { TRIM_BYTES = 16 << 20, TOP_PAD_BYTES = 256 << 10 };
 
 struct signals {
     struct wsg_watch watch;
@@ -164,6 +167,9 @@ int main(int argc, char **argv)
     struct wsb_fault fault = {0};
     enum wsg_action action;
     int status = 0;
+    /* Frames of large messages come and go all the time: do not give their memory back to the system, and take it again, each time. */
+    (void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
+    (void)mallopt(M_TOP_PAD, TOP_PAD_BYTES);
     wsg_config_init(&config);
     if (wsg_config_from_args(argc, argv, &config, &action, &fault) != WSB_OK) {
         status = complain(&fault, 2);

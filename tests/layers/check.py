@@ -77,7 +77,7 @@ THIRD_PARTY = [
 SYSTEM = """
     assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h iso646.h limits.h locale.h math.h setjmp.h stdalign.h
     stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h string.h threads.h time.h
-    dirent.h dlfcn.h endian.h fcntl.h fnmatch.h getopt.h glob.h grp.h libgen.h netdb.h poll.h pthread.h pwd.h regex.h
+    dirent.h dlfcn.h endian.h fcntl.h fnmatch.h getopt.h glob.h grp.h libgen.h malloc.h netdb.h poll.h pthread.h pwd.h regex.h
     sched.h semaphore.h signal.h spawn.h strings.h syslog.h termios.h unistd.h wchar.h
     arpa/* linux/* net/* netinet/* sys/* *mmintrin.h arm_neon.h
 """.split()

@@ -19,8 +19,8 @@ void wsg_config_init(struct wsg_config *c)
     *c = (struct wsg_config){
         .bus_mode = 0600,
         .shm = true,
-        .shm_ring = 1 << 20,
-        .shm_memory = 256 << 20,
+        .shm_ring = 2 << 20,
+        .shm_memory = 512 << 20,
         .shm_handlers = 256,
         .max_connections = 65536,
         .max_head = 16 * KIB,

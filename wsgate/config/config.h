@@ -90,8 +90,8 @@ struct wsg_config {
     char *bus_commands;            /* likewise */
     char *curve_secret;            /* owned; the file of the gate's key; NULL: endpoints on TCP want no keys */
     bool shm;                      /* handlers may come over shared memory; default yes */
-    size_t shm_ring;               /* bytes of each ring, unless a handler asks for another; default 1 MiB */
-    size_t shm_memory;             /* bytes of all rings; default 256 MiB */
+    size_t shm_ring;               /* bytes of each ring, unless a handler asks for another; default 2 MiB */
+    size_t shm_memory;             /* bytes of all rings; default 512 MiB */
     uint32_t shm_handlers;         /* at most; default 256 */
     char *shm_allow;               /* owned; who may, config/allow.h; NULL: whoever can open the socket */
     char *curve_clients;           /* owned; the file of those who may come in; there when curve_secret is */
