@@ -29,14 +29,14 @@ struct pair {
 
 static void serve(struct pair *p)
 {
-    const struct wsb_server_options zmq = {.dir = p->dir, .mode = 0600, .max_message = 2 * LARGEST};
+    const struct wsb_server_options zmq = {.dir = p->dir, .mode = 0600, .max_message = (size_t)2 * LARGEST};
     const struct wsb_shm_options shm = {.dir = p->dir,
                                         .mode = 0600,
                                         .ring_size = WSB_RING_MIN,
                                         .ring_max = WSB_RING_MAX,
                                         .memory_max = 64 << 20,
                                         .links_max = 8,
-                                        .max_message = 2 * LARGEST};
+                                        .max_message = (size_t)2 * LARGEST};
     wsb_err err = p->is_shm ? wsb_shm_server_open(&shm, &p->server, NULL) : wsb_zmq_server_open(&zmq, &p->server, NULL);
     assert_int_equal(err, WSB_OK);
 }
@@ -44,7 +44,7 @@ static void serve(struct pair *p)
 static void dial(struct pair *p)
 {
     char endpoint[64];
-    const struct wsb_client_options o = {.endpoint = endpoint, .max_message = 2 * LARGEST, .linger_ms = 1000};
+    const struct wsb_client_options o = {.endpoint = endpoint, .max_message = (size_t)2 * LARGEST, .linger_ms = 1000};
     (void)snprintf(endpoint, sizeof endpoint, p->is_shm ? "%s/shm" : "ipc://%s/handlers", p->dir);
     assert_int_equal(p->is_shm ? wsb_shm_client_open(&o, &p->client, NULL) : wsb_zmq_client_open(&o, &p->client, NULL),
                      WSB_OK);
@@ -363,7 +363,7 @@ static void test_what_finds_no_room_waits_and_is_charged(void **state)
         assert_int_equal(server_says(p, SIZE, none, n), WSB_OK);
     flush(p);
     if (p->is_shm) /* ZeroMQ's own thread takes it all */
-        assert_true(wsb_account_bytes(p->account) > (MESSAGES - 2) * SIZE);
+        assert_true(wsb_account_bytes(p->account) > (size_t)(MESSAGES - 2) * SIZE);
     for (uint64_t n = 0; n < MESSAGES; n++)
         client_hears(p, SIZE, none, n);
     wait_account(p);
@@ -468,7 +468,7 @@ static void test_a_loan_is_recalled_before_its_place_is_needed(void **state)
 static void test_what_cannot_be_recalled_is_not_written_over(void **state)
 {
     struct pair *p = *state;
-    struct keeper kept;
+    struct keeper kept = {0};
     uint64_t sent = 0;
     assert_true(lend(p, &kept, 3));
     kept.has_no_memory = true;
@@ -505,7 +505,7 @@ static void test_loans_are_recalled_when_the_peer_goes(void **state)
 {
     struct pair *p = *state;
     struct wsb_inbound in;
-    struct keeper kept;
+    struct keeper kept = {0};
     assert_true(lend(p, &kept, 8));
     p->client->ops->close(p->client);
     p->client = NULL;
