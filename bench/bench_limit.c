@@ -15,22 +15,22 @@
 #include "ws/mask.h"
 
 /* Payload of a whole frame at the front of data; WSB_MORE. */
-static wsb_err next_frame(uint8_t *data, size_t len, struct wsg_frame_hdr *ret_hdr, size_t *ret_head)
+static wsb_err next_frame(uint8_t *data, size_t len, struct wsb_frame_hdr *ret_hdr, size_t *ret_head)
 {
-    wsb_err err = len ? wsg_frame_hdr_parse(data, len, WSG_ROLE_SERVER, 0, ret_hdr, ret_head) : WSB_MORE;
+    wsb_err err = len ? wsb_frame_hdr_parse(data, len, WSB_ROLE_SERVER, 0, ret_hdr, ret_head) : WSB_MORE;
     return err || ret_hdr->payload_len <= len - *ret_head ? err : WSB_MORE;
 }
 
 /* Append a frame of the server with this payload, unmasked. */
-static wsb_err append(struct wsb_buf *out, struct wsg_frame_hdr hdr, const uint8_t *payload)
+static wsb_err append(struct wsb_buf *out, struct wsb_frame_hdr hdr, const uint8_t *payload)
 {
     size_t len = (size_t)hdr.payload_len;
-    wsb_err err = wsb_buf_reserve(out, WSG_FRAME_HDR_MAX + len);
+    wsb_err err = wsb_buf_reserve(out, WSB_FRAME_HDR_MAX + len);
     if (err)
         return err;
     hdr.masked = false;
-    out->len += wsg_frame_hdr_write(out->data + out->len, &hdr);
-    wsg_mask_copy(out->data + out->len, payload, len, hdr.mask, 0);
+    out->len += wsb_frame_hdr_write(out->data + out->len, &hdr);
+    wsb_mask_copy(out->data + out->len, payload, len, hdr.mask, 0);
     out->len += len;
     return WSB_OK;
 }
@@ -38,11 +38,11 @@ static wsb_err append(struct wsb_buf *out, struct wsg_frame_hdr hdr, const uint8
 /* Every frame back as it came, a Close frame too. */
 static wsb_err take_copying(struct server *s, struct client *c, uint8_t *data, size_t len, size_t *ret_used)
 {
-    struct wsg_frame_hdr hdr;
+    struct wsb_frame_hdr hdr;
     size_t at = 0, head;
     wsb_err err;
     while ((err = next_frame(data + at, len - at, &hdr, &head)) == WSB_OK) {
-        bool is_published = c->path == PATH_PUB && !wsg_opcode_is_control(hdr.opcode);
+        bool is_published = c->path == PATH_PUB && !wsb_opcode_is_control(hdr.opcode);
         err = append(is_published ? &s->publish : &s->reply, hdr, data + at + head);
         if (err)
             return err;
@@ -74,14 +74,14 @@ static void unmask_down(uint8_t *dst, const uint8_t *src, size_t len, const uint
 /* A frame of the server is four bytes shorter than the client's, so the reply never overtakes what it is made from. */
 static wsb_err take_in_place(struct server *s, struct client *c, uint8_t *data, size_t len, size_t *ret_used)
 {
-    struct wsg_frame_hdr hdr;
+    struct wsb_frame_hdr hdr;
     size_t at = 0, made = 0, head;
     wsb_err err;
     if (c->path == PATH_PUB || s->reply.len) /* behind a handshake */
         return take_copying(s, c, data, len, ret_used);
     while ((err = next_frame(data + at, len - at, &hdr, &head)) == WSB_OK) {
         hdr.masked = false;
-        made += wsg_frame_hdr_write(data + made, &hdr);
+        made += wsb_frame_hdr_write(data + made, &hdr);
         unmask_down(data + made, data + at + head, (size_t)hdr.payload_len, hdr.mask);
         made += (size_t)hdr.payload_len;
         at += head + (size_t)hdr.payload_len;

@@ -41,13 +41,13 @@ static void need(bool ok, const char *what)
 static void mask_copy(struct work *w, unsigned count)
 {
     while (count--)
-        wsg_mask_copy(w->dst, w->src, w->len, MASK, 0);
+        wsb_mask_copy(w->dst, w->src, w->len, MASK, 0);
 }
 
 static void mask_copy_ascii(struct work *w, unsigned count)
 {
     while (count--)
-        need(wsg_mask_copy_ascii(w->dst, w->src, w->len, MASK, 0), "ASCII");
+        need(wsb_mask_copy_ascii(w->dst, w->src, w->len, MASK, 0), "ASCII");
 }
 
 static void mask_naive(struct work *w, unsigned count)
@@ -77,16 +77,16 @@ static void utf8(struct work *w, unsigned count)
 
 static void frame_parse(struct work *w, unsigned count)
 {
-    struct wsg_frame_hdr hdr = {.opcode = WSG_OP_TEXT, .fin = true, .masked = true, .payload_len = w->len};
-    uint8_t head[WSG_FRAME_HDR_MAX];
-    size_t len = wsg_frame_hdr_write(head, &hdr), used;
+    struct wsb_frame_hdr hdr = {.opcode = WSB_OP_TEXT, .fin = true, .masked = true, .payload_len = w->len};
+    uint8_t head[WSB_FRAME_HDR_MAX];
+    size_t len = wsb_frame_hdr_write(head, &hdr), used;
     while (count--)
-        need(wsg_frame_hdr_parse(head, len, WSG_ROLE_SERVER, 0, &hdr, &used) == WSB_OK, "frame");
+        need(wsb_frame_hdr_parse(head, len, WSB_ROLE_SERVER, 0, &hdr, &used) == WSB_OK, "frame");
 }
 
 static void record_write(struct work *w, unsigned count)
 {
-    struct wsb_envelope e = {.header = {.type = WSB_DATA, .code = WSG_OP_TEXT, .conn = 1, .seq = 1, .time_ns = 1},
+    struct wsb_envelope e = {.header = {.type = WSB_DATA, .code = WSB_OP_TEXT, .conn = 1, .seq = 1, .time_ns = 1},
                              .payload = wsb_span(w->src, w->len)};
     for (; count; count -= BATCH) {
         wsb_buf_clear(&w->out);

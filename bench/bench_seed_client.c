@@ -22,7 +22,7 @@ enum { SAMPLES = 200, WARM_UP = 20, SIZE_MIN = 8, SIZE_MAX_BYTES = 16 << 20, SIL
 struct link {
     int fd;
     struct wsb_buf out;
-    uint8_t in[SIZE_MAX_BYTES + WSG_FRAME_HDR_MAX];
+    uint8_t in[SIZE_MAX_BYTES + WSB_FRAME_HDR_MAX];
 };
 
 static void send_all(struct link *l)
@@ -70,30 +70,30 @@ static void open_link(struct link *l, uint16_t port)
 /* A message of `up` bytes that asks for `down`. */
 static void ask(struct link *l, size_t up, size_t down)
 {
-    struct wsg_frame_hdr hdr = {
-        .opcode = WSG_OP_BINARY, .fin = true, .masked = true, .mask = {0x37, 0xfa, 0x21, 0x3d}, .payload_len = up};
+    struct wsb_frame_hdr hdr = {
+        .opcode = WSB_OP_BINARY, .fin = true, .masked = true, .mask = {0x37, 0xfa, 0x21, 0x3d}, .payload_len = up};
     static uint8_t message[SIZE_MAX_BYTES];
     char digits[SIZE_MIN + 1];
     (void)snprintf(digits, sizeof digits, "%08x", (unsigned)down);
     memcpy(message, digits, SIZE_MIN);
-    if (wsb_buf_reserve(&l->out, WSG_FRAME_HDR_MAX + up))
+    if (wsb_buf_reserve(&l->out, WSB_FRAME_HDR_MAX + up))
         bench_die("out of memory");
-    l->out.len = wsg_frame_hdr_write(l->out.data, &hdr);
-    wsg_mask_copy(l->out.data + l->out.len, message, up, hdr.mask, 0);
+    l->out.len = wsb_frame_hdr_write(l->out.data, &hdr);
+    wsb_mask_copy(l->out.data + l->out.len, message, up, hdr.mask, 0);
     l->out.len += up;
     send_all(l);
 }
 
 static void take_answer(struct link *l, size_t down)
 {
-    struct wsg_frame_hdr hdr;
+    struct wsb_frame_hdr hdr;
     size_t len = 0, used;
     wsb_err err = WSB_MORE;
     while (err == WSB_MORE || (!err && len < used + hdr.payload_len)) {
         len = receive(l, len);
-        err = wsg_frame_hdr_parse(l->in, len, WSG_ROLE_CLIENT, 0, &hdr, &used);
+        err = wsb_frame_hdr_parse(l->in, len, WSB_ROLE_CLIENT, 0, &hdr, &used);
     }
-    if (err || hdr.opcode != WSG_OP_BINARY || hdr.payload_len != down || len != used + down)
+    if (err || hdr.opcode != WSB_OP_BINARY || hdr.payload_len != down || len != used + down)
         bench_die("not the answer that was asked for");
 }
 

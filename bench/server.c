@@ -116,11 +116,11 @@ static wsb_err shake_hands(struct server *s, struct client *c, const uint8_t *da
         return len < HEAD_MAX ? WSB_MORE : WSB_ERR_LIMIT;
     const uint8_t *key = memmem(data, len, key_name, sizeof key_name - 1);
     const uint8_t *key_end = key ? memmem(key, (size_t)(end + 2 - key), "\r\n", 2) : NULL;
-    char accept[WSG_ACCEPT_KEY_SIZE];
+    char accept[WSB_ACCEPT_KEY_SIZE];
     if (!key_end)
         return WSB_ERR_PROTO;
     key += sizeof key_name - 1;
-    wsb_err err = wsg_handshake_accept_key(wsb_span(key, (size_t)(key_end - key)), accept);
+    wsb_err err = wsb_handshake_accept_key(wsb_span(key, (size_t)(key_end - key)), accept);
     if (err)
         return err;
     c->path = memcmp(data, "GET /sub ", 9) == 0 ? PATH_SUB : memcmp(data, "GET /pub ", 9) == 0 ? PATH_PUB : PATH_OTHER;
@@ -135,9 +135,9 @@ static wsb_err shake_hands(struct server *s, struct client *c, const uint8_t *da
 /* Bytes that the frame at the front has altogether; 0 when its header is not whole. */
 static size_t frame_len(const uint8_t *data, size_t len)
 {
-    struct wsg_frame_hdr hdr;
+    struct wsb_frame_hdr hdr;
     size_t used;
-    bool is_whole = len && !wsg_frame_hdr_parse(data, len, WSG_ROLE_SERVER, 0, &hdr, &used);
+    bool is_whole = len && !wsb_frame_hdr_parse(data, len, WSB_ROLE_SERVER, 0, &hdr, &used);
     return is_whole && hdr.payload_len < HELD_MAX ? used + (size_t)hdr.payload_len : 0;
 }
 

@@ -108,11 +108,11 @@ static bool subscribe(struct wsl_worker *w, struct wsl_conn *c)
     const char *text = w->shared->o->subscribe;
     if (!text || c->publishes)
         return true;
-    struct wsg_frame_hdr hdr = {.opcode = WSG_OP_TEXT, .fin = true, .masked = true, .payload_len = strlen(text)};
+    struct wsb_frame_hdr hdr = {.opcode = WSB_OP_TEXT, .fin = true, .masked = true, .payload_len = strlen(text)};
     wsb_buf_clear(&w->frames);
-    if (wsb_buf_reserve(&w->frames, WSG_FRAME_HDR_MAX + hdr.payload_len))
+    if (wsb_buf_reserve(&w->frames, WSB_FRAME_HDR_MAX + hdr.payload_len))
         return false;
-    w->frames.len = wsg_frame_hdr_write(w->frames.data, &hdr);
+    w->frames.len = wsb_frame_hdr_write(w->frames.data, &hdr);
     if (wsb_buf_append(&w->frames, text, strlen(text))) /* a mask of zeros */
         return false;
     return wsl_worker_send(w, c);

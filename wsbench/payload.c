@@ -78,9 +78,9 @@ void wsl_payload_write_masked(const struct wsl_payload *p, const struct wsl_stam
     size_t head_len = put_stamp(p, stamp, head), of_head = 0;
     if (offset < head_len) {
         of_head = len < head_len - offset ? len : head_len - offset;
-        wsg_mask_copy(out, head + offset, of_head, mask, 0);
+        wsb_mask_copy(out, head + offset, of_head, mask, 0);
     }
-    wsg_mask_copy(out + of_head, pattern_of(p, stamp) + offset + of_head, len - of_head, mask, of_head);
+    wsb_mask_copy(out + of_head, pattern_of(p, stamp) + offset + of_head, len - of_head, mask, of_head);
 }
 
 bool wsl_payload_is(const struct wsl_payload *p, const struct wsl_stamp *stamp, struct wsb_span message)

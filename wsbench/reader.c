@@ -13,10 +13,10 @@ void wsl_reader_deinit(struct wsl_reader *r)
 }
 
 /* A frame of data. WSB_OK: *ret is a whole message; WSB_MORE: it was a part of one. */
-static wsb_err take_data(struct wsl_reader *r, const struct wsg_frame_hdr *hdr, struct wsb_span payload,
+static wsb_err take_data(struct wsl_reader *r, const struct wsb_frame_hdr *hdr, struct wsb_span payload,
                          struct wsl_incoming *ret)
 {
-    bool begins = hdr->opcode != WSG_OP_CONTINUATION;
+    bool begins = hdr->opcode != WSB_OP_CONTINUATION;
     if (begins == (r->opcode != 0))
         return WSB_ERR_PROTO; /* a second message inside of one, or the rest of none */
     if (begins && hdr->fin) {
@@ -38,10 +38,10 @@ static wsb_err take_data(struct wsl_reader *r, const struct wsg_frame_hdr *hdr, 
 wsb_err wsl_reader_next(struct wsl_reader *r, struct wsb_span *in, struct wsl_incoming *ret, size_t *ret_need)
 {
     for (;;) {
-        struct wsg_frame_hdr hdr;
+        struct wsb_frame_hdr hdr;
         size_t used;
         *ret_need = 0;
-        wsb_err err = in->len ? wsg_frame_hdr_parse(in->ptr, in->len, WSG_ROLE_CLIENT, 0, &hdr, &used) : WSB_MORE;
+        wsb_err err = in->len ? wsb_frame_hdr_parse(in->ptr, in->len, WSB_ROLE_CLIENT, 0, &hdr, &used) : WSB_MORE;
         if (err)
             return err;
         if (hdr.payload_len > r->joined.max)
@@ -53,7 +53,7 @@ wsb_err wsl_reader_next(struct wsl_reader *r, struct wsb_span *in, struct wsl_in
         }
         struct wsb_span payload = wsb_span(in->ptr + used, len);
         *in = wsb_span(payload.ptr + len, in->len - used - len);
-        if (wsg_opcode_is_control(hdr.opcode)) {
+        if (wsb_opcode_is_control(hdr.opcode)) {
             *ret = (struct wsl_incoming){hdr.opcode, payload};
             return WSB_OK;
         }

@@ -70,8 +70,8 @@ static int status_of(struct wsb_span head)
 
 static wsb_err check(struct wsb_span head, const struct wsl_options *o, const char *key, struct wsb_fault *fault)
 {
-    char accept[WSG_ACCEPT_KEY_SIZE];
-    wsb_err err = wsg_handshake_accept_key(wsb_span_str(key), accept);
+    char accept[WSB_ACCEPT_KEY_SIZE];
+    wsb_err err = wsb_handshake_accept_key(wsb_span_str(key), accept);
     if (err)
         return wsb_fault_set(fault, err, 0, "no SHA-1 to be had");
     if (!wsb_span_eq_str(header(head, "Sec-WebSocket-Accept"), accept))

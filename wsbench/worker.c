@@ -73,20 +73,20 @@ wsb_err wsl_worker_frame(struct wsl_worker *w, const struct wsl_stamp *stamp)
 {
     const struct wsl_options *o = w->shared->o;
     size_t piece = o->fragment ? o->fragment : o->size, done = 0;
-    struct wsg_frame_hdr hdr = {.opcode = o->binary ? WSG_OP_BINARY : WSG_OP_TEXT, .masked = true};
+    struct wsb_frame_hdr hdr = {.opcode = o->binary ? WSB_OP_BINARY : WSB_OP_TEXT, .masked = true};
     do {
         size_t len = o->size - done < piece ? o->size - done : piece;
         hdr.fin = done + len == o->size;
         hdr.payload_len = len;
         next_mask(w, hdr.mask);
-        wsb_err err = wsb_buf_reserve(&w->frames, WSG_FRAME_HDR_MAX + len);
+        wsb_err err = wsb_buf_reserve(&w->frames, WSB_FRAME_HDR_MAX + len);
         if (err)
             return err;
-        w->frames.len += wsg_frame_hdr_write(w->frames.data + w->frames.len, &hdr);
+        w->frames.len += wsb_frame_hdr_write(w->frames.data + w->frames.len, &hdr);
         wsl_payload_write_masked(w->shared->payload, stamp, done, len, hdr.mask, w->frames.data + w->frames.len);
         w->frames.len += len;
         done += len;
-        hdr.opcode = WSG_OP_CONTINUATION;
+        hdr.opcode = WSB_OP_CONTINUATION;
     } while (done < o->size);
     return WSB_OK;
 }
@@ -102,9 +102,9 @@ bool wsl_worker_send(struct wsl_worker *w, struct wsl_conn *c)
 /* A control frame. False: the connection is lost. */
 static bool send_control(struct wsl_worker *w, struct wsl_conn *c, uint8_t opcode, struct wsb_span payload)
 {
-    struct wsg_frame_hdr hdr = {.opcode = opcode, .fin = true, .masked = true, .payload_len = payload.len};
-    uint8_t frame[WSG_FRAME_HDR_MAX + WSG_CONTROL_MAX];
-    size_t len = wsg_frame_hdr_write(frame, &hdr); /* a mask of zeros */
+    struct wsb_frame_hdr hdr = {.opcode = opcode, .fin = true, .masked = true, .payload_len = payload.len};
+    uint8_t frame[WSB_FRAME_HDR_MAX + WSB_FRAME_CONTROL_MAX];
+    size_t len = wsb_frame_hdr_write(frame, &hdr); /* a mask of zeros */
     if (payload.len)
         memcpy(frame + len, payload.ptr, payload.len);
     wsb_err err = wsl_conn_send(c, w->epoll, wsb_span(frame, len + payload.len));
@@ -122,7 +122,7 @@ static void on_close(struct wsl_worker *w, struct wsl_conn *c, struct wsb_span p
         wsl_worker_lose(w, c, WSL_CLEAN_CLOSES, "");
         return;
     }
-    if (!send_control(w, c, WSG_OP_CLOSE, wsb_span(payload.ptr, payload.len < 2 ? 0 : 2)))
+    if (!send_control(w, c, WSB_OP_CLOSE, wsb_span(payload.ptr, payload.len < 2 ? 0 : 2)))
         return;
     (void)snprintf(words, sizeof words, "closed by the server with code %d",
                    payload.len >= 2 ? payload.ptr[0] << 8 | payload.ptr[1] : 1005);
@@ -132,7 +132,7 @@ static void on_close(struct wsl_worker *w, struct wsl_conn *c, struct wsb_span p
 static void on_message(struct wsl_worker *w, struct wsl_conn *c, const struct wsl_incoming *in, uint64_t now_ns)
 {
     bool ours = w->load->message != NULL;
-    if (ours && in->opcode != (w->shared->o->binary ? WSG_OP_BINARY : WSG_OP_TEXT))
+    if (ours && in->opcode != (w->shared->o->binary ? WSB_OP_BINARY : WSB_OP_TEXT))
         w->tally.counts[WSL_OTHER_OPCODE]++;
     if (ours)
         w->load->message(w, c, in, now_ns);
@@ -143,14 +143,14 @@ static void on_message(struct wsl_worker *w, struct wsl_conn *c, const struct ws
 static void dispatch(struct wsl_worker *w, struct wsl_conn *c, const struct wsl_incoming *in, uint64_t now_ns)
 {
     switch (in->opcode) {
-    case WSG_OP_PING:
+    case WSB_OP_PING:
         w->tally.counts[WSL_PINGS]++;
-        (void)send_control(w, c, WSG_OP_PONG, in->payload);
+        (void)send_control(w, c, WSB_OP_PONG, in->payload);
         break;
-    case WSG_OP_PONG:
+    case WSB_OP_PONG:
         w->tally.counts[WSL_PONGS]++;
         break;
-    case WSG_OP_CLOSE:
+    case WSB_OP_CLOSE:
         on_close(w, c, in->payload);
         break;
     default:
@@ -224,7 +224,7 @@ static void close_all(struct wsl_worker *w)
     static const uint8_t normal[2] = {1000 >> 8, 1000 & 0xff};
     for (unsigned i = 0; i < w->conn_count; i++) {
         struct wsl_conn *c = &w->conns[i];
-        if (c->state == WSL_OPEN && send_control(w, c, WSG_OP_CLOSE, wsb_span(normal, sizeof normal)))
+        if (c->state == WSL_OPEN && send_control(w, c, WSB_OP_CLOSE, wsb_span(normal, sizeof normal)))
             c->state = WSL_CLOSING;
     }
 }

@@ -95,9 +95,9 @@ static void reply(struct wsb_span uuid, struct wsb_span ids, struct wsb_span hea
 
 static void reply_frame(struct wsb_span uuid, struct wsb_span ids, uint8_t opcode, struct wsb_span payload)
 {
-    uint8_t head[WSG_FRAME_HDR_MAX];
-    const struct wsg_frame_hdr hdr = {.opcode = opcode, .fin = true, .payload_len = payload.len};
-    reply(uuid, ids, wsb_span(head, wsg_frame_hdr_write(head, &hdr)), payload);
+    uint8_t head[WSB_FRAME_HDR_MAX];
+    const struct wsb_frame_hdr hdr = {.opcode = opcode, .fin = true, .payload_len = payload.len};
+    reply(uuid, ids, wsb_span(head, wsb_frame_hdr_write(head, &hdr)), payload);
 }
 
 static void publish(struct wsb_span uuid, uint8_t opcode, struct wsb_span payload)
@@ -149,14 +149,14 @@ static void on_handshake(const struct request *r)
 static void on_message(const struct request *r)
 {
     uint8_t opcode = (uint8_t)(number_of(header(r->headers, "FLAGS"), 16) & 15);
-    if (opcode == WSG_OP_CLOSE) {
+    if (opcode == WSB_OP_CLOSE) {
         reply_frame(r->uuid, r->id, opcode, wsb_span(r->body.ptr, r->body.len < 2 ? 0 : 2));
         reply(r->uuid, r->id, wsb_span(NULL, 0), wsb_span(NULL, 0)); /* nothing: hang up */
-    } else if (opcode == WSG_OP_PING) {
-        reply_frame(r->uuid, r->id, WSG_OP_PONG, r->body);
-    } else if (wsb_span_eq_str(r->path, "/pub") && !wsg_opcode_is_control(opcode)) {
+    } else if (opcode == WSB_OP_PING) {
+        reply_frame(r->uuid, r->id, WSB_OP_PONG, r->body);
+    } else if (wsb_span_eq_str(r->path, "/pub") && !wsb_opcode_is_control(opcode)) {
         publish(r->uuid, opcode, r->body);
-    } else if (opcode != WSG_OP_PONG) {
+    } else if (opcode != WSB_OP_PONG) {
         reply_frame(r->uuid, r->id, opcode, r->body);
     }
 }

@@ -18,14 +18,14 @@ static void require(bool truth)
 }
 
 /* Parses exactly len bytes from memory of that size, so that the sanitizer sees every byte too many. */
-static wsb_err parse(const uint8_t *in, size_t len, uint8_t how, struct wsg_frame_hdr *ret, size_t *ret_used)
+static wsb_err parse(const uint8_t *in, size_t len, uint8_t how, struct wsb_frame_hdr *ret, size_t *ret_used)
 {
     uint8_t *exact = malloc(len ? len : 1);
     require(exact);
     if (len)
         memcpy(exact, in, len);
     wsb_err err =
-        wsg_frame_hdr_parse(exact, len, how & 1 ? WSG_ROLE_CLIENT : WSG_ROLE_SERVER, (how >> 1) & 7, ret, ret_used);
+        wsb_frame_hdr_parse(exact, len, how & 1 ? WSB_ROLE_CLIENT : WSB_ROLE_SERVER, (how >> 1) & 7, ret, ret_used);
     free(exact);
     return err;
 }
@@ -38,15 +38,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const uint8_t *in = data + 1;
     size_t len = size - 1 < 20 ? size - 1 : 20;
 
-    struct wsg_frame_hdr hdr;
+    struct wsb_frame_hdr hdr;
     size_t used = 0;
     wsb_err want = parse(in, len, how, &hdr, &used);
     require(want == WSB_OK || want == WSB_MORE || want == WSB_ERR_PROTO);
-    require(want != WSB_MORE || len < WSG_FRAME_HDR_MAX);
+    require(want != WSB_MORE || len < WSB_FRAME_HDR_MAX);
 
     bool decided = false;
     for (size_t n = 0; n < len; n++) {
-        struct wsg_frame_hdr part;
+        struct wsb_frame_hdr part;
         size_t part_used = 0;
         wsb_err err = parse(in, n, how, &part, &part_used);
         require(err == want || err == WSB_MORE);
@@ -56,10 +56,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             require(part_used == used && part.payload_len == hdr.payload_len);
     }
     if (want == WSB_OK) {
-        uint8_t out[WSG_FRAME_HDR_MAX];
+        uint8_t out[WSB_FRAME_HDR_MAX];
         require(used >= 2 && used <= len && hdr.payload_len <= INT64_MAX);
-        require(!wsg_opcode_is_control(hdr.opcode) || (hdr.fin && hdr.payload_len <= WSG_CONTROL_MAX && hdr.rsv == 0));
-        require(wsg_frame_hdr_write(out, &hdr) == used && memcmp(out, in, used) == 0);
+        require(!wsb_opcode_is_control(hdr.opcode) ||
+                (hdr.fin && hdr.payload_len <= WSB_FRAME_CONTROL_MAX && hdr.rsv == 0));
+        require(wsb_frame_hdr_write(out, &hdr) == used && memcmp(out, in, used) == 0);
     }
     return 0;
 }

@@ -41,15 +41,15 @@ static void add_number(struct outcome *o, size_t v)
     add(o, &v, sizeof v);
 }
 
-static wsb_err add_message(struct outcome *o, const struct wsg_ws_event *ev)
+static wsb_err add_message(struct outcome *o, const struct wsb_ws_event *ev)
 {
     uint8_t *taken = malloc(ev->len ? ev->len : 1);
     uint8_t *naive = malloc(ev->len ? ev->len : 1);
     require(taken && naive);
     for (size_t i = 0; i < ev->len; i++)
         naive[i] = ev->masked ? ev->payload[i] ^ ev->mask[i % 4] : ev->payload[i];
-    wsb_err err = wsg_ws_event_take(ev, taken);
-    bool is_text = ev->opcode == WSG_OP_TEXT && !ev->rsv;
+    wsb_err err = wsb_ws_event_take(ev, taken);
+    bool is_text = ev->opcode == WSB_OP_TEXT && !ev->rsv;
     require(err == (is_text && !wsb_utf8_is_valid(naive, ev->len) ? WSB_ERR_UTF8 : WSB_OK));
     if (!err) {
         require(ev->len == 0 || memcmp(taken, naive, ev->len) == 0);
@@ -62,19 +62,19 @@ static wsb_err add_message(struct outcome *o, const struct wsg_ws_event *ev)
     return err;
 }
 
-static wsb_err add_event(struct outcome *o, const struct wsg_ws_event *ev)
+static wsb_err add_event(struct outcome *o, const struct wsb_ws_event *ev)
 {
-    if (ev->type == WSG_WS_MESSAGE) {
+    if (ev->type == WSB_WS_MESSAGE) {
         wsb_err err = add_message(o, ev);
         if (err)
             return err;
     } else {
-        require(ev->len <= WSG_CONTROL_MAX);
+        require(ev->len <= WSB_FRAME_CONTROL_MAX);
         add(o, ev->control, ev->len);
     }
-    if (ev->type == WSG_WS_CLOSE) {
+    if (ev->type == WSB_WS_CLOSE) {
         require(ev->has_code || ev->len == 0);
-        require(!ev->has_code || wsg_close_code_is_sendable(ev->code));
+        require(!ev->has_code || wsb_close_code_is_sendable(ev->code));
         require(wsb_utf8_is_valid(ev->control, ev->len));
         add_number(o, ev->code);
     }
@@ -86,11 +86,11 @@ static wsb_err add_event(struct outcome *o, const struct wsg_ws_event *ev)
 
 static struct outcome read_stream(const uint8_t *stream, size_t len, size_t piece, uint8_t how)
 {
-    const struct wsg_ws_limits limits = {
+    const struct wsb_ws_limits limits = {
         .max_message = how & 0x40 ? 200 : 0, .max_frame = how & 0x20 ? 100 : 0, .max_fragments = how & 0x10 ? 3 : 0};
     struct outcome o = {.end = WSB_MORE};
-    struct wsg_ws_in in;
-    wsg_ws_in_init(&in, how & 1 ? WSG_ROLE_CLIENT : WSG_ROLE_SERVER, (how >> 1) & 7, &limits);
+    struct wsb_ws_in in;
+    wsb_ws_in_init(&in, how & 1 ? WSB_ROLE_CLIENT : WSB_ROLE_SERVER, (how >> 1) & 7, &limits);
 
     size_t start = 0; /* of what has not been used */
     size_t end = 0;   /* of what has arrived */
@@ -101,15 +101,15 @@ static struct outcome read_stream(const uint8_t *stream, size_t len, size_t piec
         memcpy(data, stream + start, end - start);
         size_t at = 0;
         do {
-            struct wsg_ws_event ev;
+            struct wsb_ws_event ev;
             size_t used = 0;
-            o.end = wsg_ws_in_next(&in, data + at, end - start - at, &used, &ev);
+            o.end = wsb_ws_in_next(&in, data + at, end - start - at, &used, &ev);
             require(used <= end - start - at);
             at += used;
             if (o.end == WSB_OK)
                 o.end = add_event(&o, &ev);
         } while (o.end == WSB_OK);
-        require(wsg_ws_in_held(&in) <= 2 * end + 256);
+        require(wsb_ws_in_held(&in) <= 2 * end + 256);
         if (o.end == WSB_MORE)
             require(end - start - at <= HEADER_REST_MAX);
         else
@@ -118,9 +118,9 @@ static struct outcome read_stream(const uint8_t *stream, size_t len, size_t piec
         start += at;
     }
     if (o.end != WSB_MORE && o.end != WSB_ERR_UTF8) /* a text refused by take() leaves the reader as it was */
-        require(wsg_ws_in_held(&in) == 0);
-    wsg_ws_in_deinit(&in);
-    require(wsg_ws_in_held(&in) == 0);
+        require(wsb_ws_in_held(&in) == 0);
+    wsb_ws_in_deinit(&in);
+    require(wsb_ws_in_held(&in) == 0);
     return o;
 }
 

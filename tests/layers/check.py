@@ -20,12 +20,14 @@ WIRE = "libwsbus/wire"
 RING = "libwsbus/ring"
 LINK = "libwsbus/link"
 API = "libwsbus/api"
+WS = "libwsbus/ws"
+TLS = "libwsbus/tls"
 
 LEVEL_0 = {PUBLIC, BASE, WIRE}
 POLICY = "wsgate/policy"
 LEVEL_1 = {"wsgate/loop", POLICY}
 LEVEL_2 = {"wsgate/net", LINK}
-LEVEL_3 = {"wsgate/tls", "wsgate/http", "wsgate/ws", "wsgate/bus", "wsgate/config"}
+LEVEL_3 = {TLS, WS, "wsgate/http", "wsgate/bus", "wsgate/config"}
 BELOW_SESSION = LEVEL_0 | LEVEL_1 | LEVEL_2 | LEVEL_3
 BELOW_GATE = BELOW_SESSION | {"wsgate/session"}
 
@@ -42,9 +44,9 @@ FOLDERS = {
     "wsgate/net": LEVEL_0 | LEVEL_1,
     LINK: LEVEL_0 | {RING},
     # level 3: bytes in, bytes and events out; never each other
-    "wsgate/tls": LEVEL_0,
+    TLS: LEVEL_0,
     "wsgate/http": LEVEL_0,
-    "wsgate/ws": LEVEL_0,
+    WS: LEVEL_0,
     "wsgate/bus": LEVEL_0 | {POLICY},
     "wsgate/config": LEVEL_0 | {POLICY},
     # level 4: the only place that joins level 3
@@ -54,9 +56,9 @@ FOLDERS = {
     "wsgate/admin": BELOW_GATE | {"wsgate/gate"},
     "wsgate/main.c": BELOW_GATE | {"wsgate/gate", "wsgate/admin"},
     # beside the gate
-    API: LEVEL_0 | {LINK},
+    API: LEVEL_0 | {LINK, WS, TLS},
     "wsctl": {PUBLIC, BASE},
-    "wsbench": {PUBLIC, BASE, "wsgate/ws"},  # a client of any server; frames and masks are the same at both ends
+    "wsbench": {PUBLIC, BASE, WS, TLS},  # a client of any server; frames and masks are the same at both ends
     "examples": {PUBLIC},
 }
 
@@ -64,7 +66,8 @@ FOLDERS = {
 
 # A pattern, and the folders (or single files) that may include what it matches. The first match decides.
 THIRD_PARTY = [
-    ("openssl/*", {"wsgate/tls", "wsgate/ws/handshake.c", "wsbench"}),
+    ("openssl/*", {TLS, "libwsbus/ws/handshake.c", "wsbench"}),
+    ("zlib.h", {WS, "wsgate/http"}),
     ("llhttp.h", {"wsgate/http"}),
     ("zmq.h", {LINK}),
     ("confuse.h", {"wsgate/config"}),

@@ -28,7 +28,7 @@ struct wsg_scan {
     uint64_t limit; /* LIST: rows written; 0: all */
     bool dry_run;
     uint16_t code;
-    char reason[WSG_CLOSE_REASON_MAX + 1];
+    char reason[WSB_CLOSE_TEXT_MAX + 1];
     uint64_t timeout_ms;
     bool is_started;
     struct wsg_conn_info *rows; /* owned */
@@ -304,7 +304,7 @@ static wsb_err parse_close(const json_t *params, struct wsg_scan *s, bool *all, 
                            struct wsb_fault *fault)
 {
     const char *reason = "";
-    uint64_t code = WSG_CLOSE_NORMAL;
+    uint64_t code = WSB_CLOSE_NORMAL;
     wsb_err err;
     s->timeout_ms = TIMEOUT_DEFAULT_MS;
     if ((err = wsg_filter_parse(params, &s->filter, fault)) || (err = wsg_param_bool(params, "all", all, fault)) ||
@@ -313,11 +313,11 @@ static wsb_err parse_close(const json_t *params, struct wsg_scan *s, bool *all, 
         (err = wsg_param_str(params, "reason", &reason, fault)) ||
         (err = wsg_param_u64(params, "timeout_ms", 1, TIMEOUT_MAX_MS, &s->timeout_ms, fault)))
         return err;
-    if (!wsg_close_code_is_sendable((uint16_t)code))
+    if (!wsb_close_code_is_sendable((uint16_t)code))
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0,
                              "\"code\" must be a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999");
-    if (strlen(reason) > WSG_CLOSE_REASON_MAX)
-        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"reason\" must have at most %d bytes", WSG_CLOSE_REASON_MAX);
+    if (strlen(reason) > WSB_CLOSE_TEXT_MAX)
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"reason\" must have at most %d bytes", WSB_CLOSE_TEXT_MAX);
     s->code = (uint16_t)code;
     (void)snprintf(s->reason, sizeof s->reason, "%s", reason);
     return wsg_param_conns(params, "ids", ids, count, fault);

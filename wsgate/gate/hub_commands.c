@@ -120,9 +120,9 @@ static void give(const struct wsg_incoming *in, const struct wsg_command *c)
 /* A message framed once, for all who get it. */
 static struct wsg_shared *frame_of(uint8_t opcode, struct wsb_span payload)
 {
-    uint8_t header[WSG_FRAME_HDR_MAX];
+    uint8_t header[WSB_FRAME_HDR_MAX];
     size_t n =
-        wsg_frame_hdr_write(header, &(struct wsg_frame_hdr){.opcode = opcode, .fin = true, .payload_len = payload.len});
+        wsb_frame_hdr_write(header, &(struct wsb_frame_hdr){.opcode = opcode, .fin = true, .payload_len = payload.len});
     struct wsg_shared *frame = wsg_shared_new(n + payload.len);
     if (!frame)
         return NULL;
@@ -338,7 +338,7 @@ size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct 
 static void on_close(const struct wsg_incoming *in)
 {
     struct wsg_command c = command_of(in);
-    if (!wsg_close_code_is_sendable(in->meta->code)) {
+    if (!wsb_close_code_is_sendable(in->meta->code)) {
         wsg_refuse(in, WSB_ERROR_METADATA,
                    "\"code\" must be a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999");
         return;
@@ -447,7 +447,7 @@ static void on_ping(const struct wsg_incoming *in)
         .header = {.type = WSB_PONG_EV, .seq = in->e->header.seq, .time_ns = wsg_loop_wall_ns(in->hub->loop)},
         .payload = in->e->payload,
     };
-    if (in->e->payload.len > WSG_CONTROL_MAX)
+    if (in->e->payload.len > WSB_FRAME_CONTROL_MAX)
         wsg_refuse(in, WSB_ERROR_PAYLOAD, "PING carries at most 125 bytes");
     else if (in->e->header.conn)
         give(in, &c);

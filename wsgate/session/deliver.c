@@ -124,7 +124,7 @@ static bool make_way(struct wsg_session *s, const struct wsg_command *c, enum ws
         return true;
     if (slow == WSG_SLOW_CLOSE || slow == WSG_SLOW_AS_ROUTE) {
         refuse(s, c, WSG_OUT_SLOW_CLOSE, WSB_OUTCOME_DROPPED, "slow client");
-        wsg_websocket_close(s, WSG_BY_GATE, WSG_CLOSE_TRY_AGAIN_LATER, wsb_span_str("slow client"));
+        wsg_websocket_close(s, WSG_BY_GATE, WSB_CLOSE_TRY_AGAIN_LATER, wsb_span_str("slow client"));
     } else {
         refuse(s, c, WSG_OUT_SLOW_NEW, WSB_OUTCOME_DROPPED, "slow client: dropped");
     }
@@ -145,10 +145,10 @@ void wsg_deliver_check_writable(struct wsg_session *s)
 
 /* -------------------------------------------------------------------- sending */
 
-static size_t write_header(uint8_t header[WSG_FRAME_HDR_MAX], const struct wsg_command *c)
+static size_t write_header(uint8_t header[WSB_FRAME_HDR_MAX], const struct wsg_command *c)
 {
-    return wsg_frame_hdr_write(header,
-                               &(struct wsg_frame_hdr){.opcode = c->code, .fin = true, .payload_len = c->payload.len});
+    return wsb_frame_hdr_write(header,
+                               &(struct wsb_frame_hdr){.opcode = c->code, .fin = true, .payload_len = c->payload.len});
 }
 
 static void fill(uint8_t *to, const uint8_t *header, size_t header_len, struct wsb_span payload)
@@ -161,7 +161,7 @@ static void fill(uint8_t *to, const uint8_t *header, size_t header_len, struct w
 /* A message that nothing drops: it joins the others without a place of its own. */
 static wsb_err append_fixed(struct wsg_session *s, const struct wsg_command *c)
 {
-    uint8_t header[WSG_FRAME_HDR_MAX];
+    uint8_t header[WSB_FRAME_HDR_MAX];
     uint8_t *to;
     if (c->frame)
         return wsg_outq_message_shared(&s->out, &s->env->pool, c->frame, (uint32_t)c->payload.len);
@@ -175,7 +175,7 @@ static wsb_err append_fixed(struct wsg_session *s, const struct wsg_command *c)
 static wsb_err append_loose(struct wsg_session *s, const struct wsg_command *c, struct wsg_loose *m,
                             struct wsg_chunk **ret)
 {
-    uint8_t header[WSG_FRAME_HDR_MAX];
+    uint8_t header[WSB_FRAME_HDR_MAX];
     size_t n = c->frame ? 0 : write_header(header, c);
     m->shared = c->frame;
     m->len = c->frame ? c->frame->len : n + c->payload.len;

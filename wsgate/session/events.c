@@ -52,7 +52,7 @@ void wsg_emit_begin(struct wsg_session *s, uint8_t type, uint8_t flags)
 }
 
 /* The hot path: the message goes from where it was received to its place on the bus, unmasked and checked on the way. */
-wsb_err wsg_emit_message(struct wsg_session *s, const struct wsg_ws_event *ev)
+wsb_err wsg_emit_message(struct wsg_session *s, const struct wsb_ws_event *ev)
 {
     struct wsg_out out = event_of(s, WSB_DATA, ev->opcode, 0);
     uint8_t *payload;
@@ -62,7 +62,7 @@ wsb_err wsg_emit_message(struct wsg_session *s, const struct wsg_ws_event *ev)
                             : wsg_outbox_begin_message(&s->env->outbox, &out, &payload);
     if (err)
         return err;
-    err = wsg_ws_event_take(ev, payload);
+    err = wsb_ws_event_take(ev, payload);
     wsg_outbox_end(&s->env->outbox, /*keep=*/err == WSB_OK);
     if (!err && is_tapped) {
         struct wsb_span copy = wsb_span(payload, ev->len); /* the tap shows its beginning, and its true length */

@@ -111,7 +111,7 @@ void wsg_emit(struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags, 
               struct wsb_span meta);
 /* OPEN or REQUEST, with all that the exchange knows; its buffers are given back. */
 void wsg_emit_begin(struct wsg_session *s, uint8_t type, uint8_t flags);
-wsb_err wsg_emit_message(struct wsg_session *s, const struct wsg_ws_event *ev);
+wsb_err wsg_emit_message(struct wsg_session *s, const struct wsb_ws_event *ev);
 void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason, bool clean);
 void wsg_emit_done(struct wsg_session *s);
 void wsg_emit_writable(struct wsg_session *s);

@@ -600,7 +600,7 @@ static void session_free(struct wsg_session *s)
 {
     wsg_exchange_free(s);
     if (s->in_is_ws)
-        wsg_ws_in_deinit(&s->in.ws);
+        wsb_ws_in_deinit(&s->in.ws);
     else
         wsg_session_end_http(s);
     drop_unread(s);

@@ -117,7 +117,7 @@ struct wsg_session {
     struct wsg_route *route; /* borrowed; NULL before a request */
     union {
         struct wsg_http_in *http; /* owned; HTTP, EXCHANGE, PENDING */
-        struct wsg_ws_in ws;      /* OPEN, CLOSING */
+        struct wsb_ws_in ws;      /* OPEN, CLOSING */
     } in;
     struct wsb_buf *unread; /* owned; bytes that came and could not be used yet; NULL: none */
     struct wsg_outq out;

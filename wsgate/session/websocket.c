@@ -11,12 +11,12 @@
 #include "ws/frame.h"
 #include "ws/handshake.h"
 
-static void handshake_of(const struct wsg_http_head *head, struct wsg_handshake_header *headers,
-                         struct wsg_handshake_request *ret)
+static void handshake_of(const struct wsg_http_head *head, struct wsb_handshake_header *headers,
+                         struct wsb_handshake_request *ret)
 {
     for (size_t i = 0; i < head->header_count; i++)
-        headers[i] = (struct wsg_handshake_header){head->headers[i].name, head->headers[i].value};
-    *ret = (struct wsg_handshake_request){
+        headers[i] = (struct wsb_handshake_header){head->headers[i].name, head->headers[i].value};
+    *ret = (struct wsb_handshake_request){
         .method = wsb_span_str(wsg_http_method_name(head->method)),
         .http_minor = head->minor,
         .host = head->host,
@@ -43,7 +43,7 @@ static wsb_err write_101(struct wsg_session *s, const char *accept, const struct
                              (int)f->value.len, (const char *)f->value.ptr);
     }
     if (!err)
-        err = wsg_handshake_response_write(&s->env->text, accept, subprotocol, wsb_buf_span(&s->env->text2));
+        err = wsb_handshake_response_write(&s->env->text, accept, subprotocol, wsb_buf_span(&s->env->text2));
     if (!err)
         err = wsg_outq_append(&s->out, &s->env->pool, s->env->text.data, s->env->text.len);
     if (!err)
@@ -63,14 +63,14 @@ static void start_ping_timer(struct wsg_session *s)
 static void become_websocket(struct wsg_session *s)
 {
     const struct wsg_route_policy *p = &s->route->policy;
-    struct wsg_ws_limits limits = {
+    struct wsb_ws_limits limits = {
         .max_message = (uint32_t)(p->max_message < UINT32_MAX ? p->max_message : UINT32_MAX),
         .max_frame = (uint32_t)(p->max_frame < UINT32_MAX ? p->max_frame : UINT32_MAX),
         .max_fragments = p->max_fragments,
     };
     wsg_exchange_free(s);
     wsg_session_end_http(s);
-    wsg_ws_in_init(&s->in.ws, WSG_ROLE_SERVER, 0, &limits);
+    wsb_ws_in_init(&s->in.ws, WSB_ROLE_SERVER, 0, &limits);
     s->in_is_ws = true;
     s->state = WSG_SESSION_OPEN;
     s->opened_ms = wsg_loop_now_ms(s->env->loop);
@@ -81,17 +81,17 @@ static void become_websocket(struct wsg_session *s)
             WSB_KS("target", s->target), WSB_KS("subprotocol", s->subprotocol ? s->subprotocol : ""),
             WSB_KS("peer", s->peer));
     if (s->env->draining)
-        wsg_websocket_close(s, WSG_BY_GATE, WSG_CLOSE_GOING_AWAY, wsb_span_str("the gate is shutting down"));
+        wsg_websocket_close(s, WSG_BY_GATE, WSB_CLOSE_GOING_AWAY, wsb_span_str("the gate is shutting down"));
 }
 
-static char *list_of_offered(const struct wsg_handshake_request *req)
+static char *list_of_offered(const struct wsb_handshake_request *req)
 {
-    struct wsg_subprotocol_iter it = {.req = req};
+    struct wsb_subprotocol_iter it = {.req = req};
     struct wsb_span name;
     struct wsb_buf list;
-    wsb_buf_init(&list, WSG_MAX_SUBPROTOCOLS * (WSG_SUBPROTOCOL_LEN_MAX + 1) + 1);
+    wsb_buf_init(&list, WSB_MAX_SUBPROTOCOLS * (WSB_SUBPROTOCOL_LEN_MAX + 1) + 1);
     wsb_err err = WSB_OK;
-    while (!err && wsg_handshake_next_subprotocol(&it, &name)) {
+    while (!err && wsb_handshake_next_subprotocol(&it, &name)) {
         if (!(err = wsb_buf_append(&list, name.ptr, name.len)))
             err = wsb_buf_append(&list, "", 1);
     }
@@ -102,20 +102,20 @@ static char *list_of_offered(const struct wsg_handshake_request *req)
     return (char *)list.data;
 }
 
-static bool choose_subprotocol(struct wsg_session *s, const struct wsg_handshake_request *req)
+static bool choose_subprotocol(struct wsg_session *s, const struct wsb_handshake_request *req)
 {
-    struct wsb_span allowed[WSG_MAX_SUBPROTOCOLS];
+    struct wsb_span allowed[WSB_MAX_SUBPROTOCOLS];
     const struct wsg_route_policy *p = &s->route->policy;
     struct wsb_span chosen = {NULL, 0};
-    size_t count = p->subprotocol_count < WSG_MAX_SUBPROTOCOLS ? p->subprotocol_count : WSG_MAX_SUBPROTOCOLS;
+    size_t count = p->subprotocol_count < WSB_MAX_SUBPROTOCOLS ? p->subprotocol_count : WSB_MAX_SUBPROTOCOLS;
     for (size_t i = 0; i < count; i++)
         allowed[i] = wsb_span_str(p->subprotocols[i]);
-    if (!wsg_handshake_choose_subprotocol(req, allowed, count, &chosen))
+    if (!wsb_handshake_choose_subprotocol(req, allowed, count, &chosen))
         return true; /* none: the client decides whether it stays */
     return wsg_session_set_subprotocol(s, chosen);
 }
 
-static void open_now(struct wsg_session *s, const struct wsg_handshake *hs, bool is_for_bus)
+static void open_now(struct wsg_session *s, const struct wsb_handshake *hs, bool is_for_bus)
 {
     if (write_101(s, hs->accept, NULL) != WSB_OK) {
         wsg_session_kill(s, "out of memory");
@@ -125,11 +125,11 @@ static void open_now(struct wsg_session *s, const struct wsg_handshake *hs, bool
         wsg_emit_begin(s, WSB_OPEN, 0);
     become_websocket(s);
     if (!is_for_bus) /* it never heard of it: close with nobody to tell */
-        wsg_websocket_close(s, WSG_BY_GATE, WSG_CLOSE_TRY_AGAIN_LATER, wsb_span_str("no handler"));
+        wsg_websocket_close(s, WSG_BY_GATE, WSB_CLOSE_TRY_AGAIN_LATER, wsb_span_str("no handler"));
 }
 
-static void wait_for_accept(struct wsg_session *s, const struct wsg_handshake *hs,
-                            const struct wsg_handshake_request *req)
+static void wait_for_accept(struct wsg_session *s, const struct wsb_handshake *hs,
+                            const struct wsb_handshake_request *req)
 {
     struct wsg_exchange *x = s->exchange;
     x->offered = list_of_offered(req);
@@ -144,7 +144,7 @@ static void wait_for_accept(struct wsg_session *s, const struct wsg_handshake *h
     wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, true);
 }
 
-static void refuse_handshake(struct wsg_session *s, const struct wsg_handshake *hs)
+static void refuse_handshake(struct wsg_session *s, const struct wsb_handshake *hs)
 {
     struct wsg_http_header version = {wsb_span_str("Sec-WebSocket-Version"), wsb_span_str("13")};
     s->exchange->keep_alive = false;
@@ -154,9 +154,9 @@ static void refuse_handshake(struct wsg_session *s, const struct wsg_handshake *
 void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head)
 {
     struct wsb_span params[WSB_PATTERN_PARAMS_MAX];
-    struct wsg_handshake_header headers[256];
-    struct wsg_handshake_request req;
-    struct wsg_handshake hs;
+    struct wsb_handshake_header headers[256];
+    struct wsb_handshake_request req;
+    struct wsb_handshake hs;
     bool other_kind;
     struct wsg_exchange *x = s->exchange;
     x->is_local = true; /* until the bus hears of it */
@@ -165,7 +165,7 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
         return;
     }
     handshake_of(head, headers, &req);
-    wsg_handshake_check(&req, &hs);
+    wsb_handshake_check(&req, &hs);
     if (hs.status != 101) {
         refuse_handshake(s, &hs);
         return;
@@ -219,7 +219,7 @@ void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c)
     if (!valid || write_101(s, x->accept, c) != WSB_OK) {
         wsg_outcome(s, c, WSB_OUTCOME_INVALID, "a subprotocol that was not offered, or headers that cannot be sent");
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "invalid ACCEPT", WSB_KID("conn", s->id), WSB_KS("route", s->route->name));
-        wsg_emit_closed(s, WSG_BY_GATE, WSG_CLOSE_ABNORMAL, wsb_span_str("invalid ACCEPT"), /*clean=*/false);
+        wsg_emit_closed(s, WSG_BY_GATE, WSB_CLOSE_ABNORMAL, wsb_span_str("invalid ACCEPT"), /*clean=*/false);
         x->is_sent = false;
         x->keep_alive = false;
         wsg_exchange_error(s, 502, "the handler's ACCEPT is invalid", NULL, 0);
@@ -242,7 +242,7 @@ void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c)
         respond.status = 403;
     respond.flags &= (uint8_t)~WSB_FLAG_MORE;
     x->keep_alive = false;
-    wsg_emit_closed(s, c->by == WSG_BY_GATE ? WSG_BY_GATE : WSG_BY_HANDLER, WSG_CLOSE_ABNORMAL,
+    wsg_emit_closed(s, c->by == WSG_BY_GATE ? WSG_BY_GATE : WSG_BY_HANDLER, WSB_CLOSE_ABNORMAL,
                     wsb_span_str("rejected"),
                     /*clean=*/true);
     wsg_count(&s->route->tally.refused, 1);
@@ -255,8 +255,8 @@ void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c)
 /* Our close frame, once. */
 static void send_close(struct wsg_session *s, uint16_t code, struct wsb_span reason)
 {
-    uint8_t frame[WSG_CLOSE_FRAME_MAX];
-    size_t len = wsg_close_frame_write(frame, code, reason);
+    uint8_t frame[WSB_CLOSE_FRAME_MAX];
+    size_t len = wsb_close_frame_write(frame, code, reason);
     if (s->close_sent || len == 0)
         return;
     s->close_sent = true;
@@ -267,7 +267,7 @@ static void send_close(struct wsg_session *s, uint16_t code, struct wsb_span rea
 /* The client broke a rule: say so and be done; its answer is not waited for (RFC 6455 §7.1.7). */
 static void fail(struct wsg_session *s, wsb_err err)
 {
-    uint16_t code = wsg_ws_in_close_code(err);
+    uint16_t code = wsb_ws_in_close_code(err);
     const char *reason = err == WSB_ERR_LIMIT ? "message too big" : wsb_err_name(err);
     if (s->state == WSG_SESSION_OPEN) {
         send_close(s, code, wsb_span_str(reason));
@@ -278,13 +278,13 @@ static void fail(struct wsg_session *s, wsb_err err)
     wsg_session_linger(s);
 }
 
-static void on_message(struct wsg_session *s, const struct wsg_ws_event *ev)
+static void on_message(struct wsg_session *s, const struct wsb_ws_event *ev)
 {
     if (s->state != WSG_SESSION_OPEN)
         return; /* we said goodbye already */
     wsb_err err = wsg_emit_message(s, ev);
     if (!ev->masked)
-        wsg_ws_in_release(&s->in.ws); /* a big message leaves no big buffer behind */
+        wsb_ws_in_release(&s->in.ws); /* a big message leaves no big buffer behind */
     if (err) {
         fail(s, err);
         return;
@@ -297,10 +297,10 @@ static void on_message(struct wsg_session *s, const struct wsg_ws_event *ev)
 
 static wsb_err append_frame(struct wsg_session *s, uint8_t opcode, struct wsb_span payload)
 {
-    uint8_t header[WSG_FRAME_HDR_MAX];
+    uint8_t header[WSB_FRAME_HDR_MAX];
     uint8_t *to;
     size_t n =
-        wsg_frame_hdr_write(header, &(struct wsg_frame_hdr){.opcode = opcode, .fin = true, .payload_len = payload.len});
+        wsb_frame_hdr_write(header, &(struct wsb_frame_hdr){.opcode = opcode, .fin = true, .payload_len = payload.len});
     wsb_err err = wsg_outq_space(&s->out, &s->env->pool, n + payload.len, &to);
     if (err)
         return err;
@@ -311,14 +311,14 @@ static wsb_err append_frame(struct wsg_session *s, uint8_t opcode, struct wsb_sp
     return WSB_OK;
 }
 
-static void on_ping(struct wsg_session *s, const struct wsg_ws_event *ev)
+static void on_ping(struct wsg_session *s, const struct wsb_ws_event *ev)
 {
     if (s->close_sent)
         return;
     if (!wsg_deliver_has_room(s, ev->len) &&
         wsg_session_waiting(s) + ev->len > s->route->policy.max_queue + WSG_CONTROL_ROOM)
-        wsg_websocket_close(s, WSG_BY_GATE, WSG_CLOSE_TRY_AGAIN_LATER, wsb_span_str("slow client"));
-    else if (append_frame(s, WSG_OP_PONG, wsb_span(ev->control, ev->len)) != WSB_OK)
+        wsg_websocket_close(s, WSG_BY_GATE, WSB_CLOSE_TRY_AGAIN_LATER, wsb_span_str("slow client"));
+    else if (append_frame(s, WSB_OP_PONG, wsb_span(ev->control, ev->len)) != WSB_OK)
         fail(s, WSB_ERR_NOMEM);
 }
 
@@ -331,7 +331,7 @@ static uint32_t hash_of(struct wsb_span s)
     return hash;
 }
 
-static void on_pong(struct wsg_session *s, const struct wsg_ws_event *ev)
+static void on_pong(struct wsg_session *s, const struct wsb_ws_event *ev)
 {
     struct wsb_span payload = wsb_span(ev->control, ev->len);
     bool is_asked_for = s->ping_sent_us && hash_of(payload) == s->ping_hash;
@@ -350,9 +350,9 @@ static void on_pong(struct wsg_session *s, const struct wsg_ws_event *ev)
         start_ping_timer(s);
 }
 
-static void on_close(struct wsg_session *s, const struct wsg_ws_event *ev)
+static void on_close(struct wsg_session *s, const struct wsb_ws_event *ev)
 {
-    uint16_t code = ev->has_code ? ev->code : WSG_CLOSE_NO_STATUS;
+    uint16_t code = ev->has_code ? ev->code : WSB_CLOSE_NO_STATUS;
     struct wsb_span reason = wsb_span(ev->control, ev->len);
     if (s->state == WSG_SESSION_OPEN) {
         send_close(s, code, wsb_span(NULL, 0)); /* the same code back, RFC 6455 §5.5.1 */
@@ -365,8 +365,8 @@ static void on_close(struct wsg_session *s, const struct wsg_ws_event *ev)
 
 wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used)
 {
-    struct wsg_ws_event ev;
-    wsb_err err = wsg_ws_in_next(&s->in.ws, data, len, ret_used, &ev);
+    struct wsb_ws_event ev;
+    wsb_err err = wsb_ws_in_next(&s->in.ws, data, len, ret_used, &ev);
     if (err == WSB_MORE)
         return WSB_MORE;
     if (err) {
@@ -375,16 +375,16 @@ wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t le
         return WSB_MORE;
     }
     switch (ev.type) {
-    case WSG_WS_MESSAGE:
+    case WSB_WS_MESSAGE:
         on_message(s, &ev);
         break;
-    case WSG_WS_PING:
+    case WSB_WS_PING:
         on_ping(s, &ev);
         break;
-    case WSG_WS_PONG:
+    case WSB_WS_PONG:
         on_pong(s, &ev);
         break;
-    case WSG_WS_CLOSE:
+    case WSB_WS_CLOSE:
         on_close(s, &ev);
         break;
     }
@@ -407,7 +407,7 @@ void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c)
 {
     if (!is_open_for(s, c))
         return;
-    if (c->payload.len > WSG_CONTROL_MAX) {
+    if (c->payload.len > WSB_FRAME_CONTROL_MAX) {
         wsg_outcome(s, c, WSB_OUTCOME_TOO_BIG, "a ping carries at most 125 bytes");
         return;
     }
@@ -415,7 +415,7 @@ void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c)
         wsg_outcome(s, c, WSB_OUTCOME_REFUSED, "another ping is under way");
         return;
     }
-    if (!wsg_deliver_has_room(s, c->payload.len) || append_frame(s, WSG_OP_PING, c->payload) != WSB_OK) {
+    if (!wsg_deliver_has_room(s, c->payload.len) || append_frame(s, WSB_OP_PING, c->payload) != WSB_OK) {
         wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "slow client");
         return;
     }
@@ -430,8 +430,8 @@ void wsg_websocket_close(struct wsg_session *s, enum wsg_by by, uint16_t code, s
 {
     if (s->state != WSG_SESSION_OPEN)
         return;
-    if (reason.len > WSG_CLOSE_REASON_MAX) {
-        reason.len = WSG_CLOSE_REASON_MAX;
+    if (reason.len > WSB_CLOSE_TEXT_MAX) {
+        reason.len = WSB_CLOSE_TEXT_MAX;
         while (reason.len && (reason.ptr[reason.len] & 0xc0) == 0x80)
             reason.len--; /* not in the middle of a character */
     }
@@ -456,7 +456,7 @@ void wsg_websocket_timer(struct wsg_session *s)
         return;
     }
     if (!s->alive_ping_us) {
-        if (wsg_deliver_has_room(s, 0) && append_frame(s, WSG_OP_PING, wsb_span(NULL, 0)) == WSB_OK)
+        if (wsg_deliver_has_room(s, 0) && append_frame(s, WSB_OP_PING, wsb_span(NULL, 0)) == WSB_OK)
             s->alive_ping_us = wsg_loop_now_us(s->env->loop);
     }
     wsg_session_set_timer(s, s->env->ping_timeout_ms);
@@ -467,6 +467,6 @@ void wsg_websocket_lost(struct wsg_session *s, const char *why)
     if (s->state == WSG_SESSION_CLOSING)
         wsg_emit_closed(s, (enum wsg_by)s->close_by, s->close_code, wsb_span_str(s->close_reason), /*clean=*/false);
     else
-        wsg_emit_closed(s, WSG_BY_NETWORK, WSG_CLOSE_ABNORMAL, wsb_span_str(why), /*clean=*/false);
+        wsg_emit_closed(s, WSG_BY_NETWORK, WSB_CLOSE_ABNORMAL, wsb_span_str(why), /*clean=*/false);
     wsg_session_kill(s, why);
 }

@@ -178,7 +178,7 @@ void say_text(struct fixture *f, const char *text)
 
 void say_frame(struct fixture *f, uint8_t first, const char *payload)
 {
-    uint8_t frame[WSG_FRAME_HDR_MAX + 2000] = {first};
+    uint8_t frame[WSB_FRAME_HDR_MAX + 2000] = {first};
     size_t len = strlen(payload), n = 2;
     if (len < 126) {
         frame[1] = (uint8_t)(0x80 | len);

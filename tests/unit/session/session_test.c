@@ -248,7 +248,7 @@ static void test_handler_close_waits_for_the_client(void **state)
 static void test_client_that_floods_after_our_close_is_cut_off(void **state)
 {
     struct fixture *f = *state;
-    static uint8_t block[WSG_FRAME_HDR_MAX + 1000] = {0x82, 0x80 | 126, 0x03, 0xe8};
+    static uint8_t block[WSB_FRAME_HDR_MAX + 1000] = {0x82, 0x80 | 126, 0x03, 0xe8};
     open_websocket(f);
     tell(f, (struct wsg_command){.type = WSB_CLOSE, .by = WSG_BY_HANDLER, .status = 1000});
     for (int i = 0; i < 40000 && !f->events[0]; i++) {

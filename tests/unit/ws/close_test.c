@@ -25,7 +25,7 @@ static void test_close_names(void **state)
         {3000, "Registered"},       {4999, "Private"},          {5000, "Unknown"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        assert_string_equal(wsg_close_code_name(rows[i].code), rows[i].name);
+        assert_string_equal(wsb_close_code_name(rows[i].code), rows[i].name);
 }
 
 /* §7.4.1, §7.4.2: ranges, with both ends of each */
@@ -41,7 +41,7 @@ static void test_close_codes_on_the_wire(void **state)
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         for (uint32_t code = ranges[i].first; code <= ranges[i].last; code++) {
-            if (wsg_close_code_is_sendable((uint16_t)code) != ranges[i].sendable)
+            if (wsb_close_code_is_sendable((uint16_t)code) != ranges[i].sendable)
                 fail_msg("code %u", (unsigned)code);
         }
     }
@@ -50,31 +50,31 @@ static void test_close_codes_on_the_wire(void **state)
 static void test_close_frame_carries_code_and_reason(void **state)
 {
     (void)state;
-    uint8_t out[WSG_CLOSE_FRAME_MAX];
-    assert_int_equal(wsg_close_frame_write(out, 1001, wsb_span_str("bye")), 7);
+    uint8_t out[WSB_CLOSE_FRAME_MAX];
+    assert_int_equal(wsb_close_frame_write(out, 1001, wsb_span_str("bye")), 7);
     assert_memory_equal(out,
                         "\x88\x05\x03\xe9"
                         "bye",
                         7);
-    assert_int_equal(wsg_close_frame_write(out, 1000, wsb_span(NULL, 0)), 4);
+    assert_int_equal(wsb_close_frame_write(out, 1000, wsb_span(NULL, 0)), 4);
     assert_memory_equal(out, "\x88\x02\x03\xe8", 4);
 }
 
 static void test_close_frame_without_a_code_has_no_reason_either(void **state)
 {
     (void)state;
-    uint8_t out[WSG_CLOSE_FRAME_MAX];
-    assert_int_equal(wsg_close_frame_write(out, WSG_CLOSE_NO_STATUS, wsb_span_str("dropped")), 2);
+    uint8_t out[WSB_CLOSE_FRAME_MAX];
+    assert_int_equal(wsb_close_frame_write(out, WSB_CLOSE_NO_STATUS, wsb_span_str("dropped")), 2);
     assert_memory_equal(out, "\x88\x00", 2);
 }
 
 static void test_close_frame_refuses_a_code_that_is_not_for_the_wire(void **state)
 {
     (void)state;
-    uint8_t out[WSG_CLOSE_FRAME_MAX] = {0x55};
+    uint8_t out[WSB_CLOSE_FRAME_MAX] = {0x55};
     static const uint16_t codes[] = {0, 999, 1004, 1006, 1015, 1016, 2999, 5000, 65535};
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
-        assert_int_equal(wsg_close_frame_write(out, codes[i], wsb_span_str("x")), 0);
+        assert_int_equal(wsb_close_frame_write(out, codes[i], wsb_span_str("x")), 0);
     assert_int_equal(out[0], 0x55);
 }
 
@@ -88,9 +88,9 @@ static void test_close_frame_cuts_a_long_reason_at_a_character(void **state)
         memset(reason, 'x', pad);
         for (; len + 3 <= sizeof reason; len += 3)
             memcpy(reason + len, "\xe2\x82\xac", 3);
-        size_t want = pad + (WSG_CLOSE_REASON_MAX - pad) / 3 * 3;
-        uint8_t out[WSG_CLOSE_FRAME_MAX];
-        assert_int_equal(wsg_close_frame_write(out, 1000, wsb_span(reason, len)), 4 + want);
+        size_t want = pad + (WSB_CLOSE_TEXT_MAX - pad) / 3 * 3;
+        uint8_t out[WSB_CLOSE_FRAME_MAX];
+        assert_int_equal(wsb_close_frame_write(out, 1000, wsb_span(reason, len)), 4 + want);
         assert_int_equal(out[1], 2 + want);
         assert_memory_equal(out + 4, reason, want);
     }
@@ -99,12 +99,12 @@ static void test_close_frame_cuts_a_long_reason_at_a_character(void **state)
 static void test_close_frame_cuts_in_front_of_what_is_not_utf8(void **state)
 {
     (void)state;
-    uint8_t out[WSG_CLOSE_FRAME_MAX];
-    assert_int_equal(wsg_close_frame_write(out, 1000,
+    uint8_t out[WSB_CLOSE_FRAME_MAX];
+    assert_int_equal(wsb_close_frame_write(out, 1000,
                                            wsb_span_str("ab\xff"
                                                         "cd")),
                      4 + 2);
-    assert_int_equal(wsg_close_frame_write(out, 1000, wsb_span_str("ab\xe2\x82")), 4 + 2);
+    assert_int_equal(wsb_close_frame_write(out, 1000, wsb_span_str("ab\xe2\x82")), 4 + 2);
 }
 
 int main(void)

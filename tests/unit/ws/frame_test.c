@@ -9,14 +9,14 @@
 
 #include "ws/frame.h"
 
-#define SERVER WSG_ROLE_SERVER
-#define CLIENT WSG_ROLE_CLIENT
+#define SERVER WSB_ROLE_SERVER
+#define CLIENT WSB_ROLE_CLIENT
 
 static const struct row {
     const char *name;
     uint8_t in[14];
     size_t in_len;
-    enum wsg_role role;
+    enum wsb_role role;
     uint8_t allowed_rsv;
     wsb_err want;
     size_t early; /* bytes that settle it: with fewer the answer is WSB_MORE */
@@ -42,14 +42,14 @@ static const struct row {
     {"§5.5 ping of 125", {0x89, 0xfd, 1, 2, 3, 4}, 6, SERVER, 0, WSB_OK, 6, 125},
     {"§5.5 pong", {0x8a, 0x80, 1, 2, 3, 4}, 6, SERVER, 0, WSB_OK, 6, 0},
     {"§5.5 close", {0x88, 0x82, 1, 2, 3, 4}, 6, SERVER, 0, WSB_OK, 6, 2},
-    {"RFC 7692 §6.1 RSV1 when negotiated", {0xc1, 0x80, 1, 2, 3, 4}, 6, SERVER, WSG_RSV1, WSB_OK, 6, 0},
+    {"RFC 7692 §6.1 RSV1 when negotiated", {0xc1, 0x80, 1, 2, 3, 4}, 6, SERVER, WSB_RSV1, WSB_OK, 6, 0},
 
     {"§5.2 RSV1", {0xc1}, 1, SERVER, 0, WSB_ERR_PROTO, 1, 0},
     {"§5.2 RSV2", {0xa1}, 1, SERVER, 0, WSB_ERR_PROTO, 1, 0},
     {"§5.2 RSV3", {0x91}, 1, SERVER, 0, WSB_ERR_PROTO, 1, 0},
-    {"§5.2 RSV2 when RSV1 is negotiated", {0xa1}, 1, SERVER, WSG_RSV1, WSB_ERR_PROTO, 1, 0},
-    {"RFC 7692 §6.1 RSV1 on a continuation", {0xc0}, 1, SERVER, WSG_RSV1, WSB_ERR_PROTO, 1, 0},
-    {"RFC 7692 §6.1 RSV1 on a ping", {0xc9}, 1, SERVER, WSG_RSV1, WSB_ERR_PROTO, 1, 0},
+    {"§5.2 RSV2 when RSV1 is negotiated", {0xa1}, 1, SERVER, WSB_RSV1, WSB_ERR_PROTO, 1, 0},
+    {"RFC 7692 §6.1 RSV1 on a continuation", {0xc0}, 1, SERVER, WSB_RSV1, WSB_ERR_PROTO, 1, 0},
+    {"RFC 7692 §6.1 RSV1 on a ping", {0xc9}, 1, SERVER, WSB_RSV1, WSB_ERR_PROTO, 1, 0},
     {"§5.2 opcode 3", {0x83}, 1, SERVER, 0, WSB_ERR_PROTO, 1, 0},
     {"§5.2 opcode 4", {0x84}, 1, SERVER, 0, WSB_ERR_PROTO, 1, 0},
     {"§5.2 opcode 5", {0x85}, 1, SERVER, 0, WSB_ERR_PROTO, 1, 0},
@@ -80,12 +80,12 @@ static const struct row {
     {"§5.2 64-bit length with its top bit", {0x82, 0xff, 0x80}, 3, SERVER, 0, WSB_ERR_PROTO, 3, 0},
 };
 
-static wsb_err parse(const struct row *r, size_t len, struct wsg_frame_hdr *ret, size_t *ret_used)
+static wsb_err parse(const struct row *r, size_t len, struct wsb_frame_hdr *ret, size_t *ret_used)
 {
     uint8_t exact[sizeof r->in]; /* what lies behind len must not matter */
     memset(exact, 0xff, sizeof exact);
     memcpy(exact, r->in, len);
-    return wsg_frame_hdr_parse(exact, len, r->role, r->allowed_rsv, ret, ret_used);
+    return wsb_frame_hdr_parse(exact, len, r->role, r->allowed_rsv, ret, ret_used);
 }
 
 static void test_frame_rules(void **state)
@@ -94,7 +94,7 @@ static void test_frame_rules(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct row *r = &rows[i];
         for (size_t len = 0; len <= r->in_len; len++) {
-            struct wsg_frame_hdr hdr = {0};
+            struct wsb_frame_hdr hdr = {0};
             size_t used = 99;
             wsb_err err = parse(r, len, &hdr, &used);
             if (err != (len < r->early ? WSB_MORE : r->want))
@@ -120,11 +120,11 @@ static void test_frame_write_gives_the_shortest_form(void **state)
         const struct row *r = &rows[i];
         if (r->want != WSB_OK)
             continue;
-        struct wsg_frame_hdr hdr;
+        struct wsb_frame_hdr hdr;
         size_t used;
-        uint8_t out[WSG_FRAME_HDR_MAX];
+        uint8_t out[WSB_FRAME_HDR_MAX];
         assert_int_equal(parse(r, r->in_len, &hdr, &used), WSB_OK);
-        assert_int_equal(wsg_frame_hdr_write(out, &hdr), r->in_len);
+        assert_int_equal(wsb_frame_hdr_write(out, &hdr), r->in_len);
         assert_memory_equal(out, r->in, r->in_len);
     }
 }
@@ -134,9 +134,9 @@ static void test_frame_keeps_the_mask(void **state)
     (void)state;
     const uint8_t in[] = {0x82, 0x81, 0x37, 0xfa, 0x21, 0x3d, 0xff};
     const uint8_t want[] = {0x37, 0xfa, 0x21, 0x3d};
-    struct wsg_frame_hdr hdr;
+    struct wsb_frame_hdr hdr;
     size_t used;
-    assert_int_equal(wsg_frame_hdr_parse(in, sizeof in, SERVER, 0, &hdr, &used), WSB_OK);
+    assert_int_equal(wsb_frame_hdr_parse(in, sizeof in, SERVER, 0, &hdr, &used), WSB_OK);
     assert_int_equal(used, 6);
     assert_memory_equal(hdr.mask, want, sizeof want);
 }

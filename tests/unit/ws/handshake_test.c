@@ -96,11 +96,11 @@ static const struct row {
     {"a body in chunks", "GET 1\n" GOOD "Transfer-Encoding: chunked\n", 400, true, ""},
 };
 
-static struct wsg_handshake_header headers[HEADERS_MAX]; /* of the request parsed last */
+static struct wsb_handshake_header headers[HEADERS_MAX]; /* of the request parsed last */
 
-static struct wsg_handshake_request parse(const char *head)
+static struct wsb_handshake_request parse(const char *head)
 {
-    struct wsg_handshake_request req = {.headers = headers};
+    struct wsb_handshake_request req = {.headers = headers};
     const char *end = strchr(head, '\n');
     req.method = wsb_span(head, strcspn(head, " "));
     req.http_minor = (unsigned)(end[-1] - '0');
@@ -108,7 +108,7 @@ static struct wsg_handshake_request parse(const char *head)
         assert_true(req.header_count < HEADERS_MAX);
         end = strchr(line, '\n');
         const char *colon = strchr(line, ':');
-        struct wsg_handshake_header *h = &headers[req.header_count++];
+        struct wsb_handshake_header *h = &headers[req.header_count++];
         h->name = wsb_span(line, (size_t)(colon - line));
         h->value = wsb_span(colon + 1, (size_t)(end - colon - 1));
         if (wsb_span_ieq_str(h->name, "Host"))
@@ -122,12 +122,12 @@ static void test_handshake_rules(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct row *r = &rows[i];
-        struct wsg_handshake_request req = parse(r->head);
-        struct wsg_handshake verdict;
-        wsg_handshake_check(&req, &verdict);
+        struct wsb_handshake_request req = parse(r->head);
+        struct wsb_handshake verdict;
+        wsb_handshake_check(&req, &verdict);
         if (verdict.status != r->status)
             fail_msg("%s: %d %s", r->name, verdict.status, verdict.reason);
-        if (wsg_handshake_is_upgrade(&req) != r->is_upgrade)
+        if (wsb_handshake_is_upgrade(&req) != r->is_upgrade)
             fail_msg("%s: is_upgrade", r->name);
         if (!strstr(verdict.headers, r->headers) || (verdict.status == 101 && verdict.headers[0]))
             fail_msg("%s: headers %s", r->name, verdict.headers);
@@ -140,24 +140,24 @@ static void test_handshake_rules(void **state)
 static void test_handshake_accept_key_of_the_rfc(void **state)
 {
     (void)state;
-    struct wsg_handshake_request req = parse("GET 1\n" GOOD);
-    struct wsg_handshake verdict;
-    wsg_handshake_check(&req, &verdict);
+    struct wsb_handshake_request req = parse("GET 1\n" GOOD);
+    struct wsb_handshake verdict;
+    wsb_handshake_check(&req, &verdict);
     assert_string_equal(verdict.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    char accept[WSG_ACCEPT_KEY_SIZE] = "";
-    assert_int_equal(wsg_handshake_accept_key(wsb_span_str("too short"), accept), WSB_ERR_PROTO);
+    char accept[WSB_ACCEPT_KEY_SIZE] = "";
+    assert_int_equal(wsb_handshake_accept_key(wsb_span_str("too short"), accept), WSB_ERR_PROTO);
     assert_string_equal(accept, "");
 }
 
 static void test_handshake_reports_the_origin(void **state)
 {
     (void)state;
-    struct wsg_handshake verdict;
-    struct wsg_handshake_request req = parse("GET 1\n" GOOD "origin:  https://a.example \n");
-    wsg_handshake_check(&req, &verdict);
+    struct wsb_handshake verdict;
+    struct wsb_handshake_request req = parse("GET 1\n" GOOD "origin:  https://a.example \n");
+    wsb_handshake_check(&req, &verdict);
     assert_true(wsb_span_eq_str(verdict.origin, "https://a.example"));
     req = parse("GET 1\n" GOOD);
-    wsg_handshake_check(&req, &verdict);
+    wsb_handshake_check(&req, &verdict);
     assert_null(verdict.origin.ptr);
 }
 
@@ -165,16 +165,16 @@ static void test_handshake_lists_subprotocols_in_the_clients_order(void **state)
 {
     (void)state;
     static const char *const want[] = {"superchat", "chat", "x"};
-    struct wsg_handshake_request req =
+    struct wsb_handshake_request req =
         parse("GET 1\n" GOOD "Sec-WebSocket-Protocol: superchat,,chat\nX: y\nsec-websocket-protocol: x\n");
-    struct wsg_subprotocol_iter it = {.req = &req};
+    struct wsb_subprotocol_iter it = {.req = &req};
     struct wsb_span name;
     for (size_t i = 0; i < 3; i++) {
-        assert_true(wsg_handshake_next_subprotocol(&it, &name));
+        assert_true(wsb_handshake_next_subprotocol(&it, &name));
         assert_true(wsb_span_eq_str(name, want[i]));
     }
-    assert_false(wsg_handshake_next_subprotocol(&it, &name));
-    assert_false(wsg_handshake_next_subprotocol(&it, &name));
+    assert_false(wsb_handshake_next_subprotocol(&it, &name));
+    assert_false(wsb_handshake_next_subprotocol(&it, &name));
 }
 
 static void test_handshake_chooses_by_the_clients_preference(void **state)
@@ -182,41 +182,41 @@ static void test_handshake_chooses_by_the_clients_preference(void **state)
     (void)state;
     const struct wsb_span allowed[] = {wsb_span_str("chat"), wsb_span_str("superchat")};
     struct wsb_span name = {0};
-    struct wsg_handshake_request req = parse("GET 1\n" GOOD "Sec-WebSocket-Protocol: other, superchat, chat\n");
-    assert_true(wsg_handshake_choose_subprotocol(&req, allowed, 2, &name));
+    struct wsb_handshake_request req = parse("GET 1\n" GOOD "Sec-WebSocket-Protocol: other, superchat, chat\n");
+    assert_true(wsb_handshake_choose_subprotocol(&req, allowed, 2, &name));
     assert_true(wsb_span_eq_str(name, "superchat"));
-    assert_false(wsg_handshake_choose_subprotocol(&req, NULL, 0, &name));
+    assert_false(wsb_handshake_choose_subprotocol(&req, NULL, 0, &name));
     req = parse("GET 1\n" GOOD "Sec-WebSocket-Protocol: CHAT\n"); /* names are compared byte by byte */
-    assert_false(wsg_handshake_choose_subprotocol(&req, allowed, 2, &name));
+    assert_false(wsb_handshake_choose_subprotocol(&req, allowed, 2, &name));
     req = parse("GET 1\n" GOOD);
-    assert_false(wsg_handshake_choose_subprotocol(&req, allowed, 2, &name));
+    assert_false(wsb_handshake_choose_subprotocol(&req, allowed, 2, &name));
 }
 
 static void test_handshake_bounds_the_offer(void **state)
 {
     (void)state;
-    for (size_t count = WSG_MAX_SUBPROTOCOLS; count <= WSG_MAX_SUBPROTOCOLS + 1; count++) {
+    for (size_t count = WSB_MAX_SUBPROTOCOLS; count <= WSB_MAX_SUBPROTOCOLS + 1; count++) {
         char head[2048] = "GET 1\n" GOOD "Sec-WebSocket-Protocol: ";
         size_t len = strlen(head);
         for (size_t i = 0; i < count; i++)
             len += (size_t)snprintf(head + len, sizeof head - len, "p%zu,", i);
         (void)snprintf(head + len, sizeof head - len, "\n");
-        struct wsg_handshake_request req = parse(head);
-        struct wsg_handshake verdict;
-        wsg_handshake_check(&req, &verdict);
-        assert_int_equal(verdict.status, count <= WSG_MAX_SUBPROTOCOLS ? 101 : 400);
+        struct wsb_handshake_request req = parse(head);
+        struct wsb_handshake verdict;
+        wsb_handshake_check(&req, &verdict);
+        assert_int_equal(verdict.status, count <= WSB_MAX_SUBPROTOCOLS ? 101 : 400);
     }
 }
 
 static void test_handshake_bounds_a_subprotocols_name(void **state)
 {
     (void)state;
-    char name[WSG_SUBPROTOCOL_LEN_MAX + 1];
+    char name[WSB_SUBPROTOCOL_LEN_MAX + 1];
     memset(name, 'a', sizeof name);
-    assert_true(wsg_subprotocol_is_valid(wsb_span(name, WSG_SUBPROTOCOL_LEN_MAX)));
-    assert_false(wsg_subprotocol_is_valid(wsb_span(name, WSG_SUBPROTOCOL_LEN_MAX + 1)));
-    assert_false(wsg_subprotocol_is_valid(wsb_span("", 0)));
-    assert_false(wsg_subprotocol_is_valid(wsb_span("a\0b", 3)));
+    assert_true(wsb_subprotocol_is_valid(wsb_span(name, WSB_SUBPROTOCOL_LEN_MAX)));
+    assert_false(wsb_subprotocol_is_valid(wsb_span(name, WSB_SUBPROTOCOL_LEN_MAX + 1)));
+    assert_false(wsb_subprotocol_is_valid(wsb_span("", 0)));
+    assert_false(wsb_subprotocol_is_valid(wsb_span("a\0b", 3)));
 }
 
 #define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -227,7 +227,7 @@ static void test_handshake_response(void **state)
     struct wsb_buf out;
     wsb_buf_init(&out, 4096);
     struct wsb_span extra = wsb_span_str("Set-Cookie: a=b\r\nX-Id:\t\xc3\xa4\r\n");
-    assert_int_equal(wsg_handshake_response_write(&out, ACCEPT, wsb_span_str("chat"), extra), WSB_OK);
+    assert_int_equal(wsb_handshake_response_write(&out, ACCEPT, wsb_span_str("chat"), extra), WSB_OK);
     assert_true(wsb_span_eq_str(wsb_buf_span(&out), "HTTP/1.1 101 Switching Protocols\r\n"
                                                     "Upgrade: websocket\r\n"
                                                     "Connection: Upgrade\r\n"
@@ -236,7 +236,7 @@ static void test_handshake_response(void **state)
                                                     "Set-Cookie: a=b\r\nX-Id:\t\xc3\xa4\r\n"
                                                     "\r\n"));
     wsb_buf_clear(&out);
-    assert_int_equal(wsg_handshake_response_write(&out, ACCEPT, wsb_span(NULL, 0), wsb_span(NULL, 0)), WSB_OK);
+    assert_int_equal(wsb_handshake_response_write(&out, ACCEPT, wsb_span(NULL, 0), wsb_span(NULL, 0)), WSB_OK);
     assert_true(wsb_span_eq_str(wsb_buf_span(&out), "HTTP/1.1 101 Switching Protocols\r\n"
                                                     "Upgrade: websocket\r\n"
                                                     "Connection: Upgrade\r\n"
@@ -280,7 +280,7 @@ static void test_handshake_response_refuses_injection(void **state)
         struct wsb_buf out;
         wsb_buf_init(&out, 4096);
         assert_int_equal(wsb_buf_append_str(&out, "before"), WSB_OK);
-        wsb_err err = wsg_handshake_response_write(&out, ACCEPT, wsb_span_str(bad[i].subprotocol),
+        wsb_err err = wsb_handshake_response_write(&out, ACCEPT, wsb_span_str(bad[i].subprotocol),
                                                    wsb_span(bad[i].extra, bad[i].extra_len));
         if (err != WSB_ERR_REFUSED)
             fail_msg("%s: %s", bad[i].name, wsb_err_name(err));
@@ -296,7 +296,7 @@ static void test_handshake_response_is_whole_or_not_at_all(void **state)
     for (size_t max = 1; max < 160; max += 7) {
         struct wsb_buf out;
         wsb_buf_init(&out, max);
-        assert_int_equal(wsg_handshake_response_write(&out, ACCEPT, wsb_span_str("chat"), extra), WSB_ERR_LIMIT);
+        assert_int_equal(wsb_handshake_response_write(&out, ACCEPT, wsb_span_str("chat"), extra), WSB_ERR_LIMIT);
         assert_int_equal(out.len, 0);
         wsb_buf_deinit(&out);
     }

@@ -34,13 +34,13 @@ static void check(size_t len, size_t phase, size_t src_at, size_t dst_at)
     fill(src, sizeof src);
     memset(dst, GUARD, sizeof dst);
     naive(want, src + src_at, len, phase);
-    wsg_mask_copy(dst + dst_at, src + src_at, len, key, phase);
+    wsb_mask_copy(dst + dst_at, src + src_at, len, key, phase);
     assert_memory_equal(dst + dst_at, want, len);
     for (size_t i = 0; i < sizeof dst; i++) {
         if ((i < dst_at || i >= dst_at + len) && dst[i] != GUARD)
             fail_msg("wrote outside, at %zu (len %zu, dst %zu)", i, len, dst_at);
     }
-    wsg_mask_copy(src + src_at, src + src_at, len, key, phase); /* in place */
+    wsb_mask_copy(src + src_at, src + src_at, len, key, phase); /* in place */
     assert_memory_equal(src + src_at, want, len);
 }
 
@@ -71,7 +71,7 @@ static void test_mask_vector_of_the_rfc(void **state)
     (void)state;
     const uint8_t in[] = {0x7f, 0x9f, 0x4d, 0x51, 0x58};
     uint8_t out[5];
-    assert_true(wsg_mask_copy_ascii(out, in, sizeof in, key, /*phase=*/0));
+    assert_true(wsb_mask_copy_ascii(out, in, sizeof in, key, /*phase=*/0));
     assert_memory_equal(out, "Hello", 5);
 }
 
@@ -87,7 +87,7 @@ static void test_mask_ascii_sees_the_one_high_byte_wherever_it_is(void **state)
             if (at < len)
                 text[at] = 0x80;
             naive(masked, text, len, /*phase=*/1);
-            if (wsg_mask_copy_ascii(out, masked, len, key, /*phase=*/1) != (at == len))
+            if (wsb_mask_copy_ascii(out, masked, len, key, /*phase=*/1) != (at == len))
                 fail_msg("len %zu, high byte at %zu", len, at);
             assert_memory_equal(out, text, len);
         }
@@ -97,8 +97,8 @@ static void test_mask_ascii_sees_the_one_high_byte_wherever_it_is(void **state)
 static void test_mask_nothing_is_ascii_and_touches_nothing(void **state)
 {
     (void)state;
-    assert_true(wsg_mask_copy_ascii(NULL, NULL, 0, key, /*phase=*/0));
-    wsg_mask_copy(NULL, NULL, 0, key, /*phase=*/3);
+    assert_true(wsb_mask_copy_ascii(NULL, NULL, 0, key, /*phase=*/0));
+    wsb_mask_copy(NULL, NULL, 0, key, /*phase=*/3);
 }
 
 int main(void)

@@ -35,7 +35,7 @@ struct frame {
         RAW_BYTES, text, sizeof(text) - 1                                                                              \
     }
 
-static const struct wsg_ws_limits small = {.max_message = 64, .max_frame = 32, .max_fragments = 4};
+static const struct wsb_ws_limits small = {.max_message = 64, .max_frame = 32, .max_fragments = 4};
 
 #define S8   "12345678"
 #define S32  S8 S8 S8 S8
@@ -169,15 +169,15 @@ static size_t build(const struct row *r, uint8_t *out)
     size_t len = 0;
     for (const struct frame *f = r->frames; f < r->frames + 7 && f->bytes; f++) {
         if (f->first != RAW_BYTES) {
-            struct wsg_frame_hdr hdr = {
+            struct wsb_frame_hdr hdr = {
                 .opcode = (uint8_t)(f->first & 0x0f),
                 .fin = f->first >> 7,
                 .masked = true,
                 .mask = {0x37, 0xfa, (uint8_t)(0x21 + len), 0x9d}, /* another one for each frame */
                 .payload_len = f->len,
             };
-            len += wsg_frame_hdr_write(out + len, &hdr);
-            wsg_mask_copy(out + len, (const uint8_t *)f->bytes, f->len, hdr.mask, /*phase=*/0);
+            len += wsb_frame_hdr_write(out + len, &hdr);
+            wsb_mask_copy(out + len, (const uint8_t *)f->bytes, f->len, hdr.mask, /*phase=*/0);
         } else {
             memcpy(out + len, f->bytes, f->len);
         }
@@ -202,28 +202,28 @@ static void say(struct transcript *t, const char *what, const uint8_t *bytes, si
     t->text[t->len] = 0;
 }
 
-static wsb_err say_event(struct transcript *t, const struct wsg_ws_event *ev)
+static wsb_err say_event(struct transcript *t, const struct wsb_ws_event *ev)
 {
     char code[8] = "";
     switch (ev->type) {
-    case WSG_WS_MESSAGE: {
+    case WSB_WS_MESSAGE: {
         uint8_t *text = malloc(ev->len + 1); /* + 1: malloc(0) may be NULL */
         assert_non_null(text);
-        wsb_err err = wsg_ws_event_take(ev, text);
+        wsb_err err = wsb_ws_event_take(ev, text);
         if (!err)
-            say(t, ev->opcode == WSG_OP_TEXT ? "text(" : "binary(", text, ev->len);
+            say(t, ev->opcode == WSB_OP_TEXT ? "text(" : "binary(", text, ev->len);
         free(text);
         if (err)
             return err;
         break;
     }
-    case WSG_WS_PING:
+    case WSB_WS_PING:
         say(t, "ping(", ev->control, ev->len);
         break;
-    case WSG_WS_PONG:
+    case WSB_WS_PONG:
         say(t, "pong(", ev->control, ev->len);
         break;
-    case WSG_WS_CLOSE:
+    case WSB_WS_CLOSE:
         if (ev->has_code)
             (void)snprintf(code, sizeof code, "%u ", (unsigned)ev->code);
         say(t, "close(", (const uint8_t *)code, strlen(code));
@@ -235,7 +235,7 @@ static wsb_err say_event(struct transcript *t, const struct wsg_ws_event *ev)
 }
 
 /* Read one piece, behind what was left over. Returns the last verdict: WSB_MORE, WSB_CLOSED or a failure. */
-static wsb_err feed(struct wsg_ws_in *in, uint8_t *left, size_t *left_len, const uint8_t *piece, size_t len,
+static wsb_err feed(struct wsb_ws_in *in, uint8_t *left, size_t *left_len, const uint8_t *piece, size_t len,
                     struct transcript *t)
 {
     size_t all = *left_len + len;
@@ -248,9 +248,9 @@ static wsb_err feed(struct wsg_ws_in *in, uint8_t *left, size_t *left_len, const
     size_t at = 0;
     wsb_err err;
     for (;;) {
-        struct wsg_ws_event ev;
+        struct wsb_ws_event ev;
         size_t used = 0;
-        err = wsg_ws_in_next(in, data + at, all - at, &used, &ev);
+        err = wsb_ws_in_next(in, data + at, all - at, &used, &ev);
         assert_true(used <= all - at);
         at += used;
         if (!err)
@@ -273,13 +273,13 @@ static wsb_err feed(struct wsg_ws_in *in, uint8_t *left, size_t *left_len, const
 static void read_stream(const uint8_t *stream, size_t len, size_t cut, size_t step, struct transcript *t,
                         size_t *ret_at)
 {
-    struct wsg_ws_in in;
+    struct wsb_ws_in in;
     uint8_t left[HEADER_REST_MAX];
     size_t left_len = 0, at = 0;
     wsb_err err = WSB_MORE;
     t->len = 0;
     t->text[0] = 0;
-    wsg_ws_in_init(&in, WSG_ROLE_SERVER, /*allowed_rsv=*/0, &small);
+    wsb_ws_in_init(&in, WSB_ROLE_SERVER, /*allowed_rsv=*/0, &small);
     while (at < len && (err == WSB_MORE || err == WSB_CLOSED)) {
         size_t end = step ? at + step : (at < cut ? cut : len);
         err = feed(&in, left, &left_len, stream + at, end - at, t);
@@ -288,7 +288,7 @@ static void read_stream(const uint8_t *stream, size_t len, size_t cut, size_t st
     if (err != WSB_MORE)
         say(t, wsb_err_name(err), NULL, 0);
     *ret_at = at;
-    wsg_ws_in_deinit(&in);
+    wsb_ws_in_deinit(&in);
 }
 
 static void test_message_streams(void **state)
@@ -318,39 +318,39 @@ static void test_message_in_one_frame_is_left_in_place(void **state)
 {
     (void)state;
     const uint8_t data[] = {0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58};
-    struct wsg_ws_in in;
-    struct wsg_ws_event ev;
+    struct wsb_ws_in in;
+    struct wsb_ws_event ev;
     size_t used;
     uint8_t text[5];
-    wsg_ws_in_init(&in, WSG_ROLE_SERVER, /*allowed_rsv=*/0, &small);
-    assert_int_equal(wsg_ws_in_next(&in, data, sizeof data, &used, &ev), WSB_OK);
+    wsb_ws_in_init(&in, WSB_ROLE_SERVER, /*allowed_rsv=*/0, &small);
+    assert_int_equal(wsb_ws_in_next(&in, data, sizeof data, &used, &ev), WSB_OK);
     assert_int_equal(used, sizeof data);
     assert_ptr_equal(ev.payload, data + 6);
     assert_true(ev.masked);
     assert_false(ev.checked);
     assert_memory_equal(ev.mask, data + 2, 4);
-    assert_int_equal(wsg_ws_in_held(&in), 0);
-    assert_int_equal(wsg_ws_event_take(&ev, text), WSB_OK);
+    assert_int_equal(wsb_ws_in_held(&in), 0);
+    assert_int_equal(wsb_ws_event_take(&ev, text), WSB_OK);
     assert_memory_equal(text, "Hello", 5);
-    wsg_ws_in_deinit(&in);
+    wsb_ws_in_deinit(&in);
 }
 
 static void test_message_client_reads_unmasked_frames(void **state)
 {
     (void)state;
     const uint8_t data[] = {0x81, 0x02, 'h', 'i', 0x81, 0x02, 0xc3, 0x28};
-    struct wsg_ws_in in;
-    struct wsg_ws_event ev;
+    struct wsb_ws_in in;
+    struct wsb_ws_event ev;
     size_t used;
     uint8_t text[2];
-    wsg_ws_in_init(&in, WSG_ROLE_CLIENT, /*allowed_rsv=*/0, &small);
-    assert_int_equal(wsg_ws_in_next(&in, data, sizeof data, &used, &ev), WSB_OK);
+    wsb_ws_in_init(&in, WSB_ROLE_CLIENT, /*allowed_rsv=*/0, &small);
+    assert_int_equal(wsb_ws_in_next(&in, data, sizeof data, &used, &ev), WSB_OK);
     assert_false(ev.masked);
-    assert_int_equal(wsg_ws_event_take(&ev, text), WSB_OK);
+    assert_int_equal(wsb_ws_event_take(&ev, text), WSB_OK);
     assert_memory_equal(text, "hi", 2);
-    assert_int_equal(wsg_ws_in_next(&in, data + used, sizeof data - used, &used, &ev), WSB_OK);
-    assert_int_equal(wsg_ws_event_take(&ev, text), WSB_ERR_UTF8);
-    wsg_ws_in_deinit(&in);
+    assert_int_equal(wsb_ws_in_next(&in, data + used, sizeof data - used, &used, &ev), WSB_OK);
+    assert_int_equal(wsb_ws_event_take(&ev, text), WSB_ERR_UTF8);
+    wsb_ws_in_deinit(&in);
 }
 
 /* What an extension has packed is not text yet. */
@@ -359,70 +359,70 @@ static void test_message_with_rsv_is_not_checked_as_text(void **state)
     (void)state;
     const uint8_t data[] = {0xc1, 0x82, 0, 0,    0,    0,    0xff, 0xfe, 0x41, 0x81, 0,
                             0,    0,    0, 0xff, 0x80, 0x81, 0,    0,    0,    0,    0xfe};
-    struct wsg_ws_in in;
-    struct wsg_ws_event ev;
+    struct wsb_ws_in in;
+    struct wsb_ws_event ev;
     size_t used;
     uint8_t raw[2];
-    wsg_ws_in_init(&in, WSG_ROLE_SERVER, WSG_RSV1, &small);
+    wsb_ws_in_init(&in, WSB_ROLE_SERVER, WSB_RSV1, &small);
     for (size_t at = 0; at < sizeof data; at += used) {
-        assert_int_equal(wsg_ws_in_next(&in, data + at, sizeof data - at, &used, &ev), WSB_OK);
-        assert_int_equal(ev.rsv, WSG_RSV1);
-        assert_int_equal(ev.opcode, WSG_OP_TEXT);
-        assert_int_equal(wsg_ws_event_take(&ev, raw), WSB_OK);
+        assert_int_equal(wsb_ws_in_next(&in, data + at, sizeof data - at, &used, &ev), WSB_OK);
+        assert_int_equal(ev.rsv, WSB_RSV1);
+        assert_int_equal(ev.opcode, WSB_OP_TEXT);
+        assert_int_equal(wsb_ws_event_take(&ev, raw), WSB_OK);
         assert_memory_equal(raw, "\xff\xfe", 2);
     }
-    wsg_ws_in_deinit(&in);
+    wsb_ws_in_deinit(&in);
 }
 
 /* Memory follows what has arrived: not what a header claims, and nothing is kept by an idle connection. */
 static void test_message_memory_follows_what_has_arrived(void **state)
 {
     (void)state;
-    static const struct wsg_ws_limits large = {.max_message = 16u << 20, .max_frame = 16u << 20, .max_fragments = 9};
+    static const struct wsb_ws_limits large = {.max_message = 16u << 20, .max_frame = 16u << 20, .max_fragments = 9};
     enum { PIECE = 1000, LEN = 1 << 20 };
     static uint8_t piece[PIECE];
-    struct wsg_frame_hdr hdr = {.opcode = WSG_OP_BINARY, .fin = true, .masked = true, .payload_len = LEN};
-    uint8_t head[WSG_FRAME_HDR_MAX];
-    size_t head_len = wsg_frame_hdr_write(head, &hdr);
-    struct wsg_ws_in in;
-    struct wsg_ws_event ev;
+    struct wsb_frame_hdr hdr = {.opcode = WSB_OP_BINARY, .fin = true, .masked = true, .payload_len = LEN};
+    uint8_t head[WSB_FRAME_HDR_MAX];
+    size_t head_len = wsb_frame_hdr_write(head, &hdr);
+    struct wsb_ws_in in;
+    struct wsb_ws_event ev;
     size_t used;
 
-    wsg_ws_in_init(&in, WSG_ROLE_SERVER, /*allowed_rsv=*/0, &large);
-    assert_int_equal(wsg_ws_in_next(&in, head, head_len, &used, &ev), WSB_MORE);
+    wsb_ws_in_init(&in, WSB_ROLE_SERVER, /*allowed_rsv=*/0, &large);
+    assert_int_equal(wsb_ws_in_next(&in, head, head_len, &used, &ev), WSB_MORE);
     assert_int_equal(used, head_len);
-    assert_int_equal(wsg_ws_in_held(&in), 0);
+    assert_int_equal(wsb_ws_in_held(&in), 0);
 
     size_t arrived = 0;
     while (arrived + PIECE < LEN) {
-        assert_int_equal(wsg_ws_in_next(&in, piece, PIECE, &used, &ev), WSB_MORE);
+        assert_int_equal(wsb_ws_in_next(&in, piece, PIECE, &used, &ev), WSB_MORE);
         arrived += PIECE;
-        assert_in_range(wsg_ws_in_held(&in), arrived, 2 * arrived + 256);
-        wsg_ws_in_release(&in); /* must not touch a message in flight */
+        assert_in_range(wsb_ws_in_held(&in), arrived, 2 * arrived + 256);
+        wsb_ws_in_release(&in); /* must not touch a message in flight */
     }
-    assert_int_equal(wsg_ws_in_next(&in, piece, LEN - arrived, &used, &ev), WSB_OK);
+    assert_int_equal(wsb_ws_in_next(&in, piece, LEN - arrived, &used, &ev), WSB_OK);
     assert_int_equal(ev.len, LEN);
-    assert_true(wsg_ws_in_held(&in) >= LEN);
-    assert_int_equal(wsg_ws_in_next(&in, NULL, 0, &used, &ev), WSB_MORE);
-    assert_int_equal(wsg_ws_in_held(&in), 0);
-    wsg_ws_in_deinit(&in);
+    assert_true(wsb_ws_in_held(&in) >= LEN);
+    assert_int_equal(wsb_ws_in_next(&in, NULL, 0, &used, &ev), WSB_MORE);
+    assert_int_equal(wsb_ws_in_held(&in), 0);
+    wsb_ws_in_deinit(&in);
 }
 
 static void test_message_release_frees_a_delivered_message(void **state)
 {
     (void)state;
     const uint8_t data[] = {0x02, 0x81, 0, 0, 0, 0, 'a', 0x80, 0x81, 0, 0, 0, 0, 'b'};
-    struct wsg_ws_in in;
-    struct wsg_ws_event ev;
+    struct wsb_ws_in in;
+    struct wsb_ws_event ev;
     size_t used;
-    wsg_ws_in_init(&in, WSG_ROLE_SERVER, /*allowed_rsv=*/0, &small);
-    assert_int_equal(wsg_ws_in_next(&in, data, sizeof data, &used, &ev), WSB_OK);
-    assert_true(wsg_ws_in_held(&in) > 0);
-    wsg_ws_in_release(&in);
-    assert_int_equal(wsg_ws_in_held(&in), 0);
-    assert_int_equal(wsg_ws_in_next(&in, data, sizeof data, &used, &ev), WSB_OK); /* and it goes on */
+    wsb_ws_in_init(&in, WSB_ROLE_SERVER, /*allowed_rsv=*/0, &small);
+    assert_int_equal(wsb_ws_in_next(&in, data, sizeof data, &used, &ev), WSB_OK);
+    assert_true(wsb_ws_in_held(&in) > 0);
+    wsb_ws_in_release(&in);
+    assert_int_equal(wsb_ws_in_held(&in), 0);
+    assert_int_equal(wsb_ws_in_next(&in, data, sizeof data, &used, &ev), WSB_OK); /* and it goes on */
     assert_memory_equal(ev.payload, "ab", 2);
-    wsg_ws_in_deinit(&in);
+    wsb_ws_in_deinit(&in);
 }
 
 static void test_message_failure_is_final_and_frees_the_message(void **state)
@@ -431,38 +431,38 @@ static void test_message_failure_is_final_and_frees_the_message(void **state)
     const uint8_t begun[] = {0x01, 0x81, 0, 0, 0, 0, 'a'};
     const uint8_t bad[] = {0x83};
     const uint8_t good[] = {0x81, 0x81, 0, 0, 0, 0, 'a'};
-    struct wsg_ws_in in;
-    struct wsg_ws_event ev;
+    struct wsb_ws_in in;
+    struct wsb_ws_event ev;
     size_t used;
-    wsg_ws_in_init(&in, WSG_ROLE_SERVER, /*allowed_rsv=*/0, &small);
-    assert_int_equal(wsg_ws_in_next(&in, begun, sizeof begun, &used, &ev), WSB_MORE);
-    assert_true(wsg_ws_in_held(&in) > 0);
-    assert_int_equal(wsg_ws_in_next(&in, bad, sizeof bad, &used, &ev), WSB_ERR_PROTO);
-    assert_int_equal(wsg_ws_in_held(&in), 0);
-    assert_int_equal(wsg_ws_in_next(&in, good, sizeof good, &used, &ev), WSB_ERR_PROTO);
-    wsg_ws_in_deinit(&in);
+    wsb_ws_in_init(&in, WSB_ROLE_SERVER, /*allowed_rsv=*/0, &small);
+    assert_int_equal(wsb_ws_in_next(&in, begun, sizeof begun, &used, &ev), WSB_MORE);
+    assert_true(wsb_ws_in_held(&in) > 0);
+    assert_int_equal(wsb_ws_in_next(&in, bad, sizeof bad, &used, &ev), WSB_ERR_PROTO);
+    assert_int_equal(wsb_ws_in_held(&in), 0);
+    assert_int_equal(wsb_ws_in_next(&in, good, sizeof good, &used, &ev), WSB_ERR_PROTO);
+    wsb_ws_in_deinit(&in);
 }
 
 /* The default number of fragments is reached, and one more is refused. */
 static void test_message_of_65536_fragments(void **state)
 {
     (void)state;
-    static const struct wsg_ws_limits limits = {.max_fragments = WSG_WS_DEFAULT_MAX_FRAGMENTS};
+    static const struct wsb_ws_limits limits = {.max_fragments = WSB_WS_DEFAULT_MAX_FRAGMENTS};
     uint8_t frame[] = {0x02, 0x81, 0, 0, 0, 0, 'x'};
     for (int extra = 0; extra < 2; extra++) {
-        struct wsg_ws_in in;
-        struct wsg_ws_event ev;
+        struct wsb_ws_in in;
+        struct wsb_ws_event ev;
         size_t used;
-        wsg_ws_in_init(&in, WSG_ROLE_SERVER, /*allowed_rsv=*/0, &limits);
-        for (int i = 0; i < WSG_WS_DEFAULT_MAX_FRAGMENTS - 1 + extra; i++) {
+        wsb_ws_in_init(&in, WSB_ROLE_SERVER, /*allowed_rsv=*/0, &limits);
+        for (int i = 0; i < WSB_WS_DEFAULT_MAX_FRAGMENTS - 1 + extra; i++) {
             frame[0] = i ? 0x00 : 0x02;
-            assert_int_equal(wsg_ws_in_next(&in, frame, sizeof frame, &used, &ev), WSB_MORE);
+            assert_int_equal(wsb_ws_in_next(&in, frame, sizeof frame, &used, &ev), WSB_MORE);
         }
         frame[0] = 0x80;
-        assert_int_equal(wsg_ws_in_next(&in, frame, sizeof frame, &used, &ev), extra ? WSB_ERR_LIMIT : WSB_OK);
+        assert_int_equal(wsb_ws_in_next(&in, frame, sizeof frame, &used, &ev), extra ? WSB_ERR_LIMIT : WSB_OK);
         if (!extra)
-            assert_int_equal(ev.len, WSG_WS_DEFAULT_MAX_FRAGMENTS);
-        wsg_ws_in_deinit(&in);
+            assert_int_equal(ev.len, WSB_WS_DEFAULT_MAX_FRAGMENTS);
+        wsb_ws_in_deinit(&in);
     }
 }
 
@@ -474,36 +474,36 @@ static void test_message_take_checks_long_text(void **state)
     static uint8_t payload[LEN], dst[LEN];
     static const uint8_t bad_at[] = {0, 1, 2, 3};
     for (size_t shift = 0; shift < 3; shift++) {
-        struct wsg_ws_event ev = {
-            .type = WSG_WS_MESSAGE, .opcode = WSG_OP_TEXT, .masked = true, .len = LEN, .payload = payload};
+        struct wsb_ws_event ev = {
+            .type = WSB_WS_MESSAGE, .opcode = WSB_OP_TEXT, .masked = true, .len = LEN, .payload = payload};
         memset(payload, 'x', LEN);
         for (size_t at = shift; at + 3 <= LEN; at += 3)
             memcpy(payload + at, "\xe2\x82\xac", 3);
         if ((LEN - shift) % 3)
             memset(payload + LEN - (LEN - shift) % 3, 'x', (LEN - shift) % 3);
-        assert_int_equal(wsg_ws_event_take(&ev, dst), WSB_OK);
+        assert_int_equal(wsb_ws_event_take(&ev, dst), WSB_OK);
         assert_memory_equal(dst, payload, LEN);
         for (size_t i = 0; i < sizeof bad_at; i++) {
             size_t at = 16384 - 2 + bad_at[i];
             uint8_t was = payload[at];
             payload[at] = 0xff;
-            assert_int_equal(wsg_ws_event_take(&ev, dst), WSB_ERR_UTF8);
+            assert_int_equal(wsb_ws_event_take(&ev, dst), WSB_ERR_UTF8);
             payload[at] = was;
         }
         payload[LEN - 1] = 0xe2; /* ends inside a character */
         payload[LEN - 2] = payload[LEN - 3] = 'x';
         payload[LEN - 4] = payload[LEN - 5] = 'x';
-        assert_int_equal(wsg_ws_event_take(&ev, dst), WSB_ERR_UTF8);
+        assert_int_equal(wsb_ws_event_take(&ev, dst), WSB_ERR_UTF8);
     }
 }
 
 static void test_message_close_codes_of_failures(void **state)
 {
     (void)state;
-    assert_int_equal(wsg_ws_in_close_code(WSB_ERR_PROTO), 1002);
-    assert_int_equal(wsg_ws_in_close_code(WSB_ERR_UTF8), 1007);
-    assert_int_equal(wsg_ws_in_close_code(WSB_ERR_LIMIT), 1009);
-    assert_int_equal(wsg_ws_in_close_code(WSB_ERR_NOMEM), 1011);
+    assert_int_equal(wsb_ws_in_close_code(WSB_ERR_PROTO), 1002);
+    assert_int_equal(wsb_ws_in_close_code(WSB_ERR_UTF8), 1007);
+    assert_int_equal(wsb_ws_in_close_code(WSB_ERR_LIMIT), 1009);
+    assert_int_equal(wsb_ws_in_close_code(WSB_ERR_NOMEM), 1011);
 }
 
 int main(void)

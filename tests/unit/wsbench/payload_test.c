@@ -18,7 +18,7 @@ static void build(const struct wsl_payload *p, const struct wsl_stamp *stamp, si
     for (size_t done = 0; done < p->size; done += piece) {
         size_t len = p->size - done < piece ? p->size - done : piece;
         wsl_payload_write_masked(p, stamp, done, len, mask, out + done);
-        wsg_mask_copy(out + done, out + done, len, mask, 0);
+        wsb_mask_copy(out + done, out + done, len, mask, 0);
     }
 }
 

@@ -1,5 +1,5 @@
-#ifndef WSG_WS_FRAME_H
-#define WSG_WS_FRAME_H
+#ifndef WSB_WS_FRAME_H
+#define WSB_WS_FRAME_H
 
 /* The header of one WebSocket frame, RFC 6455 §5.2: bytes ⇄ struct, and every rule that one header alone can break. */
 
@@ -10,38 +10,38 @@
 #include "wsbus/err.h"
 
 enum {
-    WSG_FRAME_HDR_MAX = 14, /* longest header: 2 bytes, 8 of length, 4 of mask */
-    WSG_CONTROL_MAX = 125,  /* longest payload of a control frame, RFC 6455 §5.5 */
-    WSG_RSV1 = 4,           /* the reserved bits as they stand in wsg_frame_hdr.rsv */
-    WSG_RSV2 = 2,
-    WSG_RSV3 = 1,
+    WSB_FRAME_HDR_MAX = 14,      /* longest header: 2 bytes, 8 of length, 4 of mask */
+    WSB_FRAME_CONTROL_MAX = 125, /* longest payload of a control frame, RFC 6455 §5.5 */
+    WSB_RSV1 = 4,                /* the reserved bits as they stand in wsb_frame_hdr.rsv */
+    WSB_RSV2 = 2,
+    WSB_RSV3 = 1,
 };
 
-enum wsg_opcode {
-    WSG_OP_CONTINUATION = 0x0,
-    WSG_OP_TEXT = 0x1,
-    WSG_OP_BINARY = 0x2,
-    WSG_OP_CLOSE = 0x8,
-    WSG_OP_PING = 0x9,
-    WSG_OP_PONG = 0xa,
+enum wsb_frame_opcode {
+    WSB_OP_CONTINUATION = 0x0,
+    WSB_OP_TEXT = 0x1,
+    WSB_OP_BINARY = 0x2,
+    WSB_OP_CLOSE = 0x8,
+    WSB_OP_PING = 0x9,
+    WSB_OP_PONG = 0xa,
 };
 
 /* Which end of the connection we are: a server accepts masked frames only, a client unmasked ones only. */
-enum wsg_role {
-    WSG_ROLE_SERVER,
-    WSG_ROLE_CLIENT,
+enum wsb_role {
+    WSB_ROLE_SERVER,
+    WSB_ROLE_CLIENT,
 };
 
-struct wsg_frame_hdr {
-    uint8_t opcode; /* enum wsg_opcode */
+struct wsb_frame_hdr {
+    uint8_t opcode; /* enum wsb_frame_opcode */
     bool fin;
-    uint8_t rsv; /* WSG_RSV1 | WSG_RSV2 | WSG_RSV3 */
+    uint8_t rsv; /* WSB_RSV1 | WSB_RSV2 | WSB_RSV3 */
     bool masked;
     uint8_t mask[4]; /* zeros when not masked */
     uint64_t payload_len;
 };
 
-static inline bool wsg_opcode_is_control(uint8_t opcode)
+static inline bool wsb_opcode_is_control(uint8_t opcode)
 {
     return (opcode & 0x8) != 0;
 }
@@ -60,10 +60,10 @@ static inline bool wsg_opcode_is_control(uint8_t opcode)
  * Threads   any
  * Source    RFC 6455 §5.1, §5.2, §5.5
  */
-WSB_MUST_CHECK wsb_err wsg_frame_hdr_parse(const uint8_t *in, size_t in_len, enum wsg_role role, uint8_t allowed_rsv,
-                                           struct wsg_frame_hdr *ret_hdr, size_t *ret_used);
+WSB_MUST_CHECK wsb_err wsb_frame_hdr_parse(const uint8_t *in, size_t in_len, enum wsb_role role, uint8_t allowed_rsv,
+                                           struct wsb_frame_hdr *ret_hdr, size_t *ret_used);
 
 /* Write a header, with its length in the shortest form; returns the number of bytes, 2 to 14. */
-size_t wsg_frame_hdr_write(uint8_t out[WSG_FRAME_HDR_MAX], const struct wsg_frame_hdr *hdr);
+size_t wsb_frame_hdr_write(uint8_t out[WSB_FRAME_HDR_MAX], const struct wsb_frame_hdr *hdr);
 
 #endif

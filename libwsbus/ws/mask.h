@@ -1,5 +1,5 @@
-#ifndef WSG_WS_MASK_H
-#define WSG_WS_MASK_H
+#ifndef WSB_WS_MASK_H
+#define WSB_WS_MASK_H
 
 /*
  * Masking, RFC 6455 §5.3: payload byte i is combined with byte i mod 4 of the key, by XOR, so that the same call masks and
@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void wsg_mask_copy(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4], size_t phase);
+void wsb_mask_copy(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4], size_t phase);
 
 /* The same, and true when all bytes written are ASCII: such text needs no further check of its UTF-8. */
-bool wsg_mask_copy_ascii(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4], size_t phase);
+bool wsb_mask_copy_ascii(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4], size_t phase);
 
 #endif

@@ -54,7 +54,7 @@ static bool is_token(struct wsb_span s)
 }
 
 /* How often a header is there, and the value of the first. */
-static size_t find_header(const struct wsg_handshake_request *req, const char *name, struct wsb_span *ret_value)
+static size_t find_header(const struct wsb_handshake_request *req, const char *name, struct wsb_span *ret_value)
 {
     size_t count = 0;
     for (size_t i = 0; i < req->header_count; i++) {
@@ -66,7 +66,7 @@ static size_t find_header(const struct wsg_handshake_request *req, const char *n
     return count;
 }
 
-static bool has_header(const struct wsg_handshake_request *req, const char *name)
+static bool has_header(const struct wsb_handshake_request *req, const char *name)
 {
     struct wsb_span unused;
     return find_header(req, name, &unused) > 0;
@@ -91,7 +91,7 @@ static bool next_element(struct wsb_span *rest, struct wsb_span *ret)
 }
 
 /* Is a token in a list header, which may come in several lines? Tokens are compared without regard to case. */
-static bool lists_token(const struct wsg_handshake_request *req, const char *name, const char *token)
+static bool lists_token(const struct wsb_handshake_request *req, const char *name, const char *token)
 {
     for (size_t i = 0; i < req->header_count; i++) {
         if (!wsb_span_ieq_str(req->headers[i].name, name))
@@ -121,7 +121,7 @@ static bool is_key(struct wsb_span s)
     return true;
 }
 
-wsb_err wsg_handshake_accept_key(struct wsb_span key, char ret_accept[WSG_ACCEPT_KEY_SIZE])
+wsb_err wsb_handshake_accept_key(struct wsb_span key, char ret_accept[WSB_ACCEPT_KEY_SIZE])
 {
     if (!is_key(key))
         return WSB_ERR_PROTO;
@@ -143,16 +143,16 @@ wsb_err wsg_handshake_accept_key(struct wsb_span key, char ret_accept[WSG_ACCEPT
  * RFC 6455 §4.1 item 10 asks for a token. We let '/' pass too: names such as "my.server/json" are in use, with clients that
  * do not check, and it means nothing in a list of tokens.
  */
-bool wsg_subprotocol_is_valid(struct wsb_span name)
+bool wsb_subprotocol_is_valid(struct wsb_span name)
 {
     for (size_t i = 0; i < name.len; i++) {
         if (!is_token_char(name.ptr[i]) && name.ptr[i] != '/')
             return false;
     }
-    return name.len > 0 && name.len <= WSG_SUBPROTOCOL_LEN_MAX;
+    return name.len > 0 && name.len <= WSB_SUBPROTOCOL_LEN_MAX;
 }
 
-bool wsg_handshake_next_subprotocol(struct wsg_subprotocol_iter *it, struct wsb_span *ret_name)
+bool wsb_handshake_next_subprotocol(struct wsb_subprotocol_iter *it, struct wsb_span *ret_name)
 {
     while (!next_element(&it->rest, ret_name)) {
         while (it->header < it->req->header_count &&
@@ -166,16 +166,16 @@ bool wsg_handshake_next_subprotocol(struct wsg_subprotocol_iter *it, struct wsb_
 }
 
 /* NULL when the offer is good or there is none, else what is wrong with it. */
-static const char *check_subprotocols(const struct wsg_handshake_request *req)
+static const char *check_subprotocols(const struct wsb_handshake_request *req)
 {
-    struct wsb_span seen[WSG_MAX_SUBPROTOCOLS];
+    struct wsb_span seen[WSB_MAX_SUBPROTOCOLS];
     size_t count = 0;
-    struct wsg_subprotocol_iter it = {.req = req};
+    struct wsb_subprotocol_iter it = {.req = req};
     struct wsb_span name;
-    while (wsg_handshake_next_subprotocol(&it, &name)) {
-        if (!wsg_subprotocol_is_valid(name))
+    while (wsb_handshake_next_subprotocol(&it, &name)) {
+        if (!wsb_subprotocol_is_valid(name))
             return "Sec-WebSocket-Protocol has a name that is not a token";
-        if (count == WSG_MAX_SUBPROTOCOLS)
+        if (count == WSB_MAX_SUBPROTOCOLS)
             return "Sec-WebSocket-Protocol offers too many names";
         for (size_t i = 0; i < count; i++) {
             if (wsb_span_eq(seen[i], name))
@@ -188,12 +188,12 @@ static const char *check_subprotocols(const struct wsg_handshake_request *req)
     return NULL;
 }
 
-bool wsg_handshake_choose_subprotocol(const struct wsg_handshake_request *req, const struct wsb_span *allowed,
+bool wsb_handshake_choose_subprotocol(const struct wsb_handshake_request *req, const struct wsb_span *allowed,
                                       size_t allowed_count, struct wsb_span *ret_name)
 {
-    struct wsg_subprotocol_iter it = {.req = req};
+    struct wsb_subprotocol_iter it = {.req = req};
     struct wsb_span name;
-    while (wsg_handshake_next_subprotocol(&it, &name)) {
+    while (wsb_handshake_next_subprotocol(&it, &name)) {
         for (size_t i = 0; i < allowed_count; i++) {
             if (wsb_span_eq(name, allowed[i])) {
                 *ret_name = allowed[i];
@@ -211,21 +211,21 @@ static const char lines_405[] = "Allow: GET\r\n";
 static const char lines_426[] = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
 static const char lines_version[] = "Sec-WebSocket-Version: 13\r\n";
 
-static void refuse(struct wsg_handshake *ret, int status, const char *reason, const char *headers)
+static void refuse(struct wsb_handshake *ret, int status, const char *reason, const char *headers)
 {
     ret->status = status;
     ret->reason = reason;
     ret->headers = headers;
 }
 
-bool wsg_handshake_is_upgrade(const struct wsg_handshake_request *req)
+bool wsb_handshake_is_upgrade(const struct wsb_handshake_request *req)
 {
     /* RFC 9110 §7.8: Upgrade in an HTTP/1.0 request is to be ignored. */
     return req->http_minor >= 1 && lists_token(req, "Upgrade", "websocket");
 }
 
 /* What makes it an HTTP request that may become something else. True when it is good. */
-static bool check_http(const struct wsg_handshake_request *req, struct wsg_handshake *ret)
+static bool check_http(const struct wsb_handshake_request *req, struct wsb_handshake *ret)
 {
     struct wsb_span length = wsb_span(NULL, 0);
     size_t lengths = find_header(req, "Content-Length", &length);
@@ -249,7 +249,7 @@ static bool check_http(const struct wsg_handshake_request *req, struct wsg_hands
 }
 
 /* The Sec-WebSocket headers and the origin. True when they are good. */
-static bool check_websocket(const struct wsg_handshake_request *req, struct wsg_handshake *ret)
+static bool check_websocket(const struct wsb_handshake_request *req, struct wsb_handshake *ret)
 {
     struct wsb_span version = wsb_span(NULL, 0);
     struct wsb_span key = wsb_span(NULL, 0);
@@ -274,16 +274,16 @@ static bool check_websocket(const struct wsg_handshake_request *req, struct wsg_
         refuse(ret, 400, "Origin is there twice", ""); /* RFC 6454 §7.3; else a policy could read the wrong one */
     else if ((fault = check_subprotocols(req)))
         refuse(ret, 400, fault, "");
-    else if (wsg_handshake_accept_key(key, ret->accept))
+    else if (wsb_handshake_accept_key(key, ret->accept))
         refuse(ret, 500, "SHA-1 is not available", "");
     else
         return true;
     return false;
 }
 
-void wsg_handshake_check(const struct wsg_handshake_request *req, struct wsg_handshake *ret)
+void wsb_handshake_check(const struct wsb_handshake_request *req, struct wsb_handshake *ret)
 {
-    *ret = (struct wsg_handshake){.status = 101, .reason = "Switching Protocols", .headers = ""};
+    *ret = (struct wsb_handshake){.status = 101, .reason = "Switching Protocols", .headers = ""};
     if (check_http(req, ret))
         (void)check_websocket(req, ret); /* a refusal has been written to ret */
 }
@@ -338,10 +338,10 @@ static bool are_extra_lines(struct wsb_span lines)
     return true;
 }
 
-wsb_err wsg_handshake_response_write(struct wsb_buf *out, const char accept[WSG_ACCEPT_KEY_SIZE],
+wsb_err wsb_handshake_response_write(struct wsb_buf *out, const char accept[WSB_ACCEPT_KEY_SIZE],
                                      struct wsb_span subprotocol, struct wsb_span extra)
 {
-    if ((subprotocol.len && !wsg_subprotocol_is_valid(subprotocol)) || !are_extra_lines(extra))
+    if ((subprotocol.len && !wsb_subprotocol_is_valid(subprotocol)) || !are_extra_lines(extra))
         return WSB_ERR_REFUSED;
 
     size_t before = out->len;

@@ -15,7 +15,7 @@
 #include "ws/close.h"
 #include "ws/mask.h"
 
-_Static_assert(sizeof(struct wsg_ws_in) <= 64, "an idle connection pays for this");
+_Static_assert(sizeof(struct wsb_ws_in) <= 64, "an idle connection pays for this");
 
 /* Payloads are unmasked and checked in pieces that stay in the first-level cache between the two. */
 enum { TAKE_CHUNK = 16 * 1024 };
@@ -25,27 +25,27 @@ static uint32_t limit_or_most(uint32_t limit)
     return limit ? limit : UINT32_MAX;
 }
 
-void wsg_ws_in_init(struct wsg_ws_in *in, enum wsg_role role, uint8_t allowed_rsv, const struct wsg_ws_limits *limits)
+void wsb_ws_in_init(struct wsb_ws_in *in, enum wsb_role role, uint8_t allowed_rsv, const struct wsb_ws_limits *limits)
 {
-    *in = (struct wsg_ws_in){
+    *in = (struct wsb_ws_in){
         .max_frame = limit_or_most(limits->max_frame),
         .max_fragments = limit_or_most(limits->max_fragments),
-        .state = WSG_WS_IN_HEAD,
+        .state = WSB_WS_IN_HEAD,
         .role = (uint8_t)role,
         .allowed_rsv = allowed_rsv,
     };
     size_t max; /* a control frame in the middle of a full message must still fit */
-    if (!wsb_size_add(limit_or_most(limits->max_message), WSG_CONTROL_MAX, &max))
+    if (!wsb_size_add(limit_or_most(limits->max_message), WSB_FRAME_CONTROL_MAX, &max))
         max = SIZE_MAX; /* 32-bit machines */
     wsb_buf_init(&in->buf, max);
 }
 
-void wsg_ws_in_deinit(struct wsg_ws_in *in)
+void wsb_ws_in_deinit(struct wsb_ws_in *in)
 {
     wsb_buf_deinit(&in->buf);
 }
 
-static bool has_message(const struct wsg_ws_in *in)
+static bool has_message(const struct wsb_ws_in *in)
 {
     return in->message_opcode != 0;
 }
@@ -62,23 +62,23 @@ static void consume(struct wsb_span *rest, size_t n)
 static wsb_err unmask_text(struct wsb_utf8 *utf8, uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4],
                            size_t phase)
 {
-    bool ascii = wsg_mask_copy_ascii(dst, src, len, mask, phase);
+    bool ascii = wsb_mask_copy_ascii(dst, src, len, mask, phase);
     if (ascii && wsb_utf8_is_complete(utf8))
         return WSB_OK;
     return wsb_utf8_feed(utf8, dst, len) ? WSB_OK : WSB_ERR_UTF8;
 }
 
 /* RFC 6455 §5.4: a continuation needs a message in flight, a new message needs none; control frames may come between. */
-static wsb_err check_order(const struct wsg_ws_in *in, uint8_t opcode)
+static wsb_err check_order(const struct wsb_ws_in *in, uint8_t opcode)
 {
-    if (wsg_opcode_is_control(opcode))
+    if (wsb_opcode_is_control(opcode))
         return WSB_OK;
-    return (opcode == WSG_OP_CONTINUATION) == has_message(in) ? WSB_OK : WSB_ERR_PROTO;
+    return (opcode == WSB_OP_CONTINUATION) == has_message(in) ? WSB_OK : WSB_ERR_PROTO;
 }
 
-static wsb_err check_limits(const struct wsg_ws_in *in, const struct wsg_frame_hdr *hdr)
+static wsb_err check_limits(const struct wsb_ws_in *in, const struct wsb_frame_hdr *hdr)
 {
-    size_t max_message = in->buf.max - WSG_CONTROL_MAX;
+    size_t max_message = in->buf.max - WSB_FRAME_CONTROL_MAX;
     size_t so_far = has_message(in) ? in->buf.len : 0;
     uint32_t fragments = has_message(in) ? in->fragments : 0;
     if (hdr->payload_len > in->max_frame || hdr->payload_len > max_message - so_far)
@@ -91,7 +91,7 @@ static wsb_err check_close_payload(const uint8_t *payload, size_t got, bool whol
 {
     if (got < 2)
         return whole && got == 1 ? WSB_ERR_PROTO : WSB_OK;
-    if (!wsg_close_code_is_sendable((uint16_t)(payload[0] << 8 | payload[1])))
+    if (!wsb_close_code_is_sendable((uint16_t)(payload[0] << 8 | payload[1])))
         return WSB_ERR_PROTO;
     struct wsb_utf8 utf8;
     wsb_utf8_init(&utf8);
@@ -100,28 +100,28 @@ static wsb_err check_close_payload(const uint8_t *payload, size_t got, bool whol
     return whole && !wsb_utf8_is_complete(&utf8) ? WSB_ERR_UTF8 : WSB_OK;
 }
 
-static wsb_err finish_control(struct wsg_ws_in *in, uint8_t opcode, const uint8_t *payload, size_t len,
-                              struct wsg_ws_event *ret_ev)
+static wsb_err finish_control(struct wsb_ws_in *in, uint8_t opcode, const uint8_t *payload, size_t len,
+                              struct wsb_ws_event *ret_ev)
 {
     size_t skip = 0;
-    *ret_ev = (struct wsg_ws_event){.opcode = opcode, .checked = true};
-    in->state = WSG_WS_IN_HEAD;
+    *ret_ev = (struct wsb_ws_event){.opcode = opcode, .checked = true};
+    in->state = WSB_WS_IN_HEAD;
     switch (opcode) {
-    case WSG_OP_PING:
-        ret_ev->type = WSG_WS_PING;
+    case WSB_OP_PING:
+        ret_ev->type = WSB_WS_PING;
         break;
-    case WSG_OP_PONG:
-        ret_ev->type = WSG_WS_PONG;
+    case WSB_OP_PONG:
+        ret_ev->type = WSB_WS_PONG;
         break;
     default:
-        assert(opcode == WSG_OP_CLOSE);
-        ret_ev->type = WSG_WS_CLOSE;
+        assert(opcode == WSB_OP_CLOSE);
+        ret_ev->type = WSB_WS_CLOSE;
         ret_ev->has_code = len >= 2;
         if (ret_ev->has_code) {
             ret_ev->code = (uint16_t)(payload[0] << 8 | payload[1]);
             skip = 2;
         }
-        in->state = WSG_WS_IN_CLOSED; /* §5.5.1: nothing that follows counts */
+        in->state = WSB_WS_IN_CLOSED; /* §5.5.1: nothing that follows counts */
         break;
     }
     ret_ev->len = len - skip;
@@ -130,14 +130,14 @@ static wsb_err finish_control(struct wsg_ws_in *in, uint8_t opcode, const uint8_
     return WSB_OK;
 }
 
-static wsb_err open_control(struct wsg_ws_in *in, const struct wsg_frame_hdr *hdr, struct wsb_span *rest,
-                            struct wsg_ws_event *ret_ev)
+static wsb_err open_control(struct wsb_ws_in *in, const struct wsb_frame_hdr *hdr, struct wsb_span *rest,
+                            struct wsb_ws_event *ret_ev)
 {
     size_t len = (size_t)hdr->payload_len; /* at most 125, the parser has seen to it */
-    if (hdr->opcode == WSG_OP_CLOSE && len == 1)
+    if (hdr->opcode == WSB_OP_CLOSE && len == 1)
         return WSB_ERR_PROTO; /* half a code: known before the payload is there */
     if (len > rest->len) {
-        in->state = WSG_WS_IN_CONTROL;
+        in->state = WSB_WS_IN_CONTROL;
         in->control_opcode = hdr->opcode;
         in->control_len = 0;
         in->left = (uint32_t)len;
@@ -145,9 +145,9 @@ static wsb_err open_control(struct wsg_ws_in *in, const struct wsg_frame_hdr *hd
         return WSB_AGAIN;
     }
     /* The usual case, a frame that is there whole, takes no memory. */
-    uint8_t payload[WSG_CONTROL_MAX];
-    wsg_mask_copy(payload, rest->ptr, len, hdr->mask, /*phase=*/0);
-    if (hdr->opcode == WSG_OP_CLOSE) {
+    uint8_t payload[WSB_FRAME_CONTROL_MAX];
+    wsb_mask_copy(payload, rest->ptr, len, hdr->mask, /*phase=*/0);
+    if (hdr->opcode == WSB_OP_CLOSE) {
         wsb_err err = check_close_payload(payload, len, /*whole=*/true);
         if (err)
             return err;
@@ -156,14 +156,14 @@ static wsb_err open_control(struct wsg_ws_in *in, const struct wsg_frame_hdr *hd
     return finish_control(in, hdr->opcode, payload, len, ret_ev);
 }
 
-static void message_in_place(const struct wsg_frame_hdr *hdr, struct wsb_span *rest, struct wsg_ws_event *ret_ev)
+static void message_in_place(const struct wsb_frame_hdr *hdr, struct wsb_span *rest, struct wsb_ws_event *ret_ev)
 {
     ret_ev->type =
-        WSG_WS_MESSAGE; /* field by field: clearing the room for control payloads would cost more than all this */
+        WSB_WS_MESSAGE; /* field by field: clearing the room for control payloads would cost more than all this */
     ret_ev->opcode = hdr->opcode;
     ret_ev->rsv = hdr->rsv;
     ret_ev->masked = hdr->masked;
-    ret_ev->checked = hdr->opcode != WSG_OP_TEXT || hdr->rsv;
+    ret_ev->checked = hdr->opcode != WSB_OP_TEXT || hdr->rsv;
     memcpy(ret_ev->mask, hdr->mask, sizeof ret_ev->mask);
     ret_ev->has_code = false;
     ret_ev->code = 0;
@@ -172,8 +172,8 @@ static void message_in_place(const struct wsg_frame_hdr *hdr, struct wsb_span *r
     consume(rest, ret_ev->len);
 }
 
-static wsb_err open_data(struct wsg_ws_in *in, const struct wsg_frame_hdr *hdr, struct wsb_span *rest,
-                         struct wsg_ws_event *ret_ev)
+static wsb_err open_data(struct wsb_ws_in *in, const struct wsb_frame_hdr *hdr, struct wsb_span *rest,
+                         struct wsb_ws_event *ret_ev)
 {
     wsb_err err = check_limits(in, hdr);
     if (err)
@@ -188,7 +188,7 @@ static wsb_err open_data(struct wsg_ws_in *in, const struct wsg_frame_hdr *hdr, 
         in->fragments = 0;
         wsb_utf8_init(&in->utf8);
     }
-    in->state = WSG_WS_IN_PAYLOAD;
+    in->state = WSB_WS_IN_PAYLOAD;
     in->fragments++;
     in->fin = hdr->fin;
     in->left = (uint32_t)hdr->payload_len; /* at most max_frame */
@@ -196,11 +196,11 @@ static wsb_err open_data(struct wsg_ws_in *in, const struct wsg_frame_hdr *hdr, 
     return WSB_AGAIN;
 }
 
-static wsb_err read_head(struct wsg_ws_in *in, struct wsb_span *rest, struct wsg_ws_event *ret_ev)
+static wsb_err read_head(struct wsb_ws_in *in, struct wsb_span *rest, struct wsb_ws_event *ret_ev)
 {
-    struct wsg_frame_hdr hdr;
+    struct wsb_frame_hdr hdr;
     size_t used;
-    wsb_err err = wsg_frame_hdr_parse(rest->ptr, rest->len, (enum wsg_role)in->role, in->allowed_rsv, &hdr, &used);
+    wsb_err err = wsb_frame_hdr_parse(rest->ptr, rest->len, (enum wsb_role)in->role, in->allowed_rsv, &hdr, &used);
     if (err == WSB_MORE && rest->len > 0 && check_order(in, rest->ptr[0] & 0x0f))
         return WSB_ERR_PROTO; /* a wrong opcode is wrong without the rest of its header */
     if (err)
@@ -209,11 +209,11 @@ static wsb_err read_head(struct wsg_ws_in *in, struct wsb_span *rest, struct wsg
     if (err)
         return err;
     consume(rest, used);
-    return wsg_opcode_is_control(hdr.opcode) ? open_control(in, &hdr, rest, ret_ev) : open_data(in, &hdr, rest, ret_ev);
+    return wsb_opcode_is_control(hdr.opcode) ? open_control(in, &hdr, rest, ret_ev) : open_data(in, &hdr, rest, ret_ev);
 }
 
 /* Move up to `left` bytes of the current frame to the end of buf, unmasked; text is checked when `utf8` is given. */
-static wsb_err gather(struct wsg_ws_in *in, struct wsb_span *rest, struct wsb_utf8 *utf8, size_t *ret_n)
+static wsb_err gather(struct wsb_ws_in *in, struct wsb_span *rest, struct wsb_utf8 *utf8, size_t *ret_n)
 {
     size_t n = in->left < rest->len ? in->left : rest->len;
     *ret_n = n;
@@ -226,7 +226,7 @@ static wsb_err gather(struct wsg_ws_in *in, struct wsb_span *rest, struct wsb_ut
     if (utf8)
         err = unmask_text(utf8, dst, rest->ptr, n, in->mask, /*phase=*/0);
     else
-        wsg_mask_copy(dst, rest->ptr, n, in->mask, /*phase=*/0);
+        wsb_mask_copy(dst, rest->ptr, n, in->mask, /*phase=*/0);
     if (err)
         return err;
 
@@ -240,23 +240,23 @@ static wsb_err gather(struct wsg_ws_in *in, struct wsb_span *rest, struct wsb_ut
     return WSB_OK;
 }
 
-static wsb_err read_payload(struct wsg_ws_in *in, struct wsb_span *rest, struct wsg_ws_event *ret_ev)
+static wsb_err read_payload(struct wsb_ws_in *in, struct wsb_span *rest, struct wsb_ws_event *ret_ev)
 {
-    bool is_text = in->message_opcode == WSG_OP_TEXT && !in->message_rsv;
+    bool is_text = in->message_opcode == WSB_OP_TEXT && !in->message_rsv;
     size_t n;
     wsb_err err = gather(in, rest, is_text ? &in->utf8 : NULL, &n);
     if (err)
         return err;
     if (in->left)
         return WSB_MORE;
-    in->state = WSG_WS_IN_HEAD;
+    in->state = WSB_WS_IN_HEAD;
     if (!in->fin)
         return WSB_AGAIN;
     if (is_text && !wsb_utf8_is_complete(&in->utf8))
         return WSB_ERR_UTF8; /* the message ends inside a character */
 
-    *ret_ev = (struct wsg_ws_event){
-        .type = WSG_WS_MESSAGE,
+    *ret_ev = (struct wsb_ws_event){
+        .type = WSB_WS_MESSAGE,
         .opcode = in->message_opcode,
         .rsv = in->message_rsv,
         .checked = true,
@@ -267,7 +267,7 @@ static wsb_err read_payload(struct wsg_ws_in *in, struct wsb_span *rest, struct 
     return WSB_OK;
 }
 
-static wsb_err read_control(struct wsg_ws_in *in, struct wsb_span *rest, struct wsg_ws_event *ret_ev)
+static wsb_err read_control(struct wsb_ws_in *in, struct wsb_span *rest, struct wsb_ws_event *ret_ev)
 {
     size_t n;
     wsb_err err = gather(in, rest, /*utf8=*/NULL, &n);
@@ -278,7 +278,7 @@ static wsb_err read_control(struct wsg_ws_in *in, struct wsb_span *rest, struct 
     if (len == 0)
         return WSB_MORE;
     const uint8_t *payload = in->buf.data + in->buf.len - len;
-    if (in->control_opcode == WSG_OP_CLOSE) {
+    if (in->control_opcode == WSB_OP_CLOSE) {
         err = check_close_payload(payload, len, /*whole=*/in->left == 0);
         if (err)
             return err;
@@ -289,28 +289,28 @@ static wsb_err read_control(struct wsg_ws_in *in, struct wsb_span *rest, struct 
     return finish_control(in, in->control_opcode, payload, len, ret_ev);
 }
 
-static wsb_err step(struct wsg_ws_in *in, struct wsb_span *rest, struct wsg_ws_event *ret_ev)
+static wsb_err step(struct wsb_ws_in *in, struct wsb_span *rest, struct wsb_ws_event *ret_ev)
 {
-    switch ((enum wsg_ws_in_state)in->state) {
-    case WSG_WS_IN_HEAD:
+    switch ((enum wsb_ws_in_state)in->state) {
+    case WSB_WS_IN_HEAD:
         return read_head(in, rest, ret_ev);
-    case WSG_WS_IN_PAYLOAD:
+    case WSB_WS_IN_PAYLOAD:
         return read_payload(in, rest, ret_ev);
-    case WSG_WS_IN_CONTROL:
+    case WSB_WS_IN_CONTROL:
         return read_control(in, rest, ret_ev);
-    case WSG_WS_IN_CLOSED:
+    case WSB_WS_IN_CLOSED:
         consume(rest, rest->len);
         return WSB_CLOSED;
-    case WSG_WS_IN_FAILED:
+    case WSB_WS_IN_FAILED:
         return (wsb_err)in->failure;
     }
     return WSB_ERR_INTERNAL;
 }
 
-wsb_err wsg_ws_in_next(struct wsg_ws_in *in, const uint8_t *data, size_t len, size_t *ret_used,
-                       struct wsg_ws_event *ret_ev)
+wsb_err wsb_ws_in_next(struct wsb_ws_in *in, const uint8_t *data, size_t len, size_t *ret_used,
+                       struct wsb_ws_event *ret_ev)
 {
-    if (in->state == WSG_WS_IN_HEAD && !has_message(in))
+    if (in->state == WSB_WS_IN_HEAD && !has_message(in))
         wsb_buf_clear(&in->buf); /* the message of an earlier event, read by now */
 
     struct wsb_span rest = wsb_span(data, len);
@@ -324,25 +324,25 @@ wsb_err wsg_ws_in_next(struct wsg_ws_in *in, const uint8_t *data, size_t len, si
         break;
     case WSB_MORE:
     case WSB_CLOSED:
-        wsg_ws_in_release(in);
+        wsb_ws_in_release(in);
         break;
     default:
-        in->state = WSG_WS_IN_FAILED;
+        in->state = WSB_WS_IN_FAILED;
         in->failure = (uint8_t)err;
-        wsg_ws_in_release(in);
+        wsb_ws_in_release(in);
         return err;
     }
     *ret_used = len - rest.len;
     return err;
 }
 
-wsb_err wsg_ws_event_take(const struct wsg_ws_event *ev, uint8_t *dst)
+wsb_err wsb_ws_event_take(const struct wsb_ws_event *ev, uint8_t *dst)
 {
     static const uint8_t no_mask[4] = {0};
     const uint8_t *mask = ev->masked ? ev->mask : no_mask;
-    assert(ev->type == WSG_WS_MESSAGE);
+    assert(ev->type == WSB_WS_MESSAGE);
     if (ev->checked) {
-        wsg_mask_copy(dst, ev->payload, ev->len, mask, /*phase=*/0);
+        wsb_mask_copy(dst, ev->payload, ev->len, mask, /*phase=*/0);
         return WSB_OK;
     }
     struct wsb_utf8 utf8;
@@ -356,29 +356,29 @@ wsb_err wsg_ws_event_take(const struct wsg_ws_event *ev, uint8_t *dst)
     return wsb_utf8_is_complete(&utf8) ? WSB_OK : WSB_ERR_UTF8;
 }
 
-void wsg_ws_in_release(struct wsg_ws_in *in)
+void wsb_ws_in_release(struct wsb_ws_in *in)
 {
-    bool in_flight = in->state == WSG_WS_IN_PAYLOAD || in->state == WSG_WS_IN_CONTROL ||
-                     (in->state == WSG_WS_IN_HEAD && has_message(in));
+    bool in_flight = in->state == WSB_WS_IN_PAYLOAD || in->state == WSB_WS_IN_CONTROL ||
+                     (in->state == WSB_WS_IN_HEAD && has_message(in));
     if (!in_flight)
         wsb_buf_deinit(&in->buf); /* CLOSED and FAILED: what was begun will never be a message */
 }
 
-size_t wsg_ws_in_held(const struct wsg_ws_in *in)
+size_t wsb_ws_in_held(const struct wsb_ws_in *in)
 {
     return in->buf.cap;
 }
 
-uint16_t wsg_ws_in_close_code(wsb_err err)
+uint16_t wsb_ws_in_close_code(wsb_err err)
 {
     switch (err) {
     case WSB_ERR_PROTO:
-        return WSG_CLOSE_PROTOCOL_ERROR;
+        return WSB_CLOSE_PROTOCOL_ERROR;
     case WSB_ERR_UTF8:
-        return WSG_CLOSE_INVALID_DATA;
+        return WSB_CLOSE_INVALID_DATA;
     case WSB_ERR_LIMIT:
-        return WSG_CLOSE_TOO_BIG;
+        return WSB_CLOSE_TOO_BIG;
     default:
-        return WSG_CLOSE_INTERNAL_ERROR;
+        return WSB_CLOSE_INTERNAL_ERROR;
     }
 }

@@ -1,5 +1,5 @@
-#ifndef WSG_WS_HANDSHAKE_H
-#define WSG_WS_HANDSHAKE_H
+#ifndef WSB_WS_HANDSHAKE_H
+#define WSB_WS_HANDSHAKE_H
 
 /*
  * The server's side of the opening handshake, RFC 6455 §4.2, as a function of a request that HTTP has already parsed.
@@ -14,36 +14,36 @@
 #include "base/span.h"
 #include "wsbus/err.h"
 
-struct wsg_handshake_header {
+struct wsb_handshake_header {
     struct wsb_span name; /* any case */
     struct wsb_span value;
 };
 
-struct wsg_handshake_request {
+struct wsb_handshake_request {
     struct wsb_span method;
     unsigned http_minor;  /* of HTTP/1.x */
     struct wsb_span host; /* value of Host; len 0 when there is none */
-    const struct wsg_handshake_header *headers;
+    const struct wsb_handshake_header *headers;
     size_t header_count;
 };
 
 enum {
-    WSG_ACCEPT_KEY_SIZE = 29,     /* 28 characters and a final 0 */
-    WSG_MAX_SUBPROTOCOLS = 64,    /* that one request may offer: finding duplicates takes quadratic time */
-    WSG_SUBPROTOCOL_LEN_MAX = 256 /* of one name, bytes */
+    WSB_ACCEPT_KEY_SIZE = 29,     /* 28 characters and a final 0 */
+    WSB_MAX_SUBPROTOCOLS = 64,    /* that one request may offer: finding duplicates takes quadratic time */
+    WSB_SUBPROTOCOL_LEN_MAX = 256 /* of one name, bytes */
 };
 
-struct wsg_handshake {
+struct wsb_handshake {
     int status;          /* 101, or the HTTP status to refuse with */
     const char *reason;  /* why, for the log and the body; static, never NULL */
     const char *headers; /* lines that a refusal must carry, each with its CRLF; static, "" when there are none */
-    char accept[WSG_ACCEPT_KEY_SIZE]; /* Sec-WebSocket-Accept; "" unless status is 101 */
+    char accept[WSB_ACCEPT_KEY_SIZE]; /* Sec-WebSocket-Accept; "" unless status is 101 */
     struct wsb_span origin;           /* Origin; ptr NULL when there is none, as from all that is not a browser */
 };
 
 /* Does this request ask for a WebSocket, well or badly? Otherwise it is for the HTTP side. It goes by Upgrade alone, so
  * that half a handshake is refused with a reason and not answered with a page. */
-bool wsg_handshake_is_upgrade(const struct wsg_handshake_request *req);
+bool wsb_handshake_is_upgrade(const struct wsb_handshake_request *req);
 
 /**
  * Decide about a handshake.
@@ -58,27 +58,27 @@ bool wsg_handshake_is_upgrade(const struct wsg_handshake_request *req);
  * Lifetime  ret->origin as long as the request
  * Source    RFC 6455 §4.2.1, §4.2.2, §4.4; RFC 9110 §7.8, §15.5.22
  */
-void wsg_handshake_check(const struct wsg_handshake_request *req, struct wsg_handshake *ret);
+void wsb_handshake_check(const struct wsb_handshake_request *req, struct wsb_handshake *ret);
 
 /* The accept key that belongs to a Sec-WebSocket-Key, RFC 6455 §4.2.2 item 5.4; a client compares it. */
-WSB_MUST_CHECK wsb_err wsg_handshake_accept_key(struct wsb_span key, char ret_accept[WSG_ACCEPT_KEY_SIZE]);
+WSB_MUST_CHECK wsb_err wsb_handshake_accept_key(struct wsb_span key, char ret_accept[WSB_ACCEPT_KEY_SIZE]);
 
 /* The subprotocols a client offers, in its order of preference. Zero-initialise but for req. */
-struct wsg_subprotocol_iter {
-    const struct wsg_handshake_request *req; /* borrowed */
+struct wsb_subprotocol_iter {
+    const struct wsb_handshake_request *req; /* borrowed */
     size_t header;                           /* next one to look at */
     struct wsb_span rest;                    /* of the value in hand */
 };
 
-bool wsg_handshake_next_subprotocol(struct wsg_subprotocol_iter *it, struct wsb_span *ret_name);
+bool wsb_handshake_next_subprotocol(struct wsb_subprotocol_iter *it, struct wsb_span *ret_name);
 
 /* The first of the client's subprotocols that is in the allowed list (compared byte by byte). False when there is none:
  * the response then names none, and it is for the client to go or stay. ret_name points into the allowed list. */
-bool wsg_handshake_choose_subprotocol(const struct wsg_handshake_request *req, const struct wsb_span *allowed,
+bool wsb_handshake_choose_subprotocol(const struct wsb_handshake_request *req, const struct wsb_span *allowed,
                                       size_t allowed_count, struct wsb_span *ret_name);
 
 /* May this be a subprotocol's name? Also for what comes from the configuration and from handlers. */
-bool wsg_subprotocol_is_valid(struct wsb_span name);
+bool wsb_subprotocol_is_valid(struct wsb_span name);
 
 /**
  * Write the 101 response.
@@ -94,7 +94,7 @@ bool wsg_subprotocol_is_valid(struct wsb_span name);
  * Threads   any
  * Source    RFC 6455 §4.2.2 item 5
  */
-WSB_MUST_CHECK wsb_err wsg_handshake_response_write(struct wsb_buf *out, const char accept[WSG_ACCEPT_KEY_SIZE],
+WSB_MUST_CHECK wsb_err wsb_handshake_response_write(struct wsb_buf *out, const char accept[WSB_ACCEPT_KEY_SIZE],
                                                     struct wsb_span subprotocol, struct wsb_span extra);
 
 #endif

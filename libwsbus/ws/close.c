@@ -13,11 +13,11 @@ static const char *const names[] = {
     "Service Restart",  "Try Again Later", "Bad Gateway",       "TLS Handshake",
 };
 
-enum { FIRST_NAMED = WSG_CLOSE_NORMAL, LAST_NAMED = WSG_CLOSE_TLS_HANDSHAKE };
+enum { FIRST_NAMED = WSB_CLOSE_NORMAL, LAST_NAMED = WSB_CLOSE_TLS_HANDSHAKE };
 
 _Static_assert(sizeof names / sizeof names[0] == LAST_NAMED - FIRST_NAMED + 1, "one name for each code");
 
-const char *wsg_close_code_name(uint16_t code)
+const char *wsb_close_code_name(uint16_t code)
 {
     if (code >= FIRST_NAMED && code <= LAST_NAMED)
         return names[code - FIRST_NAMED];
@@ -28,13 +28,13 @@ const char *wsg_close_code_name(uint16_t code)
     return "Unknown";
 }
 
-bool wsg_close_code_is_sendable(uint16_t code)
+bool wsb_close_code_is_sendable(uint16_t code)
 {
     switch (code) {
     case 1004: /* RFC 6455 §7.4.1: reserved, no meaning yet */
-    case WSG_CLOSE_NO_STATUS:
-    case WSG_CLOSE_ABNORMAL:
-    case WSG_CLOSE_TLS_HANDSHAKE:
+    case WSB_CLOSE_NO_STATUS:
+    case WSB_CLOSE_ABNORMAL:
+    case WSB_CLOSE_TLS_HANDSHAKE:
         return false;
     default:
         return (code >= FIRST_NAMED && code < LAST_NAMED) || (code >= 3000 && code <= 4999); /* §7.4.2 */
@@ -54,15 +54,15 @@ static size_t utf8_prefix(struct wsb_span text, size_t max)
     return good;
 }
 
-size_t wsg_close_frame_write(uint8_t out[WSG_CLOSE_FRAME_MAX], uint16_t code, struct wsb_span reason)
+size_t wsb_close_frame_write(uint8_t out[WSB_CLOSE_FRAME_MAX], uint16_t code, struct wsb_span reason)
 {
-    bool has_code = code != WSG_CLOSE_NO_STATUS;
-    if (has_code && !wsg_close_code_is_sendable(code))
+    bool has_code = code != WSB_CLOSE_NO_STATUS;
+    if (has_code && !wsb_close_code_is_sendable(code))
         return 0;
 
-    size_t reason_len = has_code ? utf8_prefix(reason, WSG_CLOSE_REASON_MAX) : 0;
-    struct wsg_frame_hdr hdr = {.opcode = WSG_OP_CLOSE, .fin = true, .payload_len = has_code ? 2 + reason_len : 0};
-    size_t used = wsg_frame_hdr_write(out, &hdr); /* 2: a control frame's length is always short */
+    size_t reason_len = has_code ? utf8_prefix(reason, WSB_CLOSE_TEXT_MAX) : 0;
+    struct wsb_frame_hdr hdr = {.opcode = WSB_OP_CLOSE, .fin = true, .payload_len = has_code ? 2 + reason_len : 0};
+    size_t used = wsb_frame_hdr_write(out, &hdr); /* 2: a control frame's length is always short */
     if (has_code) {
         out[used++] = (uint8_t)(code >> 8);
         out[used++] = (uint8_t)(code & 0xff);

@@ -16,7 +16,7 @@ enum {
 
 static bool is_known_opcode(uint8_t opcode)
 {
-    return opcode <= WSG_OP_BINARY || (opcode >= WSG_OP_CLOSE && opcode <= WSG_OP_PONG);
+    return opcode <= WSB_OP_BINARY || (opcode >= WSB_OP_CLOSE && opcode <= WSB_OP_PONG);
 }
 
 static wsb_err check_first_byte(uint8_t byte, uint8_t allowed_rsv)
@@ -26,21 +26,21 @@ static wsb_err check_first_byte(uint8_t byte, uint8_t allowed_rsv)
 
     if (!is_known_opcode(opcode))
         return WSB_ERR_PROTO; /* §5.2: an unknown opcode fails the connection */
-    if (wsg_opcode_is_control(opcode) && !(byte & FIN_BIT))
+    if (wsb_opcode_is_control(opcode) && !(byte & FIN_BIT))
         return WSB_ERR_PROTO; /* §5.5: control frames are never fragmented */
     /* §5.2: reserved bits are 0 unless an extension defines them; those in use (RFC 7692 §6.1) mark a whole message, on
      * its first frame. */
-    if (opcode != WSG_OP_TEXT && opcode != WSG_OP_BINARY)
+    if (opcode != WSB_OP_TEXT && opcode != WSB_OP_BINARY)
         allowed_rsv = 0;
     return rsv & ~allowed_rsv ? WSB_ERR_PROTO : WSB_OK;
 }
 
-static wsb_err check_second_byte(uint8_t byte, uint8_t opcode, enum wsg_role role)
+static wsb_err check_second_byte(uint8_t byte, uint8_t opcode, enum wsb_role role)
 {
     bool masked = (byte & MASK_BIT) != 0;
-    if (masked != (role == WSG_ROLE_SERVER))
+    if (masked != (role == WSB_ROLE_SERVER))
         return WSB_ERR_PROTO; /* §5.1: a client masks all its frames, a server none */
-    if (wsg_opcode_is_control(opcode) && (byte & 0x7f) > WSG_CONTROL_MAX)
+    if (wsb_opcode_is_control(opcode) && (byte & 0x7f) > WSB_FRAME_CONTROL_MAX)
         return WSB_ERR_PROTO; /* §5.5 */
     return WSB_OK;
 }
@@ -70,8 +70,8 @@ static wsb_err read_ext_len(const uint8_t *in, size_t have, size_t size, uint64_
     return WSB_OK;
 }
 
-wsb_err wsg_frame_hdr_parse(const uint8_t *in, size_t in_len, enum wsg_role role, uint8_t allowed_rsv,
-                            struct wsg_frame_hdr *ret_hdr, size_t *ret_used)
+wsb_err wsb_frame_hdr_parse(const uint8_t *in, size_t in_len, enum wsb_role role, uint8_t allowed_rsv,
+                            struct wsb_frame_hdr *ret_hdr, size_t *ret_used)
 {
     if (in_len < 1)
         return WSB_MORE;
@@ -81,7 +81,7 @@ wsb_err wsg_frame_hdr_parse(const uint8_t *in, size_t in_len, enum wsg_role role
 
     if (in_len < 2)
         return WSB_MORE;
-    struct wsg_frame_hdr hdr = {
+    struct wsb_frame_hdr hdr = {
         .opcode = in[0] & 0x0f,
         .fin = (in[0] & FIN_BIT) != 0,
         .rsv = (in[0] >> 4) & 0x07,
@@ -118,7 +118,7 @@ static size_t write_be(uint8_t *out, uint64_t v, size_t count)
     return count;
 }
 
-size_t wsg_frame_hdr_write(uint8_t out[WSG_FRAME_HDR_MAX], const struct wsg_frame_hdr *hdr)
+size_t wsb_frame_hdr_write(uint8_t out[WSB_FRAME_HDR_MAX], const struct wsb_frame_hdr *hdr)
 {
     assert(hdr->payload_len <= INT64_MAX);
     size_t used = 2;

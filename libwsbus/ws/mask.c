@@ -137,7 +137,7 @@ static uint64_t turned_key(const uint8_t mask[4], size_t phase)
     return (uint64_t)key << 32 | key;
 }
 
-bool wsg_mask_copy_ascii(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4], size_t phase)
+bool wsb_mask_copy_ascii(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4], size_t phase)
 {
     if (len == 0)
         return true;
@@ -149,7 +149,7 @@ bool wsg_mask_copy_ascii(uint8_t *dst, const uint8_t *src, size_t len, const uin
     return (r.seen & HIGH_BITS) == 0;
 }
 
-void wsg_mask_copy(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4], size_t phase)
+void wsb_mask_copy(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4], size_t phase)
 {
-    (void)wsg_mask_copy_ascii(dst, src, len, mask, phase);
+    (void)wsb_mask_copy_ascii(dst, src, len, mask, phase);
 }
