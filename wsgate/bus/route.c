@@ -50,8 +50,8 @@ static wsb_err check_sources(struct wsg_route *r, struct wsb_fault *fault)
     err = wsg_source_parse(p->user, r->pattern, &r->user, &inner);
     if (err)
         return wsb_fault_set(fault, err, 0, "route '%s', user: %.180s", r->name, inner.text);
-    for (size_t i = 0; i < p->join_count; i++) {
-        err = wsg_template_check(p->joins[i], r->pattern, &inner);
+    for (size_t i = 0; i < p->joins.count; i++) {
+        err = wsg_template_check(p->joins.at[i], r->pattern, &inner);
         if (err)
             return wsb_fault_set(fault, err, 0, "route '%s', join: %.180s", r->name, inner.text);
     }

@@ -85,12 +85,10 @@ struct wsg_route_policy {
     bool pin_by_hash;
     const char *pin_key; /* a source, see bus/key.h; borrowed from the configuration, as the next two; NULL: none */
     const char *user;
-    char **joins; /* templates of groups */
-    size_t join_count;
+    struct wsg_texts joins; /* templates of groups */
     enum wsg_slow slow;
-    bool unchecked_text; /* text of handlers is not looked at */
-    char **subprotocols; /* borrowed from the configuration */
-    size_t subprotocol_count;
+    bool unchecked_text;           /* text of handlers is not looked at */
+    struct wsg_texts subprotocols; /* borrowed from the configuration */
     size_t max_message;
     size_t max_frame;
     uint32_t max_fragments;

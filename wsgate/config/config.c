@@ -81,14 +81,17 @@ void wsg_route_config_init(struct wsg_route_config *r)
     };
 }
 
+static void texts_deinit(struct wsg_texts *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        free(t->at[i]);
+    free(t->at);
+}
+
 void wsg_route_config_deinit(struct wsg_route_config *r)
 {
-    for (size_t i = 0; i < r->subprotocol_count; i++)
-        free(r->subprotocols[i]);
-    free(r->subprotocols);
-    for (size_t i = 0; i < r->join_count; i++)
-        free(r->joins[i]);
-    free(r->joins);
+    texts_deinit(&r->subprotocols);
+    texts_deinit(&r->joins);
     free(r->pin_key);
     free(r->user);
     free(r->name);

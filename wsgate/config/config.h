@@ -40,28 +40,26 @@ struct wsg_route_config {
     bool tap;                 /* a copy of every event on `events` as well */
     bool accept_by_handler;   /* the 101 waits for ACCEPT or REJECT */
     enum wsg_no_handler no_handler;
-    uint32_t handler_wait_ms;     /* default 10 s; with no_handler = wait */
-    enum wsg_when_full when_full; /* handler_full; default pause */
-    size_t max_retained;          /* bytes of the route that are not acknowledged, or not sent yet; default 64 MiB */
-    size_t max_backlog;           /* bytes of one connection, where handler_full is not pause; default 64 KiB */
-    uint32_t ack_timeout_ms;      /* default 30 s */
-    bool pin_by_hash;             /* pin = hash */
-    char *pin_key;                /* owned; "query:user"; NULL: none */
-    char *user;                   /* owned; as pin_key; NULL: none */
-    char **joins;                 /* owned array of owned strings: groups of every connection, "room:{room}" */
-    size_t join_count;
-    enum wsg_slow slow;  /* slow_client; default close */
-    bool unchecked_text; /* check_text = no */
-    char **subprotocols; /* owned array of owned strings; those the route speaks */
-    size_t subprotocol_count;
-    size_t max_message;          /* bytes; default 16 MiB */
-    size_t max_frame;            /* bytes; default max_message */
-    uint32_t max_fragments;      /* of one message; default 65,536 */
-    size_t max_queue;            /* bytes waiting for one client; default 4 MiB */
-    uint32_t max_queue_messages; /* default 65,536 */
-    size_t max_body;             /* of a request, bytes; default 16 MiB */
-    uint32_t accept_timeout_ms;  /* default 10 s */
-    uint32_t request_timeout_ms; /* default 30 s */
+    uint32_t handler_wait_ms;      /* default 10 s; with no_handler = wait */
+    enum wsg_when_full when_full;  /* handler_full; default pause */
+    size_t max_retained;           /* bytes of the route that are not acknowledged, or not sent yet; default 64 MiB */
+    size_t max_backlog;            /* bytes of one connection, where handler_full is not pause; default 64 KiB */
+    uint32_t ack_timeout_ms;       /* default 30 s */
+    bool pin_by_hash;              /* pin = hash */
+    char *pin_key;                 /* owned; "query:user"; NULL: none */
+    char *user;                    /* owned; as pin_key; NULL: none */
+    struct wsg_texts joins;        /* owned: groups of every connection, "room:{room}" */
+    enum wsg_slow slow;            /* slow_client; default close */
+    bool unchecked_text;           /* check_text = no */
+    struct wsg_texts subprotocols; /* owned; those the route speaks */
+    size_t max_message;            /* bytes; default 16 MiB */
+    size_t max_frame;              /* bytes; default max_message */
+    uint32_t max_fragments;        /* of one message; default 65,536 */
+    size_t max_queue;              /* bytes waiting for one client; default 4 MiB */
+    uint32_t max_queue_messages;   /* default 65,536 */
+    size_t max_body;               /* of a request, bytes; default 16 MiB */
+    uint32_t accept_timeout_ms;    /* default 10 s */
+    uint32_t request_timeout_ms;   /* default 30 s */
 };
 
 struct wsg_static_config {

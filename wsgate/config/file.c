@@ -17,15 +17,15 @@
 #include "config/scan.h"
 #include "config/value.h"
 
-enum { OPTIONS_MAX = 64, NAME_SHOWN = 80 };
+enum { OPTIONS_MAX = 256, NAME_SHOWN = 80 };
 
 struct reader {
     struct wsg_config *config; /* borrowed */
     const char *name;          /* borrowed: the file, for messages */
     struct wsb_fault *fault;   /* borrowed */
     bool is_failed;            /* fault is filled: the first failure is the one to tell */
-    uint64_t seen; /* bits of wsg_options[]: set in this section, or anywhere when there is one such section */
-    cfg_t *open;   /* borrowed: the titled section that is being read; NULL: none */
+    bool seen[OPTIONS_MAX];    /* of wsg_options[]: set in this section, or anywhere when there is one such section */
+    cfg_t *open;               /* borrowed: the titled section that is being read; NULL: none */
     union {
         struct wsg_listener_config listener;
         struct wsg_route_config route;
@@ -107,12 +107,12 @@ static void part_deinit(struct reader *r)
     r->open = NULL;
 }
 
-static uint64_t bits_of(enum wsg_section section)
+static void forget_seen(struct reader *r, enum wsg_section section)
 {
-    uint64_t bits = 0;
-    for (size_t i = 0; i < wsg_option_count; i++)
-        bits |= (uint64_t)(wsg_options[i].section == section) << i;
-    return bits;
+    for (size_t i = 0; i < wsg_option_count; i++) {
+        if (wsg_options[i].section == section)
+            r->seen[i] = false;
+    }
 }
 
 /* Begin with a titled section: at its first option, or at its end when it has none. */
@@ -125,7 +125,7 @@ static wsb_err part_open(struct reader *r, cfg_t *cfg, enum wsg_section section)
     part_deinit(r);
     r->open = cfg;
     r->open_section = section;
-    r->seen &= ~bits_of(section);
+    forget_seen(r, section);
     if (section == WSG_SECTION_LISTEN) {
         wsg_listener_config_init(&r->part.listener);
         origin = &r->part.listener.origin;
@@ -150,13 +150,13 @@ static wsb_err part_open(struct reader *r, cfg_t *cfg, enum wsg_section section)
 static wsb_err option_take(struct reader *r, cfg_t *cfg, const cfg_opt_t *opt, const struct wsg_option *o,
                            const char *value)
 {
-    uint64_t bit = (uint64_t)1 << (o - wsg_options);
+    bool *seen = &r->seen[o - wsg_options];
     wsb_err err = is_titled(o->section) ? part_open(r, cfg, o->section) : WSB_OK;
     if (err)
         return err;
-    if ((r->seen & bit) && opt->nvalues <= 1) /* a list's later values come with more */
+    if (*seen && opt->nvalues <= 1) /* a list's later values come with more */
         return wsb_fault_set(r->fault, WSB_ERR_CONFIG, 0, "it is set twice");
-    r->seen |= bit;
+    *seen = true;
     void *target = is_titled(o->section) ? (void *)&r->part : (void *)r->config;
     return wsg_option_set(o, target, value, r->fault);
 }

@@ -62,6 +62,7 @@ static const struct wsg_word level_words[] = {{"debug", WSB_LOG_DEBUG}, {"info",
 #define WORDS(words)     0, 0, words, NULL
 #define CHECK(check)     0, 0, NULL, check
 #define PLAIN            0, 0, NULL, NULL
+#define LIST(max, check) 0, (max), NULL, check
 
 /* clang-format off */
 const struct wsg_option wsg_options[] = {
@@ -87,8 +88,8 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "pin",                NULL, WSG_OPTION_WORD_BOOL, ROUTE(pin_by_hash),        WORDS(pin_words)},
     {WSG_SECTION_ROUTE, "pin_key",            NULL, WSG_OPTION_TEXT,      ROUTE(pin_key),            PLAIN},
     {WSG_SECTION_ROUTE, "user",               NULL, WSG_OPTION_TEXT,      ROUTE(user),               PLAIN},
-    {WSG_SECTION_ROUTE, "join",               NULL, WSG_OPTION_GROUPS,    0,                         PLAIN},
-    {WSG_SECTION_ROUTE, "subprotocols",       NULL, WSG_OPTION_TOKENS,    0,                         PLAIN},
+    {WSG_SECTION_ROUTE, "join",               NULL, WSG_OPTION_LIST,      ROUTE(joins),              LIST(WSG_CONFIG_JOINS_MAX, wsg_value_check_text)},
+    {WSG_SECTION_ROUTE, "subprotocols",       NULL, WSG_OPTION_LIST,      ROUTE(subprotocols),       LIST(WSG_CONFIG_SUBPROTOCOLS_MAX, wsg_value_check_token)},
     {WSG_SECTION_ROUTE, "check_text",         NULL, WSG_OPTION_WORD_BOOL, ROUTE(unchecked_text),     WORDS(check_words)},
     {WSG_SECTION_ROUTE, "max_message",        NULL, WSG_OPTION_SIZE,      ROUTE(max_message),        RANGE(1, GIB)},
     {WSG_SECTION_ROUTE, "max_frame",          NULL, WSG_OPTION_SIZE,      ROUTE(max_frame),          RANGE(1, GIB)},
@@ -142,7 +143,7 @@ const char *wsg_section_name(enum wsg_section section)
 
 bool wsg_option_is_list(const struct wsg_option *o)
 {
-    return o->kind == WSG_OPTION_TOKENS || o->kind == WSG_OPTION_GROUPS || o->kind == WSG_OPTION_LEVELS;
+    return o->kind == WSG_OPTION_LIST || o->kind == WSG_OPTION_LEVELS;
 }
 
 const struct wsg_option *wsg_option_find(enum wsg_section section, const char *name)
@@ -243,39 +244,26 @@ static wsb_err text_set(const struct wsg_option *o, char **field, const char *te
 }
 
 /* One more text of a list in which each stands once. */
-static wsb_err list_add(char ***list, size_t *count, size_t max, const char *text, struct wsb_fault *fault)
+static wsb_err list_add(const struct wsg_option *o, struct wsg_texts *list, const char *text, struct wsb_fault *fault)
 {
-    for (size_t i = 0; i < *count; i++) {
-        if (strcmp((*list)[i], text) == 0)
+    wsb_err err = o->check(text, fault);
+    if (err)
+        return err;
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->at[i], text) == 0)
             return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'%.60s' is there twice", text);
     }
-    if (*count == max)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "more than %zu of them", max);
-    char **grown = reallocarray(*list, *count + 1, sizeof *grown);
+    if (list->count == o->max)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "more than %zu of them", (size_t)o->max);
+    char **grown = reallocarray(list->at, list->count + 1, sizeof *grown);
     if (!grown)
         return nomem(fault);
-    *list = grown;
-    grown[*count] = strdup(text);
-    if (!grown[*count])
+    list->at = grown;
+    grown[list->count] = strdup(text);
+    if (!grown[list->count])
         return nomem(fault);
-    (*count)++;
+    list->count++;
     return WSB_OK;
-}
-
-static wsb_err token_add(struct wsg_route_config *r, const char *text, struct wsb_fault *fault)
-{
-    wsb_err err = wsg_value_check_token(text, fault);
-    if (err)
-        return err;
-    return list_add(&r->subprotocols, &r->subprotocol_count, WSG_CONFIG_SUBPROTOCOLS_MAX, text, fault);
-}
-
-static wsb_err join_add(struct wsg_route_config *r, const char *text, struct wsb_fault *fault)
-{
-    wsb_err err = wsg_value_check_text(text, fault);
-    if (err)
-        return err;
-    return list_add(&r->joins, &r->join_count, WSG_CONFIG_JOINS_MAX, text, fault);
 }
 
 static wsb_err module_refuse(const char *text, struct wsb_fault *fault)
@@ -378,10 +366,8 @@ wsb_err wsg_option_set(const struct wsg_option *o, void *target, const char *val
         return word_set(o, field, value, fault);
     case WSG_OPTION_TEXT:
         return text_set(o, field, value, fault);
-    case WSG_OPTION_TOKENS:
-        return token_add(target, value, fault);
-    case WSG_OPTION_GROUPS:
-        return join_add(target, value, fault);
+    case WSG_OPTION_LIST:
+        return list_add(o, field, value, fault);
     case WSG_OPTION_LEVELS:
         return level_set(o, target, value, fault);
     }

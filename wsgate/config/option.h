@@ -35,8 +35,7 @@ enum wsg_option_kind {
     WSG_OPTION_WORD,      /* an enum: one of words */
     WSG_OPTION_WORD_BOOL, /* bool: one of words */
     WSG_OPTION_TEXT,      /* char *, owned */
-    WSG_OPTION_TOKENS,    /* list; of a route: its subprotocols */
-    WSG_OPTION_GROUPS,    /* list; of a route: the groups of its connections */
+    WSG_OPTION_LIST,      /* struct wsg_texts: at most max different ones */
     WSG_OPTION_LEVELS     /* list of "module=level" */
 };
 

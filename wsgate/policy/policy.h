@@ -1,6 +1,14 @@
 #ifndef WSG_POLICY_POLICY_H
 #define WSG_POLICY_POLICY_H
 
+#include <stddef.h>
+
+/* A list of words of the configuration, which owns them; who acts by it borrows the whole. */
+struct wsg_texts {
+    char **at;
+    size_t count;
+};
+
 /* What a route does when somebody does not keep up: the words that the configuration and those who act by it share. */
 
 /* When a handler is full: what becomes of the messages for it. */

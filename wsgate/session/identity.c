@@ -76,13 +76,13 @@ static wsb_err add_user(struct wsg_session *s, const struct wsg_http_head *head,
 static wsb_err add_groups(struct wsg_session *s, const struct wsb_span *params, struct wsb_buf *out)
 {
     const struct wsg_route_policy *p = &s->route->policy;
-    for (size_t i = 0; i < p->join_count; i++) {
-        wsb_err err = wsg_template_expand(p->joins[i], s->route->pattern, params, out);
+    for (size_t i = 0; i < p->joins.count; i++) {
+        wsb_err err = wsg_template_expand(p->joins.at[i], s->route->pattern, params, out);
         if (!err)
             err = wsb_buf_append(out, "", 1);
         else if (err == WSB_ERR_REFUSED)
             WSB_LOG(WSB_LOG_HTTP, WSB_LOG_DEBUG, "not a group's name", WSB_KID("conn", s->id),
-                    WSB_KS("route", s->route->name), WSB_KS("join", p->joins[i]));
+                    WSB_KS("route", s->route->name), WSB_KS("join", p->joins.at[i]));
         if (err && err != WSB_ERR_REFUSED)
             return err;
     }

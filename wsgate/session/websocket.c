@@ -107,9 +107,9 @@ static bool choose_subprotocol(struct wsg_session *s, const struct wsb_handshake
     struct wsb_span allowed[WSB_MAX_SUBPROTOCOLS];
     const struct wsg_route_policy *p = &s->route->policy;
     struct wsb_span chosen = {NULL, 0};
-    size_t count = p->subprotocol_count < WSB_MAX_SUBPROTOCOLS ? p->subprotocol_count : WSB_MAX_SUBPROTOCOLS;
+    size_t count = p->subprotocols.count < WSB_MAX_SUBPROTOCOLS ? p->subprotocols.count : WSB_MAX_SUBPROTOCOLS;
     for (size_t i = 0; i < count; i++)
-        allowed[i] = wsb_span_str(p->subprotocols[i]);
+        allowed[i] = wsb_span_str(p->subprotocols.at[i]);
     if (!wsb_handshake_choose_subprotocol(req, allowed, count, &chosen))
         return true; /* none: the client decides whether it stays */
     return wsg_session_set_subprotocol(s, chosen);

@@ -149,8 +149,8 @@ static void test_cli_takes_everything(void **state)
     assert_string_equal(c.listeners[1].address, "unix:/a");
     assert_int_equal(c.listeners[1].mode, 0660);
     assert_int_equal(c.route_count, 2);
-    assert_int_equal(c.routes[0].subprotocol_count, 2);
-    assert_string_equal(c.routes[0].subprotocols[0], "a");
+    assert_int_equal(c.routes[0].subprotocols.count, 2);
+    assert_string_equal(c.routes[0].subprotocols.at[0], "a");
     assert_true(c.routes[0].accept_by_handler);
     assert_string_equal(c.routes[1].path, "/chat/{room}");
     assert_string_equal(c.statics[0].dir, "/var/www");

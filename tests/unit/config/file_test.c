@@ -169,12 +169,12 @@ static void test_file_reads_a_whole_configuration(void **state)
     assert_int_equal(c.route_count, 2);
     assert_string_equal(c.routes[0].name, "chat");
     assert_string_equal(c.routes[0].path, "/chat/{room}");
-    assert_int_equal(c.routes[0].subprotocol_count, 2);
-    assert_string_equal(c.routes[0].subprotocols[1], "b");
+    assert_int_equal(c.routes[0].subprotocols.count, 2);
+    assert_string_equal(c.routes[0].subprotocols.at[1], "b");
     assert_int_equal(c.routes[0].max_frame, 1048576);
     assert_true(c.routes[1].publish);
     assert_int_equal(c.routes[1].max_message, 16777216); /* the section before has left nothing behind */
-    assert_int_equal(c.routes[1].subprotocol_count, 0);
+    assert_int_equal(c.routes[1].subprotocols.count, 0);
     assert_string_equal(c.statics[0].dir, "/srv");
     assert_int_equal(c.module_levels[WSB_LOG_WS], WSB_LOG_DEBUG);
     assert_int_equal(c.module_levels[WSB_LOG_BUS], WSB_LOG_ERROR);

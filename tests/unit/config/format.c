@@ -52,12 +52,10 @@ static void put_levels(struct wsb_buf *b, const struct wsg_config *c)
 
 static void put_list(struct wsb_buf *b, const struct wsg_option *o, const void *target)
 {
-    const struct wsg_route_config *r = target;
+    const struct wsg_texts *list = (const void *)((const char *)target + o->offset);
     put(b, "%s = {", o->name);
-    if (o->kind == WSG_OPTION_TOKENS)
-        put_texts(b, r->subprotocols, r->subprotocol_count);
-    else if (o->kind == WSG_OPTION_GROUPS)
-        put_texts(b, r->joins, r->join_count);
+    if (o->kind == WSG_OPTION_LIST)
+        put_texts(b, list->at, list->count);
     else
         put_levels(b, target);
     put(b, "}\n");
@@ -110,8 +108,7 @@ static void put_option(struct wsb_buf *b, const struct wsg_option *o, const void
             put(b, "\n");
         }
         break;
-    case WSG_OPTION_TOKENS:
-    case WSG_OPTION_GROUPS:
+    case WSG_OPTION_LIST:
     case WSG_OPTION_LEVELS:
         put_list(b, o, target);
         break;

@@ -16,8 +16,7 @@ struct wsg_route_policy policy_of(bool by_handler, bool close_without)
         .no_handler = close_without ? WSG_NO_HANDLER_CLOSE : WSG_NO_HANDLER_REFUSE,
         .max_queue_messages = 1000,
         .slow = WSG_SLOW_CLOSE,
-        .subprotocols = subprotocols,
-        .subprotocol_count = 2,
+        .subprotocols = {subprotocols, 2},
         .max_message = 1000,
         .max_frame = 1000,
         .max_fragments = 10,
@@ -49,12 +48,11 @@ static void add_known_route(struct fixture *f)
     p.pin_by_hash = true;
     p.pin_key = "query:k";
     p.user = "cookie:u";
-    p.joins = joins;
-    p.join_count = 2;
+    p.joins = (struct wsg_texts){joins, 2};
     add_policy(f, "known", "/known/{room*}", &p);
     p.user = NULL;
     p.pin_key = "address";
-    p.join_count = 0;
+    p.joins.count = 0;
     p.no_handler = WSG_NO_HANDLER_WAIT;
     add_policy(f, "patient", "/patient", &p);
     atomic_store(&f->routes.routes[f->routes.count - 1].handlers, 0);
