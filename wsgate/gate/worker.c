@@ -230,7 +230,7 @@ static bool try_put(struct wsg_worker *w, size_t len)
     size_t before = atomic_fetch_add(&w->in_flight, len);
     if (before + len > IN_FLIGHT_HIGH)
         stall(w);
-    if (wsg_uplink_put(&w->uplink, &w->env.outbox.buf))
+    if (wsg_belt_put(&w->uplink, &w->env.outbox.buf))
         return true;
     atomic_fetch_sub(&w->in_flight, len);
     return false;
@@ -247,12 +247,11 @@ static void put_outbox(struct wsg_worker *w)
         stall(w);
         do
             is_put = try_put(w, len);
-        while (!is_put &&
-               wsg_uplink_is_empty(&w->uplink)); /* otherwise the hub has something to take, and looks then */
+        while (!is_put && wsg_belt_is_empty(&w->uplink)); /* otherwise the hub has something to take, and looks then */
     }
     if (is_put)
         w->env.outbox.has_data = false; /* or it stays where it is, for the round that the hub wakes us for */
-    if (wsg_uplink_tell(&w->uplink) && !atomic_exchange(&w->wake_posted, true))
+    if (wsg_belt_tell(&w->uplink) && !atomic_exchange(&w->wake_posted, true))
         wsg_loop_post(wsg_gate_worker(w->gate, 0)->loop, &w->wake);
 }
 
@@ -260,7 +259,7 @@ static void take_one(struct wsg_worker *w, struct wsg_hub *hub, struct wsb_span 
 {
     size_t len = outbox.len;
     wsg_hub_take(hub, outbox);
-    wsg_uplink_done(&w->uplink);
+    wsg_belt_done(&w->uplink);
     size_t before = atomic_fetch_sub(&w->in_flight, len);
     if (before - len <= IN_FLIGHT_LOW && atomic_load(&w->is_stalled) && !atomic_exchange(&w->unstall_posted, true))
         wsg_loop_post(w->loop, &w->unstall);
@@ -275,7 +274,7 @@ static bool take_uplinks(struct wsg_worker *hubs, struct wsg_hub *hub)
         struct wsg_worker *w = wsg_gate_worker(hubs->gate, i);
         struct wsb_span outbox;
         int turn = 0;
-        while (turn < UPLINK_TURN && wsg_uplink_next(&w->uplink, &outbox)) {
+        while (turn < UPLINK_TURN && wsg_belt_next(&w->uplink, &outbox)) {
             take_one(w, hub, outbox);
             turn++;
         }
@@ -288,7 +287,7 @@ bool wsg_workers_are_heard(struct wsg_worker *hubs)
 {
     size_t count = wsg_gate_worker_count(hubs->gate);
     for (size_t i = 1; i < count; i++) {
-        if (wsb_ring_has_next(&wsg_gate_worker(hubs->gate, i)->uplink.rx))
+        if (wsg_belt_has_next(&wsg_gate_worker(hubs->gate, i)->uplink))
             return false;
     }
     return true;
@@ -299,7 +298,7 @@ static bool may_sleep(struct wsg_worker *hubs)
     size_t count = wsg_gate_worker_count(hubs->gate);
     bool may = true;
     for (size_t i = 1; i < count; i++)
-        may = wsg_uplink_may_sleep(&wsg_gate_worker(hubs->gate, i)->uplink) && may;
+        may = wsg_belt_may_sleep(&wsg_gate_worker(hubs->gate, i)->uplink) && may;
     return may;
 }
 
@@ -398,7 +397,7 @@ wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t ind
     w->accept_pause.fn = on_accept_pause;
     wsb_err err = wsg_loop_new(&w->loop);
     if (!err && index != 0)
-        err = wsg_uplink_open(&w->uplink, fault);
+        err = wsg_belt_open(&w->uplink, fault);
     if (err) {
         wsg_loop_free(w->loop);
         w->loop = NULL;
@@ -432,7 +431,7 @@ void wsg_worker_deinit(struct wsg_worker *w)
     wsg_sessions_flush(&w->env);
     wsg_sessions_reap(&w->env);
     wsg_env_deinit(&w->env);
-    wsg_uplink_close(&w->uplink);
+    wsg_belt_close(&w->uplink);
     wsg_loop_free(w->loop);
     w->loop = NULL;
 }

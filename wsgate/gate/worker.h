@@ -9,7 +9,7 @@
 
 #include <pthread.h>
 
-#include "gate/uplink.h"
+#include "gate/belt.h"
 #include "net/socket.h"
 #include "session/session.h"
 
@@ -31,7 +31,7 @@ struct wsg_worker {
     struct wsg_acceptor acceptors[WSG_LISTENERS_MAX];
     size_t acceptor_count;
     struct wsg_timer accept_pause; /* out of descriptors: try again */
-    struct wsg_uplink uplink;      /* to the hub; the first worker's is not used */
+    struct wsg_belt uplink;        /* to the hub; the first worker's is not used */
     struct wsg_task wake;          /* of the hub, for the uplink */
     _Atomic bool wake_posted;
     _Atomic size_t in_flight; /* bytes posted to the hub that it has not taken */

@@ -1,4 +1,4 @@
-/* Outboxes from one thread to another: all of them, in order, short and long, and no wake that is lost. */
+/* Loads from one thread to another: all of them, in order, short and long, and no wake that is lost. */
 #include "support/test.h"
 
 #include <pthread.h>
@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gate/uplink.h"
+#include "gate/belt.h"
 
-enum { OUTBOXES = 20000 };
+enum { LOADS = 20000 };
 
 static void fill(struct wsb_buf *b, uint32_t number)
 {
@@ -32,74 +32,74 @@ static void check(struct wsb_span s, uint32_t number)
         assert_int_equal(s.ptr[i], number & 0xff);
 }
 
-static void test_uplink_full_then_room(void **state)
+static void test_belt_full_then_room(void **state)
 {
-    struct wsg_uplink u;
+    struct wsg_belt b;
     struct wsb_buf out;
     struct wsb_span got;
     uint32_t put = 0;
     (void)state;
-    assert_int_equal(wsg_uplink_open(&u, NULL), WSB_OK);
+    assert_int_equal(wsg_belt_open(&b, NULL), WSB_OK);
     wsb_buf_init(&out, 0);
-    for (fill(&out, 1); wsg_uplink_put(&u, &out); fill(&out, put + 1))
+    for (fill(&out, 1); wsg_belt_put(&b, &out); fill(&out, put + 1))
         put++;
     assert_true(put > 10);
     assert_int_equal(out.len, 4 + (put + 1) % 3000); /* as it was */
     for (uint32_t i = 1; i <= put; i++) {
-        assert_true(wsg_uplink_next(&u, &got));
+        assert_true(wsg_belt_next(&b, &got));
         check(got, i);
-        wsg_uplink_done(&u);
+        wsg_belt_done(&b);
     }
-    assert_false(wsg_uplink_next(&u, &got));
-    assert_true(wsg_uplink_put(&u, &out));
+    assert_false(wsg_belt_next(&b, &got));
+    assert_true(wsg_belt_put(&b, &out));
     assert_int_equal(out.len, 0);
-    wsg_uplink_close(&u); /* with one in it */
+    wsg_belt_close(&b); /* with one in it */
     wsb_buf_deinit(&out);
 }
 
-static void test_uplink_wakes_once(void **state)
+static void test_belt_wakes_once(void **state)
 {
-    struct wsg_uplink u;
+    struct wsg_belt b;
     struct wsb_buf out;
     struct wsb_span got;
     (void)state;
-    assert_int_equal(wsg_uplink_open(&u, NULL), WSB_OK);
+    assert_int_equal(wsg_belt_open(&b, NULL), WSB_OK);
     wsb_buf_init(&out, 0);
-    assert_true(wsg_uplink_may_sleep(&u));
+    assert_true(wsg_belt_may_sleep(&b));
     fill(&out, 5);
-    assert_true(wsg_uplink_put(&u, &out));
-    assert_true(wsg_uplink_tell(&u));
-    assert_false(wsg_uplink_tell(&u));
+    assert_true(wsg_belt_put(&b, &out));
+    assert_true(wsg_belt_tell(&b));
+    assert_false(wsg_belt_tell(&b));
     fill(&out, 6);
-    assert_true(wsg_uplink_put(&u, &out));
-    assert_false(wsg_uplink_tell(&u)); /* it is awake */
-    assert_false(wsg_uplink_may_sleep(&u));
-    while (wsg_uplink_next(&u, &got))
-        wsg_uplink_done(&u);
-    assert_true(wsg_uplink_may_sleep(&u));
-    wsg_uplink_close(&u);
+    assert_true(wsg_belt_put(&b, &out));
+    assert_false(wsg_belt_tell(&b)); /* it is awake */
+    assert_false(wsg_belt_may_sleep(&b));
+    while (wsg_belt_next(&b, &got))
+        wsg_belt_done(&b);
+    assert_true(wsg_belt_may_sleep(&b));
+    wsg_belt_close(&b);
     wsb_buf_deinit(&out);
 }
 
-static void test_uplink_long_ones_left_inside(void **state)
+static void test_belt_long_ones_left_inside(void **state)
 {
-    struct wsg_uplink u;
+    struct wsg_belt b;
     struct wsb_buf out;
     (void)state;
-    assert_int_equal(wsg_uplink_open(&u, NULL), WSB_OK);
+    assert_int_equal(wsg_belt_open(&b, NULL), WSB_OK);
     wsb_buf_init(&out, 0);
     for (uint32_t i = 0; i < 3; i++) {
         fill(&out, 997 * i);
-        assert_true(wsg_uplink_put(&u, &out));
+        assert_true(wsg_belt_put(&b, &out));
         assert_null(out.data); /* it changed hands */
     }
-    wsg_uplink_close(&u); /* the leak check says whether they were freed */
+    wsg_belt_close(&b); /* the leak check says whether they were freed */
     wsb_buf_deinit(&out);
 }
 
-/* Two threads: the hub sleeps whenever it may. */
+/* Two threads: the consumer sleeps whenever it may. */
 struct pair {
-    struct wsg_uplink u;
+    struct wsg_belt b;
     pthread_mutex_t lock;
     pthread_cond_t woken;
     int wakes;
@@ -110,11 +110,11 @@ static void *produce(void *arg)
     struct pair *p = arg;
     struct wsb_buf out;
     wsb_buf_init(&out, 0);
-    for (uint32_t i = 0; i < OUTBOXES; i++) {
+    for (uint32_t i = 0; i < LOADS; i++) {
         fill(&out, i);
-        while (!wsg_uplink_put(&p->u, &out))
+        while (!wsg_belt_put(&p->b, &out))
             sched_yield();
-        if (!wsg_uplink_tell(&p->u))
+        if (!wsg_belt_tell(&p->b))
             continue;
         pthread_mutex_lock(&p->lock);
         p->wakes++;
@@ -125,7 +125,7 @@ static void *produce(void *arg)
     return NULL;
 }
 
-static void test_uplink_two_threads(void **state)
+static void test_belt_two_threads(void **state)
 {
     static struct pair p = {.lock = PTHREAD_MUTEX_INITIALIZER, .woken = PTHREAD_COND_INITIALIZER};
     pthread_t producer;
@@ -133,14 +133,14 @@ static void test_uplink_two_threads(void **state)
     uint32_t next = 0;
     int seen = 0;
     (void)state;
-    assert_int_equal(wsg_uplink_open(&p.u, NULL), WSB_OK);
+    assert_int_equal(wsg_belt_open(&p.b, NULL), WSB_OK);
     assert_int_equal(pthread_create(&producer, NULL, produce, &p), 0);
-    while (next < OUTBOXES) {
-        while (wsg_uplink_next(&p.u, &got)) {
+    while (next < LOADS) {
+        while (wsg_belt_next(&p.b, &got)) {
             check(got, next++);
-            wsg_uplink_done(&p.u);
+            wsg_belt_done(&p.b);
         }
-        if (next == OUTBOXES || !wsg_uplink_may_sleep(&p.u))
+        if (next == LOADS || !wsg_belt_may_sleep(&p.b))
             continue;
         pthread_mutex_lock(&p.lock);
         while (p.wakes == seen) /* a lost wake would never end this */
@@ -149,16 +149,16 @@ static void test_uplink_two_threads(void **state)
         pthread_mutex_unlock(&p.lock);
     }
     pthread_join(producer, NULL);
-    wsg_uplink_close(&p.u);
+    wsg_belt_close(&p.b);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uplink_full_then_room),
-        cmocka_unit_test(test_uplink_wakes_once),
-        cmocka_unit_test(test_uplink_long_ones_left_inside),
-        cmocka_unit_test(test_uplink_two_threads),
+        cmocka_unit_test(test_belt_full_then_room),
+        cmocka_unit_test(test_belt_wakes_once),
+        cmocka_unit_test(test_belt_long_ones_left_inside),
+        cmocka_unit_test(test_belt_two_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
