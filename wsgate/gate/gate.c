@@ -39,6 +39,8 @@ struct wsg_gate {
     size_t static_count;
     struct wsg_worker *workers; /* owned */
     size_t worker_count;
+    wsb_conn *sorted; /* owned; scratch for the targets of one worker */
+    size_t sorted_cap;
     struct wsg_hub hub;
     struct wsg_allow shm_allow;          /* who may come over shared memory */
     struct wsb_curve curve;              /* keys of the bus on TCP, when the configuration has some */
@@ -163,37 +165,52 @@ void wsg_gate_publish_count(struct wsg_gate *g, struct wsg_worker *w)
 
 /* ----------------------------------------------------------------- commands */
 
+/* An id that names no worker of ours is answered by the first one. */
+static size_t worker_of(const struct wsg_gate *g, wsb_conn id)
+{
+    size_t w = wsg_id_parts(id).worker;
+    return w < g->worker_count ? w : 0;
+}
+
+static void command_worker(struct wsg_gate *g, size_t w, const struct wsg_command *c, const wsb_conn *ids, size_t count)
+{
+    if (w == 0)
+        wsg_worker_command(&g->workers[0], c, ids, count);
+    else
+        wsg_worker_send_command(&g->workers[w], c, ids, count);
+}
+
+static bool reserve_sorted(struct wsg_gate *g, size_t count)
+{
+    if (count <= g->sorted_cap)
+        return true;
+    wsb_conn *more = realloc(g->sorted, count * sizeof *more);
+    if (!more)
+        return false;
+    g->sorted = more;
+    g->sorted_cap = count;
+    return true;
+}
+
 void wsg_gate_command(struct wsg_gate *g, const struct wsg_command *c, const wsb_conn *ids, size_t count)
 {
-    if (g->worker_count == 1) {
-        wsg_worker_command(&g->workers[0], c, ids, count);
+    if (g->worker_count == 1 || count == 1) {
+        command_worker(g, g->worker_count == 1 ? 0 : worker_of(g, ids[0]), c, ids, count);
         return;
     }
-    wsb_conn *sorted = count > 1 ? malloc(count * sizeof *sorted) : NULL;
-    if (count > 1 && !sorted) {
+    if (!reserve_sorted(g, count)) {
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "command lost: out of memory");
         return;
     }
     for (size_t w = 0; w < g->worker_count; w++) {
-        const wsb_conn *mine = ids;
         size_t n = 0;
         for (size_t i = 0; i < count; i++) {
-            /* an id that names no worker of ours is answered by the first one */
-            size_t of = wsg_id_parts(ids[i]).worker;
-            if ((of < g->worker_count ? of : 0) != w)
-                continue;
-            if (sorted)
-                sorted[n] = ids[i];
-            n++;
+            if (worker_of(g, ids[i]) == w)
+                g->sorted[n++] = ids[i];
         }
-        if (sorted)
-            mine = sorted;
-        if (n && w == 0)
-            wsg_worker_command(&g->workers[0], c, mine, n);
-        else if (n)
-            wsg_worker_post_command(&g->workers[w], c, mine, n);
+        if (n)
+            command_worker(g, w, c, g->sorted, n);
     }
-    free(sorted);
 }
 
 static void hub_command(void *ctx, const struct wsg_command *c, const wsb_conn *ids, size_t count)
@@ -219,7 +236,7 @@ static bool hub_is_behind(void *ctx)
 {
     struct wsg_gate *g = ctx;
     for (size_t i = 1; i < g->worker_count; i++) {
-        if (atomic_load_explicit(&g->workers[i].parcels, memory_order_relaxed) > PARCELS_HIGH)
+        if (wsg_worker_is_behind(&g->workers[i]))
             return true;
     }
     return false;
@@ -751,6 +768,7 @@ void wsg_gate_free(struct wsg_gate *g)
         close(g->statics[i].dirfd);
     free(g->statics);
     free(g->workers);
+    free(g->sorted);
     free(g->listeners);
     wsg_routes_deinit(&g->routes);
     free(g);

@@ -15,8 +15,10 @@ enum {
     ACCEPT_PAUSE_MS = 100,
     IN_FLIGHT_HIGH = 16 << 20,
     IN_FLIGHT_LOW = 4 << 20,
-    OUTBOX_KEEP = 1 << 20, /* a larger one gives its memory back */
-    UPLINK_TURN = 64,      /* outboxes of one worker in a round */
+    OUTBOX_KEEP = 1 << 20,    /* a larger one gives its memory back */
+    BELT_TURN = 64,           /* loads of one belt in a round */
+    PARCELS_EARLY = 16 << 10, /* bytes that leave before the round ends */
+    PARCELS_HIGH = 32 << 20,  /* bytes of commands waiting for one worker */
 };
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
@@ -133,71 +135,116 @@ void wsg_worker_command(struct wsg_worker *w, const struct wsg_command *c, const
     }
 }
 
-/* A command on its way to another worker: one block of memory with everything it points at. */
-struct parcel {
-    struct wsg_task task;
-    struct wsg_worker *worker;
-    struct wsg_command command;
-    size_t size;
-    size_t count;
-    wsb_conn *ids;
-};
+/* ---------------------------------------------------- commands, between threads */
 
-static void on_parcel(struct wsg_task *t)
+/* All that belts bring is looked for in the round that a task makes. */
+static void wake_hub(struct wsg_worker *w)
 {
-    struct parcel *p = CONTAINER(t, struct parcel, task);
-    wsg_worker_command(p->worker, &p->command, p->ids, p->count);
-    atomic_fetch_sub(&p->worker->parcels, p->size);
-    wsg_shared_unref(p->command.frame);
-    free(p);
+    if (!atomic_exchange(&w->wake_posted, true))
+        wsg_loop_post(wsg_gate_worker(w->gate, 0)->loop, &w->wake);
 }
 
-static struct wsb_span copy_span(uint8_t **at, struct wsb_span s)
+static void on_wake(struct wsg_task *t)
 {
-    if (!s.ptr)
-        return wsb_span(NULL, 0); /* none stays none */
-    struct wsb_span copy = wsb_span(*at, s.len);
-    memcpy(*at, s.ptr, s.len);
-    *at += s.len;
-    return copy;
+    atomic_store(&CONTAINER(t, struct wsg_worker, wake)->wake_posted, false); /* the round that runs this takes it */
 }
 
-void wsg_worker_post_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count)
+static void on_down_wake(struct wsg_task *t)
 {
-    size_t size = sizeof(struct parcel) + count * sizeof *ids + c->field_count * sizeof *c->fields + c->reason.len +
-                  c->subprotocol.len + c->key.len + (c->frame ? 0 : c->payload.len);
-    for (size_t i = 0; i < c->field_count; i++)
-        size += c->fields[i].name.len + c->fields[i].value.len;
-    struct parcel *p = malloc(size);
-    if (!p) {
+    atomic_store(&CONTAINER(t, struct wsg_worker, down.wake)->down.wake_posted, false);
+}
+
+/* What does not fit stays in the buffer: the worker says when it has made room. */
+static void put_parcels(struct wsg_worker *w)
+{
+    struct wsg_down *d = &w->down;
+    if (d->parcels.len == 0)
+        return;
+    d->is_full = !wsg_belt_put(&d->belt, &d->parcels);
+    if (d->is_full) {
+        atomic_store(&d->wants_room, true);
+        atomic_thread_fence(memory_order_seq_cst); /* so either it sees that, or we see the room */
+        d->is_full = !wsg_belt_put(&d->belt, &d->parcels);
+    }
+    if (wsg_belt_tell(&d->belt) && !atomic_exchange(&d->wake_posted, true))
+        wsg_loop_post(w->loop, &d->wake);
+}
+
+static void put_all_parcels(struct wsg_worker *hubs)
+{
+    size_t count = wsg_gate_worker_count(hubs->gate);
+    for (size_t i = 1; i < count; i++)
+        put_parcels(wsg_gate_worker(hubs->gate, i));
+}
+
+void wsg_worker_send_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count)
+{
+    struct wsg_down *d = &w->down;
+    if (wsg_parcel_put(&d->parcels, c, ids, count, &d->sent) != WSB_OK) {
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "command lost: out of memory", WSB_KU("worker", w->index));
         return;
     }
-    *p = (struct parcel){.task.fn = on_parcel,
-                         .worker = w,
-                         .command = *c,
-                         .size = size + (c->frame ? c->frame->len : 0),
-                         .count = count};
-    atomic_fetch_add(&w->parcels, p->size);
-    p->ids = (wsb_conn *)(void *)(p + 1);
-    memcpy(p->ids, ids, count * sizeof *ids);
-    struct wsg_field *fields = (struct wsg_field *)(void *)(p->ids + count);
-    uint8_t *at = (uint8_t *)(fields + c->field_count);
-    for (size_t i = 0; i < c->field_count; i++) {
-        fields[i].name = copy_span(&at, c->fields[i].name);
-        fields[i].value = copy_span(&at, c->fields[i].value);
+    if (d->parcels.len >= PARCELS_EARLY && !d->is_full)
+        put_parcels(w);
+}
+
+bool wsg_worker_is_behind(const struct wsg_worker *w)
+{
+    return w->down.sent - atomic_load_explicit(&w->down.carried_out, memory_order_relaxed) > PARCELS_HIGH;
+}
+
+static void carry_out(struct wsg_worker *w, struct wsb_span parcels)
+{
+    uint64_t weight = 0;
+    struct wsg_parcel p;
+    while (wsg_parcel_next(&parcels, &p)) {
+        wsg_worker_command(w, &p.command, p.ids, p.count);
+        weight += p.weight;
+        wsg_parcel_done(&p);
     }
-    p->command.fields = fields;
-    p->command.reason = copy_span(&at, c->reason);
-    p->command.subprotocol = copy_span(&at, c->subprotocol);
-    p->command.key = copy_span(&at, c->key);
-    if (c->frame) { /* the payload is in the frame, at its end */
-        p->command.frame = wsg_shared_ref(c->frame);
-        p->command.payload = wsb_span(c->frame->data + c->frame->len - c->payload.len, c->payload.len);
-    } else {
-        p->command.payload = copy_span(&at, c->payload);
+    atomic_fetch_add_explicit(&w->down.carried_out, weight, memory_order_relaxed);
+}
+
+/* What the hub has for our sessions. False: there is more. */
+static bool take_parcels(struct wsg_worker *w)
+{
+    struct wsb_span load;
+    int turn = 0;
+    while (turn < BELT_TURN && wsg_belt_next(&w->down.belt, &load)) {
+        carry_out(w, load);
+        wsg_belt_done(&w->down.belt);
+        turn++;
     }
-    wsg_loop_post(w->loop, &p->task);
+    atomic_thread_fence(memory_order_seq_cst); /* as in put_parcels() */
+    if (turn && atomic_exchange(&w->down.wants_room, false))
+        wake_hub(w);
+    return turn < BELT_TURN;
+}
+
+static wsb_err open_belts(struct wsg_worker *w, struct wsb_fault *fault)
+{
+    wsb_err err = wsg_belt_open(&w->uplink, fault);
+    return err ? err : wsg_belt_open(&w->down.belt, fault);
+}
+
+static void drop(struct wsb_span parcels)
+{
+    struct wsg_parcel p;
+    while (wsg_parcel_next(&parcels, &p))
+        wsg_parcel_done(&p);
+}
+
+static void close_belts(struct wsg_worker *w)
+{
+    struct wsb_span load;
+    wsg_belt_close(&w->uplink);
+    while (w->down.belt.consumer && wsg_belt_next(&w->down.belt, &load)) {
+        drop(load);
+        wsg_belt_done(&w->down.belt);
+    }
+    wsg_belt_close(&w->down.belt);
+    drop(wsb_buf_span(&w->down.parcels));
+    wsb_buf_deinit(&w->down.parcels);
 }
 
 /* --------------------------------------------------------------------- rounds */
@@ -210,11 +257,6 @@ static void on_unstall(struct wsg_task *t)
     atomic_store(&w->is_stalled, w->env.outbox_full);
     if (!w->env.outbox_full)
         wsg_sessions_unstall(&w->env);
-}
-
-static void on_wake(struct wsg_task *t)
-{
-    atomic_store(&CONTAINER(t, struct wsg_worker, wake)->wake_posted, false); /* the round that runs this takes it */
 }
 
 /* The hub looks whether somebody is stalled after it has made room. */
@@ -251,8 +293,8 @@ static void put_outbox(struct wsg_worker *w)
     }
     if (is_put)
         w->env.outbox.has_data = false; /* or it stays where it is, for the round that the hub wakes us for */
-    if (wsg_belt_tell(&w->uplink) && !atomic_exchange(&w->wake_posted, true))
-        wsg_loop_post(wsg_gate_worker(w->gate, 0)->loop, &w->wake);
+    if (wsg_belt_tell(&w->uplink))
+        wake_hub(w);
 }
 
 static void take_one(struct wsg_worker *w, struct wsg_hub *hub, struct wsb_span outbox)
@@ -274,11 +316,11 @@ static bool take_uplinks(struct wsg_worker *hubs, struct wsg_hub *hub)
         struct wsg_worker *w = wsg_gate_worker(hubs->gate, i);
         struct wsb_span outbox;
         int turn = 0;
-        while (turn < UPLINK_TURN && wsg_belt_next(&w->uplink, &outbox)) {
+        while (turn < BELT_TURN && wsg_belt_next(&w->uplink, &outbox)) {
             take_one(w, hub, outbox);
             turn++;
         }
-        all = all && turn < UPLINK_TURN;
+        all = all && turn < BELT_TURN;
     }
     return all;
 }
@@ -287,13 +329,14 @@ bool wsg_workers_are_heard(struct wsg_worker *hubs)
 {
     size_t count = wsg_gate_worker_count(hubs->gate);
     for (size_t i = 1; i < count; i++) {
-        if (wsg_belt_has_next(&wsg_gate_worker(hubs->gate, i)->uplink))
+        struct wsg_worker *w = wsg_gate_worker(hubs->gate, i);
+        if (wsg_belt_has_next(&w->uplink) || wsg_belt_has_next(&w->down.belt) || w->down.parcels.len)
             return false;
     }
     return true;
 }
 
-static bool may_sleep(struct wsg_worker *hubs)
+static bool hub_may_sleep(struct wsg_worker *hubs)
 {
     size_t count = wsg_gate_worker_count(hubs->gate);
     bool may = true;
@@ -340,13 +383,14 @@ static void hub_round(struct wsg_worker *w)
     wsg_hub_before_sleep(hub);
     if (w->env.stalled)
         wsg_sessions_unstall(&w->env);
-    if (!(took_all && may_sleep(w)))
+    if (!(took_all && hub_may_sleep(w)))
         run_again(w);
 }
 
 static void on_round(void *ctx)
 {
     struct wsg_worker *w = ctx;
+    bool took_all = w->index == 0 || take_parcels(w);
     if (w->index == 0)
         hub_round(w);
     else
@@ -357,8 +401,12 @@ static void on_round(void *ctx)
         put_outbox(w);
         if (!w->env.outbox_full && w->env.stalled)
             wsg_sessions_unstall(&w->env);
-    } else if (w->env.outbox.buf.len) {
-        run_again(w); /* said too late for this round: do not sleep on it */
+        if (!(took_all && wsg_belt_may_sleep(&w->down.belt)))
+            run_again(w);
+    } else {
+        put_all_parcels(w);
+        if (w->env.outbox.buf.len)
+            run_again(w); /* said too late for this round: do not sleep on it */
     }
     wsg_sessions_reap(&w->env);
     wsg_gate_publish_count(w->gate, w);
@@ -394,11 +442,14 @@ wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t ind
     w->unstall.fn = on_unstall;
     w->wake.fn = on_wake;
     w->again.fn = on_again;
+    w->down.wake.fn = on_down_wake;
+    wsb_buf_init(&w->down.parcels, 0);
     w->accept_pause.fn = on_accept_pause;
     wsb_err err = wsg_loop_new(&w->loop);
     if (!err && index != 0)
-        err = wsg_belt_open(&w->uplink, fault);
+        err = open_belts(w, fault);
     if (err) {
+        close_belts(w);
         wsg_loop_free(w->loop);
         w->loop = NULL;
         return err;
@@ -431,7 +482,7 @@ void wsg_worker_deinit(struct wsg_worker *w)
     wsg_sessions_flush(&w->env);
     wsg_sessions_reap(&w->env);
     wsg_env_deinit(&w->env);
-    wsg_belt_close(&w->uplink);
+    close_belts(w);
     wsg_loop_free(w->loop);
     w->loop = NULL;
 }

@@ -3,13 +3,14 @@
 
 /*
  * One thread with one loop, its own listeners and its own connections. The first worker also has the hub. Workers share
- * nothing but the route table, a ring from each to the hub with what its sessions said, and the tasks they post to each other, commands
- * on the way back.
+ * nothing but the route table, two rings between each and the hub, one with what its sessions said and one with commands on the way
+ * back, and the tasks they post to each other.
  */
 
 #include <pthread.h>
 
 #include "gate/belt.h"
+#include "gate/parcel.h"
 #include "net/socket.h"
 #include "session/session.h"
 
@@ -23,6 +24,18 @@ struct wsg_acceptor {
     bool owns_fd;              /* a Unix socket's descriptor is shared by all workers */
 };
 
+/* Commands of the hub for the sessions of another worker: those of a round together. */
+struct wsg_down {
+    struct wsb_buf parcels; /* owned; the hub's: not on the belt yet */
+    uint64_t sent;          /* the hub's: bytes, as parcels weigh */
+    bool is_full;           /* the hub's: the belt */
+    struct wsg_belt belt;
+    struct wsg_task wake; /* of the worker */
+    _Atomic bool wake_posted;
+    _Atomic bool wants_room;      /* the hub wants to be woken when the worker has taken something */
+    _Atomic uint64_t carried_out; /* by the worker: of the bytes sent */
+};
+
 struct wsg_worker {
     struct wsg_gate *gate; /* borrowed */
     uint8_t index;
@@ -31,11 +44,11 @@ struct wsg_worker {
     struct wsg_acceptor acceptors[WSG_LISTENERS_MAX];
     size_t acceptor_count;
     struct wsg_timer accept_pause; /* out of descriptors: try again */
-    struct wsg_belt uplink;        /* to the hub; the first worker's is not used */
-    struct wsg_task wake;          /* of the hub, for the uplink */
+    struct wsg_belt uplink;        /* to the hub; the first worker has no use for it, nor for the other */
+    struct wsg_down down;
+    struct wsg_task wake; /* of the hub, for the belts */
     _Atomic bool wake_posted;
     _Atomic size_t in_flight; /* bytes posted to the hub that it has not taken */
-    _Atomic size_t parcels;   /* bytes of commands posted to us that we have not carried out */
     _Atomic bool is_stalled;  /* wants to be told when the hub has caught up */
     _Atomic bool unstall_posted;
     struct wsg_task unstall;
@@ -59,8 +72,10 @@ void wsg_worker_stop_listening(struct wsg_worker *w);
 
 /* In the worker's thread: carry out a command on its connections. An id that is not there gets its outcome here. */
 void wsg_worker_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count);
-/* From the hub's thread: the same, wherever the worker runs. Everything is copied. */
-void wsg_worker_post_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count);
+/* From the hub's thread, in a round of its: the same for another worker, when the round ends. All but a frame is copied. */
+void wsg_worker_send_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count);
+/* Too much was sent that it has not carried out: the hub had better receive no more. */
+bool wsg_worker_is_behind(const struct wsg_worker *w);
 
 /* Each session that there is; the callback may kill it. */
 void wsg_worker_each(struct wsg_worker *w, void (*fn)(struct wsg_session *s, void *ctx), void *ctx);

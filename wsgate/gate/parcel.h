@@ -1,0 +1,29 @@
+#ifndef WSG_GATE_PARCEL_H
+#define WSG_GATE_PARCEL_H
+
+/*
+ * A command on its way to another worker, with everything that it points at in one piece, behind others in a buffer. Only a message
+ * that is framed already stays where it is: the parcel holds a reference to it. Parcels never leave the process, so they are
+ * trusted. Pure.
+ */
+
+#include "session/command.h"
+
+/* One parcel; the pointers in it are valid as long as the bytes that it was read from, and itself, are. */
+struct wsg_parcel {
+    struct wsg_command command;
+    const wsb_conn *ids;
+    size_t count;
+    size_t weight; /* bytes that it keeps in memory */
+    struct wsg_field fields[WSG_FIELDS_MAX];
+};
+
+/* Append the command. *ret_weight grows by what wsg_parcel_next() will say. */
+WSB_MUST_CHECK wsb_err wsg_parcel_put(struct wsb_buf *to, const struct wsg_command *c, const wsb_conn *ids,
+                                      size_t count, uint64_t *ret_weight);
+/* Walk over parcels; *rest begins as all bytes of them, at a multiple of 8. False at the end. */
+bool wsg_parcel_next(struct wsb_span *rest, struct wsg_parcel *ret);
+/* The parcel was carried out: what it holds is let go. */
+void wsg_parcel_done(struct wsg_parcel *p);
+
+#endif
