@@ -8,6 +8,8 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "ws/field.h"
+
 static const char ws_guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 §1.3 */
 
 enum {
@@ -17,42 +19,6 @@ enum {
 
 /* --- header values --- */
 
-static bool is_ows(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct wsb_span trim(struct wsb_span s)
-{
-    while (s.len && is_ows(s.ptr[0])) {
-        s.ptr++;
-        s.len--;
-    }
-    while (s.len && is_ows(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
-static bool is_alnum(uint8_t c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
-
-/* RFC 9110 §5.6.2 */
-static bool is_token_char(uint8_t c)
-{
-    return is_alnum(c) || (c != 0 && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-static bool is_token(struct wsb_span s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if (!is_token_char(s.ptr[i]))
-            return false;
-    }
-    return s.len > 0;
-}
-
 /* How often a header is there, and the value of the first. */
 static size_t find_header(const struct wsb_handshake_request *req, const char *name, struct wsb_span *ret_value)
 {
@@ -61,7 +27,7 @@ static size_t find_header(const struct wsb_handshake_request *req, const char *n
         if (!wsb_span_ieq_str(req->headers[i].name, name))
             continue;
         if (count++ == 0)
-            *ret_value = trim(req->headers[i].value);
+            *ret_value = wsb_field_trim(req->headers[i].value);
     }
     return count;
 }
@@ -72,24 +38,6 @@ static bool has_header(const struct wsb_handshake_request *req, const char *name
     return find_header(req, name, &unused) > 0;
 }
 
-/* The next element of a comma-separated list, trimmed; empty ones do not count (RFC 9110 §5.6.1.2). */
-static bool next_element(struct wsb_span *rest, struct wsb_span *ret)
-{
-    while (rest->len) {
-        const uint8_t *comma = memchr(rest->ptr, ',', rest->len);
-        size_t len = comma ? (size_t)(comma - rest->ptr) : rest->len;
-        struct wsb_span element = trim(wsb_span(rest->ptr, len));
-        size_t used = comma ? len + 1 : len;
-        rest->ptr += used;
-        rest->len -= used;
-        if (element.len) {
-            *ret = element;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Is a token in a list header, which may come in several lines? Tokens are compared without regard to case. */
 static bool lists_token(const struct wsb_handshake_request *req, const char *name, const char *token)
 {
@@ -98,7 +46,7 @@ static bool lists_token(const struct wsb_handshake_request *req, const char *nam
             continue;
         struct wsb_span rest = req->headers[i].value;
         struct wsb_span element;
-        while (next_element(&rest, &element)) {
+        while (wsb_field_next_element(&rest, &element)) {
             if (wsb_span_ieq_str(element, token))
                 return true;
         }
@@ -115,7 +63,7 @@ static bool is_key(struct wsb_span s)
     if (s.len != KEY_LEN || s.ptr[KEY_LEN - 2] != '=' || s.ptr[KEY_LEN - 1] != '=')
         return false;
     for (size_t i = 0; i < KEY_LEN - 2; i++) {
-        if (!is_alnum(s.ptr[i]) && s.ptr[i] != '+' && s.ptr[i] != '/')
+        if (!wsb_field_is_alnum(s.ptr[i]) && s.ptr[i] != '+' && s.ptr[i] != '/')
             return false;
     }
     return true;
@@ -146,7 +94,7 @@ wsb_err wsb_handshake_accept_key(struct wsb_span key, char ret_accept[WSB_ACCEPT
 bool wsb_subprotocol_is_valid(struct wsb_span name)
 {
     for (size_t i = 0; i < name.len; i++) {
-        if (!is_token_char(name.ptr[i]) && name.ptr[i] != '/')
+        if (!wsb_field_is_token_char(name.ptr[i]) && name.ptr[i] != '/')
             return false;
     }
     return name.len > 0 && name.len <= WSB_SUBPROTOCOL_LEN_MAX;
@@ -154,7 +102,7 @@ bool wsb_subprotocol_is_valid(struct wsb_span name)
 
 bool wsb_handshake_next_subprotocol(struct wsb_subprotocol_iter *it, struct wsb_span *ret_name)
 {
-    while (!next_element(&it->rest, ret_name)) {
+    while (!wsb_field_next_element(&it->rest, ret_name)) {
         while (it->header < it->req->header_count &&
                !wsb_span_ieq_str(it->req->headers[it->header].name, "Sec-WebSocket-Protocol"))
             it->header++;
@@ -199,6 +147,46 @@ bool wsb_handshake_choose_subprotocol(const struct wsb_handshake_request *req, c
                 *ret_name = allowed[i];
                 return true;
             }
+        }
+    }
+    return false;
+}
+
+/* --- extensions --- */
+
+static const char extensions_header[] = "Sec-WebSocket-Extensions";
+
+/* NULL when the offers keep to the grammar or there are none; which of them we know is another question. */
+static const char *check_extensions(const struct wsb_handshake_request *req)
+{
+    struct wsb_extension e;
+    size_t count = 0;
+    for (size_t i = 0; i < req->header_count; i++) {
+        struct wsb_span rest = req->headers[i].value;
+        wsb_err err = WSB_CLOSED;
+        if (!wsb_span_ieq_str(req->headers[i].name, extensions_header))
+            continue;
+        while ((err = wsb_extension_next(&rest, &e)) == WSB_OK)
+            count++;
+        if (err != WSB_CLOSED)
+            return "Sec-WebSocket-Extensions is malformed"; /* RFC 6455 §9.1 */
+    }
+    if (count == 0 && has_header(req, extensions_header))
+        return "Sec-WebSocket-Extensions is empty"; /* §9.1: 1#extension */
+    return NULL;
+}
+
+bool wsb_handshake_choose_deflate(const struct wsb_handshake_request *req, const struct wsb_deflate_policy *policy,
+                                  struct wsb_deflate_params *ret)
+{
+    struct wsb_extension offer;
+    for (size_t i = 0; i < req->header_count; i++) {
+        struct wsb_span rest = req->headers[i].value;
+        if (!wsb_span_ieq_str(req->headers[i].name, extensions_header))
+            continue;
+        while (wsb_extension_next(&rest, &offer) == WSB_OK) {
+            if (wsb_deflate_accept(&offer, policy, ret))
+                return true;
         }
     }
     return false;
@@ -272,7 +260,7 @@ static bool check_websocket(const struct wsb_handshake_request *req, struct wsb_
         refuse(ret, 400, "Sec-WebSocket-Key is not 16 bytes in base64", ""); /* §4.2.1 item 5 */
     else if (origins > 1)
         refuse(ret, 400, "Origin is there twice", ""); /* RFC 6454 §7.3; else a policy could read the wrong one */
-    else if ((fault = check_subprotocols(req)))
+    else if ((fault = check_subprotocols(req)) || (fault = check_extensions(req)))
         refuse(ret, 400, fault, "");
     else if (wsb_handshake_accept_key(key, ret->accept))
         refuse(ret, 500, "SHA-1 is not available", "");
@@ -320,7 +308,7 @@ static bool is_extra_line(struct wsb_span line)
         return false;
     size_t name_len = (size_t)(colon - line.ptr);
     struct wsb_span name = wsb_span(line.ptr, name_len);
-    return is_token(name) && !is_ours(name) && is_field_value(wsb_span(colon + 1, line.len - name_len - 1));
+    return wsb_field_is_token(name) && !is_ours(name) && is_field_value(wsb_span(colon + 1, line.len - name_len - 1));
 }
 
 static bool are_extra_lines(struct wsb_span lines)
@@ -339,7 +327,8 @@ static bool are_extra_lines(struct wsb_span lines)
 }
 
 wsb_err wsb_handshake_response_write(struct wsb_buf *out, const char accept[WSB_ACCEPT_KEY_SIZE],
-                                     struct wsb_span subprotocol, struct wsb_span extra)
+                                     struct wsb_span subprotocol, const struct wsb_deflate_params *deflate,
+                                     struct wsb_span extra)
 {
     if ((subprotocol.len && !wsb_subprotocol_is_valid(subprotocol)) || !are_extra_lines(extra))
         return WSB_ERR_REFUSED;
@@ -354,6 +343,11 @@ wsb_err wsb_handshake_response_write(struct wsb_buf *out, const char accept[WSB_
     if (!err && subprotocol.len)
         err = wsb_buf_printf(out, "Sec-WebSocket-Protocol: %.*s\r\n", (int)subprotocol.len,
                              (const char *)subprotocol.ptr);
+    if (!err && deflate) {
+        char text[WSB_DEFLATE_TEXT_SIZE];
+        wsb_deflate_params_format(deflate, text);
+        err = wsb_buf_printf(out, "%s: %s\r\n", extensions_header, text);
+    }
     if (!err)
         err = wsb_buf_append(out, extra.ptr, extra.len);
     if (!err)

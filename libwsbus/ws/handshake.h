@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/span.h"
+#include "ws/deflate_params.h"
 #include "wsbus/err.h"
 
 struct wsb_handshake_header {
@@ -81,11 +82,22 @@ bool wsb_handshake_choose_subprotocol(const struct wsb_handshake_request *req, c
 bool wsb_subprotocol_is_valid(struct wsb_span name);
 
 /**
+ * Take the first of the client's offers of permessage-deflate that can be taken.
+ *
+ * Returns   false: there is none, the connection is not compressed
+ * Threads   any
+ * Source    RFC 7692 §5: offers are in the order of the client's preference
+ */
+bool wsb_handshake_choose_deflate(const struct wsb_handshake_request *req, const struct wsb_deflate_policy *policy,
+                                  struct wsb_deflate_params *ret);
+
+/**
  * Write the 101 response.
  *
  * @out          the response is appended
  * @accept       from the verdict
  * @subprotocol  the chosen one; len 0 for none
+ * @deflate      what was agreed about compression; NULL: there is none
  * @extra        more header lines, each with its CRLF; checked here, because handlers write them
  *
  * Returns   WSB_OK; WSB_ERR_REFUSED a bad subprotocol, or extra is not made of whole, clean header lines, or has one that
@@ -95,6 +107,7 @@ bool wsb_subprotocol_is_valid(struct wsb_span name);
  * Source    RFC 6455 §4.2.2 item 5
  */
 WSB_MUST_CHECK wsb_err wsb_handshake_response_write(struct wsb_buf *out, const char accept[WSB_ACCEPT_KEY_SIZE],
-                                                    struct wsb_span subprotocol, struct wsb_span extra);
+                                                    struct wsb_span subprotocol,
+                                                    const struct wsb_deflate_params *deflate, struct wsb_span extra);
 
 #endif

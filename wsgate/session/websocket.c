@@ -43,7 +43,7 @@ static wsb_err write_101(struct wsg_session *s, const char *accept, const struct
                              (int)f->value.len, (const char *)f->value.ptr);
     }
     if (!err)
-        err = wsb_handshake_response_write(&s->env->text, accept, subprotocol, wsb_buf_span(&s->env->text2));
+        err = wsb_handshake_response_write(&s->env->text, accept, subprotocol, NULL, wsb_buf_span(&s->env->text2));
     if (!err)
         err = wsg_outq_append(&s->out, &s->env->pool, s->env->text.data, s->env->text.len);
     if (!err)

@@ -42,11 +42,18 @@ static const struct row {
     {"an Origin", "GET 1\n" GOOD "Origin: https://a.example\n", 101, true, ""},
     {"key with unused bits", "GET 1\n" HOST UPGRADE CONNECTION VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZb==\n",
      101, true, ""},
-    {"extensions are not our business", "GET 1\n" GOOD "Sec-WebSocket-Extensions: permessage-deflate\n", 101, true, ""},
+    {"§9.1 extensions that we do not know", "GET 1\n" GOOD "Sec-WebSocket-Extensions: x-one; a=b, x-two\n", 101, true,
+     ""},
+    {"§9.1 extensions in two headers",
+     "GET 1\n" GOOD "Sec-WebSocket-Extensions: permessage-deflate\nSec-WebSocket-Extensions: x-two\n", 101, true, ""},
     {"§11.3.4 subprotocols in two headers", "GET 1\n" GOOD "Sec-WebSocket-Protocol: a, b\nSec-WebSocket-Protocol: c\n",
      101, true, ""},
     {"subprotocol with a slash", "GET 1\n" GOOD "Sec-WebSocket-Protocol: my.server/json-zmq\n", 101, true, ""},
 
+    {"§9.1 malformed extensions", "GET 1\n" GOOD "Sec-WebSocket-Extensions: permessage-deflate;\n", 400, true, ""},
+    {"§9.1 malformed extensions in the second header",
+     "GET 1\n" GOOD "Sec-WebSocket-Extensions: x\nSec-WebSocket-Extensions: y; a=\"\n", 400, true, ""},
+    {"§9.1 no extension", "GET 1\n" GOOD "Sec-WebSocket-Extensions: ,\n", 400, true, ""},
     {"§4.2.1 item 1, POST", "POST 1\n" GOOD, 405, true, "Allow: GET\r\n"},
     {"§4.2.1 item 1, get", "get 1\n" GOOD, 405, true, "Allow: GET\r\n"},
     {"§4.2.1 item 1, HTTP/1.0", "GET 0\n" GOOD, 400, false, ""},
@@ -227,7 +234,7 @@ static void test_handshake_response(void **state)
     struct wsb_buf out;
     wsb_buf_init(&out, 4096);
     struct wsb_span extra = wsb_span_str("Set-Cookie: a=b\r\nX-Id:\t\xc3\xa4\r\n");
-    assert_int_equal(wsb_handshake_response_write(&out, ACCEPT, wsb_span_str("chat"), extra), WSB_OK);
+    assert_int_equal(wsb_handshake_response_write(&out, ACCEPT, wsb_span_str("chat"), NULL, extra), WSB_OK);
     assert_true(wsb_span_eq_str(wsb_buf_span(&out), "HTTP/1.1 101 Switching Protocols\r\n"
                                                     "Upgrade: websocket\r\n"
                                                     "Connection: Upgrade\r\n"
@@ -236,7 +243,7 @@ static void test_handshake_response(void **state)
                                                     "Set-Cookie: a=b\r\nX-Id:\t\xc3\xa4\r\n"
                                                     "\r\n"));
     wsb_buf_clear(&out);
-    assert_int_equal(wsb_handshake_response_write(&out, ACCEPT, wsb_span(NULL, 0), wsb_span(NULL, 0)), WSB_OK);
+    assert_int_equal(wsb_handshake_response_write(&out, ACCEPT, wsb_span(NULL, 0), NULL, wsb_span(NULL, 0)), WSB_OK);
     assert_true(wsb_span_eq_str(wsb_buf_span(&out), "HTTP/1.1 101 Switching Protocols\r\n"
                                                     "Upgrade: websocket\r\n"
                                                     "Connection: Upgrade\r\n"
@@ -280,7 +287,7 @@ static void test_handshake_response_refuses_injection(void **state)
         struct wsb_buf out;
         wsb_buf_init(&out, 4096);
         assert_int_equal(wsb_buf_append_str(&out, "before"), WSB_OK);
-        wsb_err err = wsb_handshake_response_write(&out, ACCEPT, wsb_span_str(bad[i].subprotocol),
+        wsb_err err = wsb_handshake_response_write(&out, ACCEPT, wsb_span_str(bad[i].subprotocol), NULL,
                                                    wsb_span(bad[i].extra, bad[i].extra_len));
         if (err != WSB_ERR_REFUSED)
             fail_msg("%s: %s", bad[i].name, wsb_err_name(err));
@@ -296,7 +303,7 @@ static void test_handshake_response_is_whole_or_not_at_all(void **state)
     for (size_t max = 1; max < 160; max += 7) {
         struct wsb_buf out;
         wsb_buf_init(&out, max);
-        assert_int_equal(wsb_handshake_response_write(&out, ACCEPT, wsb_span_str("chat"), extra), WSB_ERR_LIMIT);
+        assert_int_equal(wsb_handshake_response_write(&out, ACCEPT, wsb_span_str("chat"), NULL, extra), WSB_ERR_LIMIT);
         assert_int_equal(out.len, 0);
         wsb_buf_deinit(&out);
     }
