@@ -25,17 +25,24 @@ static uint32_t limit_or_most(uint32_t limit)
     return limit ? limit : UINT32_MAX;
 }
 
+/* DEFLATE makes nothing longer by more than a few bytes in each block, whatever the block's size is in practice. */
+static size_t packed_limit(uint32_t limit)
+{
+    return (size_t)limit + limit / 8 + 64;
+}
+
 void wsb_ws_in_init(struct wsb_ws_in *in, enum wsb_role role, uint8_t allowed_rsv, const struct wsb_ws_limits *limits)
 {
     *in = (struct wsb_ws_in){
+        .max_message = limit_or_most(limits->max_message),
         .max_frame = limit_or_most(limits->max_frame),
         .max_fragments = limit_or_most(limits->max_fragments),
         .state = WSB_WS_IN_HEAD,
-        .role = (uint8_t)role,
-        .allowed_rsv = allowed_rsv,
+        .role = role & 1u,
+        .allowed_rsv = allowed_rsv & 7u,
     };
     size_t max; /* a control frame in the middle of a full message must still fit */
-    if (!wsb_size_add(limit_or_most(limits->max_message), WSB_FRAME_CONTROL_MAX, &max))
+    if (!wsb_size_add(allowed_rsv ? packed_limit(in->max_message) : in->max_message, WSB_FRAME_CONTROL_MAX, &max))
         max = SIZE_MAX; /* 32-bit machines */
     wsb_buf_init(&in->buf, max);
 }
@@ -78,10 +85,15 @@ static wsb_err check_order(const struct wsb_ws_in *in, uint8_t opcode)
 
 static wsb_err check_limits(const struct wsb_ws_in *in, const struct wsb_frame_hdr *hdr)
 {
-    size_t max_message = in->buf.max - WSB_FRAME_CONTROL_MAX;
+    size_t max_message = in->max_message;
+    size_t max_frame = in->max_frame;
     size_t so_far = has_message(in) ? in->buf.len : 0;
     uint32_t fragments = has_message(in) ? in->fragments : 0;
-    if (hdr->payload_len > in->max_frame || hdr->payload_len > max_message - so_far)
+    if (hdr->rsv || in->message_rsv) {
+        max_message = packed_limit(in->max_message);
+        max_frame = packed_limit(in->max_frame);
+    }
+    if (hdr->payload_len > max_frame || hdr->payload_len > max_message - so_far)
         return WSB_ERR_LIMIT;
     return fragments >= in->max_fragments ? WSB_ERR_LIMIT : WSB_OK;
 }
@@ -138,7 +150,7 @@ static wsb_err open_control(struct wsb_ws_in *in, const struct wsb_frame_hdr *hd
         return WSB_ERR_PROTO; /* half a code: known before the payload is there */
     if (len > rest->len) {
         in->state = WSB_WS_IN_CONTROL;
-        in->control_opcode = hdr->opcode;
+        in->control_opcode = hdr->opcode & 15u;
         in->control_len = 0;
         in->left = (uint32_t)len;
         memcpy(in->mask, hdr->mask, sizeof in->mask);
@@ -184,14 +196,14 @@ static wsb_err open_data(struct wsb_ws_in *in, const struct wsb_frame_hdr *hdr, 
             return WSB_OK;
         }
         in->message_opcode = hdr->opcode;
-        in->message_rsv = hdr->rsv;
+        in->message_rsv = hdr->rsv & 7u;
         in->fragments = 0;
         wsb_utf8_init(&in->utf8);
     }
     in->state = WSB_WS_IN_PAYLOAD;
     in->fragments++;
     in->fin = hdr->fin;
-    in->left = (uint32_t)hdr->payload_len; /* at most max_frame */
+    in->left = (uint32_t)hdr->payload_len; /* checked against the limits */
     memcpy(in->mask, hdr->mask, sizeof in->mask);
     return WSB_AGAIN;
 }
@@ -264,6 +276,7 @@ static wsb_err read_payload(struct wsb_ws_in *in, struct wsb_span *rest, struct 
         .payload = in->buf.data,
     };
     in->message_opcode = 0; /* the bytes stay in buf until the next call */
+    in->message_rsv = 0;
     return WSB_OK;
 }
 

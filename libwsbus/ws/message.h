@@ -31,7 +31,8 @@
 /* The most one peer may make us hold. 0 means the most there is: UINT32_MAX. */
 struct wsb_ws_limits {
     uint32_t max_message;   /* payload bytes of one message, over all its frames */
-    uint32_t max_frame;     /* payload bytes of one data frame */
+    uint32_t max_frame;     /* payload bytes of one data frame. What an extension has packed may be a little longer than
+                               both: there are messages that packing makes longer */
     uint32_t max_fragments; /* frames of one message */
 };
 
@@ -55,6 +56,7 @@ enum wsb_ws_in_state {
  * touches the fields. */
 struct wsb_ws_in {
     struct wsb_buf buf; /* owned; the message so far, and behind it the control frame so far */
+    uint32_t max_message;
     uint32_t max_frame;
     uint32_t max_fragments;
     uint32_t left;      /* payload bytes of the current frame that have not arrived */
@@ -63,13 +65,15 @@ struct wsb_ws_in {
     struct wsb_utf8 utf8;
     uint8_t state;          /* enum wsb_ws_in_state */
     uint8_t message_opcode; /* of the message in flight; 0 when there is none */
-    uint8_t message_rsv;
-    uint8_t control_opcode;
-    uint8_t control_len; /* bytes of the control frame at the end of buf */
-    uint8_t role;        /* enum wsb_role */
-    uint8_t allowed_rsv;
-    bool fin;        /* the current frame ends its message */
-    uint8_t failure; /* wsb_err, in state FAILED */
+    union {
+        uint8_t control_len; /* bytes of the control frame at the end of buf */
+        uint8_t failure;     /* wsb_err, in state FAILED */
+    };
+    uint8_t control_opcode : 4;
+    uint8_t message_rsv : 3;
+    bool fin : 1;     /* the current frame ends its message */
+    uint8_t role : 1; /* enum wsb_role */
+    uint8_t allowed_rsv : 3;
 };
 
 enum wsb_ws_event_type {

@@ -1,7 +1,7 @@
 /*
  * The message reader. Input: two bytes (role, bits, limits; the size of the pieces), then a stream of frames.
  * Properties: it uses no more than there is and leaves at most the beginning of a header; the stream in pieces comes to the
- * same events as the stream in one; taking a payload equals unmasking it byte by byte; it holds no more memory than
+ * same events as the stream in one, compressed or not; taking a payload equals unmasking it byte by byte; it holds no more memory than
  * what has arrived, and none when idle.
  */
 #include <stdint.h>
@@ -10,6 +10,7 @@
 
 #include "base/utf8.h"
 #include "ws/close.h"
+#include "ws/deflate.h"
 #include "ws/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,7 +22,10 @@ struct outcome {
     uint64_t hash;
     size_t events;
     wsb_err end;
+    bool is_refused; /* by whoever took a message, not by the reader */
 };
+
+enum { UNPACKED_MAX = 1 << 20 };
 
 static void require(bool truth)
 {
@@ -62,10 +66,13 @@ static wsb_err add_message(struct outcome *o, const struct wsb_ws_event *ev)
     return err;
 }
 
-static wsb_err add_event(struct outcome *o, const struct wsb_ws_event *ev)
+static wsb_err add_event(struct outcome *o, struct wsb_deflate *deflate, struct wsb_ws_event *ev)
 {
     if (ev->type == WSB_WS_MESSAGE) {
-        wsb_err err = add_message(o, ev);
+        wsb_err err = ev->rsv && deflate ? wsb_deflate_unpack(deflate, ev, UNPACKED_MAX) : WSB_OK;
+        if (!err)
+            err = add_message(o, ev);
+        o->is_refused = err != WSB_OK;
         if (err)
             return err;
     } else {
@@ -90,7 +97,17 @@ static struct outcome read_stream(const uint8_t *stream, size_t len, size_t piec
         .max_message = how & 0x40 ? 200 : 0, .max_frame = how & 0x20 ? 100 : 0, .max_fragments = how & 0x10 ? 3 : 0};
     struct outcome o = {.end = WSB_MORE};
     struct wsb_ws_in in;
-    wsb_ws_in_init(&in, how & 1 ? WSB_ROLE_CLIENT : WSB_ROLE_SERVER, (how >> 1) & 7, &limits);
+    enum wsb_role role = how & 1 ? WSB_ROLE_CLIENT : WSB_ROLE_SERVER;
+    struct wsb_deflate_account account = {.max = 1 << 20};
+    struct wsb_deflate_shared *shared = NULL;
+    struct wsb_deflate *deflate = NULL;
+    if (how & 0x80) { /* compressed, with takeover if bit 1 is set */
+        const struct wsb_deflate_params p = {
+            .server_no_takeover = !(how & 2), .client_no_takeover = !(how & 2), .server_bits = 15, .client_bits = 15};
+        require(wsb_deflate_shared_new(&shared, &account) == WSB_OK);
+        require(wsb_deflate_new(&deflate, shared, role, &p, /*level=*/1) == WSB_OK);
+    }
+    wsb_ws_in_init(&in, role, deflate ? WSB_RSV1 : (how >> 1) & 7, &limits);
 
     size_t start = 0; /* of what has not been used */
     size_t end = 0;   /* of what has arrived */
@@ -107,7 +124,7 @@ static struct outcome read_stream(const uint8_t *stream, size_t len, size_t piec
             require(used <= end - start - at);
             at += used;
             if (o.end == WSB_OK)
-                o.end = add_event(&o, &ev);
+                o.end = add_event(&o, deflate, &ev);
         } while (o.end == WSB_OK);
         require(wsb_ws_in_held(&in) <= 2 * end + 256);
         if (o.end == WSB_MORE)
@@ -117,10 +134,12 @@ static struct outcome read_stream(const uint8_t *stream, size_t len, size_t piec
         free(data);
         start += at;
     }
-    if (o.end != WSB_MORE && o.end != WSB_ERR_UTF8) /* a text refused by take() leaves the reader as it was */
+    if (o.end != WSB_MORE && !o.is_refused) /* a message refused by who took it leaves the reader as it was */
         require(wsb_ws_in_held(&in) == 0);
     wsb_ws_in_deinit(&in);
     require(wsb_ws_in_held(&in) == 0);
+    wsb_deflate_free(deflate);
+    wsb_deflate_shared_free(shared);
     return o;
 }
 

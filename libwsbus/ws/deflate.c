@@ -1,0 +1,329 @@
+/*
+ * Whole messages in, whole messages out. The reader has put fragments together by then, so that a message that is still
+ * arriving costs its bytes and never a decompressor. What an inflated message may cost is bounded before the memory is
+ * taken, however much smaller its packed form is.
+ */
+#include "ws/deflate.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/utf8.h"
+#include "ws/mask.h"
+#include "ws/zstream.h"
+
+enum {
+    DEFLATERS = 8,          /* kinds that a thread keeps */
+    SMALL_MESSAGE = 4096,   /* up to here a window of its size does: less to clear and to look through */
+    SMALL_BITS = 12,        /* of that window */
+    UNMASK_PIECE = 4096,    /* stays in the first-level cache until it is inflated */
+    ROOM_FIRST = 4096,      /* for an inflated message */
+    TRIM_ABOVE = 256 << 10, /* of a buffer that is kept */
+};
+
+struct wsb_deflate_shared {
+    struct wsb_deflate_account *account;       /* borrowed */
+    struct wsb_inflater *inflater;             /* owned; NULL: not needed yet */
+    struct wsb_deflater *deflaters[DEFLATERS]; /* owned; those that were needed, without a gap */
+    size_t next_victim;
+    struct wsb_buf unpacked;
+    struct wsb_buf packed;
+};
+
+struct wsb_deflate {
+    struct wsb_deflate_shared *shared; /* borrowed */
+    struct wsb_inflater *inflater;     /* owned; only with takeover, NULL: not needed yet */
+    struct wsb_deflater *deflater;     /* likewise */
+    struct wsb_deflate_params params;
+    size_t charged; /* to the account */
+    uint8_t read_bits;
+    uint8_t write_bits;
+    uint8_t level;
+    bool reads_in_order; /* the other end keeps its context */
+    bool writes_in_order;
+    bool is_stale; /* the deflater's context is not what the other end has: to be reset before its next use */
+};
+
+/* ----------------------------------------------------------------- a thread */
+
+wsb_err wsb_deflate_shared_new(struct wsb_deflate_shared **ret, struct wsb_deflate_account *account)
+{
+    struct wsb_deflate_shared *s = calloc(1, sizeof *s);
+    if (!s)
+        return WSB_ERR_NOMEM;
+    s->account = account;
+    *ret = s;
+    return WSB_OK;
+}
+
+void wsb_deflate_shared_free(struct wsb_deflate_shared *s)
+{
+    if (!s)
+        return;
+    wsb_inflater_free(s->inflater);
+    for (size_t i = 0; i < DEFLATERS; i++)
+        wsb_deflater_free(s->deflaters[i]);
+    wsb_buf_deinit(&s->unpacked);
+    wsb_buf_deinit(&s->packed);
+    free(s);
+}
+
+void wsb_deflate_shared_trim(struct wsb_deflate_shared *s)
+{
+    if (s->unpacked.cap > TRIM_ABOVE)
+        wsb_buf_deinit(&s->unpacked);
+    if (s->packed.cap > TRIM_ABOVE)
+        wsb_buf_deinit(&s->packed);
+}
+
+/* One of that kind, ready for a message that refers to nothing. */
+static wsb_err shared_deflater(struct wsb_deflate_shared *s, unsigned bits, unsigned level, struct wsb_deflater **ret)
+{
+    size_t i = 0;
+    while (i < DEFLATERS && s->deflaters[i] && (s->deflaters[i]->bits != bits || s->deflaters[i]->level != level))
+        i++;
+    if (i < DEFLATERS && s->deflaters[i]) {
+        wsb_deflater_reset(s->deflaters[i]);
+        *ret = s->deflaters[i];
+        return WSB_OK;
+    }
+    if (i == DEFLATERS) { /* more kinds than clients ask for in practice */
+        i = s->next_victim++ % DEFLATERS;
+        wsb_deflater_free(s->deflaters[i]);
+        s->deflaters[i] = NULL;
+    }
+    wsb_err err = wsb_deflater_new(&s->deflaters[i], bits, (int)level);
+    if (!err)
+        *ret = s->deflaters[i];
+    return err;
+}
+
+/* ------------------------------------------------------------- a connection */
+
+static bool charge(struct wsb_deflate_account *a, size_t bytes)
+{
+    size_t before = atomic_fetch_add_explicit(&a->used, bytes, memory_order_relaxed);
+    if (before <= a->max && bytes <= a->max - before)
+        return true;
+    atomic_fetch_sub_explicit(&a->used, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
+    return false;
+}
+
+wsb_err wsb_deflate_new(struct wsb_deflate **ret, struct wsb_deflate_shared *shared, enum wsb_role role,
+                        const struct wsb_deflate_params *params, int level)
+{
+    bool is_server = role == WSB_ROLE_SERVER;
+    struct wsb_deflate *d = calloc(1, sizeof *d);
+    if (!d)
+        return WSB_ERR_NOMEM;
+    d->shared = shared;
+    d->params = *params;
+    d->level = (uint8_t)level;
+    d->read_bits = is_server ? params->client_bits : params->server_bits;
+    d->write_bits = is_server ? params->server_bits : params->client_bits;
+    d->reads_in_order = !(is_server ? params->client_no_takeover : params->server_no_takeover);
+    d->writes_in_order = !(is_server ? params->server_no_takeover : params->client_no_takeover) &&
+                         d->write_bits >= WSB_DEFLATE_WRITE_BITS_MIN;
+    size_t cost = (d->reads_in_order ? wsb_inflater_cost(d->read_bits) : 0) +
+                  (d->writes_in_order ? wsb_deflater_cost(d->write_bits) : 0);
+    if (cost && !charge(shared->account, cost)) {
+        free(d);
+        return WSB_ERR_FULL;
+    }
+    d->charged = cost;
+    *ret = d;
+    return WSB_OK;
+}
+
+void wsb_deflate_free(struct wsb_deflate *d)
+{
+    if (!d)
+        return;
+    atomic_fetch_sub_explicit(&d->shared->account->used, d->charged, memory_order_relaxed);
+    wsb_inflater_free(d->inflater);
+    wsb_deflater_free(d->deflater);
+    free(d);
+}
+
+const struct wsb_deflate_params *wsb_deflate_params_of(const struct wsb_deflate *d)
+{
+    return &d->params;
+}
+
+/* ---------------------------------------------------------------- unpacking */
+
+/* A message on its way from packed to itself. */
+struct unpacking {
+    struct wsb_inflater *inflater; /* borrowed */
+    struct wsb_buf *out;           /* borrowed */
+    size_t max;
+    struct wsb_utf8 utf8;
+    bool is_text;
+};
+
+static wsb_err inflater_of(struct wsb_deflate *d, struct wsb_inflater **ret)
+{
+    struct wsb_inflater **slot = d->reads_in_order ? &d->inflater : &d->shared->inflater;
+    if (!*slot) {
+        /* A window larger than was agreed does no harm where all share one. */
+        wsb_err err = wsb_inflater_new(slot, d->reads_in_order ? d->read_bits : WSB_DEFLATE_BITS_MAX);
+        if (err)
+            return err;
+    } else if (!d->reads_in_order) {
+        wsb_inflater_reset(*slot);
+    }
+    wsb_inflater_begin(*slot);
+    *ret = *slot;
+    return WSB_OK;
+}
+
+/* Some room behind what there is, never beyond max. None left: *ret_room is 0. */
+static wsb_err make_room(const struct unpacking *u, size_t *ret_room)
+{
+    struct wsb_buf *out = u->out;
+    size_t left = u->max - out->len;
+    size_t ready = out->cap - out->len;
+    if (ready == 0) {
+        size_t more = out->len < ROOM_FIRST ? ROOM_FIRST : out->len;
+        wsb_err err = wsb_buf_reserve(out, more < left ? more : left);
+        if (err)
+            return err;
+        ready = out->cap - out->len;
+    }
+    *ret_room = ready < left ? ready : left;
+    return WSB_OK;
+}
+
+/* The message is as large as it may be: anything more is too much. */
+static wsb_err inflate_nothing(const struct unpacking *u, struct wsb_span *in)
+{
+    uint8_t one_too_many;
+    size_t n;
+    wsb_err err = wsb_inflater_next(u->inflater, in, &one_too_many, 1, &n);
+    return !err && n ? WSB_ERR_LIMIT : err;
+}
+
+static wsb_err inflate_piece(struct unpacking *u, struct wsb_span in)
+{
+    for (;;) {
+        size_t room;
+        size_t n = 0;
+        wsb_err err = make_room(u, &room);
+        if (err)
+            return err;
+        if (room == 0)
+            return inflate_nothing(u, &in);
+        uint8_t *to = u->out->data + u->out->len;
+        err = wsb_inflater_next(u->inflater, &in, to, room, &n);
+        if (err)
+            return err;
+        if (u->is_text && !wsb_utf8_feed(&u->utf8, to, n))
+            return WSB_ERR_UTF8;
+        u->out->len += n;
+        if (n < room)
+            return WSB_OK;
+    }
+}
+
+static wsb_err inflate_masked(struct unpacking *u, const struct wsb_ws_event *ev)
+{
+    uint8_t plain[UNMASK_PIECE];
+    for (size_t at = 0; at < ev->len; at += UNMASK_PIECE) {
+        size_t n = ev->len - at < UNMASK_PIECE ? ev->len - at : UNMASK_PIECE;
+        wsb_mask_copy(plain, ev->payload + at, n, ev->mask, /*phase=*/at);
+        wsb_err err = inflate_piece(u, wsb_span(plain, n));
+        if (err)
+            return err;
+    }
+    return WSB_OK;
+}
+
+/* RFC 7692 §7.2.2 item 1: put back what the sender cut off. One that ends with BFINAL has had nothing cut off. */
+static wsb_err inflate_end(struct unpacking *u)
+{
+    static const uint8_t tail[] = {0x00, 0x00, 0xff, 0xff};
+    if (!wsb_inflater_is_ended(u->inflater)) {
+        wsb_err err = inflate_piece(u, wsb_span(tail, sizeof tail));
+        if (err)
+            return err;
+    }
+    if (!wsb_inflater_is_complete(u->inflater))
+        return WSB_ERR_PROTO;
+    return u->is_text && !wsb_utf8_is_complete(&u->utf8) ? WSB_ERR_UTF8 : WSB_OK;
+}
+
+wsb_err wsb_deflate_unpack(struct wsb_deflate *d, struct wsb_ws_event *ev, size_t max_message)
+{
+    struct unpacking u = {.out = &d->shared->unpacked, .max = max_message, .is_text = ev->opcode == WSB_OP_TEXT};
+    assert(ev->type == WSB_WS_MESSAGE && ev->rsv == WSB_RSV1);
+    wsb_utf8_init(&u.utf8);
+    wsb_buf_clear(u.out);
+    wsb_err err = inflater_of(d, &u.inflater);
+    if (!err)
+        err = ev->masked ? inflate_masked(&u, ev) : inflate_piece(&u, wsb_span(ev->payload, ev->len));
+    if (!err)
+        err = inflate_end(&u);
+    if (err)
+        return err;
+    ev->rsv = 0;
+    ev->masked = false;
+    ev->checked = true;
+    ev->payload = u.out->data;
+    ev->len = u.out->len;
+    return WSB_OK;
+}
+
+/* ------------------------------------------------------------------ packing */
+
+static unsigned alone_bits(const struct wsb_deflate *d, size_t len)
+{
+    return len <= SMALL_MESSAGE && d->write_bits > SMALL_BITS ? SMALL_BITS : d->write_bits;
+}
+
+unsigned wsb_deflate_alone_kind(const struct wsb_deflate *d, size_t payload_len)
+{
+    return alone_bits(d, payload_len) << 8 | d->level;
+}
+
+static wsb_err deflater_of(struct wsb_deflate *d, bool is_alone, size_t len, struct wsb_deflater **ret)
+{
+    if (is_alone)
+        return shared_deflater(d->shared, alone_bits(d, len), d->level, ret);
+    if (!d->deflater) {
+        wsb_err err = wsb_deflater_new(&d->deflater, d->write_bits, d->level);
+        if (err)
+            return err;
+    } else if (d->is_stale) {
+        wsb_deflater_reset(d->deflater);
+    }
+    d->is_stale = false;
+    *ret = d->deflater;
+    return WSB_OK;
+}
+
+wsb_err wsb_deflate_pack(struct wsb_deflate *d, enum wsb_deflate_context context, struct wsb_span payload,
+                         struct wsb_span *ret)
+{
+    struct wsb_deflater *f;
+    bool is_alone = context == WSB_DEFLATE_ALONE || !d->writes_in_order;
+    if (d->write_bits < WSB_DEFLATE_WRITE_BITS_MIN)
+        return WSB_AGAIN; /* agreed to by a client: it may send everything as it is */
+    wsb_err err = deflater_of(d, is_alone, payload.len, &f);
+    if (!err)
+        err = wsb_deflater_message(f, payload, &d->shared->packed);
+    /* What is packed alone goes into the other end's window too, and not into ours; what failed, into ours only. Either
+     * way our context is worth nothing any more. */
+    if (err || is_alone)
+        wsb_deflate_forget(d);
+    if (!err)
+        *ret = wsb_buf_span(&d->shared->packed);
+    return err;
+}
+
+void wsb_deflate_forget(struct wsb_deflate *d)
+{
+    d->is_stale = true;
+}
