@@ -17,6 +17,43 @@ enum wsg_when_full { WSG_FULL_PAUSE, WSG_FULL_DROP_NEW, WSG_FULL_DROP_OLD, WSG_F
 /* When a client is slow: what becomes of the messages to it. The first is for commands only: as the route says. */
 enum wsg_slow { WSG_SLOW_AS_ROUTE, WSG_SLOW_CLOSE, WSG_SLOW_DROP_NEW, WSG_SLOW_DROP_OLD, WSG_SLOW_CONFLATE };
 
+/* When a client sends more than its route allows in a second. */
+enum wsg_over_rate { WSG_RATE_PAUSE, WSG_RATE_CLOSE };
+
+/* Why somebody was not let in. The first are said of connections, the others of handshakes and requests too. */
+enum wsg_refusal {
+    WSG_REFUSED_CONNECTIONS, /* as many as may be */
+    WSG_REFUSED_MEMORY,
+    WSG_REFUSED_ADDRESS,     /* allow and deny */
+    WSG_REFUSED_PER_ADDRESS, /* as many of that address as may be */
+    WSG_REFUSED_RATE,        /* new ones of that address come too fast */
+    WSG_REFUSED_PROXY,       /* no header of the PROXY protocol, or a bad one */
+    WSG_REFUSED_ORIGIN,
+    WSG_REFUSED_SUBPROTOCOL,
+    WSG_REFUSED_NO_HANDLER,
+    WSG_REFUSED_DRAINING,
+    WSG_REFUSED_BY_HANDLER, /* REJECT */
+    WSG_REFUSED_MALFORMED,  /* a handshake that is none */
+    WSG_REFUSED_OTHER,
+    WSG_REFUSALS
+};
+
+/* Why the gate ended a WebSocket connection that was open. */
+enum wsg_ending {
+    WSG_ENDED_PING, /* no answer */
+    WSG_ENDED_IDLE,
+    WSG_ENDED_LIFETIME,
+    WSG_ENDED_RATE,
+    WSG_ENDED_PROTOCOL, /* 1002 */
+    WSG_ENDED_TEXT,     /* 1007 */
+    WSG_ENDED_TOO_BIG,  /* 1009 */
+    WSG_ENDED_SLOW,     /* the client did not take what was for it */
+    WSG_ENDED_HANDLER,  /* none, or a full one */
+    WSG_ENDED_DRAINING,
+    WSG_ENDED_MEMORY,
+    WSG_ENDINGS
+};
+
 enum wsg_no_handler { WSG_NO_HANDLER_REFUSE, WSG_NO_HANDLER_CLOSE, WSG_NO_HANDLER_WAIT };
 
 #endif
