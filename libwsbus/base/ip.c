@@ -137,6 +137,18 @@ bool wsb_ip_nets_have(const struct wsb_ip_nets *n, const struct wsb_ip *ip)
     return false;
 }
 
+wsb_err wsb_ip_rules_init(struct wsb_ip_rules *r, char *const *allow, size_t allow_count, char *const *deny,
+                          size_t deny_count, struct wsb_fault *fault)
+{
+    *r = (struct wsb_ip_rules){0};
+    wsb_err err = wsb_ip_nets_init(&r->allow, allow, allow_count, fault);
+    if (!err)
+        err = wsb_ip_nets_init(&r->deny, deny, deny_count, fault);
+    if (err)
+        wsb_ip_rules_deinit(r);
+    return err;
+}
+
 bool wsb_ip_rules_admit(const struct wsb_ip_rules *r, const struct wsb_ip *ip)
 {
     if (wsb_ip_nets_have(&r->deny, ip))

@@ -53,6 +53,9 @@ struct wsb_ip_rules {
     struct wsb_ip_nets allow, deny;
 };
 
+/* On failure nothing is held. */
+WSB_MUST_CHECK wsb_err wsb_ip_rules_init(struct wsb_ip_rules *r, char *const *allow, size_t allow_count,
+                                         char *const *deny, size_t deny_count, struct wsb_fault *fault);
 bool wsb_ip_rules_admit(const struct wsb_ip_rules *r, const struct wsb_ip *ip);
 void wsb_ip_rules_deinit(struct wsb_ip_rules *r);
 

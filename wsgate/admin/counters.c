@@ -20,6 +20,7 @@
 GET(gate_connections, s->stats.connections)
 GET(gate_accepted, s->stats.accepted)
 GET(gate_refused, s->stats.refused)
+GET(gate_refused_by, s->stats.refused_by[reason])
 GET(gate_log_lines_lost, wsb_log_lost())
 GET(gate_uptime_ms, s->now_ms - wsg_gate_started_ms(s->gate))
 GET(gate_workers, wsg_gate_worker_count(s->gate))
@@ -51,7 +52,9 @@ GET(bus_pinned, s->hub->pins.count)
 
 TALLY(opened)
 TALLY(closed)
-TALLY(refused)
+TALLY(rate_pauses)
+GET(route_refused_by, atomic_load_explicit(&s->route->tally.refused[reason], memory_order_relaxed))
+GET(route_ended, atomic_load_explicit(&s->route->tally.ended[reason], memory_order_relaxed))
 TALLY(requests)
 TALLY(messages_in)
 TALLY(bytes_in)
@@ -103,6 +106,25 @@ static uint64_t route_retained_age_ms(const struct wsg_counter_source *s, int re
     return oldest_ns && s->wall_ns > oldest_ns ? (s->wall_ns - oldest_ns) / 1000000 : 0;
 }
 
+static uint64_t route_refused(const struct wsg_counter_source *s, int reason)
+{
+    uint64_t sum = 0;
+    (void)reason;
+    for (int i = 0; i < WSG_REFUSALS; i++)
+        sum += route_refused_by(s, i);
+    return sum;
+}
+
+static const char *refusal(int reason)
+{
+    return wsg_refusal_name((enum wsg_refusal)reason);
+}
+
+static const char *ending(int reason)
+{
+    return wsg_ending_name((enum wsg_ending)reason);
+}
+
 static const char *in_reason(int reason)
 {
     return wsg_in_drop_name((enum wsg_in_drop)reason);
@@ -128,7 +150,8 @@ const struct wsg_counter wsg_counters[] = {
     {GATE_ROW("connections",    "connections"),          WSG_GAUGE,   PLAIN, "Connections open now.", gate_connections, ONE},
     {GATE_ROW("max_connections", "max_connections"),     WSG_GAUGE,   PLAIN, "Connections that may be open.", gate_max_connections, ONE},
     {GATE_ROW("accepted",       "accepted_connections"), WSG_COUNTER, PLAIN, "Connections accepted.", gate_accepted, ONE},
-    {GATE_ROW("refused",        "refused_connections"),  WSG_COUNTER, PLAIN, "Connections refused for want of room.", gate_refused, ONE},
+    {WSG_OF_GATE, "refused", NULL,                        WSG_COUNTER, PLAIN, "", gate_refused, ONE},
+    {GATE_ROW("refused_by",     "refused_connections"),  WSG_COUNTER, PLAIN, "Connections, and requests of no route, that were refused.", gate_refused_by, WSG_REFUSALS, refusal},
     {GATE_ROW("uptime_ms",      "uptime_seconds"),       WSG_GAUGE,   MS,    "Time since the gate started.", gate_uptime_ms, ONE},
     {GATE_ROW("workers",        "workers"),              WSG_GAUGE,   PLAIN, "Threads that serve clients.", gate_workers, ONE},
     {GATE_ROW(NULL,             "draining"),             WSG_GAUGE,   PLAIN, "1 while the gate ends.", gate_draining, ONE},
@@ -159,7 +182,10 @@ const struct wsg_counter wsg_counters[] = {
 
     {ROUTE_ROW("opened",         "opened_connections"),      WSG_COUNTER, PLAIN, "WebSocket connections let in.", route_opened, ONE},
     {ROUTE_ROW("closed",         "closed_connections"),      WSG_COUNTER, PLAIN, "WebSocket connections ended.", route_closed, ONE},
-    {ROUTE_ROW("refused",        "refused"),                 WSG_COUNTER, PLAIN, "Handshakes and requests refused.", route_refused, ONE},
+    {WSG_OF_ROUTE, "refused", NULL,                          WSG_COUNTER, PLAIN, "", route_refused, ONE},
+    {ROUTE_ROW("refused_by",     "refused"),                 WSG_COUNTER, PLAIN, "Handshakes and requests refused.", route_refused_by, WSG_REFUSALS, refusal},
+    {ROUTE_ROW("ended",          "ended_connections"),       WSG_COUNTER, PLAIN, "WebSocket connections that the gate ended.", route_ended, WSG_ENDINGS, ending},
+    {ROUTE_ROW("rate_pauses",    "rate_pauses"),             WSG_COUNTER, PLAIN, "Times that a client was not read because it sent too much in a second.", route_rate_pauses, ONE},
     {ROUTE_ROW("requests",       "requests"),                WSG_COUNTER, PLAIN, "HTTP requests.", route_requests, ONE},
     {ROUTE_ROW("messages_in",    "in_messages"),             WSG_COUNTER, PLAIN, "Messages of clients.", route_messages_in, ONE},
     {ROUTE_ROW("bytes_in",       "in_bytes"),                WSG_COUNTER, BYTES, "Bytes of messages of clients.", route_bytes_in, ONE},

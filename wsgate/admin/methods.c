@@ -48,6 +48,14 @@ static uint64_t counted(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+static uint64_t refused_in_all(const struct wsg_route *r)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < WSG_REFUSALS; i++)
+        sum += counted(&r->tally.refused[i]);
+    return sum;
+}
+
 static uint64_t dropped_out(const struct wsg_route *r)
 {
     uint64_t sum = 0;
@@ -178,7 +186,7 @@ static void write_route(struct wsg_admin *a, const struct wsg_route *r, struct w
     wsb_json_ku64(j, "connections", members ? members->count : 0);
     wsb_json_ku64(j, "taps", atomic_load_explicit(&r->taps, memory_order_relaxed));
     wsb_json_ku64(j, "opened", counted(&r->tally.opened));
-    wsb_json_ku64(j, "refused", counted(&r->tally.refused));
+    wsb_json_ku64(j, "refused", refused_in_all(r));
     wsb_json_ku64(j, "requests", counted(&r->tally.requests));
     wsb_json_ku64(j, "messages_in", counted(&r->tally.messages_in));
     wsb_json_ku64(j, "messages_out", counted(&r->tally.messages_out));

@@ -21,8 +21,10 @@ wsb_err wsg_routes_init(struct wsg_routes *t, size_t count)
 
 void wsg_routes_deinit(struct wsg_routes *t)
 {
-    for (size_t i = 0; i < t->count; i++)
+    for (size_t i = 0; i < t->count; i++) {
         wsb_pattern_free(t->routes[i].pattern);
+        wsb_ip_rules_deinit(&t->routes[i].rules);
+    }
     free(t->routes);
     free(t->order);
     *t = (struct wsg_routes){0};
@@ -85,7 +87,9 @@ wsb_err wsg_routes_add(struct wsg_routes *t, const char *name, const char *path,
         return wsb_fault_set(fault, err, 0, "route '%s', path '%.80s': %.120s", name, path, inner.text);
     *r = (struct wsg_route){.index = (uint16_t)t->count, .host = host, .pattern = pattern, .policy = *policy};
     memcpy(r->name, name, strlen(name) + 1);
-    if ((err = check_overlaps(t, r, fault)) || (err = check_sources(r, fault))) {
+    if ((err = check_overlaps(t, r, fault)) || (err = check_sources(r, fault)) ||
+        (err = wsb_ip_rules_init(&r->rules, policy->allow.at, policy->allow.count, policy->deny.at, policy->deny.count,
+                                 fault))) {
         wsb_pattern_free(pattern);
         return err;
     }
@@ -149,6 +153,22 @@ struct wsg_route *wsg_routes_find(const struct wsg_routes *t, struct wsb_span na
             return &t->routes[i];
     }
     return NULL;
+}
+
+const char *wsg_refusal_name(enum wsg_refusal why)
+{
+    static const char *const names[] = {
+        "connections", "no_memory",  "address",  "per_address", "rate",      "proxy", "origin",
+        "subprotocol", "no_handler", "draining", "by_handler",  "malformed", "other",
+    };
+    return names[why];
+}
+
+const char *wsg_ending_name(enum wsg_ending why)
+{
+    static const char *const names[] = {"ping",    "idle", "lifetime", "rate",     "protocol", "text",
+                                        "too_big", "slow", "handler",  "draining", "no_memory"};
+    return names[why];
 }
 
 const char *wsg_in_drop_name(enum wsg_in_drop reason)

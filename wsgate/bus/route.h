@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "base/fault.h"
+#include "base/ip.h"
 #include "base/pattern.h"
 #include "base/span.h"
 #include "bus/backlog.h"
@@ -42,6 +43,9 @@ enum wsg_out_drop {
     WSG_OUT_DROPS
 };
 
+const char *wsg_refusal_name(enum wsg_refusal why);
+const char *wsg_ending_name(enum wsg_ending why);
+
 static inline void wsg_tally(_Atomic uint64_t *counter, uint64_t by)
 {
     atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
@@ -57,11 +61,14 @@ const char *wsg_out_drop_name(enum wsg_out_drop reason);
  */
 struct wsg_route_tally {
     /* by the workers */
-    _Atomic uint64_t opened, closed, refused, requests;
+    _Atomic uint64_t opened, closed, requests;
+    _Atomic uint64_t refused[WSG_REFUSALS]; /* handshakes and requests */
+    _Atomic uint64_t ended[WSG_ENDINGS];    /* connections, by the gate */
     _Atomic uint64_t messages_in, bytes_in;
     _Atomic uint64_t messages_out, bytes_out; /* for an existing connection of the route */
     _Atomic uint64_t written, written_bytes;  /* the kernel has them */
     _Atomic uint64_t out_dropped[WSG_OUT_DROPS];
+    _Atomic uint64_t rate_pauses;       /* of clients that sent more than they may in a second */
     _Atomic uint64_t pauses, paused_ms; /* of clients, because their handler is full; those that ended */
     /* by the hub */
     _Atomic uint64_t delivered,
@@ -97,6 +104,15 @@ struct wsg_route_policy {
     size_t max_body;
     uint32_t accept_timeout_ms;
     uint32_t request_timeout_ms;
+    struct wsg_texts allow, deny; /* borrowed from the configuration, as the origins, base/origin.h */
+    struct wsg_texts origins;
+    bool require_subprotocol;
+    uint32_t max_connections;                   /* 0: any number */
+    uint32_t ping_interval_ms, ping_timeout_ms; /* interval 0: no pings */
+    uint32_t idle_timeout_ms, lifetime_ms;      /* 0: any time */
+    uint32_t message_rate, message_burst;       /* of one connection, a second; rate 0: any number */
+    size_t byte_rate, byte_burst;
+    enum wsg_over_rate over_rate;
 };
 
 struct wsg_route {
@@ -107,6 +123,7 @@ struct wsg_route {
     struct wsg_route_policy policy;
     struct wsg_source pin_key;
     struct wsg_source user;
+    struct wsb_ip_rules rules; /* owned */
     _Atomic uint32_t handlers; /* registered now: the hub writes, workers read */
     _Atomic uint32_t taps;     /* of `wsctl tap` */
     struct wsg_route_tally tally;

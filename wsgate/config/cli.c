@@ -26,7 +26,7 @@ enum {
     FLAG_MAKE_KEY,
     OPTION_BASE
 };
-enum { FLAGS_MAX = 96 };
+enum { OPTIONS_MAX = 256, FLAGS_MAX = OPTIONS_MAX };
 
 static const struct option own_flags[] = {
     {"config", required_argument, NULL, FLAG_CONFIG}, {"test", no_argument, NULL, FLAG_TEST},
@@ -77,7 +77,7 @@ static wsb_err option_set_all(const struct wsg_option *o, void *target, char *va
 /* "key=value,key=value…" of a flag that stands for a section; NULL for none. Each key once. */
 static wsb_err keys_apply(enum wsg_section section, void *target, char *text, struct wsb_fault *fault)
 {
-    uint64_t seen = 0;
+    bool seen[OPTIONS_MAX] = {false};
     wsb_err err = WSB_OK;
     for (char *rest; text && !err; text = rest) {
         rest = cut(text, ',');
@@ -89,12 +89,11 @@ static wsb_err keys_apply(enum wsg_section section, void *target, char *text, st
                                  near ? "; did you mean '" : "; wsgate.conf(5) lists those that are known",
                                  near ? near : "", near ? "'?" : "");
         }
-        uint64_t bit = (uint64_t)1 << (o - wsg_options);
         if (!value)
             return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%s: a value is missing: write %s=VALUE", o->name, o->name);
-        if (seen & bit)
+        if (seen[o - wsg_options])
             return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%s: it is set twice", o->name);
-        seen |= bit;
+        seen[o - wsg_options] = true;
         err = option_set_all(o, target, value, fault);
         if (err)
             (void)wsg_fault_prefix(fault, "%s", o->name);
@@ -330,6 +329,8 @@ const char *wsg_cli_help(void)
            "      --metrics ADDRESS          serve /metrics, /healthz and /readyz: 127.0.0.1:9464 or unix:/path\n"
            "      --workers N|auto           threads that serve clients, up to 64 (auto: one for each core)\n"
            "      --max-connections N        open at once (65536)\n"
+           "      --max-connections-per-address N, --accept-rate N, --accept-burst N, --refuse drop|503\n"
+           "                                 of one address, and how it hears of it\n"
            "      --max-head SIZE            of a request's head (16KiB)\n"
            "      --max-headers N            of a request (100)\n"
            "\n"

@@ -23,6 +23,7 @@ void wsg_config_init(struct wsg_config *c)
         .shm_memory = 512 << 20,
         .shm_handlers = 256,
         .max_connections = 65536,
+        .accept_burst = 32,
         .max_head = 16 * KIB,
         .max_headers = 100,
         .head_timeout_ms = 10000,
@@ -35,6 +36,13 @@ void wsg_config_init(struct wsg_config *c)
     };
     for (size_t i = 0; i < WSB_LOG_MODULES; i++)
         c->module_levels[i] = -1;
+}
+
+static void texts_deinit(struct wsg_texts *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        free(t->at[i]);
+    free(t->at);
 }
 
 void wsg_config_deinit(struct wsg_config *c)
@@ -57,6 +65,7 @@ void wsg_config_deinit(struct wsg_config *c)
     free(c->shm_allow);
     free(c->make_key);
     free(c->metrics);
+    texts_deinit(&c->trusted_proxies);
     *c = (struct wsg_config){0};
 }
 
@@ -78,20 +87,17 @@ void wsg_route_config_init(struct wsg_route_config *r)
         .max_body = 16 * MIB,
         .accept_timeout_ms = 10000,
         .request_timeout_ms = 30000,
+        .ping_interval_ms = UINT32_MAX,
     };
-}
-
-static void texts_deinit(struct wsg_texts *t)
-{
-    for (size_t i = 0; i < t->count; i++)
-        free(t->at[i]);
-    free(t->at);
 }
 
 void wsg_route_config_deinit(struct wsg_route_config *r)
 {
     texts_deinit(&r->subprotocols);
     texts_deinit(&r->joins);
+    texts_deinit(&r->allow);
+    texts_deinit(&r->deny);
+    texts_deinit(&r->origins);
     free(r->pin_key);
     free(r->user);
     free(r->name);
@@ -122,6 +128,8 @@ void wsg_listener_config_init(struct wsg_listener_config *l)
 void wsg_listener_config_deinit(struct wsg_listener_config *l)
 {
     free(l->address);
+    texts_deinit(&l->allow);
+    texts_deinit(&l->deny);
     free(l->origin.file);
     *l = (struct wsg_listener_config){0};
 }
@@ -166,6 +174,13 @@ static wsb_err route_check(const struct wsg_route_config *r, struct wsb_fault *f
     if (r->max_frame > r->max_message)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "max_frame: %zu bytes are more than max_message, %zu",
                              r->max_frame, r->max_message);
+    if (r->require_subprotocol && r->subprotocols.count == 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "require_subprotocol: there are none to require: subprotocols is missing");
+    if (r->message_burst && !r->message_rate)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "message_burst: message_rate is missing");
+    if (r->byte_burst && !r->byte_rate)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "byte_burst: byte_rate is missing");
     if (r->publish && r->accept_by_handler)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                              "accept: 'handler' needs a handler, and deliver = publish has none: remove one of them");
@@ -284,5 +299,16 @@ wsb_err wsg_config_check(const struct wsg_config *c, struct wsb_fault *fault)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                              "nothing to listen on: give --listen 127.0.0.1:8080, or a section "
                              "listen \"127.0.0.1:8080\" {} in the file of --config");
+    for (size_t i = 0; i < c->listener_count; i++) {
+        if (c->listeners[i].proxy_protocol && c->trusted_proxies.count == 0)
+            return wsb_fault_set(
+                fault, WSB_ERR_CONFIG, 0,
+                "listen '%.64s': proxy_protocol: trusted_proxies is missing, the networks of those who "
+                "may say who the client is",
+                c->listeners[i].address);
+    }
+    if (c->forwarded != WSG_BY_NO_HEADER && c->trusted_proxies.count == 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "forwarded: trusted_proxies is missing, the networks of those who may write the header");
     return bus_check(c, fault);
 }

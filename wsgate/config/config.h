@@ -20,6 +20,8 @@ enum {
     WSG_CONFIG_LISTENERS_MAX = 64,
     WSG_CONFIG_SUBPROTOCOLS_MAX = 64, /* of a route */
     WSG_CONFIG_JOINS_MAX = 16,        /* of a route */
+    WSG_CONFIG_NETS_MAX = 256,        /* of each list of networks */
+    WSG_CONFIG_ORIGINS_MAX = 64,      /* of a route */
 };
 
 enum wsg_route_kind { WSG_ROUTE_WEBSOCKET = 1, WSG_ROUTE_HTTP = 2, WSG_ROUTE_BOTH = 3 };
@@ -60,6 +62,19 @@ struct wsg_route_config {
     size_t max_body;               /* of a request, bytes; default 16 MiB */
     uint32_t accept_timeout_ms;    /* default 10 s */
     uint32_t request_timeout_ms;   /* default 30 s */
+    struct wsg_texts allow, deny;  /* owned; networks that may, or may not; none in allow: all may */
+    struct wsg_texts origins;      /* owned; base/origin.h; none: any */
+    bool require_subprotocol;      /* a client that speaks none of them is refused; default no */
+    uint32_t max_connections;      /* of the route, WebSocket; 0 (default): as many as the gate has */
+    uint32_t ping_interval_ms;     /* UINT32_MAX (default): as the gate's; 0: none */
+    uint32_t ping_timeout_ms;      /* 0 (default): as the gate's */
+    uint32_t idle_timeout_ms;      /* without a message either way; 0 (default): any time */
+    uint32_t lifetime_ms;          /* of a connection; 0 (default): any time */
+    uint32_t message_rate;         /* of one connection, a second; 0 (default): any number */
+    uint32_t message_burst;        /* default: as many as in a second */
+    size_t byte_rate;              /* likewise, bytes of messages */
+    size_t byte_burst;             /* default: as many as in a second */
+    enum wsg_over_rate over_rate;  /* default pause */
 };
 
 struct wsg_static_config {
@@ -70,8 +85,10 @@ struct wsg_static_config {
 
 struct wsg_listener_config {
     struct wsg_origin origin;
-    char *address; /* owned; see net/address.h */
-    unsigned mode; /* of a Unix socket's file; default 0600 */
+    char *address;                /* owned; see net/address.h */
+    unsigned mode;                /* of a Unix socket's file; default 0600 */
+    struct wsg_texts allow, deny; /* owned; networks of clients that may, or may not; none in allow: all may */
+    bool proxy_protocol;          /* each connection begins with a header of it; default no */
 };
 
 struct wsg_config {
@@ -81,30 +98,36 @@ struct wsg_config {
     size_t route_count;
     struct wsg_static_config *statics; /* owned */
     size_t static_count;
-    char *runtime_dir;             /* owned; NULL: found by the rules of docs/protocol.md §1 */
-    unsigned bus_mode;             /* of the endpoints' files; default 0600 */
-    char *bus_handlers;            /* owned; endpoints on TCP besides, base/endpoint.h; NULL: none */
-    char *bus_events;              /* likewise */
-    char *bus_commands;            /* likewise */
-    char *curve_secret;            /* owned; the file of the gate's key; NULL: endpoints on TCP want no keys */
-    bool shm;                      /* handlers may come over shared memory; default yes */
-    size_t shm_ring;               /* bytes of each ring, unless a handler asks for another; default 2 MiB */
-    size_t shm_memory;             /* bytes of all rings; default 512 MiB */
-    uint32_t shm_handlers;         /* at most; default 256 */
-    char *shm_allow;               /* owned; who may, config/allow.h; NULL: whoever can open the socket */
-    char *curve_clients;           /* owned; the file of those who may come in; there when curve_secret is */
-    char *make_key;                /* owned; the file that --make-key shall make; else NULL */
-    char *metrics;                 /* owned; where metrics are served, a loopback or Unix address; NULL: nowhere */
-    unsigned workers;              /* 0: the number of cores */
-    size_t max_connections;        /* of the gate; default 65,536 */
-    size_t max_head;               /* of a request, bytes; default 16 KiB */
-    uint32_t max_headers;          /* default 100 */
-    uint32_t head_timeout_ms;      /* from the first byte of a request, or from accept; default 10 s */
-    uint32_t keepalive_timeout_ms; /* between requests; default 60 s */
-    uint32_t close_timeout_ms;     /* closing handshake; default 10 s */
-    uint32_t drain_timeout_ms;     /* SIGTERM to exit; default 10 s */
-    uint32_t ping_interval_ms;     /* pings to idle WebSocket clients; 0 (default): none */
-    uint32_t ping_timeout_ms;      /* the client must answer within; default 20 s */
+    char *runtime_dir;                /* owned; NULL: found by the rules of docs/protocol.md §1 */
+    unsigned bus_mode;                /* of the endpoints' files; default 0600 */
+    char *bus_handlers;               /* owned; endpoints on TCP besides, base/endpoint.h; NULL: none */
+    char *bus_events;                 /* likewise */
+    char *bus_commands;               /* likewise */
+    char *curve_secret;               /* owned; the file of the gate's key; NULL: endpoints on TCP want no keys */
+    bool shm;                         /* handlers may come over shared memory; default yes */
+    size_t shm_ring;                  /* bytes of each ring, unless a handler asks for another; default 2 MiB */
+    size_t shm_memory;                /* bytes of all rings; default 512 MiB */
+    uint32_t shm_handlers;            /* at most; default 256 */
+    char *shm_allow;                  /* owned; who may, config/allow.h; NULL: whoever can open the socket */
+    char *curve_clients;              /* owned; the file of those who may come in; there when curve_secret is */
+    char *make_key;                   /* owned; the file that --make-key shall make; else NULL */
+    char *metrics;                    /* owned; where metrics are served, a loopback or Unix address; NULL: nowhere */
+    unsigned workers;                 /* 0: the number of cores */
+    size_t max_connections;           /* of the gate; default 65,536 */
+    uint32_t max_per_address;         /* of one address; 0 (default): any number */
+    uint32_t accept_rate;             /* new connections of one address a second; 0 (default): any number */
+    uint32_t accept_burst;            /* so many at once before the rate counts; default 32 */
+    bool answer_refused;              /* refuse = 503: who is one too many is told; default: cut off */
+    struct wsg_texts trusted_proxies; /* owned; networks of proxies that are believed */
+    enum wsg_forwarded_by forwarded;  /* the header of theirs that counts; default none */
+    size_t max_head;                  /* of a request, bytes; default 16 KiB */
+    uint32_t max_headers;             /* default 100 */
+    uint32_t head_timeout_ms;         /* from the first byte of a request, or from accept; default 10 s */
+    uint32_t keepalive_timeout_ms;    /* between requests; default 60 s */
+    uint32_t close_timeout_ms;        /* closing handshake; default 10 s */
+    uint32_t drain_timeout_ms;        /* SIGTERM to exit; default 10 s */
+    uint32_t ping_interval_ms;        /* pings to idle WebSocket clients; 0 (default): none */
+    uint32_t ping_timeout_ms;         /* the client must answer within; default 20 s */
     enum wsb_log_format log_format;
     enum wsb_level log_level;           /* default info */
     int module_levels[WSB_LOG_MODULES]; /* -1: as log_level */

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/endpoint.h"
+#include "base/ip.h"
+#include "base/origin.h"
 #include "base/pattern.h"
 #include "base/size.h"
 #include "config/allow.h"
@@ -48,6 +50,10 @@ static const struct wsg_word slow_words[] = {{"close", WSG_SLOW_CLOSE},
                                              {"conflate", WSG_SLOW_CONFLATE},
                                              {NULL, 0}};
 static const struct wsg_word pin_words[] = {{"fewest", false}, {"hash", true}, {NULL, 0}};
+static const struct wsg_word forwarded_words[] = {
+    {"none", WSG_BY_NO_HEADER}, {"x-forwarded-for", WSG_BY_X_FORWARDED}, {"forwarded", WSG_BY_FORWARDED}, {NULL, 0}};
+static const struct wsg_word refuse_words[] = {{"drop", false}, {"503", true}, {NULL, 0}};
+static const struct wsg_word rate_words[] = {{"pause", WSG_RATE_PAUSE}, {"close", WSG_RATE_CLOSE}, {NULL, 0}};
 static const struct wsg_word check_words[] = {{"yes", false}, {"no", true}, {NULL, 0}};
 static const struct wsg_word format_words[] = {{"logfmt", WSB_LOG_LOGFMT}, {"json", WSB_LOG_JSON}, {NULL, 0}};
 static const struct wsg_word level_words[] = {{"debug", WSB_LOG_DEBUG}, {"info", WSB_LOG_INFO},
@@ -71,7 +77,13 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_TOP, "workers",     "workers",     WSG_OPTION_WORKERS, TOP(workers),     RANGE(1, 64)},
     {WSG_SECTION_TOP, "metrics",     "metrics",     WSG_OPTION_TEXT,    TOP(metrics),     CHECK(wsg_value_check_near)},
 
-    {WSG_SECTION_LISTEN, "mode", NULL, WSG_OPTION_MODE, LISTEN(mode), PLAIN},
+    {WSG_SECTION_TOP, "trusted_proxies", NULL, WSG_OPTION_LIST, TOP(trusted_proxies), LIST(WSG_CONFIG_NETS_MAX, wsb_ip_net_check)},
+    {WSG_SECTION_TOP, "forwarded",   NULL,          WSG_OPTION_WORD,    TOP(forwarded),   WORDS(forwarded_words)},
+
+    {WSG_SECTION_LISTEN, "mode",           NULL, WSG_OPTION_MODE, LISTEN(mode),           PLAIN},
+    {WSG_SECTION_LISTEN, "allow",          NULL, WSG_OPTION_LIST, LISTEN(allow),          LIST(WSG_CONFIG_NETS_MAX, wsb_ip_net_check)},
+    {WSG_SECTION_LISTEN, "deny",           NULL, WSG_OPTION_LIST, LISTEN(deny),           LIST(WSG_CONFIG_NETS_MAX, wsb_ip_net_check)},
+    {WSG_SECTION_LISTEN, "proxy_protocol", NULL, WSG_OPTION_BOOL, LISTEN(proxy_protocol), PLAIN},
 
     {WSG_SECTION_ROUTE, "path",               NULL, WSG_OPTION_TEXT,      ROUTE(path),               CHECK(path_check)},
     {WSG_SECTION_ROUTE, "host",               NULL, WSG_OPTION_TEXT,      ROUTE(host),               CHECK(wsg_value_check_host)},
@@ -101,6 +113,21 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "accept_timeout",     NULL, WSG_OPTION_DURATION,  ROUTE(accept_timeout_ms),  RANGE(1, DAY_MS)},
     {WSG_SECTION_ROUTE, "request_timeout",    NULL, WSG_OPTION_DURATION,  ROUTE(request_timeout_ms), RANGE(1, DAY_MS)},
 
+    {WSG_SECTION_ROUTE, "allow",              NULL, WSG_OPTION_LIST,      ROUTE(allow),              LIST(WSG_CONFIG_NETS_MAX, wsb_ip_net_check)},
+    {WSG_SECTION_ROUTE, "deny",               NULL, WSG_OPTION_LIST,      ROUTE(deny),               LIST(WSG_CONFIG_NETS_MAX, wsb_ip_net_check)},
+    {WSG_SECTION_ROUTE, "origins",            NULL, WSG_OPTION_LIST,      ROUTE(origins),            LIST(WSG_CONFIG_ORIGINS_MAX, wsb_origin_check)},
+    {WSG_SECTION_ROUTE, "require_subprotocol", NULL, WSG_OPTION_BOOL,     ROUTE(require_subprotocol), PLAIN},
+    {WSG_SECTION_ROUTE, "max_connections",    NULL, WSG_OPTION_COUNT32,   ROUTE(max_connections),    RANGE(0, 16777216)},
+    {WSG_SECTION_ROUTE, "ping_interval",      NULL, WSG_OPTION_DURATION,  ROUTE(ping_interval_ms),   RANGE(0, DAY_MS)},
+    {WSG_SECTION_ROUTE, "ping_timeout",       NULL, WSG_OPTION_DURATION,  ROUTE(ping_timeout_ms),    RANGE(0, DAY_MS)},
+    {WSG_SECTION_ROUTE, "idle_timeout",       NULL, WSG_OPTION_DURATION,  ROUTE(idle_timeout_ms),    RANGE(0, 7 * DAY_MS)},
+    {WSG_SECTION_ROUTE, "lifetime",           NULL, WSG_OPTION_DURATION,  ROUTE(lifetime_ms),        RANGE(0, 7 * DAY_MS)},
+    {WSG_SECTION_ROUTE, "message_rate",       NULL, WSG_OPTION_COUNT32,   ROUTE(message_rate),       RANGE(0, 1000000)},
+    {WSG_SECTION_ROUTE, "message_burst",      NULL, WSG_OPTION_COUNT32,   ROUTE(message_burst),      RANGE(0, 1000000)},
+    {WSG_SECTION_ROUTE, "byte_rate",          NULL, WSG_OPTION_SIZE,      ROUTE(byte_rate),          RANGE(0, 1024 * GIB)},
+    {WSG_SECTION_ROUTE, "byte_burst",         NULL, WSG_OPTION_SIZE,      ROUTE(byte_burst),         RANGE(0, 1024 * GIB)},
+    {WSG_SECTION_ROUTE, "over_rate",          NULL, WSG_OPTION_WORD,      ROUTE(over_rate),          WORDS(rate_words)},
+
     {WSG_SECTION_STATIC, "directory", NULL, WSG_OPTION_TEXT, STATIC(dir), PLAIN},
 
     {WSG_SECTION_BUS, "handlers",      "bus-handlers",  WSG_OPTION_TEXT, TOP(bus_handlers),  CHECK(endpoint_check)},
@@ -127,6 +154,10 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_TIMEOUTS, "ping_timeout",  "ping-timeout",      WSG_OPTION_DURATION, TOP(ping_timeout_ms),      RANGE(1, DAY_MS)},
 
     {WSG_SECTION_LIMITS, "connections", "max-connections", WSG_OPTION_COUNT,   TOP(max_connections), RANGE(1, 16777216)},
+    {WSG_SECTION_LIMITS, "connections_per_address", "max-connections-per-address", WSG_OPTION_COUNT32, TOP(max_per_address), RANGE(0, 16777216)},
+    {WSG_SECTION_LIMITS, "accept_rate", "accept-rate",   WSG_OPTION_COUNT32,   TOP(accept_rate),    RANGE(0, 1000000)},
+    {WSG_SECTION_LIMITS, "accept_burst", "accept-burst", WSG_OPTION_COUNT32,   TOP(accept_burst),   RANGE(1, 1000000)},
+    {WSG_SECTION_LIMITS, "refuse",      "refuse",        WSG_OPTION_WORD_BOOL, TOP(answer_refused), WORDS(refuse_words)},
     {WSG_SECTION_LIMITS, "head",        "max-head",        WSG_OPTION_SIZE,    TOP(max_head),        RANGE(KIB, MIB)},
     {WSG_SECTION_LIMITS, "headers",     "max-headers",     WSG_OPTION_COUNT32, TOP(max_headers),     RANGE(1, 10000)},
 };

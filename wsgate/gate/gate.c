@@ -17,6 +17,7 @@
 #include "base/runtime_dir.h"
 #include "config/allow.h"
 #include "config/value.h"
+#include "gate/entrances.h"
 #include "ring/ring.h"
 
 enum {
@@ -57,7 +58,8 @@ struct wsg_gate {
     uint64_t started_ms;
     bool draining;
     _Atomic size_t connections;
-    _Atomic uint64_t accepted, refused;
+    _Atomic uint64_t accepted;
+    struct wsg_gatekeeping gatekeeping;
 };
 
 /* ------------------------------------------------------------------- accessors */
@@ -131,25 +133,21 @@ void wsg_gate_stats(struct wsg_gate *g, struct wsg_gate_stats *ret)
 {
     *ret = (struct wsg_gate_stats){
         .accepted = atomic_load_explicit(&g->accepted, memory_order_relaxed),
-        .refused = atomic_load_explicit(&g->refused, memory_order_relaxed),
         .connections = atomic_load_explicit(&g->connections, memory_order_relaxed),
     };
+    for (int i = 0; i < WSG_REFUSALS; i++)
+        ret->refused += ret->refused_by[i] = atomic_load_explicit(&g->gatekeeping.refused[i], memory_order_relaxed);
 }
 
 bool wsg_gate_count_connection(struct wsg_gate *g, struct wsg_worker *w)
 {
     (void)w;
     if (atomic_load_explicit(&g->connections, memory_order_relaxed) >= g->config->max_connections) {
-        wsg_gate_count_refusal(g);
+        wsg_gatekeeping_count(&g->gatekeeping, WSG_REFUSED_CONNECTIONS);
         return false;
     }
     atomic_fetch_add_explicit(&g->accepted, 1, memory_order_relaxed);
     return true;
-}
-
-void wsg_gate_count_refusal(struct wsg_gate *g)
-{
-    atomic_fetch_add_explicit(&g->refused, 1, memory_order_relaxed);
 }
 
 /* Connections are counted by the workers' places; each worker tells the difference at the end of its rounds. */
@@ -476,6 +474,20 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .max_body = r->max_body,
             .accept_timeout_ms = r->accept_timeout_ms,
             .request_timeout_ms = r->request_timeout_ms,
+            .allow = r->allow,
+            .deny = r->deny,
+            .origins = r->origins,
+            .require_subprotocol = r->require_subprotocol,
+            .max_connections = r->max_connections,
+            .ping_interval_ms = r->ping_interval_ms != UINT32_MAX ? r->ping_interval_ms : c->ping_interval_ms,
+            .ping_timeout_ms = r->ping_timeout_ms ? r->ping_timeout_ms : c->ping_timeout_ms,
+            .idle_timeout_ms = r->idle_timeout_ms,
+            .lifetime_ms = r->lifetime_ms,
+            .message_rate = r->message_rate,
+            .message_burst = r->message_burst ? r->message_burst : r->message_rate,
+            .byte_rate = r->byte_rate,
+            .byte_burst = r->byte_burst ? r->byte_burst : r->byte_rate,
+            .over_rate = r->over_rate,
         };
         if (r->pin_by_hash && !r->pin_key)
             err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
@@ -539,8 +551,7 @@ static wsb_err init_worker(struct wsg_gate *g, size_t index, uint64_t epoch, str
         .head_timeout_ms = c->head_timeout_ms,
         .keepalive_timeout_ms = c->keepalive_timeout_ms,
         .close_timeout_ms = c->close_timeout_ms,
-        .ping_interval_ms = c->ping_interval_ms,
-        .ping_timeout_ms = c->ping_timeout_ms,
+        .gatekeeping = &g->gatekeeping,
     };
     w->env.http_limits.max_head_bytes = c->max_head;
     w->env.http_limits.max_headers = c->max_headers;
@@ -645,9 +656,10 @@ static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fa
     return g->config->shm ? open_shm(g, fault) : wsb_shm_server_remove(g->dir, fault);
 }
 
-static wsb_err listen_everywhere(struct wsg_gate *g, const struct wsg_address *address, unsigned mode, const char *path,
+static wsb_err listen_everywhere(struct wsg_gate *g, uint8_t entrance, const struct wsg_address *address,
                                  struct wsb_fault *fault)
 {
+    const struct wsg_listener_config *l = &g->config->listeners[entrance];
     struct wsg_address bound = *address;
     bool is_unix = wsg_address_is_unix(address);
     int fd = -1;
@@ -655,15 +667,15 @@ static wsb_err listen_everywhere(struct wsg_gate *g, const struct wsg_address *a
     for (size_t i = 0; i < g->worker_count && !err; i++) {
         if (i == 0 || !is_unix) {
             struct wsg_address at = bound; /* the port that the kernel chose for the first */
-            err = wsg_socket_listen(&at, mode, &fd, &bound, fault);
+            err = wsg_socket_listen(&at, l->mode, &fd, &bound, fault);
             if (err)
                 return err;
         }
         if (is_unix && i == 0) {
             g->unix_fds[g->unix_count] = fd;
-            g->unix_paths[g->unix_count++] = (char *)path;
+            g->unix_paths[g->unix_count++] = l->address + strlen("unix:");
         }
-        err = wsg_worker_listen(&g->workers[i], fd, !is_unix);
+        err = wsg_worker_listen(&g->workers[i], fd, entrance, !is_unix);
         if (err && !is_unix)
             close(fd);
     }
@@ -691,8 +703,7 @@ static wsb_err open_listeners(struct wsg_gate *g, struct wsb_fault *fault)
         struct wsg_address address;
         wsb_err err = wsg_address_parse(c->listeners[i].address, &address, fault);
         if (!err)
-            err =
-                listen_everywhere(g, &address, c->listeners[i].mode, c->listeners[i].address + strlen("unix:"), fault);
+            err = listen_everywhere(g, (uint8_t)i, &address, fault);
         if (err)
             return err;
     }
@@ -710,7 +721,7 @@ static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
         return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
     if ((err = wsb_runtime_dir_resolve(c->runtime_dir, g->dir, fault)) ||
         (err = wsb_runtime_dir_prepare(g->dir, fault)) || (err = build_routes(c, &g->routes, fault)) ||
-        (err = open_statics(g, fault)))
+        (err = open_statics(g, fault)) || (err = wsg_entrances_build(&g->gatekeeping, c, fault)))
         return err;
     count = count < WSG_ID_WORKERS ? count : WSG_ID_WORKERS;
     g->workers = calloc(count, sizeof *g->workers);
@@ -766,6 +777,7 @@ void wsg_gate_free(struct wsg_gate *g)
         wsg_worker_deinit(&g->workers[i]);
     for (size_t i = 0; i < g->static_count; i++)
         close(g->statics[i].dirfd);
+    wsg_entrances_deinit(&g->gatekeeping);
     free(g->statics);
     free(g->workers);
     free(g->sorted);
@@ -783,10 +795,13 @@ wsb_err wsg_gate_check(const struct wsg_config *config, struct wsb_fault *fault)
         err = load_curve(config, &g.routes, &g.curve, fault);
     if (!err)
         err = open_statics(&g, fault);
+    if (!err)
+        err = wsg_entrances_build(&g.gatekeeping, config, fault);
     for (size_t i = 0; i < config->listener_count && !err; i++)
         err = wsg_address_parse(config->listeners[i].address, &ignored, fault);
     for (size_t i = 0; i < g.static_count; i++)
         close(g.statics[i].dirfd);
+    wsg_entrances_deinit(&g.gatekeeping);
     free(g.statics);
     wsb_curve_deinit(&g.curve);
     wsg_routes_deinit(&g.routes);

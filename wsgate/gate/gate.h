@@ -14,7 +14,8 @@
 struct wsg_gate;
 
 struct wsg_gate_stats {
-    uint64_t accepted, refused; /* connections */
+    uint64_t accepted, refused; /* connections; refused with requests of no route */
+    uint64_t refused_by[WSG_REFUSALS];
     size_t connections;
 };
 
@@ -94,7 +95,6 @@ WSB_MUST_CHECK wsb_err wsg_gate_list(struct wsg_gate *g,
 /* For workers. */
 struct wsg_worker *wsg_gate_worker(struct wsg_gate *g, size_t index);
 bool wsg_gate_count_connection(struct wsg_gate *g, struct wsg_worker *w); /* false: there are as many as may be */
-void wsg_gate_count_refusal(struct wsg_gate *g);
 void wsg_gate_publish_count(struct wsg_gate *g, struct wsg_worker *w);
 
 #endif

@@ -73,17 +73,17 @@ static void on_client(struct wsg_watch *watch, uint32_t events)
             close(fd);
             continue;
         }
-        if (wsg_session_open(&w->env, fd, &peer) != WSB_OK)
-            wsg_gate_count_refusal(w->gate);
+        (void)!wsg_session_open(&w->env, fd, a->entrance, &peer); /* it counts what goes wrong */
     }
 }
 
-wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, bool owns_fd)
+wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, uint8_t entrance, bool owns_fd)
 {
     struct wsg_acceptor *a = &w->acceptors[w->acceptor_count];
     if (w->acceptor_count == WSG_LISTENERS_MAX)
         return WSB_ERR_LIMIT;
-    *a = (struct wsg_acceptor){.watch = {.fd = fd, .fn = on_client}, .worker = w, .owns_fd = owns_fd};
+    *a = (struct wsg_acceptor){
+        .watch = {.fd = fd, .fn = on_client}, .worker = w, .entrance = entrance, .owns_fd = owns_fd};
     wsb_err err = watch_acceptor(w, a);
     if (!err)
         w->acceptor_count++;

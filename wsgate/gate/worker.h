@@ -21,6 +21,7 @@ enum { WSG_LISTENERS_MAX = 64 };
 struct wsg_acceptor {
     struct wsg_watch watch;
     struct wsg_worker *worker; /* borrowed */
+    uint8_t entrance;          /* index of the listener in the configuration */
     bool owns_fd;              /* a Unix socket's descriptor is shared by all workers */
 };
 
@@ -66,8 +67,8 @@ bool wsg_workers_are_heard(struct wsg_worker *hubs);
 /* Messages of its clients may go straight to their handlers: it is the hub's thread. */
 void wsg_worker_offer_express(struct wsg_worker *w);
 void wsg_worker_deinit(struct wsg_worker *w); /* all sessions are gone afterwards */
-WSB_MUST_CHECK wsb_err wsg_worker_listen(struct wsg_worker *w, int fd,
-                                         bool owns_fd); /* takes fd if owns_fd, on success */
+/* Takes fd if owns_fd, on success. */
+WSB_MUST_CHECK wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, uint8_t entrance, bool owns_fd);
 void wsg_worker_stop_listening(struct wsg_worker *w);
 
 /* In the worker's thread: carry out a command on its connections. An id that is not there gets its outcome here. */

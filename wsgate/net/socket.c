@@ -123,11 +123,11 @@ wsb_err wsg_socket_accept(int listen_fd, int *ret_fd, struct wsg_address *ret_pe
     return WSB_OK;
 }
 
-wsb_err wsg_socket_read(int fd, uint8_t *data, size_t len, size_t *ret_len)
+static wsb_err receive(int fd, uint8_t *data, size_t len, int flags, size_t *ret_len)
 {
     ssize_t n;
     do {
-        n = recv(fd, data, len, 0);
+        n = recv(fd, data, len, flags);
     } while (n < 0 && errno == EINTR);
     if (n > 0) {
         *ret_len = (size_t)n;
@@ -136,6 +136,16 @@ wsb_err wsg_socket_read(int fd, uint8_t *data, size_t len, size_t *ret_len)
     if (n == 0)
         return WSB_CLOSED;
     return errno == EAGAIN || errno == EWOULDBLOCK ? WSB_AGAIN : WSB_ERR_IO;
+}
+
+wsb_err wsg_socket_read(int fd, uint8_t *data, size_t len, size_t *ret_len)
+{
+    return receive(fd, data, len, 0, ret_len);
+}
+
+wsb_err wsg_socket_peek(int fd, uint8_t *data, size_t len, size_t *ret_len)
+{
+    return receive(fd, data, len, MSG_PEEK, ret_len);
 }
 
 bool wsg_socket_peer_uid(int fd, unsigned *ret_uid)

@@ -21,6 +21,9 @@ WSB_MUST_CHECK wsb_err wsg_socket_accept(int listen_fd, int *ret_fd, struct wsg_
 /* WSB_AGAIN: nothing there. WSB_CLOSED: orderly end. WSB_ERR_IO: reset or worse. */
 WSB_MUST_CHECK wsb_err wsg_socket_read(int fd, uint8_t *data, size_t len, size_t *ret_len);
 
+/* The same without taking the bytes off the socket: they are read once more. */
+WSB_MUST_CHECK wsb_err wsg_socket_peek(int fd, uint8_t *data, size_t len, size_t *ret_len);
+
 /* The uid of the process at the other end of a Unix socket; false when it cannot be told. */
 bool wsg_socket_peer_uid(int fd, unsigned *ret_uid);
 

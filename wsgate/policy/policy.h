@@ -17,6 +17,9 @@ enum wsg_when_full { WSG_FULL_PAUSE, WSG_FULL_DROP_NEW, WSG_FULL_DROP_OLD, WSG_F
 /* When a client is slow: what becomes of the messages to it. The first is for commands only: as the route says. */
 enum wsg_slow { WSG_SLOW_AS_ROUTE, WSG_SLOW_CLOSE, WSG_SLOW_DROP_NEW, WSG_SLOW_DROP_OLD, WSG_SLOW_CONFLATE };
 
+/* What proxies in front of the gate write the client's address into. */
+enum wsg_forwarded_by { WSG_BY_NO_HEADER, WSG_BY_X_FORWARDED, WSG_BY_FORWARDED };
+
 /* When a client sends more than its route allows in a second. */
 enum wsg_over_rate { WSG_RATE_PAUSE, WSG_RATE_CLOSE };
 

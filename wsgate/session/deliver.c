@@ -124,7 +124,7 @@ static bool make_way(struct wsg_session *s, const struct wsg_command *c, enum ws
         return true;
     if (slow == WSG_SLOW_CLOSE || slow == WSG_SLOW_AS_ROUTE) {
         refuse(s, c, WSG_OUT_SLOW_CLOSE, WSB_OUTCOME_DROPPED, "slow client");
-        wsg_websocket_close(s, WSG_BY_GATE, WSB_CLOSE_TRY_AGAIN_LATER, wsb_span_str("slow client"));
+        wsg_websocket_end(s, WSG_ENDED_SLOW, WSB_CLOSE_TRY_AGAIN_LATER, "slow client");
     } else {
         refuse(s, c, WSG_OUT_SLOW_NEW, WSB_OUTCOME_DROPPED, "slow client: dropped");
     }
@@ -239,6 +239,7 @@ void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c)
         return;
     }
     s->messages_out++;
+    s->sent_ms = wsg_loop_now_ms(s->env->loop);
     s->bytes_out += c->payload.len;
     if (wsg_session_is_tapped(s))
         wsg_tap(s, WSG_OUT_TAP_OUT, c->code, c->payload);

@@ -157,10 +157,10 @@ void wsg_emit_pong(struct wsg_session *s, struct wsb_span payload, uint64_t rtt_
         return;
     struct wsg_out out = {
         .kind = WSG_OUT_REPLY,
-        .origin = s->ping_origin,
+        .origin = s->asked_ping->origin,
         .envelope = {.header = {.type = WSB_PONG_EV,
                                 .conn = s->id,
-                                .seq = s->ping_seq,
+                                .seq = s->asked_ping->seq,
                                 .time_ns = wsg_loop_wall_ns(s->env->loop)},
                      .payload = payload,
                      .meta = wsb_buf_span(&s->env->text)},
@@ -251,7 +251,10 @@ wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *h
         wsb_json_kcstr(&j, "version", head->minor ? "1.1" : "1.0");
     wsb_json_kstr(&j, "host", head->host);
     wsb_json_kcstr(&j, "peer", s->peer);
-    wsb_json_kcstr(&j, "scheme", is_websocket ? "ws" : "http");
+    if (s->exchange->proxy)
+        wsb_json_kcstr(&j, "proxy", s->exchange->proxy);
+    bool is_secure = s->exchange->is_secure;
+    wsb_json_kcstr(&j, "scheme", is_websocket ? (is_secure ? "wss" : "ws") : is_secure ? "https" : "http");
     if (is_websocket) {
         (void)wsg_http_header_find(head->headers, head->header_count, "origin", &origin);
         wsb_json_key(&j, "origin");

@@ -21,6 +21,7 @@ void wsg_exchange_free(struct wsg_session *s)
     wsb_buf_deinit(&x->body);
     wsb_buf_deinit(&x->meta);
     free(x->offered);
+    free(x->proxy);
     free(x);
     s->exchange = NULL;
 }
@@ -51,6 +52,8 @@ static void finish(struct wsg_session *s)
     if (x->is_sent)
         wsg_emit_done(s);
     wsg_session_end_pause(s); /* that was for this exchange; the hub has forgotten it with its id */
+    if (x->proxy && !wsg_session_set_peer(s, wsb_span_str(x->proxy))) /* the next request may be of another client */
+        keep = false;
     wsg_exchange_free(s);
     s->route = NULL;
     if (!keep) {
@@ -152,8 +155,8 @@ static wsb_err end_body(struct wsg_session *s)
 }
 
 /* A whole answer of our own; the request may be in any state, even unparsable (then there is no exchange). */
-void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers,
-                        size_t count)
+static void answer_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers,
+                         size_t count)
 {
     struct wsg_exchange *x = s->exchange;
     struct wsg_http_framing framing;
@@ -170,8 +173,6 @@ void wsg_exchange_error(struct wsg_session *s, int status, const char *why, cons
     WSB_LOG(WSB_LOG_HTTP, status >= 500 ? WSB_LOG_WARN : WSB_LOG_INFO, "refused", WSB_KID("conn", s->id),
             WSB_KU("status", status), WSB_KS("why", why), WSB_KS("target", s->target ? s->target : ""),
             WSB_KS("peer", s->peer));
-    if (s->route)
-        wsg_count(&s->route->tally.refused, 1);
     wsb_buf_clear(&s->env->text);
     if (wsg_http_error_response_write(&s->env->text, &e, &framing) != WSB_OK || append_text(s) != WSB_OK) {
         wsg_session_kill(s, "out of memory");
@@ -186,6 +187,24 @@ void wsg_exchange_error(struct wsg_session *s, int status, const char *why, cons
     x->response_begun = x->response_complete = true;
     x->keep_alive = reusable;
     finish_if_complete(s);
+}
+
+void wsg_exchange_refuse(struct wsg_session *s, enum wsg_refusal reason, int status, const char *why,
+                         const struct wsg_http_header *headers, size_t count)
+{
+    if (s->route)
+        wsg_count(&s->route->tally.refused[reason], 1);
+    else
+        wsg_gatekeeping_count(s->env->gatekeeping, reason);
+    answer_error(s, status, why, headers, count);
+}
+
+void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers,
+                        size_t count)
+{
+    if (s->route)
+        wsg_count(&s->route->tally.refused[WSG_REFUSED_OTHER], 1);
+    answer_error(s, status, why, headers, count);
 }
 
 /* Fields of a handler, less those that are ours. */
@@ -415,11 +434,36 @@ static bool try_static(struct wsg_session *s, const struct wsg_http_head *head)
 
 /* ---------------------------------------------------------------- requests */
 
+bool wsg_exchange_refuse_address(struct wsg_session *s)
+{
+    struct wsb_ip ip = wsg_ip_of_peer(s->peer);
+    if (wsb_ip_rules_admit(&s->route->rules, &ip))
+        return false;
+    wsg_exchange_refuse(s, WSG_REFUSED_ADDRESS, 403, "the address is not allowed", NULL, 0);
+    return true;
+}
+
+/* From here to the end of the exchange the peer is the client, where a trusted proxy names one. */
+static bool find_client(struct wsg_session *s, const struct wsg_http_head *head)
+{
+    char client[WSG_ADDRESS_TEXT];
+    struct wsb_span proto;
+    struct wsg_exchange *x = s->exchange;
+    bool found = wsg_gatekeeping_client(s, head, client, &proto);
+    x->is_secure = wsb_span_ieq_str(proto, "https") || wsb_span_ieq_str(proto, "wss");
+    if (!found)
+        return true;
+    x->proxy = strdup(s->peer);
+    return x->proxy && wsg_session_set_peer(s, wsb_span_str(client));
+}
+
 static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
 {
     struct wsg_exchange *x = s->exchange;
+    if (wsg_exchange_refuse_address(s))
+        return;
     if (!wsg_session_has_handler(s) && s->route->policy.no_handler != WSG_NO_HANDLER_WAIT) {
-        wsg_exchange_error(s, 503, "no handler", NULL, 0);
+        wsg_exchange_refuse(s, WSG_REFUSED_NO_HANDLER, 503, "no handler", NULL, 0);
         return;
     }
     if (head->content_length > s->route->policy.max_body) {
@@ -458,6 +502,10 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
     };
     s->exchange = x;
     s->state = WSG_SESSION_EXCHANGE;
+    if (!find_client(s, head)) {
+        wsg_session_kill(s, "out of memory");
+        return;
+    }
     if (head->is_upgrade) {
         wsg_websocket_begin(s, head);
         return;

@@ -36,6 +36,8 @@ struct wsg_exchange {
     struct wsb_buf body; /* owned; until REQUEST or OPEN is sent: its payload */
     struct wsb_buf meta; /* owned; of REQUEST or OPEN */
     char accept[32];     /* PENDING: Sec-WebSocket-Accept */
+    char *proxy;         /* owned; the peer itself, while the session's is the client that it named; NULL: none did */
+    bool is_secure;      /* the client spoke TLS with the proxy */
     char *offered;       /* owned; PENDING: the client's subprotocols, each ended by a NUL, and one more NUL */
 };
 
@@ -48,9 +50,21 @@ struct wsg_receipt {
     uint64_t seq;
 };
 
+/* A ping that a handler or somebody at the control socket asked for. */
+struct wsg_asked_ping {
+    uint64_t sent_us;
+    uint64_t origin;
+    uint64_t seq;
+    uint32_t hash; /* of its payload, so that its pong is known */
+};
+
 /* session.c */
 void wsg_session_mark_dirty(struct wsg_session *s);
 void wsg_session_mark_fanned(struct wsg_session *s); /* the same with what many get: it may wait a moment for more */
+void wsg_session_keep_unread(struct wsg_session *s, const uint8_t *data, size_t len);
+void wsg_session_drop_unread(struct wsg_session *s);
+/* Not let in: told so with a 503, or cut off, as the configuration says. */
+void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why);
 void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms);
 void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on);
 void wsg_session_watch(struct wsg_session *s); /* bring what epoll waits for in line with the state */
@@ -72,6 +86,11 @@ void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c);
 void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c);
 void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers,
                         size_t count);
+/* The same, counted by its reason. */
+void wsg_exchange_refuse(struct wsg_session *s, enum wsg_refusal reason, int status, const char *why,
+                         const struct wsg_http_header *headers, size_t count);
+/* By the rules of its route. True: refused, and answered. */
+bool wsg_exchange_refuse_address(struct wsg_session *s);
 void wsg_exchange_fail(struct wsg_session *s, int status, const char *why);
 void wsg_exchange_abort(struct wsg_session *s, const char *why);
 void wsg_exchange_timeout(struct wsg_session *s);
@@ -83,8 +102,11 @@ wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t le
 void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c);
 void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c);
 void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c);
+/* The gate ends an open connection by itself, and counts why. */
+void wsg_websocket_end(struct wsg_session *s, enum wsg_ending why, uint16_t code, const char *reason);
 void wsg_websocket_close(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason);
 void wsg_websocket_timer(struct wsg_session *s);
+bool wsg_websocket_is_over(const struct wsg_session *s); /* its lifetime */
 /* The connection ended without, or in the middle of, a closing handshake. */
 void wsg_websocket_lost(struct wsg_session *s, const char *why);
 

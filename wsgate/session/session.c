@@ -23,7 +23,8 @@ enum {
     FAN_MANY = 64,
     FAN_PAUSE_US = 200,
     OUTBOX_SOFT = 8 << 20,
-    LINGER_MS = 2000
+    LINGER_MS = 2000,
+    OUR_DOING_MS = 5000 /* how often a client is looked at that we do not read */
 };
 
 static void on_socket(struct wsg_watch *w, uint32_t events);
@@ -41,6 +42,8 @@ const char *wsg_by_name(enum wsg_by by)
 const char *wsg_session_describe(const struct wsg_session *s)
 {
     switch ((enum wsg_session_state)s->state) {
+    case WSG_SESSION_PROXY:
+        return "HTTP(server, CONNECTING)";
     case WSG_SESSION_HTTP:
         return s->request_begun ? "HTTP(server, READING)" : "HTTP(server, IDLE)";
     case WSG_SESSION_EXCHANGE:
@@ -172,6 +175,7 @@ static size_t process(struct wsg_session *s, const uint8_t *data, size_t len)
             step = len - used; /* too late for anything */
             err = WSB_MORE;
             break;
+        case WSG_SESSION_PROXY:
         case WSG_SESSION_PENDING:
         case WSG_SESSION_DEAD:
             return len;
@@ -181,7 +185,7 @@ static size_t process(struct wsg_session *s, const uint8_t *data, size_t len)
     return used;
 }
 
-static void drop_unread(struct wsg_session *s)
+void wsg_session_drop_unread(struct wsg_session *s)
 {
     if (!s->unread)
         return;
@@ -190,7 +194,7 @@ static void drop_unread(struct wsg_session *s)
     s->unread = NULL;
 }
 
-static void keep_unread(struct wsg_session *s, const uint8_t *data, size_t len)
+void wsg_session_keep_unread(struct wsg_session *s, const uint8_t *data, size_t len)
 {
     if (s->state == WSG_SESSION_DEAD || len == 0)
         return;
@@ -208,7 +212,7 @@ static void process_unread(struct wsg_session *s)
     if (used < s->unread->len)
         wsb_buf_consume(s->unread, used);
     else
-        drop_unread(s);
+        wsg_session_drop_unread(s);
 }
 
 /* After our goodbye a message may still be on its way, but not a flood. */
@@ -222,16 +226,17 @@ static bool sends_too_much(struct wsg_session *s, size_t len)
 
 static void take_bytes(struct wsg_session *s, const uint8_t *data, size_t len)
 {
-    s->active_ms = wsg_loop_now_ms(s->env->loop);
+    if (!s->in_is_ws || wsb_ws_in_held(&s->in.ws))
+        s->active_ms = wsg_loop_now_ms(s->env->loop); /* of a WebSocket only what is part of a message counts */
     if (sends_too_much(s, len)) {
         on_end_of_input(s, "does not stop sending");
         return;
     }
     if (!s->unread) {
         size_t used = process(s, data, len);
-        keep_unread(s, data + used, len - used);
+        wsg_session_keep_unread(s, data + used, len - used);
     } else {
-        keep_unread(s, data, len);
+        wsg_session_keep_unread(s, data, len);
         if (s->state != WSG_SESSION_DEAD)
             process_unread(s);
     }
@@ -253,6 +258,7 @@ static void on_end_of_input(struct wsg_session *s, const char *why)
     case WSG_SESSION_CLOSING:
         wsg_websocket_lost(s, why);
         break;
+    case WSG_SESSION_PROXY:
     case WSG_SESSION_HTTP:
     case WSG_SESSION_LINGER:
         wsg_session_kill(s, why);
@@ -289,6 +295,10 @@ static void on_readable(struct wsg_session *s)
     size_t len;
     if (s->env->outbox_full || s->env->outbox.buf.len > OUTBOX_SOFT) {
         stall(s);
+        return;
+    }
+    if (s->state == WSG_SESSION_PROXY) {
+        wsg_gatekeeping_read_proxy(s);
         return;
     }
     wsb_err err = wsg_socket_read(s->watch.fd, s->env->scratch, WSG_SCRATCH_BYTES, &len);
@@ -496,46 +506,92 @@ void wsg_session_end_http(struct wsg_session *s)
     s->in.http = NULL;
 }
 
-wsb_err wsg_session_open(struct wsg_env *env, int fd, const struct wsg_address *peer)
+static void peer_format(int fd, const struct wsg_address *peer, char out[WSG_ADDRESS_TEXT])
+{
+    unsigned uid;
+    wsg_address_format(peer, out);
+    if (wsg_address_is_unix(peer) && wsg_socket_peer_uid(fd, &uid))
+        (void)snprintf(out, WSG_ADDRESS_TEXT, "unix:%u", uid);
+}
+
+void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why)
+{
+    wsg_gatekeeping_count(s->env->gatekeeping, why);
+    if (s->env->gatekeeping->answers && why != WSG_REFUSED_ADDRESS) {
+        wsg_exchange_error(s, 503, wsg_refusal_name(why), NULL, 0);
+        return;
+    }
+    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_INFO, "refused", WSB_KS("why", wsg_refusal_name(why)), WSB_KS("peer", s->peer));
+    wsg_session_kill(s, wsg_refusal_name(why));
+}
+
+/* A session that nothing but its maker knows yet. */
+static struct wsg_session *session_new(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer)
 {
     char text[WSG_ADDRESS_TEXT];
-    wsb_err err = WSB_ERR_NOMEM;
-    unsigned uid;
     struct wsg_session *s = calloc(1, sizeof *s);
-    if (!s) {
-        close(fd);
-        return WSB_ERR_NOMEM;
-    }
+    if (!s)
+        return NULL;
     s->watch = (struct wsg_watch){.fd = fd, .fn = on_socket};
     s->timer.fn = on_timer;
     s->env = env;
+    s->entrance = entrance;
+    s->state = env->gatekeeping->entrances[entrance].has_proxy_header ? WSG_SESSION_PROXY : WSG_SESSION_HTTP;
     s->receipts_end = &s->receipts;
     s->in.http = malloc(sizeof *s->in.http);
-    if (!s->in.http)
-        goto fail;
-    wsg_http_in_init(s->in.http, &env->http_limits);
-    wsg_address_format(peer, text);
-    if (wsg_address_is_unix(peer) && wsg_socket_peer_uid(fd, &uid))
-        (void)snprintf(text, sizeof text, "unix:%u", uid);
-    if (!wsg_session_set_peer(s, wsb_span_str(text)))
-        goto fail;
-    err = wsg_slots_add(&env->slots, s, &s->id);
+    peer_format(fd, peer, text);
+    if (s->in.http && wsg_session_set_peer(s, wsb_span_str(text))) {
+        wsg_http_in_init(s->in.http, &env->http_limits);
+        return s;
+    }
+    free(s->in.http);
+    free(s);
+    return NULL;
+}
+
+/* Put it where the others are. */
+static wsb_err enlist(struct wsg_session *s)
+{
+    struct wsg_env *env = s->env;
+    wsb_err err = wsg_slots_add(&env->slots, s, &s->id);
     if (err)
-        goto fail;
+        return err;
     s->opened_ms = s->active_ms = wsg_loop_now_ms(env->loop);
     err = wsg_loop_watch(env->loop, &s->watch, EPOLLIN);
     if (!err)
         err = wsg_loop_arm(env->loop, &s->timer, s->opened_ms + env->head_timeout_ms);
-    if (!err)
-        return WSB_OK;
-    wsg_loop_unwatch(env->loop, &s->watch);
-    wsg_slots_remove(&env->slots, s->id);
-fail:
-    wsg_session_end_http(s);
-    close(fd);
-    free(s->peer);
-    free(s);
+    if (err) {
+        wsg_loop_unwatch(env->loop, &s->watch);
+        wsg_slots_remove(&env->slots, s->id);
+    }
     return err;
+}
+
+wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer)
+{
+    struct wsg_session *s = session_new(env, fd, entrance, peer);
+    wsb_err err = s ? enlist(s) : WSB_ERR_NOMEM;
+    enum wsg_refusal why;
+    if (err) {
+        wsg_gatekeeping_count(env->gatekeeping, WSG_REFUSED_MEMORY);
+        close(fd);
+        if (s) {
+            wsg_session_end_http(s);
+            free(s->peer);
+            free(s);
+        }
+        return err;
+    }
+    struct wsb_ip ip = wsg_ip_of_peer(s->peer);
+    if (s->state == WSG_SESSION_PROXY) {
+        if (!wsb_ip_nets_have(&env->gatekeeping->trusted, &ip))
+            wsg_session_turn_away(s, WSG_REFUSED_ADDRESS);
+        else
+            s->is_trusted = true;
+    } else if (!wsg_gatekeeping_enter(s, &ip, &why)) {
+        wsg_session_turn_away(s, why);
+    }
+    return WSB_OK;
 }
 
 /* Say no more, let the output leave, then wait a moment for the client to close. */
@@ -546,7 +602,7 @@ void wsg_session_linger(struct wsg_session *s)
     s->state = WSG_SESSION_LINGER;
     wsg_session_end_pause(s);
     s->paused = 0;
-    drop_unread(s);
+    wsg_session_drop_unread(s);
     wsg_session_set_timer(s, s->out.bytes ? s->env->close_timeout_ms : linger_ms(s));
     wsg_session_mark_dirty(s);
     wsg_session_watch(s);
@@ -585,6 +641,7 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
         remove_from_stalled(s);
     if (s->is_tapped)
         s->env->taps--;
+    wsg_gatekeeping_leave(s);
     s->state = WSG_SESSION_DEAD;
     wsg_loop_unwatch(s->env->loop, &s->watch);
     wsg_loop_disarm(s->env->loop, &s->timer);
@@ -603,9 +660,11 @@ static void session_free(struct wsg_session *s)
         wsb_ws_in_deinit(&s->in.ws);
     else
         wsg_session_end_http(s);
-    drop_unread(s);
+    wsg_session_drop_unread(s);
     free(s->peer);
     free(s->close_reason);
+    free(s->asked_ping);
+    free(s->quota);
     free(s);
 }
 
@@ -659,11 +718,15 @@ static void on_timer(struct wsg_timer *t)
     struct wsg_session *s = CONTAINER(t, struct wsg_session, timer);
     if ((s->state == WSG_SESSION_HTTP || s->state == WSG_SESSION_LINGER) && is_taking(s))
         return;
-    if (waits_for_us(s)) {
-        wsg_session_set_timer(s, s->env->ping_timeout_ms);
+    if (!wsg_websocket_is_over(s) && waits_for_us(s)) {
+        wsg_session_set_timer(s, OUR_DOING_MS);
         return;
     }
     switch ((enum wsg_session_state)s->state) {
+    case WSG_SESSION_PROXY:
+        wsg_gatekeeping_count(s->env->gatekeeping, WSG_REFUSED_PROXY);
+        wsg_session_kill(s, "no PROXY header in time");
+        break;
     case WSG_SESSION_HTTP:
         if (s->request_begun && !wsg_http_in_is_idle(s->in.http))
             wsg_exchange_error(s, 408, "the request did not come in time", NULL, 0);
@@ -705,6 +768,7 @@ static void end_idle(struct wsg_session *s, const char *why)
 static void drain(struct wsg_session *s)
 {
     switch ((enum wsg_session_state)s->state) {
+    case WSG_SESSION_PROXY:
     case WSG_SESSION_HTTP:
         if (!s->request_begun)
             end_idle(s, "the gate is shutting down");
@@ -713,7 +777,7 @@ static void drain(struct wsg_session *s)
         s->exchange->keep_alive = s->exchange->keep_alive && s->exchange->response_begun;
         break;
     case WSG_SESSION_OPEN:
-        wsg_websocket_close(s, WSG_BY_GATE, 1001, wsb_span_str("the gate is shutting down"));
+        wsg_websocket_end(s, WSG_ENDED_DRAINING, 1001, "the gate is shutting down");
         break;
     default:
         break;
@@ -727,6 +791,7 @@ static void close_by_command(struct wsg_session *s, const struct wsg_command *c)
         wsg_websocket_close(s, (enum wsg_by)c->by, c->status, c->reason);
         wsg_session_add_receipt(s, c);
         break;
+    case WSG_SESSION_PROXY:
     case WSG_SESSION_HTTP:
         wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
         end_idle(s, "closed by command");
@@ -755,12 +820,14 @@ static void fail_by_command(struct wsg_session *s, const struct wsg_command *c)
     char why[128];
     struct wsg_command reject = {.type = WSB_REJECT, .status = c->status, .by = WSG_BY_GATE};
     (void)snprintf(why, sizeof why, "%.*s", (int)c->reason.len, (const char *)c->reason.ptr);
-    if (s->state == WSG_SESSION_PENDING)
+    if (s->state == WSG_SESSION_PENDING) {
         wsg_websocket_reject(s, &reject);
-    else if (s->state == WSG_SESSION_OPEN)
+    } else if (s->state == WSG_SESSION_OPEN) {
+        wsg_count(&s->route->tally.ended[WSG_ENDED_HANDLER], 1);
         wsg_websocket_close(s, WSG_BY_GATE, 1013, c->reason);
-    else if (s->state == WSG_SESSION_EXCHANGE)
+    } else if (s->state == WSG_SESSION_EXCHANGE) {
         wsg_exchange_fail(s, c->status, why);
+    }
 }
 
 static void set_tap(struct wsg_session *s, bool on)

@@ -5,9 +5,9 @@
  * One client, from accept to close: the place where bytes, HTTP, WebSocket and the bus are joined. It reads from its
  * socket, writes what happened to its worker's outbox, and is told what to do by commands.
  *
- *            accept
- *              │
- *              ▼      request of a route                 response complete
+ *            accept ──▶ PROXY, where a proxy says first who the client is
+ *              │           │
+ *              ▼ ◀─────────┘  request of a route                 response complete
  *   ┌────────▶ HTTP ───────────────────────▶ EXCHANGE ──────────────────────┐
  *   │           │ │                                                         │
  *   │  keep-alive │ handshake, route asks its handler                       │
@@ -30,10 +30,12 @@
 #include "net/outq.h"
 #include "net/socket.h"
 #include "session/command.h"
+#include "session/gatekeeping.h"
 #include "session/outbox.h"
 #include "ws/message.h"
 
 enum wsg_session_state {
+    WSG_SESSION_PROXY,
     WSG_SESSION_HTTP,
     WSG_SESSION_EXCHANGE,
     WSG_SESSION_PENDING,
@@ -47,6 +49,7 @@ enum wsg_pause {
     WSG_PAUSE_HANDLER = 1, /* the handler has too much under way */
     WSG_PAUSE_OUTBOX = 2,  /* the worker's way to the bus is full */
     WSG_PAUSE_OUTPUT = 4,  /* the client does not take what it asked for */
+    WSG_PAUSE_RATE = 16,   /* the client sends more than its route allows in a second */
     WSG_PAUSE_EXCHANGE = 8 /* one request at a time: the next one waits for the response */
 };
 
@@ -73,7 +76,8 @@ struct wsg_env {
     const struct wsg_static_root *statics; /* borrowed; longest prefix first */
     size_t static_count;
     struct wsg_http_limits http_limits;
-    uint32_t head_timeout_ms, keepalive_timeout_ms, close_timeout_ms, ping_interval_ms, ping_timeout_ms;
+    struct wsg_gatekeeping *gatekeeping; /* borrowed; shared by all workers */
+    uint32_t head_timeout_ms, keepalive_timeout_ms, close_timeout_ms;
     struct wsg_slots slots;
     struct wsg_chunk_pool pool;
     struct wsg_outbox outbox;
@@ -93,6 +97,8 @@ struct wsg_env {
 
 struct wsg_exchange;
 struct wsg_receipt;
+struct wsg_asked_ping;
+struct wsg_quota;
 
 struct wsg_session {
     struct wsg_watch watch;
@@ -112,6 +118,9 @@ struct wsg_session {
     bool close_sent : 1;
     bool was_full : 1; /* the output queue, and WRITABLE was not told yet */
     bool in_is_ws : 1;
+    bool is_trusted : 1; /* the peer is a proxy that is believed */
+    bool is_counted : 1; /* the peer's address counts this connection */
+    uint8_t entrance;    /* index of the listener it came through */
     uint16_t close_code;
     char *close_reason;      /* owned; NULL: none */
     struct wsg_route *route; /* borrowed; NULL before a request */
@@ -128,13 +137,13 @@ struct wsg_session {
     char *target;      /* within it; of the handshake or the latest request; NULL: none */
     char *subprotocol; /* within it; NULL: none */
     uint64_t opened_ms;
-    uint64_t active_ms;     /* last byte from the client */
+    uint64_t active_ms;     /* last message from the client, or part of one; byte, before there are messages */
+    uint64_t sent_ms;       /* last message that was queued for it */
     uint64_t written_then;  /* of the output when the timer was last armed for it: has the client taken any since? */
     uint64_t alive_ping_us; /* when our own ping left that was not answered yet; 0: none under way */
-    uint64_t ping_sent_us;  /* the same of a ping that somebody asked for */
-    uint64_t ping_origin;
-    uint64_t ping_seq;
-    uint32_t ping_hash; /* of its payload, so that its pong is known */
+    struct wsg_asked_ping *asked_ping; /* owned; NULL: no ping that somebody asked for is under way */
+    struct wsg_quota *quota;           /* owned; OPEN, of a route with rates; NULL: none */
+    uint32_t heard_ms;                 /* OPEN: the low bits of when the latest ping was answered */
     uint32_t receipt_count;
     uint32_t discarded;                                      /* bytes that came after we had said goodbye */
     uint32_t rtt_us;                                         /* of the latest ping; 0: never measured */
@@ -150,8 +159,8 @@ struct wsg_session {
     };
 };
 
-/* Takes fd, also on failure. */
-WSB_MUST_CHECK wsb_err wsg_session_open(struct wsg_env *env, int fd, const struct wsg_address *peer);
+/* Takes fd, also on failure, and says to the counters why. */
+WSB_MUST_CHECK wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer);
 
 /*
  * Do what a command says.

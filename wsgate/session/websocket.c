@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/origin.h"
 #include "session/parts.h"
+#include "session/quota.h"
 #include "ws/close.h"
 #include "ws/frame.h"
 #include "ws/handshake.h"
@@ -24,8 +26,6 @@ static void handshake_of(const struct wsg_http_head *head, struct wsb_handshake_
         .header_count = head->header_count,
     };
 }
-
-/* ------------------------------------------------------------------ opening */
 
 static wsb_err write_101(struct wsg_session *s, const char *accept, const struct wsg_command *c)
 {
@@ -51,13 +51,94 @@ static wsb_err write_101(struct wsg_session *s, const char *accept, const struct
     return err;
 }
 
-static void start_ping_timer(struct wsg_session *s)
+/* ---------------------------------------------------------------- deadlines */
+
+static struct wsg_quota_limits quota_limits(const struct wsg_route_policy *p)
 {
-    if (s->env->ping_interval_ms)
-        wsg_session_set_timer(s, s->env->ping_interval_ms);
-    else
-        wsg_loop_disarm(s->env->loop, &s->timer);
+    return (struct wsg_quota_limits){p->message_rate, p->message_burst, p->byte_rate, p->byte_burst};
 }
+
+/* Not all at once, when all came at once: up to a tenth earlier, by the connection's id. */
+static uint64_t lifetime_end_ms(const struct wsg_session *s)
+{
+    uint64_t lifetime_ms = s->route->policy.lifetime_ms;
+    return s->opened_ms + lifetime_ms - (s->id * 0x9e3779b97f4a7c15u >> 32) % (lifetime_ms / 10 + 1);
+}
+
+static uint64_t idle_end_ms(const struct wsg_session *s)
+{
+    uint64_t latest_ms = s->active_ms > s->sent_ms ? s->active_ms : s->sent_ms;
+    return latest_ms + s->route->policy.idle_timeout_ms;
+}
+
+/* When we ping next, or stop waiting for the answer to the one that is under way. */
+static uint64_t ping_due_ms(const struct wsg_session *s, uint64_t now_ms)
+{
+    const struct wsg_route_policy *p = &s->route->policy;
+    if (s->alive_ping_us)
+        return (s->alive_ping_us + 999) / 1000 + p->ping_timeout_ms;
+    uint32_t since_ms = (uint32_t)now_ms - s->heard_ms; /* intervals are shorter than what 32 bits count */
+    return now_ms - since_ms + p->ping_interval_ms;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* One timer for all that may end or check an open connection. It may come early: then it is set again. */
+static void arm(struct wsg_session *s)
+{
+    const struct wsg_route_policy *p = &s->route->policy;
+    uint64_t now_ms = wsg_loop_now_ms(s->env->loop);
+    uint64_t due_ms = UINT64_MAX;
+    if (p->ping_interval_ms || s->alive_ping_us)
+        due_ms = ping_due_ms(s, now_ms);
+    if (p->idle_timeout_ms)
+        due_ms = earlier(due_ms, idle_end_ms(s));
+    if (p->lifetime_ms)
+        due_ms = earlier(due_ms, lifetime_end_ms(s));
+    if (s->paused & WSG_PAUSE_RATE) {
+        struct wsg_quota_limits limits = quota_limits(p);
+        due_ms = earlier(due_ms, now_ms + wsg_quota_wait_ms(s->quota, &limits, now_ms));
+    }
+    if (due_ms == UINT64_MAX)
+        wsg_loop_disarm(s->env->loop, &s->timer);
+    else
+        wsg_session_set_timer(s, (uint32_t)earlier(due_ms > now_ms ? due_ms - now_ms : 1, UINT32_MAX));
+}
+
+static bool begin_quota(struct wsg_session *s)
+{
+    struct wsg_quota_limits limits = quota_limits(&s->route->policy);
+    if (!limits.message_rate && !limits.byte_rate)
+        return true;
+    s->quota = malloc(sizeof *s->quota);
+    if (s->quota)
+        wsg_quota_init(s->quota, &limits, wsg_loop_now_ms(s->env->loop));
+    return s->quota != NULL;
+}
+
+/* Whatever makes work counts, pings too. */
+static void charge(struct wsg_session *s, size_t bytes)
+{
+    uint64_t now_ms = wsg_loop_now_ms(s->env->loop);
+    if (!s->quota || s->state != WSG_SESSION_OPEN)
+        return;
+    struct wsg_quota_limits limits = quota_limits(&s->route->policy);
+    wsg_quota_charge(s->quota, &limits, bytes, now_ms);
+    if (wsg_quota_wait_ms(s->quota, &limits, now_ms) == 0)
+        return;
+    if (s->route->policy.over_rate == WSG_RATE_CLOSE) {
+        wsg_websocket_end(s, WSG_ENDED_RATE, WSB_CLOSE_POLICY, "too many messages");
+        return;
+    }
+    wsg_count(&s->route->tally.rate_pauses, 1);
+    wsg_session_set_paused(s, WSG_PAUSE_RATE, true);
+    arm(s);
+}
+
+/* ------------------------------------------------------------------ opening */
 
 /* From HTTP to WebSocket: what the client sent behind its request is the first of its frames. */
 static void become_websocket(struct wsg_session *s)
@@ -75,13 +156,19 @@ static void become_websocket(struct wsg_session *s)
     s->state = WSG_SESSION_OPEN;
     s->opened_ms = wsg_loop_now_ms(s->env->loop);
     s->bytes_in = 0;
-    start_ping_timer(s);
+    s->active_ms = s->sent_ms = s->opened_ms;
+    s->heard_ms = (uint32_t)s->opened_ms;
     wsg_count(&s->route->tally.opened, 1);
+    if (!begin_quota(s)) {
+        wsg_websocket_end(s, WSG_ENDED_MEMORY, WSB_CLOSE_INTERNAL_ERROR, "out of memory");
+        return;
+    }
+    arm(s);
     WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
             WSB_KS("target", s->target), WSB_KS("subprotocol", s->subprotocol ? s->subprotocol : ""),
             WSB_KS("peer", s->peer));
     if (s->env->draining)
-        wsg_websocket_close(s, WSG_BY_GATE, WSB_CLOSE_GOING_AWAY, wsb_span_str("the gate is shutting down"));
+        wsg_websocket_end(s, WSG_ENDED_DRAINING, WSB_CLOSE_GOING_AWAY, "the gate is shutting down");
 }
 
 static char *list_of_offered(const struct wsb_handshake_request *req)
@@ -125,7 +212,7 @@ static void open_now(struct wsg_session *s, const struct wsb_handshake *hs, bool
         wsg_emit_begin(s, WSB_OPEN, 0);
     become_websocket(s);
     if (!is_for_bus) /* it never heard of it: close with nobody to tell */
-        wsg_websocket_close(s, WSG_BY_GATE, WSB_CLOSE_TRY_AGAIN_LATER, wsb_span_str("no handler"));
+        wsg_websocket_end(s, WSG_ENDED_HANDLER, WSB_CLOSE_TRY_AGAIN_LATER, "no handler");
 }
 
 static void wait_for_accept(struct wsg_session *s, const struct wsb_handshake *hs,
@@ -148,7 +235,57 @@ static void refuse_handshake(struct wsg_session *s, const struct wsb_handshake *
 {
     struct wsg_http_header version = {wsb_span_str("Sec-WebSocket-Version"), wsb_span_str("13")};
     s->exchange->keep_alive = false;
-    wsg_exchange_error(s, hs->status, hs->reason, &version, strstr(hs->headers, "Sec-WebSocket-Version") ? 1 : 0);
+    wsg_exchange_refuse(s, WSG_REFUSED_MALFORMED, hs->status, hs->reason, &version,
+                        strstr(hs->headers, "Sec-WebSocket-Version") ? 1 : 0);
+}
+
+/* Of browsers only, and therefore no secret: RFC 6455 §10.2. Two of them are none of theirs. */
+static bool origin_is_allowed(const struct wsg_session *s, const struct wsg_http_head *head)
+{
+    const struct wsg_texts *rules = &s->route->policy.origins;
+    struct wsb_span origin = {NULL, 0};
+    size_t count = wsg_http_header_find(head->headers, head->header_count, "origin", &origin);
+    if (count == 1 && !origin.ptr)
+        origin = wsb_span("", 0); /* there, and empty */
+    return count <= 1 && wsb_origin_is_allowed(rules->at, rules->count, count ? origin : wsb_span(NULL, 0), head->host);
+}
+
+static bool is_full(const struct wsg_route *r)
+{
+    uint64_t open = atomic_load_explicit(&r->tally.opened, memory_order_relaxed) -
+                    atomic_load_explicit(&r->tally.closed, memory_order_relaxed);
+    return r->policy.max_connections && open >= r->policy.max_connections;
+}
+
+/* Behind a proxy it is only now that somebody's connection is known as his. */
+static bool counts_client(struct wsg_session *s, enum wsg_refusal *ret_why)
+{
+    struct wsb_ip ip = wsg_ip_of_peer(s->peer);
+    return !s->exchange->proxy || wsg_gatekeeping_count_client(s, &ip, ret_why);
+}
+
+/* What the route asks of a handshake before anybody hears of it. True: refused, and answered. */
+static bool refuse_by_route(struct wsg_session *s, const struct wsg_http_head *head)
+{
+    const struct wsg_route_policy *p = &s->route->policy;
+    enum wsg_refusal why = WSG_REFUSED_OTHER;
+    if (wsg_exchange_refuse_address(s))
+        return true;
+    if (s->env->draining)
+        wsg_exchange_refuse(s, WSG_REFUSED_DRAINING, 503, "the gate is shutting down", NULL, 0);
+    else if (!wsg_session_has_handler(s) && p->no_handler == WSG_NO_HANDLER_REFUSE)
+        wsg_exchange_refuse(s, WSG_REFUSED_NO_HANDLER, 503, "no handler", NULL, 0);
+    else if (is_full(s->route))
+        wsg_exchange_refuse(s, WSG_REFUSED_CONNECTIONS, 503, "the route has as many connections as it may", NULL, 0);
+    else if (!origin_is_allowed(s, head))
+        wsg_exchange_refuse(s, WSG_REFUSED_ORIGIN, 403, "the origin is not allowed", NULL, 0);
+    else if (p->require_subprotocol && !s->subprotocol)
+        wsg_exchange_refuse(s, WSG_REFUSED_SUBPROTOCOL, 400, "no subprotocol of the route", NULL, 0);
+    else if (!counts_client(s, &why))
+        wsg_exchange_refuse(s, why, 503, wsg_refusal_name(why), NULL, 0);
+    else
+        return false;
+    return true;
 }
 
 void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head)
@@ -177,12 +314,13 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
     }
     const struct wsg_route_policy *p = &s->route->policy;
     bool has_handler = wsg_session_has_handler(s);
-    if (s->env->draining || (!has_handler && p->no_handler == WSG_NO_HANDLER_REFUSE)) {
-        wsg_exchange_error(s, 503, has_handler ? "the gate is shutting down" : "no handler", NULL, 0);
+    if (!choose_subprotocol(s, &req)) {
+        wsg_session_kill(s, "out of memory");
         return;
     }
-    if (!choose_subprotocol(s, &req) ||
-        wsg_meta_of_request(s, head, params, /*is_websocket=*/true, wsb_span_str(s->subprotocol), &x->meta) != WSB_OK ||
+    if (refuse_by_route(s, head))
+        return;
+    if (wsg_meta_of_request(s, head, params, /*is_websocket=*/true, wsb_span_str(s->subprotocol), &x->meta) != WSB_OK ||
         wsg_session_identify(s, head, params) != WSB_OK) {
         wsg_session_kill(s, "out of memory");
         return;
@@ -245,7 +383,7 @@ void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c)
     wsg_emit_closed(s, c->by == WSG_BY_GATE ? WSG_BY_GATE : WSG_BY_HANDLER, WSB_CLOSE_ABNORMAL,
                     wsb_span_str("rejected"),
                     /*clean=*/true);
-    wsg_count(&s->route->tally.refused, 1);
+    wsg_count(&s->route->tally.refused[c->by == WSG_BY_GATE ? WSG_REFUSED_NO_HANDLER : WSG_REFUSED_BY_HANDLER], 1);
     s->state = WSG_SESSION_EXCHANGE; /* from here on an ordinary response; its outcome is REJECT's */
     wsg_exchange_respond(s, &respond);
 }
@@ -264,12 +402,27 @@ static void send_close(struct wsg_session *s, uint16_t code, struct wsb_span rea
         wsg_session_mark_dirty(s);
 }
 
+static enum wsg_ending ending_of(wsb_err err)
+{
+    switch (err) {
+    case WSB_ERR_LIMIT:
+        return WSG_ENDED_TOO_BIG;
+    case WSB_ERR_UTF8:
+        return WSG_ENDED_TEXT;
+    case WSB_ERR_NOMEM:
+        return WSG_ENDED_MEMORY;
+    default:
+        return WSG_ENDED_PROTOCOL;
+    }
+}
+
 /* The client broke a rule: say so and be done; its answer is not waited for (RFC 6455 §7.1.7). */
 static void fail(struct wsg_session *s, wsb_err err)
 {
     uint16_t code = wsb_ws_in_close_code(err);
     const char *reason = err == WSB_ERR_LIMIT ? "message too big" : wsb_err_name(err);
     if (s->state == WSG_SESSION_OPEN) {
+        wsg_count(&s->route->tally.ended[ending_of(err)], 1);
         send_close(s, code, wsb_span_str(reason));
         wsg_emit_closed(s, WSG_BY_GATE, code, wsb_span_str(reason), /*clean=*/false);
     } else {
@@ -289,6 +442,7 @@ static void on_message(struct wsg_session *s, const struct wsb_ws_event *ev)
         fail(s, err);
         return;
     }
+    s->active_ms = wsg_loop_now_ms(s->env->loop);
     s->messages_in++;
     s->bytes_in += ev->len;
     wsg_count(&s->route->tally.messages_in, 1);
@@ -317,7 +471,7 @@ static void on_ping(struct wsg_session *s, const struct wsb_ws_event *ev)
         return;
     if (!wsg_deliver_has_room(s, ev->len) &&
         wsg_session_waiting(s) + ev->len > s->route->policy.max_queue + WSG_CONTROL_ROOM)
-        wsg_websocket_close(s, WSG_BY_GATE, WSB_CLOSE_TRY_AGAIN_LATER, wsb_span_str("slow client"));
+        wsg_websocket_end(s, WSG_ENDED_SLOW, WSB_CLOSE_TRY_AGAIN_LATER, "slow client");
     else if (append_frame(s, WSB_OP_PONG, wsb_span(ev->control, ev->len)) != WSB_OK)
         fail(s, WSB_ERR_NOMEM);
 }
@@ -334,20 +488,22 @@ static uint32_t hash_of(struct wsb_span s)
 static void on_pong(struct wsg_session *s, const struct wsb_ws_event *ev)
 {
     struct wsb_span payload = wsb_span(ev->control, ev->len);
-    bool is_asked_for = s->ping_sent_us && hash_of(payload) == s->ping_hash;
+    bool is_asked_for = s->asked_ping && hash_of(payload) == s->asked_ping->hash;
     if (!is_asked_for && (!s->alive_ping_us || payload.len))
         return; /* unsolicited: allowed, and means nothing (RFC 6455 §5.5.3) */
-    uint64_t sent_us = is_asked_for ? s->ping_sent_us : s->alive_ping_us;
+    uint64_t sent_us = is_asked_for ? s->asked_ping->sent_us : s->alive_ping_us;
     uint64_t rtt_us = wsg_loop_now_us(s->env->loop) - sent_us;
     s->rtt_us = (uint32_t)(rtt_us < UINT32_MAX ? rtt_us : UINT32_MAX);
     if (is_asked_for) {
-        s->ping_sent_us = 0;
         wsg_emit_pong(s, payload, rtt_us);
+        free(s->asked_ping);
+        s->asked_ping = NULL;
         return;
     }
     s->alive_ping_us = 0;
+    s->heard_ms = (uint32_t)wsg_loop_now_ms(s->env->loop);
     if (s->state == WSG_SESSION_OPEN)
-        start_ping_timer(s);
+        arm(s);
 }
 
 static void on_close(struct wsg_session *s, const struct wsb_ws_event *ev)
@@ -377,9 +533,11 @@ wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t le
     switch (ev.type) {
     case WSB_WS_MESSAGE:
         on_message(s, &ev);
+        charge(s, ev.len);
         break;
     case WSB_WS_PING:
         on_ping(s, &ev);
+        charge(s, ev.len);
         break;
     case WSB_WS_PONG:
         on_pong(s, &ev);
@@ -411,18 +569,18 @@ void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c)
         wsg_outcome(s, c, WSB_OUTCOME_TOO_BIG, "a ping carries at most 125 bytes");
         return;
     }
-    if (s->ping_sent_us) {
+    if (s->asked_ping) {
         wsg_outcome(s, c, WSB_OUTCOME_REFUSED, "another ping is under way");
         return;
     }
-    if (!wsg_deliver_has_room(s, c->payload.len) || append_frame(s, WSB_OP_PING, c->payload) != WSB_OK) {
-        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "slow client");
+    struct wsg_asked_ping *ping = malloc(sizeof *ping);
+    if (!ping || !wsg_deliver_has_room(s, c->payload.len) || append_frame(s, WSB_OP_PING, c->payload) != WSB_OK) {
+        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, ping ? "slow client" : "out of memory");
+        free(ping);
         return;
     }
-    s->ping_sent_us = wsg_loop_now_us(s->env->loop);
-    s->ping_origin = c->origin;
-    s->ping_seq = c->seq;
-    s->ping_hash = hash_of(c->payload);
+    *ping = (struct wsg_asked_ping){wsg_loop_now_us(s->env->loop), c->origin, c->seq, hash_of(c->payload)};
+    s->asked_ping = ping;
     wsg_session_add_receipt(s, c);
 }
 
@@ -441,25 +599,62 @@ void wsg_websocket_close(struct wsg_session *s, enum wsg_by by, uint16_t code, s
     (void)wsg_session_set_text(&s->close_reason, reason);
     send_close(s, code, reason);
     wsg_session_set_timer(s, s->env->close_timeout_ms);
-    wsg_session_set_paused(s, WSG_PAUSE_HANDLER, false); /* nothing of it goes to the handler any more */
+    wsg_session_set_paused(s, WSG_PAUSE_HANDLER | WSG_PAUSE_RATE,
+                           false); /* nothing of it goes to the handler any more */
+}
+
+void wsg_websocket_end(struct wsg_session *s, enum wsg_ending why, uint16_t code, const char *reason)
+{
+    if (s->state != WSG_SESSION_OPEN)
+        return;
+    wsg_count(&s->route->tally.ended[why], 1);
+    wsg_websocket_close(s, WSG_BY_GATE, code, wsb_span_str(reason));
+}
+
+bool wsg_websocket_is_over(const struct wsg_session *s)
+{
+    return s->state == WSG_SESSION_OPEN && s->route->policy.lifetime_ms &&
+           wsg_loop_now_ms(s->env->loop) >= lifetime_end_ms(s);
+}
+
+static void ping_if_due(struct wsg_session *s, uint64_t now_ms)
+{
+    if (s->alive_ping_us || !s->route->policy.ping_interval_ms || now_ms < ping_due_ms(s, now_ms))
+        return;
+    if (wsg_deliver_has_room(s, 0) && append_frame(s, WSB_OP_PING, wsb_span(NULL, 0)) == WSB_OK)
+        s->alive_ping_us = wsg_loop_now_us(s->env->loop);
+    else
+        s->heard_ms = (uint32_t)now_ms; /* no room for it: in an interval again */
+}
+
+static void resume_if_due(struct wsg_session *s, uint64_t now_ms)
+{
+    struct wsg_quota_limits limits = quota_limits(&s->route->policy);
+    if ((s->paused & WSG_PAUSE_RATE) && wsg_quota_wait_ms(s->quota, &limits, now_ms) == 0)
+        wsg_session_set_paused(s, WSG_PAUSE_RATE, false);
 }
 
 void wsg_websocket_timer(struct wsg_session *s)
 {
+    const struct wsg_route_policy *p = &s->route->policy;
+    uint64_t now_ms = wsg_loop_now_ms(s->env->loop);
+    if (s->alive_ping_us && (s->paused & WSG_PAUSE_RATE))
+        s->alive_ping_us = wsg_loop_now_us(s->env->loop); /* its pong may be among what we do not read */
     if (s->state == WSG_SESSION_CLOSING) {
         wsg_websocket_lost(s, "closing handshake timed out");
-        return;
-    }
-    if (s->alive_ping_us &&
-        wsg_loop_now_us(s->env->loop) - s->alive_ping_us >= (uint64_t)s->env->ping_timeout_ms * 1000) {
+    } else if (wsg_websocket_is_over(s)) {
+        wsg_websocket_end(s, WSG_ENDED_LIFETIME, WSB_CLOSE_GOING_AWAY, "lifetime is over");
+    } else if (s->alive_ping_us && now_ms >= ping_due_ms(s, now_ms)) {
+        wsg_count(&s->route->tally.ended[WSG_ENDED_PING], 1);
         wsg_websocket_lost(s, "no answer to a ping");
-        return;
+    } else if (p->idle_timeout_ms && now_ms >= idle_end_ms(s)) {
+        wsg_websocket_end(s, WSG_ENDED_IDLE, WSB_CLOSE_GOING_AWAY, "idle");
+    } else {
+        ping_if_due(s, now_ms);
+        resume_if_due(s, now_ms);
+        if (s->state == WSG_SESSION_OPEN)
+            arm(s);
     }
-    if (!s->alive_ping_us) {
-        if (wsg_deliver_has_room(s, 0) && append_frame(s, WSB_OP_PING, wsb_span(NULL, 0)) == WSB_OK)
-            s->alive_ping_us = wsg_loop_now_us(s->env->loop);
-    }
-    wsg_session_set_timer(s, s->env->ping_timeout_ms);
 }
 
 void wsg_websocket_lost(struct wsg_session *s, const char *why)

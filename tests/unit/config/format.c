@@ -84,7 +84,8 @@ static void put_option(struct wsb_buf *b, const struct wsg_option *o, const void
         put(b, "%s = %u\n", o->name, *(const uint32_t *)field);
         break;
     case WSG_OPTION_DURATION:
-        put(b, "%s = %ums\n", o->name, *(const uint32_t *)field);
+        if (*(const uint32_t *)field != UINT32_MAX) /* not said */
+            put(b, "%s = %ums\n", o->name, *(const uint32_t *)field);
         break;
     case WSG_OPTION_WORKERS:
         put(b, *(const unsigned *)field ? "%s = %u\n" : "%s = auto\n", o->name, *(const unsigned *)field);

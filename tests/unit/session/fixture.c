@@ -64,7 +64,7 @@ void connect_client(struct fixture *f)
     struct wsg_address peer;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     assert_int_equal(wsg_address_parse("192.0.2.1:9", &peer, NULL), WSB_OK);
-    assert_int_equal(wsg_session_open(&f->env, pair[0], &peer), WSB_OK);
+    assert_int_equal(wsg_session_open(&f->env, pair[0], 0, &peer), WSB_OK);
     f->client = pair[1];
 }
 
@@ -84,7 +84,9 @@ int setup(void **state)
     assert_int_equal(wsg_loop_new(&f->env.loop), WSB_OK);
     f->env.routes = &f->routes;
     f->env.http_limits = (struct wsg_http_limits)WSG_HTTP_LIMITS_DEFAULT;
-    f->env.head_timeout_ms = f->env.keepalive_timeout_ms = f->env.close_timeout_ms = f->env.ping_timeout_ms = 10000;
+    f->gatekeeping = (struct wsg_gatekeeping){.entrances = &f->entrance, .entrance_count = 1};
+    f->env.gatekeeping = &f->gatekeeping;
+    f->env.head_timeout_ms = f->env.keepalive_timeout_ms = f->env.close_timeout_ms = 10000;
     wsg_slots_init(&f->env.slots, 1, 0);
     assert_int_equal(wsg_env_init(&f->env), WSB_OK);
     connect_client(f);

@@ -10,6 +10,8 @@
 struct fixture {
     struct wsg_env env;
     struct wsg_routes routes;
+    struct wsg_gatekeeping gatekeeping;
+    struct wsg_entrance entrance;
     int client;
     char events[4096]; /* "open data:hello closed", with the words that matter */
     char replies[1024];
