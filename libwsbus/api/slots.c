@@ -8,6 +8,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define IS_ALONE __libc_single_threaded
+#else
+#define IS_ALONE 0 /* this C library does not say */
+#endif
 #include <time.h>
 #include <unistd.h>
 
@@ -15,12 +21,14 @@
 
 struct wsb_slot {
     pthread_mutex_t lock;
+    bool is_locked;           /* by whoever is inside; false: there is nobody to lock out */
     _Atomic uint64_t value;   /* of the open handle; 0: free */
     _Atomic int signal_fd;    /* owned; stays when the handle goes: a late wsb_wake() then hits nobody else's */
     _Atomic bool interrupted; /* wsb_wake() was called */
     bool is_signaled;         /* signal_fd is readable, as far as we have made it so */
     struct wsb_alarm alarm;   /* the same, for a thread that sleeps on the link's own */
     uint64_t generation;
+    uint64_t name;             /* the value that the handle was given, also when it is closed */
     struct wsb_handle *handle; /* owned by itself */
 };
 
@@ -34,13 +42,15 @@ static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static _Atomic uint64_t threads;
 
 /* What the last call on each slot came to, in this thread; and the last open. */
-static _Thread_local struct {
+struct note {
     uint64_t handle;
     enum wsb_reason reason;
-} notes[WSB_HANDLERS_MAX];
+};
+static _Thread_local struct note notes[WSB_HANDLERS_MAX];
 static _Thread_local enum wsb_reason open_note;
 /* A few bytes in the program's own block, even if the library was loaded late: no call to find them. */
 static _Thread_local __attribute__((tls_model("initial-exec"))) uint64_t thread_number;
+static _Thread_local __attribute__((tls_model("initial-exec"))) struct note *my_notes; /* NULL: not asked for yet */
 
 /* In a child nothing of the parent's handles may be touched: their locks may be held by threads that are not here, their
  * sockets and descriptors are shared. They are left alone, and their values become invalid. */
@@ -55,6 +65,7 @@ static void forget_all(void)
         atomic_store(&s->interrupted, false);
         s->is_signaled = false;
         s->handle = NULL;
+        s->is_locked = false;
         (void)pthread_mutex_init(&s->lock, NULL);
     }
 }
@@ -70,15 +81,33 @@ static struct wsb_slot *slot_of(wsb_handler h)
     return h.v && number < WSB_HANDLERS_MAX ? &slots[number] : NULL;
 }
 
+/* A process with one thread needs no lock, and most handlers are that. It gets a second one only from that thread, which is not
+ * inside then; whoever is has noted whether the lock is held. */
+static void lock(struct wsb_slot *s)
+{
+    if (IS_ALONE)
+        return;
+    (void)pthread_mutex_lock(&s->lock);
+    s->is_locked = true;
+}
+
+static void unlock(struct wsb_slot *s)
+{
+    if (!s->is_locked)
+        return;
+    s->is_locked = false;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 struct wsb_handle *wsb_peek(wsb_handler h)
 {
     struct wsb_slot *s = slot_of(h);
-    if (!s || atomic_load(&s->value) != h.v)
+    if (!s || atomic_load_explicit(&s->value, memory_order_acquire) != h.v)
         return NULL;
-    (void)pthread_mutex_lock(&s->lock);
-    if (atomic_load(&s->value) == h.v)
+    lock(s);
+    if (atomic_load_explicit(&s->value, memory_order_acquire) == h.v)
         return s->handle;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(s);
     return NULL;
 }
 
@@ -95,18 +124,18 @@ bool wsb_done(struct wsb_handle *h, enum wsb_reason reason)
     struct wsb_slot *s = h->slot;
     wsb_note_reason(wsb_handle_value(h), reason);
     wsb_tell_pollers(h);
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(s);
     return reason == WSB_REASON_OK;
 }
 
 void wsb_lock(struct wsb_handle *h)
 {
-    (void)pthread_mutex_lock(&h->slot->lock);
+    lock(h->slot);
 }
 
 void wsb_unlock(struct wsb_handle *h)
 {
-    (void)pthread_mutex_unlock(&h->slot->lock);
+    unlock(h->slot);
 }
 
 static bool fill_slot(struct wsb_slot *s, struct wsb_handle *h, wsb_handler *ret)
@@ -120,8 +149,9 @@ static bool fill_slot(struct wsb_slot *s, struct wsb_handle *h, wsb_handler *ret
     wsb_signal_clear(h);
     atomic_store(&s->interrupted, false);
     s->generation++;
-    *ret = (wsb_handler){s->generation << SLOT_BITS | (uint64_t)(s - slots)};
-    atomic_store(&s->value, ret->v);
+    s->name = s->generation << SLOT_BITS | (uint64_t)(s - slots);
+    *ret = (wsb_handler){s->name};
+    atomic_store(&s->value, s->name);
     return true;
 }
 
@@ -131,10 +161,10 @@ enum wsb_reason wsb_slots_add(struct wsb_handle *h, wsb_handler *ret)
     (void)pthread_once(&fork_once, watch_forks);
     for (size_t i = 0; i < WSB_HANDLERS_MAX && reason == WSB_REASON_MISUSE; i++) {
         struct wsb_slot *s = &slots[i];
-        (void)pthread_mutex_lock(&s->lock);
+        lock(s);
         if (!s->handle)
             reason = fill_slot(s, h, ret) ? WSB_REASON_OK : WSB_REASON_IO;
-        (void)pthread_mutex_unlock(&s->lock);
+        unlock(s);
     }
     return reason;
 }
@@ -148,25 +178,30 @@ void wsb_slots_free(struct wsb_handle *h)
 {
     struct wsb_slot *s = h->slot;
     s->handle = NULL;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(s);
 }
 
 wsb_handler wsb_handle_value(const struct wsb_handle *h)
 {
-    return (wsb_handler){h->slot->generation << SLOT_BITS | (uint64_t)(h->slot - slots)};
+    return (wsb_handler){h->slot->name};
 }
 
 /* ------------------------------------------------------------------ reasons */
 
+static struct note *note_of(const struct wsb_slot *s)
+{
+    if (!my_notes)
+        my_notes = notes;
+    return &my_notes[s - slots];
+}
+
 void wsb_note_reason(wsb_handler h, enum wsb_reason reason)
 {
     struct wsb_slot *s = slot_of(h);
-    if (s) {
-        notes[s - slots].handle = h.v;
-        notes[s - slots].reason = reason;
-    } else if (h.v == 0) {
+    if (s)
+        *note_of(s) = (struct note){h.v, reason};
+    else if (h.v == 0)
         open_note = reason;
-    }
 }
 
 enum wsb_reason wsb_reason(wsb_handler h)
@@ -176,8 +211,9 @@ enum wsb_reason wsb_reason(wsb_handler h)
         return open_note;
     if (!s)
         return WSB_REASON_MISUSE;
-    if (notes[s - slots].handle == h.v)
-        return notes[s - slots].reason;
+    const struct note *n = note_of(s);
+    if (n->handle == h.v)
+        return n->reason;
     return atomic_load(&s->value) == h.v ? WSB_REASON_OK : WSB_REASON_MISUSE;
 }
 
@@ -295,9 +331,13 @@ bool wsb_is_interrupted(const struct wsb_handle *h)
 
 void wsb_cond_wait(struct wsb_handle *h, uint64_t until_ms)
 {
+    struct wsb_slot *s = h->slot;
     struct timespec at = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
+    if (!s->is_locked) /* we were alone when we came in */
+        (void)pthread_mutex_lock(&s->lock);
     if (until_ms == WSB_FOREVER)
-        (void)pthread_cond_wait(&h->changed, &h->slot->lock);
+        (void)pthread_cond_wait(&h->changed, &s->lock);
     else
-        (void)pthread_cond_timedwait(&h->changed, &h->slot->lock, &at);
+        (void)pthread_cond_timedwait(&h->changed, &s->lock, &at);
+    s->is_locked = true; /* others were inside meanwhile */
 }
