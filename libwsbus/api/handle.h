@@ -77,6 +77,7 @@ struct wsb_handle {
     struct wsb_waiter *waiters;
     uint64_t heard_ms;  /* when the gate was last heard of */
     uint64_t pumped_ms; /* when somebody last looked */
+    uint64_t coarse_ms; /* when the present call began, coarsely */
     uint64_t malformed;
     int epoll_fd;      /* owned; -1 until asked for */
     int timer_fd;      /* owned; in it, for those who have no other clock than the descriptor */
@@ -183,8 +184,19 @@ void wsb_look(struct wsb_handle *h);
 enum wsb_reason wsb_wait(struct wsb_handle *h, uint64_t until_ms);
 /* The descriptor that others may poll tells the truth after this. */
 void wsb_tell_pollers(struct wsb_handle *h);
+/* The event that nearly all are: a client's message. */
+static inline bool wsb_is_data(const struct wsb_envelope *e)
+{
+    const struct wsb_header *d = &e->header;
+    return d->type == WSB_DATA && d->conn && (d->code == WSB_TEXT || d->code == WSB_BINARY);
+}
+
+bool wsb_is_other_event(const struct wsb_envelope *e);
 /* True when the record is something for the program, which the others are not. */
-bool wsb_is_event(const struct wsb_envelope *e);
+static inline bool wsb_is_event(const struct wsb_envelope *e)
+{
+    return wsb_is_data(e) || wsb_is_other_event(e);
+}
 /* The call that waits for the outcome of this command, if there is one, has it. */
 void wsb_finish_waiter(struct wsb_handle *h, uint64_t seq, enum wsb_reason reason);
 enum wsb_reason wsb_outcome_reason(uint8_t code);

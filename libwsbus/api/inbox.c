@@ -188,12 +188,10 @@ static void on_ping(struct wsb_handle *h, const struct wsb_envelope *e)
         (void)wsb_send_control(h, &pong, e->payload, wsb_span(NULL, 0)); /* a gate that does not read needs no answer */
 }
 
-bool wsb_is_event(const struct wsb_envelope *e)
+bool wsb_is_other_event(const struct wsb_envelope *e)
 {
     const struct wsb_header *d = &e->header;
     switch (d->type) {
-    case WSB_DATA:
-        return d->conn && (d->code == WSB_TEXT || d->code == WSB_BINARY);
     case WSB_OPEN:
     case WSB_CLOSED_EV:
     case WSB_REQUEST:
@@ -285,6 +283,8 @@ static void lose(struct wsb_handle *h, struct wsb_span batch)
 static bool look_through(struct wsb_handle *h, const struct wsb_received *m)
 {
     size_t events;
+    if (wsb_is_data(&m->envelope))
+        return true; /* nothing in it is for the library */
     if (m->envelope.header.type != WSB_BATCH) {
         look_at(h, &m->envelope);
         if (m->envelope.header.type == WSB_REVOKED)
@@ -404,7 +404,8 @@ enum wsb_reason wsb_pump(struct wsb_handle *h)
  * a while must not go on where it was before it knows what has become of its connections. */
 void wsb_look(struct wsb_handle *h)
 {
-    if (h->serving != WSB_SERVING_YES || (int64_t)(wsb_coarse_ms() - h->pumped_ms) >= LOOK_EVERY_MS)
+    h->coarse_ms = wsb_coarse_ms();
+    if (h->serving != WSB_SERVING_YES || (int64_t)(h->coarse_ms - h->pumped_ms) >= LOOK_EVERY_MS)
         (void)wsb_pump(h);
 }
 

@@ -11,7 +11,8 @@
 enum {
     BATCH_MAX = 256 << 10,
     BATCH_MIN = 512,
-    OWN_ROOM = 1 << 20 /* bytes above the limit for what the library has to say */
+    DIRECT_MAX = 64 << 10, /* payloads for which the rest need not be asked */
+    OWN_ROOM = 1 << 20     /* bytes above the limit for what the library has to say */
 };
 
 static enum wsb_reason send_block(struct wsb_handle *h, struct wsb_header header, struct wsb_block *block,
@@ -158,6 +159,8 @@ enum wsb_reason wsb_put_own(struct wsb_handle *h, const struct wsb_header *heade
 enum wsb_reason wsb_put(struct wsb_handle *h, const struct wsb_header *header, struct wsb_span payload,
                         struct wsb_span meta)
 {
+    if (payload.len <= DIRECT_MAX && meta.len == 0 && put_directly(h, header, payload, meta))
+        return wsb_is_in_round(h) ? WSB_REASON_OK : wsb_outbox_flush(h); /* nothing of it waits here */
     size_t size = wsb_record_size(payload.len, meta.len);
     if (!size || meta.len > WSB_META_MAX)
         return WSB_REASON_TOO_BIG;

@@ -78,32 +78,32 @@ static void hand_out(struct wsb_handle *h, const struct wsb_envelope *e, struct 
     };
 }
 
-/* The next record of the current message; false when it has none left. */
-static bool next_record(struct wsb_handle *h, struct wsb_envelope *ret)
+/* The next record of the current message, which may be put into *room; NULL when it has none left. */
+static const struct wsb_envelope *next_record(struct wsb_handle *h, struct wsb_envelope *room)
 {
     if (!h->current || h->current_is_spent)
-        return false;
+        return NULL;
     if (h->current->envelope.header.type == WSB_BATCH) {
-        bool got = wsb_record_next(&h->rest, ret) == WSB_OK;
+        bool got = wsb_record_next(&h->rest, room) == WSB_OK;
         h->current_is_spent = h->rest.len == 0;
-        return got;
+        return got ? room : NULL;
     }
     h->current_is_spent = true;
-    *ret = h->current->envelope;
-    return true;
+    return &h->current->envelope;
 }
 
 static bool next_event(struct wsb_handle *h, struct wsb_event *ret)
 {
-    struct wsb_envelope e;
-    while (next_record(h, &e)) {
-        if (!wsb_is_event(&e) || !is_news(h, &e))
+    struct wsb_envelope room;
+    const struct wsb_envelope *e;
+    while ((e = next_record(h, &room)) != NULL) {
+        if (!wsb_is_event(e) || !is_news(h, e))
             continue;
-        wsb_settle_taken(h, &e.header);
-        if (wsb_is_over(h, &e.header))
+        wsb_settle_taken(h, &e->header);
+        if (wsb_is_over(h, &e->header))
             continue;
-        follow(h, &e.header);
-        hand_out(h, &e, ret);
+        follow(h, &e->header);
+        hand_out(h, e, ret);
         return true;
     }
     return false;
@@ -147,12 +147,12 @@ static enum wsb_reason read_event(struct wsb_handle *h, struct wsb_event *ret, u
 {
     for (;;) {
         enum wsb_reason settled = settle_done(h);
-        if (wsb_take_interrupt(h))
-            return WSB_REASON_SIGNAL;
-        if (!h->is_stuck && next_event(h, ret))
-            return WSB_REASON_OK;
-        if (!h->is_stuck && next_without_a_word(h))
-            continue;
+        do {
+            if (wsb_take_interrupt(h))
+                return WSB_REASON_SIGNAL;
+            if (!h->is_stuck && next_event(h, ret))
+                return WSB_REASON_OK;
+        } while (!h->is_stuck && next_without_a_word(h));
         if (!h->is_stuck)
             settled = wsb_settle(h);
         (void)wsb_outbox_flush(h); /* a gate that is gone has its own way to the program */

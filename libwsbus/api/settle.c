@@ -129,7 +129,7 @@ enum wsb_reason wsb_settle_done(struct wsb_handle *h)
         return reason; /* it stays held: what is not acknowledged is not lost either */
     h->held.conn = 0;
     bool is_due = h->acks.events >= EVERY_EVENTS || h->acks.bytes >= EVERY_BYTES ||
-                  (h->acks.events && wsb_coarse_ms() - h->since_ms >= EVERY_MS);
+                  (h->acks.events && (int64_t)(h->coarse_ms - h->since_ms) >= EVERY_MS);
     if (is_due && !wsb_settle(h))
         (void)wsb_outbox_flush(h);
     return WSB_REASON_OK;
