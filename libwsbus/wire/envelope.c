@@ -88,15 +88,14 @@ size_t wsb_record_size(size_t payload_len, size_t meta_len)
 
 void wsb_record_begin(uint8_t *out, const struct wsb_header *header, struct wsb_span meta, uint8_t **ret_payload)
 {
-    size_t body = (size_t)header->payload_len + meta.len;
-    size_t size = WSB_RECORD_PREFIX + WSB_HEADER_SIZE + body;
+    size_t size = WSB_RECORD_PREFIX + WSB_HEADER_SIZE + (size_t)header->payload_len + meta.len;
     uint8_t *payload = out + WSB_RECORD_PREFIX + WSB_HEADER_SIZE;
+    put64(out + wsb_align8(size) - 8, 0); /* first: the padding is what is left of it */
     put32(out, (uint32_t)size);
     put32(out + 4, (uint32_t)meta.len);
     wsb_header_write(out + WSB_RECORD_PREFIX, header);
     if (meta.len)
         memcpy(payload + header->payload_len, meta.ptr, meta.len);
-    memset(payload + body, 0, wsb_align8(size) - size);
     *ret_payload = payload;
 }
 
@@ -119,9 +118,15 @@ wsb_err wsb_record_append(struct wsb_buf *batch, const struct wsb_envelope *e)
     return WSB_OK;
 }
 
+/* Of a record that is there whole: nothing but zeros between its end and the next multiple of 8. */
+static bool is_padded_with_zeros(const uint8_t *record, size_t size, size_t padded)
+{
+    uint64_t last = get64(record + padded - 8);
+    return size == padded || last >> (64 - 8 * (padded - size)) == 0;
+}
+
 static wsb_err next_record(struct wsb_span *batch, bool may_be_batch, struct wsb_envelope *ret)
 {
-    static const uint8_t zero[8];
     const size_t fixed = WSB_RECORD_PREFIX + WSB_HEADER_SIZE;
     if (batch->len == 0)
         return WSB_CLOSED;
@@ -138,7 +143,7 @@ static wsb_err next_record(struct wsb_span *batch, bool may_be_batch, struct wsb
         return err;
     size_t padded = wsb_align8(size);
     if ((h.type == WSB_BATCH && !may_be_batch) || h.payload_len != size - fixed - meta_len || padded > batch->len ||
-        (meta_len != 0) != ((h.flags & WSB_FLAG_META) != 0) || memcmp(p + size, zero, padded - size) != 0)
+        (meta_len != 0) != ((h.flags & WSB_FLAG_META) != 0) || !is_padded_with_zeros(p, size, padded))
         return WSB_ERR_PROTO;
     *ret = (struct wsb_envelope){
         h,
