@@ -14,7 +14,7 @@
 #include <emmintrin.h>
 #endif
 
-enum { VECTOR = 16, CONT_LOWER = 0x80, CONT_UPPER = 0xbf };
+enum { VECTOR = 16, STRIDE = 4 * VECTOR, CONT_LOWER = 0x80, CONT_UPPER = 0xbf };
 
 /* Up to here, ASCII is told faster than it takes to ask what the processor can do. */
 enum { SHORT = 4 * WSB_UTF8_BLOCK };
@@ -24,10 +24,27 @@ void wsb_utf8_init(struct wsb_utf8 *u)
     *u = (struct wsb_utf8){.need = 0, .lower = CONT_LOWER, .upper = CONT_UPPER};
 }
 
+#ifdef __SSE2__
+/* Is there one among the next four vectors? */
+static inline bool has_high_bit(const uint8_t *p)
+{
+    const __m128i *v = (const __m128i *)(const void *)p;
+    __m128i a = _mm_or_si128(_mm_loadu_si128(v), _mm_loadu_si128(v + 1));
+    __m128i b = _mm_or_si128(_mm_loadu_si128(v + 2), _mm_loadu_si128(v + 3));
+    return _mm_movemask_epi8(_mm_or_si128(a, b)) != 0;
+}
+#endif
+
 /* The first byte at or behind p that is not ASCII, or end. */
 static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end)
 {
 #ifdef __SSE2__
+    if (end - p >= STRIDE) {
+        while (end - p >= STRIDE && !has_high_bit(p))
+            p += STRIDE;
+        if (end - p < STRIDE && !has_high_bit(end - STRIDE)) /* overlaps the one before, where all is ASCII */
+            return end;
+    }
     if (end - p >= VECTOR) {
         for (const uint8_t *last = end - VECTOR; p < end; p += VECTOR) {
             p = p < last ? p : last; /* the last one overlaps the one before, where all is ASCII */

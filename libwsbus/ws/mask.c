@@ -32,7 +32,7 @@ static inline void advance(struct run *r, size_t n)
 }
 
 #ifdef __x86_64__
-enum { AVX2_BLOCK = 64, SSE2_BLOCK = 16 };
+enum { AVX2_BLOCK = 64, SSE2_BLOCK = 16, SHORT = 4 * AVX2_BLOCK };
 
 __attribute__((target("avx2"))) static void run_avx2(struct run *r)
 {
@@ -68,9 +68,29 @@ static void run_sse2(struct run *r)
     advance(r, i);
 }
 
+/* All of a message of ordinary length, when it goes to another place: the last vector overlaps the one before, and so needs the
+ * key as it is there. */
+static bool copy_short(uint8_t *dst, const uint8_t *src, size_t len, uint64_t key, uint64_t last_key)
+{
+    __m128i seen = _mm_setzero_si128();
+    __m128i k = _mm_set1_epi64x((long long)key);
+    for (size_t i = 0;; i += SSE2_BLOCK) {
+        bool is_last = i + SSE2_BLOCK >= len;
+        if (is_last) {
+            i = len - SSE2_BLOCK;
+            k = _mm_set1_epi64x((long long)last_key);
+        }
+        __m128i a = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(src + i)), k);
+        _mm_storeu_si128((__m128i *)(void *)(dst + i), a);
+        seen = _mm_or_si128(seen, a);
+        if (is_last)
+            return _mm_movemask_epi8(seen) == 0;
+    }
+}
+
 static void run_vectors(struct run *r)
 {
-    if (r->len >= 4 * (size_t)AVX2_BLOCK && __builtin_cpu_supports("avx2"))
+    if (r->len >= SHORT && __builtin_cpu_supports("avx2"))
         run_avx2(r);
     if (r->len >= SSE2_BLOCK)
         run_sse2(r);
@@ -142,7 +162,10 @@ bool wsb_mask_copy_ascii(uint8_t *dst, const uint8_t *src, size_t len, const uin
     if (len == 0)
         return true;
     struct run r = {.dst = dst, .src = src, .len = len, .key = turned_key(mask, phase)};
-
+#ifdef __x86_64__
+    if (len >= SSE2_BLOCK && len < SHORT && dst != src)
+        return copy_short(dst, src, len, r.key, turned_key(mask, phase + len - SSE2_BLOCK));
+#endif
     run_vectors(&r);
     run_words(&r);
     run_bytes(&r);
