@@ -67,7 +67,7 @@ def upgrade_request(path="/echo", method="GET", version="HTTP/1.1", without=(), 
 class Raw:
     """One connection to a gate. Every wait has a deadline and fails with what had come so far."""
 
-    def __init__(self, where, receive_buffer=None):
+    def __init__(self, where, receive_buffer=None, source=None):
         if isinstance(where, str):
             self.socket = socket.socket(socket.AF_UNIX)
             address = where
@@ -76,6 +76,8 @@ class Raw:
             address = ("127.0.0.1", where if isinstance(where, int) else where.port)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            self.socket.bind((source, 0))
         self.socket.settimeout(DEADLINE)
         self.socket.connect(address)
         self._bytes = bytearray()
