@@ -22,12 +22,13 @@ LINK = "libwsbus/link"
 API = "libwsbus/api"
 WS = "libwsbus/ws"
 TLS = "libwsbus/tls"
+TOKEN = "libwsbus/token"
 
 LEVEL_0 = {PUBLIC, BASE, WIRE}
 POLICY = "wsgate/policy"
 LEVEL_1 = {"wsgate/loop", POLICY}
 LEVEL_2 = {"wsgate/net", LINK}
-LEVEL_3 = {TLS, WS, "wsgate/http", "wsgate/bus", "wsgate/config"}
+LEVEL_3 = {TLS, WS, TOKEN, "wsgate/http", "wsgate/bus", "wsgate/config"}
 BELOW_SESSION = LEVEL_0 | LEVEL_1 | LEVEL_2 | LEVEL_3
 BELOW_GATE = BELOW_SESSION | {"wsgate/session"}
 
@@ -45,6 +46,7 @@ FOLDERS = {
     LINK: LEVEL_0 | {RING},
     # level 3: bytes in, bytes and events out; never each other
     TLS: LEVEL_0,
+    TOKEN: LEVEL_0,
     "wsgate/http": LEVEL_0,
     WS: LEVEL_0,
     "wsgate/bus": LEVEL_0 | {POLICY},
@@ -57,7 +59,7 @@ FOLDERS = {
     "wsgate/main.c": BELOW_GATE | {"wsgate/gate", "wsgate/admin"},
     # beside the gate
     API: LEVEL_0 | {LINK, WS, TLS},
-    "wsctl": {PUBLIC, BASE},
+    "wsctl": {PUBLIC, BASE, TOKEN},
     "wsbench": {PUBLIC, BASE, WS, TLS},  # a client of any server; frames and masks are the same at both ends
     "examples": {PUBLIC},
 }
@@ -66,12 +68,12 @@ FOLDERS = {
 
 # A pattern, and the folders (or single files) that may include what it matches. The first match decides.
 THIRD_PARTY = [
-    ("openssl/*", {TLS, "libwsbus/ws/handshake.c", "wsbench"}),
+    ("openssl/*", {TLS, TOKEN, "libwsbus/ws/handshake.c", "wsbench"}),
     ("zlib.h", {WS, "wsgate/http"}),
     ("llhttp.h", {"wsgate/http"}),
     ("zmq.h", {LINK}),
     ("confuse.h", {"wsgate/config"}),
-    ("jansson.h", {"wsgate/bus", "wsgate/session", "wsgate/gate", "wsgate/admin", API, "wsctl"}),
+    ("jansson.h", {TOKEN, "wsgate/bus", "wsgate/session", "wsgate/gate", "wsgate/admin", API, "wsctl"}),
     ("uthash.h", {"wsgate/bus", "wsgate/session", "wsgate/gate", "wsgate/admin", LINK, API, "wsctl"}),
     ("utlist.h", {"wsgate/bus", "wsgate/session", "wsgate/gate", "wsgate/admin", LINK, API, "wsctl"}),
 ]
