@@ -41,6 +41,11 @@ static const struct wsc_command commands[] = {
      "LEVEL: debug, info, wslog, warn, error.",
      cmd_log, 0, 2},
     {"tap", "[ID]", "Watch messages live, one line each; Ctrl-C ends", NULL, cmd_tap, 0, 1},
+    {"token", "VERB", "Make keys and tokens, and check tokens; needs no gate",
+     "new FILE      a key set with a new random key\n"
+     "make          a token, signed with a symmetric key of --keys\n"
+     "check TOKEN   whether it is good, and what it claims",
+     cmd_token, 1, 2},
     {"stats", "", "All counters", NULL, cmd_stats, 0, 0},
     {"shutdown", "", "Drain the gate and stop it", NULL, cmd_shutdown, 0, 0},
 };

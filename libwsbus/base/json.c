@@ -149,6 +149,12 @@ void wsb_json_bool(struct wsb_json *j, bool v)
     put(j, v ? "true" : "false", v ? 4 : 5);
 }
 
+void wsb_json_raw(struct wsb_json *j, struct wsb_span value)
+{
+    separate(j);
+    put(j, (const char *)value.ptr, value.len);
+}
+
 void wsb_json_id(struct wsb_json *j, uint64_t id)
 {
     char text[24];

@@ -32,6 +32,7 @@ void wsb_json_latin1(struct wsb_json *j, struct wsb_span s);
 void wsb_json_u64(struct wsb_json *j, uint64_t v);
 void wsb_json_i64(struct wsb_json *j, int64_t v);
 void wsb_json_bool(struct wsb_json *j, bool v);
+void wsb_json_raw(struct wsb_json *j, struct wsb_span value); /* which is known to be one value of JSON */
 /* A connection id: 16 hexadecimal digits in quotes. */
 void wsb_json_id(struct wsb_json *j, uint64_t id);
 

@@ -19,16 +19,18 @@ enum wsg_source_kind {
     WSG_SOURCE_PARAM,
     WSG_SOURCE_HEADER,
     WSG_SOURCE_COOKIE,
+    WSG_SOURCE_CLAIM,
     WSG_SOURCE_ADDRESS
 };
 
 struct wsg_source {
     enum wsg_source_kind kind;
-    const char *name; /* borrowed from the configuration; of a query or path parameter, a header or a cookie */
-    size_t param;     /* its place among the parameters of the path */
+    const char *
+        name; /* borrowed from the configuration; of a query or path parameter, a header, a cookie or a token's claim */
+    size_t param; /* its place among the parameters of the path */
 };
 
-/* "query:NAME", "param:NAME", "header:NAME", "cookie:NAME" or "address"; ret->name points into text. NULL is no source. */
+/* "query:NAME", "param:NAME", "header:NAME", "cookie:NAME", "claim:NAME" or "address"; ret->name points into text. NULL is no source. */
 WSB_MUST_CHECK wsb_err wsg_source_parse(const char *text, const struct wsb_pattern *path, struct wsg_source *ret,
                                         struct wsb_fault *fault);
 

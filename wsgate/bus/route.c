@@ -52,6 +52,12 @@ static wsb_err check_sources(struct wsg_route *r, struct wsb_fault *fault)
     err = wsg_source_parse(p->user, r->pattern, &r->user, &inner);
     if (err)
         return wsb_fault_set(fault, err, 0, "route '%s', user: %.180s", r->name, inner.text);
+    err = wsg_source_parse(p->token, r->pattern, &r->token, &inner);
+    if (err || r->token.kind == WSG_SOURCE_ADDRESS || r->token.kind == WSG_SOURCE_CLAIM)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s', token: %.180s", r->name,
+                             err ? inner.text : "a token comes in query:NAME, param:NAME, header:NAME or cookie:NAME");
+    if ((r->user.kind == WSG_SOURCE_CLAIM || r->pin_key.kind == WSG_SOURCE_CLAIM) && !p->token)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s': claims are a token's: token is missing", r->name);
     for (size_t i = 0; i < p->joins.count; i++) {
         err = wsg_template_check(p->joins.at[i], r->pattern, &inner);
         if (err)
@@ -158,16 +164,16 @@ struct wsg_route *wsg_routes_find(const struct wsg_routes *t, struct wsb_span na
 const char *wsg_refusal_name(enum wsg_refusal why)
 {
     static const char *const names[] = {
-        "connections", "no_memory",  "address",  "per_address", "rate",      "proxy", "origin",
-        "subprotocol", "no_handler", "draining", "by_handler",  "malformed", "other",
+        "connections", "no_memory", "address",    "per_address", "rate",       "proxy",     "origin",
+        "subprotocol", "token",     "no_handler", "draining",    "by_handler", "malformed", "other",
     };
     return names[why];
 }
 
 const char *wsg_ending_name(enum wsg_ending why)
 {
-    static const char *const names[] = {"ping",    "idle", "lifetime", "rate",     "protocol", "text",
-                                        "too_big", "slow", "handler",  "draining", "no_memory"};
+    static const char *const names[] = {"ping", "idle",    "lifetime", "token",   "rate",     "protocol",
+                                        "text", "too_big", "slow",     "handler", "draining", "no_memory"};
     return names[why];
 }
 

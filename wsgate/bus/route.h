@@ -106,6 +106,8 @@ struct wsg_route_policy {
     uint32_t request_timeout_ms;
     struct wsg_texts allow, deny; /* borrowed from the configuration, as the origins, base/origin.h */
     struct wsg_texts origins;
+    const char *token;    /* a source, borrowed from the configuration; NULL: none is wanted */
+    bool ends_with_token; /* when that expires */
     bool require_subprotocol;
     uint32_t max_connections;                   /* 0: any number */
     uint32_t ping_interval_ms, ping_timeout_ms; /* interval 0: no pings */
@@ -123,6 +125,7 @@ struct wsg_route {
     struct wsg_route_policy policy;
     struct wsg_source pin_key;
     struct wsg_source user;
+    struct wsg_source token;
     struct wsb_ip_rules rules; /* owned */
     _Atomic uint32_t handlers; /* registered now: the hub writes, workers read */
     _Atomic uint32_t taps;     /* of `wsctl tap` */

@@ -88,6 +88,7 @@ void wsg_route_config_init(struct wsg_route_config *r)
         .accept_timeout_ms = 10000,
         .request_timeout_ms = 30000,
         .ping_interval_ms = UINT32_MAX,
+        .token_leeway_ms = 30000,
     };
 }
 
@@ -100,6 +101,10 @@ void wsg_route_config_deinit(struct wsg_route_config *r)
     texts_deinit(&r->origins);
     free(r->pin_key);
     free(r->user);
+    free(r->token);
+    free(r->token_keys);
+    free(r->token_issuer);
+    free(r->token_audience);
     free(r->name);
     free(r->path);
     free(r->host);

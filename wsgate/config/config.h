@@ -63,6 +63,12 @@ struct wsg_route_config {
     uint32_t accept_timeout_ms;    /* default 10 s */
     uint32_t request_timeout_ms;   /* default 30 s */
     struct wsg_texts allow, deny;  /* owned; networks that may, or may not; none in allow: all may */
+    char *token;                   /* owned; where the token is that a client needs, as pin_key; NULL: none */
+    char *token_keys;              /* owned; the file of the keys, there when token is */
+    char *token_issuer;            /* owned; NULL: any */
+    char *token_audience;          /* owned; NULL: the route's name, where a token says one at all */
+    uint32_t token_leeway_ms;      /* default 30 s */
+    bool ends_with_token;          /* token_expiry = close; default keep */
     struct wsg_texts origins;      /* owned; base/origin.h; none: any */
     bool require_subprotocol;      /* a client that speaks none of them is refused; default no */
     uint32_t max_connections;      /* of the route, WebSocket; 0 (default): as many as the gate has */

@@ -53,6 +53,7 @@ static const struct wsg_word pin_words[] = {{"fewest", false}, {"hash", true}, {
 static const struct wsg_word forwarded_words[] = {
     {"none", WSG_BY_NO_HEADER}, {"x-forwarded-for", WSG_BY_X_FORWARDED}, {"forwarded", WSG_BY_FORWARDED}, {NULL, 0}};
 static const struct wsg_word refuse_words[] = {{"drop", false}, {"503", true}, {NULL, 0}};
+static const struct wsg_word expiry_words[] = {{"keep", false}, {"close", true}, {NULL, 0}};
 static const struct wsg_word rate_words[] = {{"pause", WSG_RATE_PAUSE}, {"close", WSG_RATE_CLOSE}, {NULL, 0}};
 static const struct wsg_word check_words[] = {{"yes", false}, {"no", true}, {NULL, 0}};
 static const struct wsg_word format_words[] = {{"logfmt", WSB_LOG_LOGFMT}, {"json", WSB_LOG_JSON}, {NULL, 0}};
@@ -115,6 +116,12 @@ const struct wsg_option wsg_options[] = {
 
     {WSG_SECTION_ROUTE, "allow",              NULL, WSG_OPTION_LIST,      ROUTE(allow),              LIST(WSG_CONFIG_NETS_MAX, wsb_ip_net_check)},
     {WSG_SECTION_ROUTE, "deny",               NULL, WSG_OPTION_LIST,      ROUTE(deny),               LIST(WSG_CONFIG_NETS_MAX, wsb_ip_net_check)},
+    {WSG_SECTION_ROUTE, "token",              NULL, WSG_OPTION_TEXT,      ROUTE(token),              PLAIN},
+    {WSG_SECTION_ROUTE, "token_keys",         NULL, WSG_OPTION_TEXT,      ROUTE(token_keys),         PLAIN},
+    {WSG_SECTION_ROUTE, "token_issuer",       NULL, WSG_OPTION_TEXT,      ROUTE(token_issuer),       PLAIN},
+    {WSG_SECTION_ROUTE, "token_audience",     NULL, WSG_OPTION_TEXT,      ROUTE(token_audience),     PLAIN},
+    {WSG_SECTION_ROUTE, "token_leeway",       NULL, WSG_OPTION_DURATION,  ROUTE(token_leeway_ms),    RANGE(0, 60 * 60 * 1000)},
+    {WSG_SECTION_ROUTE, "token_expiry",       NULL, WSG_OPTION_WORD_BOOL, ROUTE(ends_with_token),    WORDS(expiry_words)},
     {WSG_SECTION_ROUTE, "origins",            NULL, WSG_OPTION_LIST,      ROUTE(origins),            LIST(WSG_CONFIG_ORIGINS_MAX, wsb_origin_check)},
     {WSG_SECTION_ROUTE, "require_subprotocol", NULL, WSG_OPTION_BOOL,     ROUTE(require_subprotocol), PLAIN},
     {WSG_SECTION_ROUTE, "max_connections",    NULL, WSG_OPTION_COUNT32,   ROUTE(max_connections),    RANGE(0, 16777216)},

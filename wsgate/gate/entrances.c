@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "config/value.h"
+
 enum {
     VISITORS_SLACK = 65536
 }; /* addresses without a connection that are remembered, when all connections are taken */
@@ -19,6 +21,71 @@ static wsb_err visitors_new(struct wsg_gatekeeping *g, const struct wsg_config *
         return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
     wsb_err err = wsg_visitors_new(&g->visitors, &limits, c->max_connections + VISITORS_SLACK, &seed);
     return err ? wsb_fault_set(fault, err, 0, "out of memory") : WSB_OK;
+}
+
+static wsb_err route_keys_load(const struct wsg_route_config *r, struct wsb_token_keys **ret, struct wsb_fault *fault)
+{
+    if (r->token && !r->token_keys)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "token: token_keys is missing, the file with the keys that tokens are checked with");
+    if (!r->token && (r->token_keys || r->token_issuer || r->token_audience || r->ends_with_token))
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "token is missing: where a client has it, like token = \"query:token\"");
+    if (!r->token)
+        return WSB_OK;
+    wsb_err err = wsb_token_keys_load(ret, r->token_keys, fault);
+    return err ? wsg_fault_prefix(fault, "token_keys") : WSB_OK;
+}
+
+/* Of each route, NULL where none are wanted. On failure nothing is held. */
+static wsb_err keys_load(const struct wsg_config *c, struct wsb_token_keys **ret, struct wsb_fault *fault)
+{
+    for (size_t i = 0; i < c->route_count; i++) {
+        const struct wsg_route_config *r = &c->routes[i];
+        char where[120];
+        ret[i] = NULL;
+        wsb_err err = route_keys_load(r, &ret[i], fault);
+        if (!err)
+            continue;
+        while (i-- > 0)
+            wsb_token_keys_unref(ret[i]);
+        return wsg_fault_prefix(fault, "%s: route '%.64s'", wsg_origin_text(&r->origin, "--route", where, sizeof where),
+                                r->name);
+    }
+    return WSB_OK;
+}
+
+wsb_err wsg_entrances_reload(struct wsg_gatekeeping *g, const struct wsg_config *c, struct wsb_fault *fault)
+{
+    struct wsb_token_keys **keys = calloc(c->route_count + 1, sizeof(struct wsb_token_keys *));
+    if (!keys)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    wsb_err err = keys_load(c, keys, fault);
+    for (size_t i = 0; i < g->token_count && !err; i++) {
+        if (keys[i])
+            wsg_token_rule_set_keys(&g->tokens[i], keys[i]);
+    }
+    free(keys);
+    return err;
+}
+
+static wsb_err tokens_build(struct wsg_gatekeeping *g, const struct wsg_config *c, struct wsb_fault *fault)
+{
+    g->tokens = calloc(c->route_count + 1, sizeof *g->tokens);
+    if (!g->tokens)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    for (; g->token_count < c->route_count; g->token_count++) {
+        const struct wsg_route_config *r = &c->routes[g->token_count];
+        struct wsg_token_rule *t = &g->tokens[g->token_count];
+        pthread_mutex_init(&t->lock, NULL);
+        t->rules = (struct wsb_token_rules){
+            .issuer = r->token_issuer,
+            .audience = r->token_audience ? r->token_audience : r->name,
+            .audience_required = r->token_audience != NULL,
+            .leeway_s = r->token_leeway_ms / 1000,
+        };
+    }
+    return wsg_entrances_reload(g, c, fault);
 }
 
 wsb_err wsg_entrances_build(struct wsg_gatekeeping *g, const struct wsg_config *c, struct wsb_fault *fault)
@@ -39,6 +106,8 @@ wsb_err wsg_entrances_build(struct wsg_gatekeeping *g, const struct wsg_config *
             return fault->err;
     }
     wsb_err err = wsb_ip_nets_init(&g->trusted, c->trusted_proxies.at, c->trusted_proxies.count, fault);
+    if (!err)
+        err = tokens_build(g, c, fault);
     return err ? err : visitors_new(g, c, fault);
 }
 
@@ -47,6 +116,13 @@ void wsg_entrances_deinit(struct wsg_gatekeeping *g)
     for (size_t i = 0; i < g->entrance_count; i++)
         wsb_ip_rules_deinit(&g->entrances[i].rules);
     free(g->entrances);
+    for (size_t i = 0; i < g->token_count; i++) {
+        wsb_token_keys_unref(g->tokens[i].keys);
+        pthread_mutex_destroy(&g->tokens[i].lock);
+    }
+    free(g->tokens);
+    g->tokens = NULL;
+    g->token_count = 0;
     wsb_ip_nets_deinit(&g->trusted);
     wsg_visitors_free(g->visitors);
     g->entrances = NULL;

@@ -8,6 +8,9 @@
 
 WSB_MUST_CHECK wsb_err wsg_entrances_build(struct wsg_gatekeeping *g, const struct wsg_config *c,
                                            struct wsb_fault *fault);
+/* Read the keys of tokens again: all of them, or, with a fault, none. From any thread. */
+WSB_MUST_CHECK wsb_err wsg_entrances_reload(struct wsg_gatekeeping *g, const struct wsg_config *c,
+                                            struct wsb_fault *fault);
 void wsg_entrances_deinit(struct wsg_gatekeeping *g);
 
 #endif

@@ -477,6 +477,8 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .allow = r->allow,
             .deny = r->deny,
             .origins = r->origins,
+            .token = r->token,
+            .ends_with_token = r->ends_with_token,
             .require_subprotocol = r->require_subprotocol,
             .max_connections = r->max_connections,
             .ping_interval_ms = r->ping_interval_ms != UINT32_MAX ? r->ping_interval_ms : c->ping_interval_ms,

@@ -33,6 +33,7 @@ enum wsg_refusal {
     WSG_REFUSED_PROXY,       /* no header of the PROXY protocol, or a bad one */
     WSG_REFUSED_ORIGIN,
     WSG_REFUSED_SUBPROTOCOL,
+    WSG_REFUSED_TOKEN, /* none, or none that is good */
     WSG_REFUSED_NO_HANDLER,
     WSG_REFUSED_DRAINING,
     WSG_REFUSED_BY_HANDLER, /* REJECT */
@@ -46,6 +47,7 @@ enum wsg_ending {
     WSG_ENDED_PING, /* no answer */
     WSG_ENDED_IDLE,
     WSG_ENDED_LIFETIME,
+    WSG_ENDED_TOKEN, /* it has expired */
     WSG_ENDED_RATE,
     WSG_ENDED_PROTOCOL, /* 1002 */
     WSG_ENDED_TEXT,     /* 1007 */

@@ -1,4 +1,6 @@
 /* What a session tells the bus: each event with its metadata, written to the worker's outbox. */
+#include <stdlib.h>
+
 #include "base/json.h"
 #include "base/log.h"
 #include "base/size.h"
@@ -228,6 +230,17 @@ static void put_offered(struct wsb_json *j, const struct wsg_http_head *head)
     wsb_json_array_end(j);
 }
 
+static void put_claims(struct wsb_json *j, const json_t *claims)
+{
+    char *text = json_dumps(claims, JSON_COMPACT);
+    wsb_json_key(j, "claims");
+    if (text)
+        wsb_json_raw(j, wsb_span_str(text));
+    else
+        j->err = WSB_ERR_NOMEM;
+    free(text);
+}
+
 wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params,
                             bool is_websocket, struct wsb_span subprotocol, struct wsb_buf *out)
 {
@@ -263,6 +276,8 @@ wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *h
         put_offered(&j, head);
     }
     put_headers(&j, head, &s->env->text2);
+    if (s->exchange->claims)
+        put_claims(&j, s->exchange->claims);
     wsb_json_object_end(&j);
     return wsb_json_end(&j);
 }

@@ -22,6 +22,7 @@ void wsg_exchange_free(struct wsg_session *s)
     wsb_buf_deinit(&x->meta);
     free(x->offered);
     free(x->proxy);
+    json_decref(x->claims);
     free(x);
     s->exchange = NULL;
 }
@@ -460,7 +461,8 @@ static bool find_client(struct wsg_session *s, const struct wsg_http_head *head)
 static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
 {
     struct wsg_exchange *x = s->exchange;
-    if (wsg_exchange_refuse_address(s))
+    wsg_session_hide_token(s);
+    if (wsg_exchange_refuse_address(s) || !wsg_session_authorize(s, head, params))
         return;
     if (!wsg_session_has_handler(s) && s->route->policy.no_handler != WSG_NO_HANDLER_WAIT) {
         wsg_exchange_refuse(s, WSG_REFUSED_NO_HANDLER, 503, "no handler", NULL, 0);

@@ -9,6 +9,7 @@
  * Threads   any for the shared part; the functions on a session its worker's
  */
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/ip.h"
@@ -16,6 +17,7 @@
 #include "net/address.h"
 #include "net/visitors.h"
 #include "policy/policy.h"
+#include "token/token.h"
 
 struct wsg_session;
 struct wsg_http_head;
@@ -26,9 +28,22 @@ struct wsg_entrance {
     bool has_proxy_header;     /* each connection begins with one */
 };
 
+/* What a route asks of tokens. */
+struct wsg_token_rule {
+    pthread_mutex_t lock;         /* of keys: they change when they are read again */
+    struct wsb_token_keys *keys;  /* owned; NULL: the route wants no token */
+    struct wsb_token_rules rules; /* borrowed from the configuration and the route */
+};
+
+/* One reference, to be given back; and the other way round, takes one. */
+struct wsb_token_keys *wsg_token_rule_keys(struct wsg_token_rule *r);
+void wsg_token_rule_set_keys(struct wsg_token_rule *r, struct wsb_token_keys *keys);
+
 struct wsg_gatekeeping {
     struct wsg_entrance *entrances; /* owned; as the listeners of the configuration */
     size_t entrance_count;
+    struct wsg_token_rule *tokens; /* owned; as the routes of the configuration */
+    size_t token_count;
     struct wsb_ip_nets trusted; /* owned; proxies that are believed */
     enum wsg_forwarded forwarded;
     struct wsg_visitors *visitors;          /* owned; NULL: addresses have no limits */

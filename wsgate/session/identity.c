@@ -31,9 +31,8 @@ static bool cookie_value(const struct wsg_http_head *head, const char *name, str
     return false;
 }
 
-/* What the source says of this request; empty when it says nothing. Valid until env->text is used again. */
-static struct wsb_span value_of(struct wsg_session *s, const struct wsg_source *source,
-                                const struct wsg_http_head *head, const struct wsb_span *params)
+struct wsb_span wsg_session_value_of(struct wsg_session *s, const struct wsg_source *source,
+                                     const struct wsg_http_head *head, const struct wsb_span *params)
 {
     struct wsb_span value = {NULL, 0};
     bool found = true;
@@ -53,6 +52,9 @@ static struct wsb_span value_of(struct wsg_session *s, const struct wsg_source *
     case WSG_SOURCE_COOKIE:
         found = cookie_value(head, source->name, &value);
         break;
+    case WSG_SOURCE_CLAIM:
+        value = wsg_claim_value(s->exchange->claims, source->name, &s->env->text);
+        break;
     case WSG_SOURCE_ADDRESS:
         value = wsg_address_of_peer(wsb_span_str(s->peer));
         break;
@@ -63,7 +65,7 @@ static struct wsb_span value_of(struct wsg_session *s, const struct wsg_source *
 static wsb_err add_user(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params,
                         struct wsb_buf *out)
 {
-    struct wsb_span user = value_of(s, &s->route->user, head, params);
+    struct wsb_span user = wsg_session_value_of(s, &s->route->user, head, params);
     if (user.len && !wsg_is_name(user)) {
         WSB_LOG(WSB_LOG_HTTP, WSB_LOG_DEBUG, "not a user's name", WSB_KID("conn", s->id),
                 WSB_KS("route", s->route->name), WSB_KU("bytes", user.len));
@@ -92,7 +94,7 @@ static wsb_err add_groups(struct wsg_session *s, const struct wsb_span *params, 
 wsb_err wsg_session_identify(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
 {
     struct wsg_exchange *x = s->exchange;
-    struct wsb_span key = value_of(s, &s->route->pin_key, head, params);
+    struct wsb_span key = wsg_session_value_of(s, &s->route->pin_key, head, params);
     x->key = key.len ? wsg_key_hash(&s->env->routes->seed, key) : 0;
     if (!head->is_upgrade)
         return WSB_OK; /* the payload of REQUEST is its body; a request belongs to no group */

@@ -7,6 +7,7 @@
  */
 
 #include "http/response.h"
+#include "session/quota.h"
 #include "session/session.h"
 
 enum {
@@ -38,6 +39,7 @@ struct wsg_exchange {
     char accept[32];     /* PENDING: Sec-WebSocket-Accept */
     char *proxy;         /* owned; the peer itself, while the session's is the client that it named; NULL: none did */
     bool is_secure;      /* the client spoke TLS with the proxy */
+    json_t *claims;      /* owned; of the token that was good; NULL: none was wanted */
     char *offered;       /* owned; PENDING: the client's subprotocols, each ended by a NUL, and one more NUL */
 };
 
@@ -48,6 +50,13 @@ struct wsg_receipt {
     uint64_t end;
     uint64_t origin;
     uint64_t seq;
+};
+
+/* What an open connection may do, where that is not everything. */
+struct wsg_terms {
+    bool has_quota;
+    struct wsg_quota quota;
+    uint64_t until_ms; /* UINT64_MAX: no end */
 };
 
 /* A ping that a handler or somebody at the control socket asked for. */
@@ -125,6 +134,17 @@ bool wsg_session_set_peer(struct wsg_session *s, struct wsb_span peer);
 bool wsg_session_set_target(struct wsg_session *s, struct wsb_span target);
 bool wsg_session_set_subprotocol(struct wsg_session *s, struct wsb_span subprotocol);
 
+/* credentials.c: true: go on; false: refused, and answered */
+bool wsg_session_authorize(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params);
+/* Tokens in the query are nothing for logs and listings. */
+void wsg_session_hide_token(struct wsg_session *s);
+uint64_t wsg_claims_expiry_ms(const json_t *claims); /* since the epoch; UINT64_MAX: too far away to tell */
+/* A text or a whole number; empty: it is not there, or something else. Valid as long as both. */
+struct wsb_span wsg_claim_value(const json_t *claims, const char *name, struct wsb_buf *scratch);
+
+/* identity.c: what a source says of a request; empty: nothing. Valid until env->text is used again. */
+struct wsb_span wsg_session_value_of(struct wsg_session *s, const struct wsg_source *source,
+                                     const struct wsg_http_head *head, const struct wsb_span *params);
 /* identity.c: the exchange's key, and of a handshake the user and the groups */
 wsb_err wsg_session_identify(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params);
 

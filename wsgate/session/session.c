@@ -664,7 +664,7 @@ static void session_free(struct wsg_session *s)
     free(s->peer);
     free(s->close_reason);
     free(s->asked_ping);
-    free(s->quota);
+    free(s->terms);
     free(s);
 }
 

@@ -98,7 +98,7 @@ struct wsg_env {
 struct wsg_exchange;
 struct wsg_receipt;
 struct wsg_asked_ping;
-struct wsg_quota;
+struct wsg_terms;
 
 struct wsg_session {
     struct wsg_watch watch;
@@ -142,7 +142,7 @@ struct wsg_session {
     uint64_t written_then;  /* of the output when the timer was last armed for it: has the client taken any since? */
     uint64_t alive_ping_us; /* when our own ping left that was not answered yet; 0: none under way */
     struct wsg_asked_ping *asked_ping; /* owned; NULL: no ping that somebody asked for is under way */
-    struct wsg_quota *quota;           /* owned; OPEN, of a route with rates; NULL: none */
+    struct wsg_terms *terms;           /* owned; OPEN, of a route with rates, or of a token's time; NULL: none */
     uint32_t heard_ms;                 /* OPEN: the low bits of when the latest ping was answered */
     uint32_t receipt_count;
     uint32_t discarded;                                      /* bytes that came after we had said goodbye */

@@ -98,9 +98,11 @@ static void arm(struct wsg_session *s)
         due_ms = earlier(due_ms, idle_end_ms(s));
     if (p->lifetime_ms)
         due_ms = earlier(due_ms, lifetime_end_ms(s));
+    if (s->terms)
+        due_ms = earlier(due_ms, s->terms->until_ms);
     if (s->paused & WSG_PAUSE_RATE) {
         struct wsg_quota_limits limits = quota_limits(p);
-        due_ms = earlier(due_ms, now_ms + wsg_quota_wait_ms(s->quota, &limits, now_ms));
+        due_ms = earlier(due_ms, now_ms + wsg_quota_wait_ms(&s->terms->quota, &limits, now_ms));
     }
     if (due_ms == UINT64_MAX)
         wsg_loop_disarm(s->env->loop, &s->timer);
@@ -108,26 +110,43 @@ static void arm(struct wsg_session *s)
         wsg_session_set_timer(s, (uint32_t)earlier(due_ms > now_ms ? due_ms - now_ms : 1, UINT32_MAX));
 }
 
-static bool begin_quota(struct wsg_session *s)
+/* When the token of a connection that ends with it expires, in the loop's time. */
+static uint64_t token_end_ms(const struct wsg_session *s)
+{
+    const json_t *claims = s->exchange ? s->exchange->claims : NULL;
+    if (!s->route->policy.ends_with_token || !claims)
+        return UINT64_MAX;
+    uint64_t now_ms = wsg_loop_now_ms(s->env->loop);
+    uint64_t wall_ms = wsg_loop_wall_ns(s->env->loop) / 1000000;
+    uint64_t expiry_ms = wsg_claims_expiry_ms(claims);
+    return expiry_ms == UINT64_MAX ? expiry_ms : expiry_ms > wall_ms ? now_ms + (expiry_ms - wall_ms) : now_ms;
+}
+
+/* Before the exchange is forgotten. */
+static bool begin_terms(struct wsg_session *s)
 {
     struct wsg_quota_limits limits = quota_limits(&s->route->policy);
-    if (!limits.message_rate && !limits.byte_rate)
+    bool has_quota = limits.message_rate || limits.byte_rate;
+    uint64_t until_ms = token_end_ms(s);
+    if (!has_quota && until_ms == UINT64_MAX)
         return true;
-    s->quota = malloc(sizeof *s->quota);
-    if (s->quota)
-        wsg_quota_init(s->quota, &limits, wsg_loop_now_ms(s->env->loop));
-    return s->quota != NULL;
+    s->terms = malloc(sizeof *s->terms);
+    if (!s->terms)
+        return false;
+    *s->terms = (struct wsg_terms){.has_quota = has_quota, .until_ms = until_ms};
+    wsg_quota_init(&s->terms->quota, &limits, wsg_loop_now_ms(s->env->loop));
+    return true;
 }
 
 /* Whatever makes work counts, pings too. */
 static void charge(struct wsg_session *s, size_t bytes)
 {
     uint64_t now_ms = wsg_loop_now_ms(s->env->loop);
-    if (!s->quota || s->state != WSG_SESSION_OPEN)
+    if (!s->terms || !s->terms->has_quota || s->state != WSG_SESSION_OPEN)
         return;
     struct wsg_quota_limits limits = quota_limits(&s->route->policy);
-    wsg_quota_charge(s->quota, &limits, bytes, now_ms);
-    if (wsg_quota_wait_ms(s->quota, &limits, now_ms) == 0)
+    wsg_quota_charge(&s->terms->quota, &limits, bytes, now_ms);
+    if (wsg_quota_wait_ms(&s->terms->quota, &limits, now_ms) == 0)
         return;
     if (s->route->policy.over_rate == WSG_RATE_CLOSE) {
         wsg_websocket_end(s, WSG_ENDED_RATE, WSB_CLOSE_POLICY, "too many messages");
@@ -149,6 +168,7 @@ static void become_websocket(struct wsg_session *s)
         .max_frame = (uint32_t)(p->max_frame < UINT32_MAX ? p->max_frame : UINT32_MAX),
         .max_fragments = p->max_fragments,
     };
+    bool has_terms = begin_terms(s);
     wsg_exchange_free(s);
     wsg_session_end_http(s);
     wsb_ws_in_init(&s->in.ws, WSB_ROLE_SERVER, 0, &limits);
@@ -159,7 +179,7 @@ static void become_websocket(struct wsg_session *s)
     s->active_ms = s->sent_ms = s->opened_ms;
     s->heard_ms = (uint32_t)s->opened_ms;
     wsg_count(&s->route->tally.opened, 1);
-    if (!begin_quota(s)) {
+    if (!has_terms) {
         wsg_websocket_end(s, WSG_ENDED_MEMORY, WSB_CLOSE_INTERNAL_ERROR, "out of memory");
         return;
     }
@@ -265,11 +285,11 @@ static bool counts_client(struct wsg_session *s, enum wsg_refusal *ret_why)
 }
 
 /* What the route asks of a handshake before anybody hears of it. True: refused, and answered. */
-static bool refuse_by_route(struct wsg_session *s, const struct wsg_http_head *head)
+static bool refuse_by_route(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
 {
     const struct wsg_route_policy *p = &s->route->policy;
     enum wsg_refusal why = WSG_REFUSED_OTHER;
-    if (wsg_exchange_refuse_address(s))
+    if (wsg_exchange_refuse_address(s) || !wsg_session_authorize(s, head, params))
         return true;
     if (s->env->draining)
         wsg_exchange_refuse(s, WSG_REFUSED_DRAINING, 503, "the gate is shutting down", NULL, 0);
@@ -312,13 +332,14 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
         wsg_exchange_error(s, 404, other_kind ? "the route does not speak WebSocket" : "no route", NULL, 0);
         return;
     }
+    wsg_session_hide_token(s);
     const struct wsg_route_policy *p = &s->route->policy;
     bool has_handler = wsg_session_has_handler(s);
     if (!choose_subprotocol(s, &req)) {
         wsg_session_kill(s, "out of memory");
         return;
     }
-    if (refuse_by_route(s, head))
+    if (refuse_by_route(s, head, params))
         return;
     if (wsg_meta_of_request(s, head, params, /*is_websocket=*/true, wsb_span_str(s->subprotocol), &x->meta) != WSB_OK ||
         wsg_session_identify(s, head, params) != WSB_OK) {
@@ -611,10 +632,15 @@ void wsg_websocket_end(struct wsg_session *s, enum wsg_ending why, uint16_t code
     wsg_websocket_close(s, WSG_BY_GATE, code, wsb_span_str(reason));
 }
 
+static bool token_is_over(const struct wsg_session *s)
+{
+    return s->terms && wsg_loop_now_ms(s->env->loop) >= s->terms->until_ms;
+}
+
 bool wsg_websocket_is_over(const struct wsg_session *s)
 {
-    return s->state == WSG_SESSION_OPEN && s->route->policy.lifetime_ms &&
-           wsg_loop_now_ms(s->env->loop) >= lifetime_end_ms(s);
+    bool is_old = s->route && s->route->policy.lifetime_ms && wsg_loop_now_ms(s->env->loop) >= lifetime_end_ms(s);
+    return s->state == WSG_SESSION_OPEN && (is_old || token_is_over(s));
 }
 
 static void ping_if_due(struct wsg_session *s, uint64_t now_ms)
@@ -630,7 +656,7 @@ static void ping_if_due(struct wsg_session *s, uint64_t now_ms)
 static void resume_if_due(struct wsg_session *s, uint64_t now_ms)
 {
     struct wsg_quota_limits limits = quota_limits(&s->route->policy);
-    if ((s->paused & WSG_PAUSE_RATE) && wsg_quota_wait_ms(s->quota, &limits, now_ms) == 0)
+    if ((s->paused & WSG_PAUSE_RATE) && wsg_quota_wait_ms(&s->terms->quota, &limits, now_ms) == 0)
         wsg_session_set_paused(s, WSG_PAUSE_RATE, false);
 }
 
@@ -642,6 +668,8 @@ void wsg_websocket_timer(struct wsg_session *s)
         s->alive_ping_us = wsg_loop_now_us(s->env->loop); /* its pong may be among what we do not read */
     if (s->state == WSG_SESSION_CLOSING) {
         wsg_websocket_lost(s, "closing handshake timed out");
+    } else if (token_is_over(s)) {
+        wsg_websocket_end(s, WSG_ENDED_TOKEN, WSB_CLOSE_POLICY, "the token has expired");
     } else if (wsg_websocket_is_over(s)) {
         wsg_websocket_end(s, WSG_ENDED_LIFETIME, WSB_CLOSE_GOING_AWAY, "lifetime is over");
     } else if (s->alive_ping_us && now_ms >= ping_due_ms(s, now_ms)) {

@@ -99,6 +99,12 @@ static const struct row {
      "'2001:db8::/129': a network has 0 to 128 bits"},
     {ROUTE, "deny", "192.0.2.1", "deny = {\"192.0.2.1\"}", "",
      "'' is not an address, or a network like 10.0.0.0/8 or 2001:db8::/32, or unix"},
+    {ROUTE, "token", "query:token", "token = \"query:token\"", "", "'' is empty"},
+    {ROUTE, "token_keys", "/etc/k", "token_keys = \"/etc/k\"", "", "'' is empty"},
+    {ROUTE, "token_issuer", "https://id.example", "token_issuer = \"https://id.example\"", "", "'' is empty"},
+    {ROUTE, "token_audience", "chat", "token_audience = \"chat\"", "", "'' is empty"},
+    {ROUTE, "token_leeway", "0", "token_leeway = 0ms", "2h", "'2h' is out of range: from 0 to 1h"},
+    {ROUTE, "token_expiry", "keep", "token_expiry = keep", "end", "'end' is not one of keep or close"},
     {ROUTE, "origins", "https://*.example.org", "origins = {\"https://*.example.org\"}", "example.org",
      "'example.org' is no origin: write any, none, same, null, https://app.example.org or https://*.example.org, "
      "without "

@@ -1,0 +1,170 @@
+"""Tokens: made with wsctl or by others, wanted by routes, refused for every reason there is, and what becomes of their claims."""
+
+import base64
+import hashlib
+import hmac
+import json
+import stat
+import subprocess
+import time
+
+import pytest
+
+from conftest import BUILD, DEADLINE
+from raw import Raw, frame, upgrade_request
+
+
+def wsctl(*args, status=0):
+    run = subprocess.run([str(BUILD / "wsctl" / "wsctl"), "token", *map(str, args)], capture_output=True, text=True, timeout=DEADLINE)
+    assert run.returncode == status, run.stdout + run.stderr
+    return (run.stdout if status == 0 else run.stderr).strip()
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def signed(secret, claims, header=None):
+    text = "%s.%s" % (b64(json.dumps(header or {"alg": "HS256"}).encode()), b64(json.dumps(claims).encode()))
+    return "%s.%s" % (text, b64(hmac.new(secret, text.encode(), hashlib.sha256).digest()))
+
+
+@pytest.fixture
+def keys(tmp_path):
+    path = tmp_path / "keys.json"
+    wsctl("new", path, "--kid", "k1")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    return path
+
+
+def secret_of(keys):
+    k = json.loads(keys.read_text())["keys"][0]["k"]
+    return base64.urlsafe_b64decode(k + "=" * (-len(k) % 4))
+
+
+def status_of(gate, path="/echo", *lines):
+    with Raw(gate) as client:
+        return client.send(upgrade_request(path, extra=lines)).read_response().status
+
+
+def route(keys, more=""):
+    return "echo=/echo,token=query:token,token_keys=%s%s" % (keys, more)
+
+
+def test_a_token_lets_in_and_its_claims_are_told(make_gate, take_seat, keys):
+    gate = make_gate(routes=[route(keys, ",user=claim:sub,pin=hash,pin_key=claim:tenant")])
+    bus = take_seat(gate)
+    token = wsctl("make", "-k", keys, "-r", "echo", "-u", "ann", "-t", "1h", "-c", '{"tenant": 7, "roles": ["a", "é"]}')
+    with Raw(gate).upgrade("/echo?x=1&token=%s&y=2" % token):
+        opened = bus.hear("open")
+        claims = opened.meta["claims"]
+        assert (claims["sub"], claims["tenant"], claims["roles"], claims["aud"]) == ("ann", 7, ["a", "é"], "echo")
+        assert 3590 <= claims["exp"] - time.time() <= 3601
+        row, = gate.wsctl("list")["connections"]
+        assert row["target"] == "/echo?x=1&token=&y=2"  # nobody else needs to see it
+        assert [user["name"] for user in gate.wsctl("groups", "--users")["groups"]] == ["ann"]
+    bus.hear("closed")
+    assert token not in gate.output
+    with Raw(gate) as client:
+        client.send("GET /echo?token=%s HTTP/1.1\r\nHost: h\r\n\r\n" % token)
+        request = bus.hear("request")
+        assert request.meta["claims"]["sub"] == "ann"
+        bus.respond(request.conn, "hello")
+        bus.flush()
+        assert client.read_response().body == b"hello"
+
+
+def test_what_is_not_let_in(make_gate, echo, keys):
+    gate = make_gate(routes=[route(keys), "other=/other,token=query:token,token_keys=%s" % keys])
+    echo(gate)
+    secret, now = secret_of(keys), int(time.time())
+    good = wsctl("make", "-k", keys, "-r", "echo")
+    assert status_of(gate, "/echo?token=" + good) == 101
+    for bad, why in [
+        ("", "no token"), (good[:-2] + ("AA" if good[-2:] != "AA" else "BB"), "the signature is not right"), ("x", "not a token"),
+        (wsctl("make", "-k", keys, "-r", "other"), "the token is for somebody else"),
+        (signed(secret, {"exp": now - 31}), "the token has expired"), (signed(secret, {}), "the token has no expiry"),
+        (signed(secret, {"exp": now + 60, "nbf": now + 60}), "the token is not good yet"),
+        (signed(b"x" * 32, {"exp": now + 60}), "the signature is not right"),
+        (signed(secret, {"exp": now + 60}, {"alg": "none"}), "the signature is not right"),
+    ]:
+        with Raw(gate) as client:
+            response = client.send(upgrade_request("/echo?token=" + bad)).read_response()
+        assert response.status == 401 and response.headers["www-authenticate"] == "Bearer"
+        assert why.encode() not in response.body
+        gate.wait_line('msg=refused .*why="%s"' % why)
+    with Raw(gate) as client:
+        client.send("GET /echo HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert client.read_response().status == 401
+    assert gate.wsctl("stats")["routes"]["echo"]["refused_by"]["token"] == 10
+
+
+@pytest.mark.parametrize("source, lines", [
+    ("header:authorization", "Authorization: Bearer %s"), ("header:authorization", "authorization: bearer  %s"), ("header:x-token", "X-Token: %s"),
+    ("cookie:session", "Cookie: a=b; session=%s")])
+def test_where_a_token_can_be(make_gate, echo, keys, source, lines):
+    gate = make_gate(routes=["echo=/echo,token=%s,token_keys=%s" % (source, keys)])
+    echo(gate)
+    token = wsctl("make", "-k", keys)
+    assert status_of(gate, "/echo", lines % token) == 101
+    assert status_of(gate, "/echo") == 401
+    assert status_of(gate, "/echo?token=" + token) == 401
+
+
+def test_rs256_by_somebody_else(make_gate, echo, tmp_path):
+    pem, keys = tmp_path / "key.pem", tmp_path / "jwks.json"
+    subprocess.run(["openssl", "genrsa", "-out", str(pem), "2048"], check=True, capture_output=True)
+    modulus = subprocess.run(["openssl", "rsa", "-in", str(pem), "-noout", "-modulus"], check=True, capture_output=True, text=True).stdout
+    n = bytes.fromhex(modulus.strip().split("=")[1])
+    keys.write_text(json.dumps({"keys": [{"kty": "RSA", "kid": "r1", "alg": "RS256", "n": b64(n), "e": "AQAB"}]}))
+    gate = make_gate(routes=["echo=/echo,token=query:t,token_keys=%s,token_issuer=https://id.example,token_audience=us" % keys])
+    echo(gate)
+
+    def token(**claims):
+        text = "%s.%s" % (b64(b'{"alg":"RS256","kid":"r1"}'), b64(json.dumps({"exp": time.time() + 60, **claims}).encode()))
+        run = subprocess.run(["openssl", "dgst", "-sha256", "-sign", str(pem)], input=text.encode(), check=True, capture_output=True)
+        return "%s.%s" % (text, b64(run.stdout))
+
+    assert status_of(gate, "/echo?t=" + token(iss="https://id.example", aud=["us", "them"])) == 101
+    assert status_of(gate, "/echo?t=" + token(iss="https://id.example")) == 401
+    assert status_of(gate, "/echo?t=" + token(iss="https://evil.example", aud="us")) == 401
+    # the public key as if it were a secret one
+    assert status_of(gate, "/echo?t=" + signed(n, {"exp": time.time() + 60, "iss": "https://id.example", "aud": "us"})) == 401
+
+
+def test_a_connection_may_end_with_its_token(make_gate, take_seat, keys):
+    gate = make_gate(routes=[route(keys, ",token_expiry=close,token_leeway=0"), "keep=/keep,token=query:token,token_keys=%s,token_leeway=0" % keys])
+    bus = take_seat(gate, ["echo", "keep"])
+    short = wsctl("make", "-k", keys, "-t", "2")
+    with Raw(gate).upgrade("/keep?token=" + short) as stays, Raw(gate).upgrade("/echo?token=" + short) as goes:
+        opened = {event.meta["route"]: event.conn for event in (bus.hear("open"), bus.hear("open"))}
+        assert goes.read_close() == (1008, "the token has expired")
+        goes.send(frame(8, b"\x03\xf0"))
+        assert bus.hear("closed").conn == opened["echo"]
+        bus.send(opened["keep"], "you stay")
+        bus.flush()
+        assert stays.read_message() == "you stay"
+    assert gate.wsctl("stats")["routes"]["echo"]["ended"]["token"] == 1
+
+
+@pytest.mark.parametrize("spoil, why", [
+    (lambda path: path.unlink(), "No such file"), (lambda path: path.write_text("{"), "line 1"), (lambda path: path.write_text('{"keys": []}'), "no key set"),
+    (lambda path: path.chmod(0o644), "chmod 600"), (lambda path: path.write_text('{"keys": [{"kty": "oct", "k": "AAAA"}]}'), "shorter than 32 bytes")])
+def test_keys_that_cannot_be(processes, keys, spoil, why):
+    spoil(keys)
+    check = processes([BUILD / "wsgate" / "wsgate", "-t", "--listen", "127.0.0.1:0", "--route", route(keys)])
+    assert check.process.wait(DEADLINE) != 0
+    check.wait_line("--route: route 'echo': token_keys: .*" + why)
+
+
+def test_what_wsctl_says(tmp_path, keys):
+    assert "File exists" in wsctl("new", keys, status=1)
+    assert "--keys FILE is missing" in wsctl("make", status=2)
+    assert "not a JSON object" in wsctl("make", "-k", keys, "-c", "[1]", status=2)
+    assert "no symmetric key k2" in wsctl("make", "-k", keys, "--kid", "k2", status=1)
+    token = wsctl("make", "-k", keys, "-r", "chat", "-u", "bob", "--issuer", "me")
+    claims = json.loads(wsctl("check", token, "-k", keys, "-r", "chat", "--issuer", "me"))
+    assert (claims["sub"], claims["aud"], claims["iss"]) == ("bob", "chat", "me")
+    assert "the token is for somebody else" in wsctl("check", token, "-k", keys, "-r", "news", status=1)
+    assert "the signature is not right" in wsctl("check", token[:-4] + "AAAA", "-k", keys, status=1)
+    assert json.loads(wsctl("make", "-k", keys, "--json"))["claims"]["exp"] > time.time()
