@@ -36,6 +36,7 @@ struct wsg_chunk {
     uint8_t kind;      /* enum wsg_chunk_kind */
     bool is_loose;
     bool is_indexed;
+    bool has_begun; /* loose: it leaves, or is about to, and cannot be dropped any more */
     uint32_t key_len;
     size_t extra; /* its share of the queue's */
     uint64_t key_hash;

@@ -160,6 +160,7 @@ size_t wsg_outq_cost(const struct wsg_chunk *c)
 void wsg_loose_begin(struct wsg_outq *q, struct wsg_chunk *c)
 {
     struct wsg_outq_droppable *d = q->droppable;
+    c->has_begun = true;
     d->count--;
     d->bytes -= wsg_outq_cost(c);
     d->noted -= c->note != NULL;
@@ -173,7 +174,7 @@ void wsg_loose_begin(struct wsg_outq *q, struct wsg_chunk *c)
 void *wsg_outq_drop(struct wsg_outq *q, struct wsg_chunk_pool *pool, struct wsg_chunk *c)
 {
     void *note = c->note;
-    assert(c->is_loose && c->start == 0);
+    assert(c->is_loose && !c->has_begun);
     wsg_loose_begin(q, c);
     q->bytes -= c->len;
     q->messages--;

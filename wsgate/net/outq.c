@@ -123,13 +123,19 @@ void wsg_outq_unlink(struct wsg_outq *q, struct wsg_chunk *c)
         wsg_loose_deinit(q);
 }
 
+/* Its bytes are on their way. */
+static void begin(struct wsg_outq *q, struct wsg_chunk *c)
+{
+    if (c->is_loose && !c->has_begun)
+        wsg_loose_begin(q, c);
+}
+
 /* NOLINTBEGIN(clang-analyzer-unix.Malloc): as in consume() */
 void wsg_outq_deinit(struct wsg_outq *q, struct wsg_chunk_pool *pool)
 {
     while (q->head) {
         struct wsg_chunk *c = q->head;
-        if (c->is_loose && c->start == 0)
-            wsg_loose_begin(q, c);
+        begin(q, c);
         wsg_outq_unlink(q, c);
         wsg_chunk_free(pool, c);
     }
@@ -286,8 +292,7 @@ static void consume(struct wsg_outq *q, struct wsg_chunk_pool *pool, size_t coun
         struct wsg_chunk *c = q->head;
         size_t left = c->len - c->start;
         size_t take = count < left ? count : left;
-        if (c->is_loose && c->start == 0)
-            wsg_loose_begin(q, c);
+        begin(q, c);
         c->start += take;
         count -= take;
         q->written = c->at + c->start;
@@ -361,4 +366,61 @@ wsb_err wsg_outq_flush(struct wsg_outq *q, struct wsg_chunk_pool *pool, int fd, 
         budget = count < budget ? budget - count : 0;
     }
     return WSB_OK;
+}
+
+/* ------------------------------------------------------------------ walking */
+
+static wsb_err read_file(const struct wsg_chunk *c, size_t from, uint8_t *buf, size_t len, size_t *ret_len)
+{
+    ssize_t got;
+    do {
+        got = pread(c->of.file.fd, buf, len, c->of.file.offset + (off_t)(from - c->start));
+    } while (got < 0 && errno == EINTR);
+    if (got <= 0)
+        return WSB_ERR_IO; /* cut short while we served it, or worse */
+    *ret_len = (size_t)got;
+    return WSB_OK;
+}
+
+wsb_err wsg_outq_walk(struct wsg_outq *q, struct wsg_outq_walk *w, uint8_t *buf, size_t max, struct wsb_span *ret)
+{
+    struct wsg_chunk *c = w->next;
+    size_t len;
+    if (!w->has_begun) {
+        *w = (struct wsg_outq_walk){.next = q->head, .at = q->head ? q->head->start : 0, .has_begun = true};
+        c = w->next;
+    }
+    if (!c)
+        return WSB_MORE;
+    len = c->len - w->at;
+    len = len < max ? len : max;
+    if (c->kind == WSG_CHUNK_FILE) {
+        wsb_err err = read_file(c, w->at, buf, len, &len);
+        if (err)
+            return err;
+        *ret = wsb_span(buf, len);
+    } else {
+        *ret = wsb_span((c->kind == WSG_CHUNK_SHARED ? c->of.shared->data : c->data) + w->at, len);
+    }
+    begin(q, c);
+    w->at += len;
+    if (w->at == c->len) {
+        w->next = c->next;
+        w->at = 0;
+    }
+    return WSB_OK;
+}
+
+void wsg_outq_take(struct wsg_outq *q, struct wsg_chunk_pool *pool, size_t count)
+{
+    struct wsg_chunk *c = q->head;
+    size_t left = count;
+    assert(count <= q->bytes);
+    for (; c && left; c = c->next) { /* sendfile() moves the offset by itself */
+        size_t take = c->len - c->start < left ? c->len - c->start : left;
+        if (c->kind == WSG_CHUNK_FILE)
+            c->of.file.offset += (off_t)take;
+        left -= take;
+    }
+    consume(q, pool, count);
 }

@@ -126,4 +126,23 @@ void *wsg_outq_drop(struct wsg_outq *q, struct wsg_chunk_pool *pool, struct wsg_
  */
 WSB_MUST_CHECK wsb_err wsg_outq_flush(struct wsg_outq *q, struct wsg_chunk_pool *pool, int fd, size_t budget);
 
+/*
+ * The same in two steps, for whoever has to change the bytes on their way (TLS): walk over those at the front, and take
+ * them off when the kernel has them. What was walked over stays in the queue, and counts, but is not droppable any more.
+ */
+struct wsg_outq_walk { /* zeroed: at the front; good until the queue is taken from */
+    struct wsg_chunk *next;
+    size_t at;
+    bool has_begun;
+};
+
+/**
+ * @buf, @max  room for bytes of a file, which are read; the most that is wanted
+ *
+ * Returns     WSB_OK at least one byte; WSB_MORE that was all; WSB_ERR_IO a file became shorter than it was
+ */
+WSB_MUST_CHECK wsb_err wsg_outq_walk(struct wsg_outq *q, struct wsg_outq_walk *w, uint8_t *buf, size_t max,
+                                     struct wsb_span *ret);
+void wsg_outq_take(struct wsg_outq *q, struct wsg_chunk_pool *pool, size_t count);
+
 #endif

@@ -489,6 +489,76 @@ static void test_a_queue_that_ends_forgets_what_waits(void **state)
     assert_null(wsg_outq_droppable(&f->q)->oldest);
 }
 
+/* As TLS does it: over everything in pieces of at most `max`, then taken off in two steps. */
+static void test_a_walk_passes_everything_and_takes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    static const size_t pieces[] = {1, 3, 100, 100000};
+    for (size_t p = 0; p < COUNT(pieces); p++) {
+        char path[] = "/tmp/wsbus-outq-XXXXXX";
+        int file = mkstemp(path);
+        struct wsg_shared *shared = wsg_shared_new(1000);
+        struct wsg_outq_walk w = {0};
+        struct wsb_span span;
+        uint8_t got[2048], buf[4];
+        size_t len = 0;
+        memset(shared->data, 's', 1000);
+        assert_int_equal(write(file, "0123456789", 10), 10);
+        assert_int_equal(wsg_outq_append(&f->q, &f->pool, "!ab", 3), WSB_OK);
+        wsg_outq_take(&f->q, &f->pool, 1);
+        assert_int_equal(wsg_outq_message_shared(&f->q, &f->pool, shared, 996), WSB_OK);
+        wsg_shared_unref(shared);
+        assert_int_equal(wsg_outq_append_file(&f->q, &f->pool, file, 3, 7), WSB_OK);
+        add_loose(f, "loose", NULL);
+        while (wsg_outq_walk(&f->q, &w, buf, pieces[p] < sizeof buf ? pieces[p] : sizeof buf, &span) == WSB_OK) {
+            memcpy(got + len, span.ptr, span.len);
+            len += span.len;
+        }
+        assert_int_equal(len, 1014);
+        assert_memory_equal(got, "ab", 2);
+        assert_memory_equal(got + 1002, "3456789loose", 12);
+        assert_int_equal(f->q.bytes, 1014);
+        wsg_outq_take(&f->q, &f->pool, 1004); /* into the file: the next walk begins there */
+        w = (struct wsg_outq_walk){0};
+        assert_int_equal(wsg_outq_walk(&f->q, &w, buf, 4, &span), WSB_OK);
+        assert_memory_equal(span.ptr, "5678", 4);
+        wsg_outq_take(&f->q, &f->pool, 10);
+        assert_null(f->q.head);
+        assert_int_equal(f->q.bytes, 0);
+        unlink(path);
+    }
+}
+
+static void test_what_was_walked_over_cannot_be_dropped(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_outq_walk w = {0};
+    struct wsb_span span;
+    add_loose(f, "first", "a");
+    add_loose(f, "second", "b");
+    assert_int_equal(wsg_outq_walk(&f->q, &w, NULL, 100, &span), WSB_OK);
+    assert_int_equal(wsg_outq_droppable(&f->q)->count, 1);
+    assert_null(wsg_outq_find(&f->q, wsb_span_str("a"), 'a'));
+    assert_int_equal(wsg_outq_len(wsg_outq_droppable(&f->q)->oldest), 6);
+    (void)wsg_outq_drop(&f->q, &f->pool, wsg_outq_droppable(&f->q)->oldest);
+    wsg_outq_take(&f->q, &f->pool, 5);
+    assert_null(f->q.head);
+    assert_int_equal(f->q.messages_written, 1);
+}
+
+static void test_a_walk_over_a_file_that_was_cut_short_fails(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/wsbus-outq-XXXXXX";
+    int file = mkstemp(path);
+    struct wsg_outq_walk w = {0};
+    struct wsb_span span;
+    uint8_t buf[16];
+    assert_int_equal(wsg_outq_append_file(&f->q, &f->pool, file, 0, 10), WSB_OK);
+    assert_int_equal(wsg_outq_walk(&f->q, &w, buf, sizeof buf, &span), WSB_ERR_IO);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -504,6 +574,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pieces_behind_loose_messages_count_their_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random_operations_agree_with_a_model, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_queue_that_ends_forgets_what_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_walk_passes_everything_and_takes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_walked_over_cannot_be_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_walk_over_a_file_that_was_cut_short_fails, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
