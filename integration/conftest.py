@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import http.client
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ DEADLINE = float(os.environ.get("WSBUS_TEST_DEADLINE", "20"))  # generous: sanit
 sys.path.insert(0, str(ROOT / "examples" / "python"))
 
 import wsbus  # noqa: E402
+from certificates import Pki  # noqa: E402
 
 
 def eventually(condition, what="the condition", deadline=DEADLINE):
@@ -134,8 +136,12 @@ class Process:
 class Gate(Process):
     """A running wsgate. `port` is its first TCP listener's."""
 
-    def __init__(self, directory, args=(), routes=("echo=/echo",), listen=("127.0.0.1:0",)):
+    def __init__(self, directory, args=(), routes=("echo=/echo",), listen=("127.0.0.1:0",), pki=None):
         self.dir = str(directory)
+        self.tls = pki and pki.client()  # what clients speak to it with
+        self.curl = ["curl", "-sS", "--max-time", "30", *(["--cacert", str(pki.ca.file)] if pki else [])]
+        if pki:
+            listen = ["%s,certificates=%s,keys=%s" % (address, *pki.local) for address in listen]
         command = [BUILD / "wsgate" / "wsgate", "--runtime-dir", self.dir]
         for address in listen:
             command += ["--listen", address]
@@ -147,10 +153,18 @@ class Gate(Process):
         self.port = int(match.group(1)) if match else None
 
     def url(self, path="/echo"):
-        return "ws://127.0.0.1:%d%s" % (self.port, path)
+        return "%s://127.0.0.1:%d%s" % ("wss" if self.tls else "ws", self.port, path)
+
+    def wss(self, path="/echo"):
+        return "wss://localhost:%d%s" % (self.port, path)
 
     def http(self, path="/"):
-        return "http://127.0.0.1:%d%s" % (self.port, path)
+        return "%s://127.0.0.1:%d%s" % ("https" if self.tls else "http", self.port, path)
+
+    def http_client(self):
+        if self.tls:
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=self.tls)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def wsctl(self, *args, status=0):
         """What wsctl --json says."""
@@ -192,11 +206,27 @@ def processes():
         assert_clean(process)
 
 
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory):
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
 @pytest.fixture
-def make_gate(processes, tmp_path_factory):
+def wire(request):
+    """What gates and raw clients speak. A module that is to be run both ways says BOTH_WIRES."""
+    return getattr(request, "param", "ws")
+
+
+BOTH_WIRES = pytest.mark.parametrize("wire", ["ws", "wss"], indirect=True)
+
+
+@pytest.fixture
+def make_gate(processes, tmp_path_factory, wire, request):
     """make_gate(routes=[…], args=[…]) starts a gate of its own directory."""
 
     def make(directory=None, **kwargs):
+        if wire == "wss":
+            kwargs["pki"] = request.getfixturevalue("pki")
         gate = Gate(directory or tmp_path_factory.mktemp("gate"), **kwargs)
         processes.started.append(gate)
         return gate

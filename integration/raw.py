@@ -67,7 +67,7 @@ def upgrade_request(path="/echo", method="GET", version="HTTP/1.1", without=(), 
 class Raw:
     """One connection to a gate. Every wait has a deadline and fails with what had come so far."""
 
-    def __init__(self, where, receive_buffer=None, source=None):
+    def __init__(self, where, receive_buffer=None, source=None, tls=None, name="localhost", session=None):
         if isinstance(where, str):
             self.socket = socket.socket(socket.AF_UNIX)
             address = where
@@ -80,6 +80,9 @@ class Raw:
             self.socket.bind((source, 0))
         self.socket.settimeout(DEADLINE)
         self.socket.connect(address)
+        tls = tls or getattr(where, "tls", None)
+        if tls:  # an ssl.SSLContext; `name` is asked for, and the certificate must be for it
+            self.socket = tls.wrap_socket(self.socket, server_hostname=name, session=session, suppress_ragged_eofs=False)
         self._bytes = bytearray()
 
     def __enter__(self):

@@ -5,8 +5,10 @@ import time
 import pytest
 import websockets
 
-from conftest import eventually, run_async
+from conftest import BOTH_WIRES, eventually, run_async
 from raw import CLOSE, Raw, close_frame, frame
+
+pytestmark = BOTH_WIRES
 
 
 def connect(gate, bus, **kwargs):
@@ -167,7 +169,7 @@ def test_python_websockets_agrees(gate, echo):
     echo(gate)
 
     async def talk():
-        async with websockets.connect(gate.url(), compression=None) as client:
+        async with websockets.connect(gate.url(), ssl=gate.tls, compression=None) as client:
             await client.send("x")
             assert await client.recv() == "x"
             await client.close(4001, "enough")

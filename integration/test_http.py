@@ -1,6 +1,5 @@
 """HTTP through the gate: requests to a handler and back, and what the gate says by itself when there is no good request, or no answer."""
 
-import http.client
 import random
 import subprocess
 import threading
@@ -8,8 +7,10 @@ import time
 
 import pytest
 
-from conftest import BUILD
+from conftest import BOTH_WIRES, BUILD
 from raw import Raw
+
+pytestmark = BOTH_WIRES
 
 MIB = 1 << 20
 SIZES = [0, 1, 65535, 65536, 65537, MIB, 10 * MIB]
@@ -77,7 +78,7 @@ def echo_back(bus, request, body):
 def test_bodies_both_ways(web, serve, size):
     serve(web, echo_back)
     body = random.Random(size).randbytes(size)
-    client = http.client.HTTPConnection("127.0.0.1", web.port, timeout=30)
+    client = web.http_client()
     for method in ("POST", "PUT"):
         client.request(method, "/web/x", body)
         answer = client.getresponse()
@@ -98,7 +99,7 @@ def test_what_a_request_tells(web, take_seat):
         assert (request.payload, request.seq, request.more) == (b"{}", 1, False)
         assert {k: meta[k] for k in ("route", "method", "version", "target", "path", "query", "host", "scheme", "peer", "params")} == {
             "route": "web", "method": "PATCH", "version": "1.1", "target": "/web/a%20b/c?q=1&r=%2F", "path": "/web/a b/c",
-            "query": "q=1&r=%2F", "host": "gate.test", "scheme": "http", "peer": "127.0.0.1:%d" % port, "params": {"rest": "a b/c"}}
+            "query": "q=1&r=%2F", "host": "gate.test", "scheme": "https" if web.tls else "http", "peer": "127.0.0.1:%d" % port, "params": {"rest": "a b/c"}}
         assert meta["headers"]["x-y"] == "1, 2"
         seq = bus.respond(request.conn, "made", 201, {"Location": "/web/7", "Set-Cookie": ["a=1", "b=2"]}, outcome=True)
         assert (bus.hear("outcome").seq, bus.hears_nothing()) == (seq, True)
@@ -179,7 +180,7 @@ def test_curl_agrees(web, serve, tmp_path):
     serve(web, echo_back)
     (tmp_path / "body").write_bytes(random.Random(1).randbytes(3 * MIB))
     for extra in ([], ["-H", "Transfer-Encoding: chunked"], ["--http1.0"]):
-        run = subprocess.run(["curl", "-sS", "--max-time", "30", "-o", tmp_path / "answer", "-w", "%{http_code}", *extra, "--data-binary",
+        run = subprocess.run([*web.curl, "-o", tmp_path / "answer", "-w", "%{http_code}", *extra, "--data-binary",
                               "@%s" % (tmp_path / "body"), web.http("/web/upload")], capture_output=True, text=True)
         assert (run.returncode, run.stdout) == (0, "200"), run.stderr
         assert (tmp_path / "answer").read_bytes() == (tmp_path / "body").read_bytes()

@@ -66,11 +66,11 @@ ACCEPTED = {
 }
 
 
-@pytest.fixture(scope="module")
-def open_gate(tmp_path_factory):
+@pytest.fixture(scope="module", params=["ws", "wss"])
+def open_gate(request, tmp_path_factory, pki):
     """One gate with an echo handler for the whole table: no row may harm the next."""
     from conftest import HANDLERS, Gate, Process, assert_clean
-    gate = Gate(tmp_path_factory.mktemp("gate"), args=["--workers", "1"])
+    gate = Gate(tmp_path_factory.mktemp("gate"), args=["--workers", "1"], pki=pki if request.param == "wss" else None)
     handler = Process(HANDLERS["c"](gate, "echo"))
     gate.wait_handlers("echo", 1)
     yield gate

@@ -7,8 +7,10 @@ import time
 
 import pytest
 
-from conftest import DEADLINE, eventually
+from conftest import BOTH_WIRES, DEADLINE, eventually
 from raw import Raw, close_frame, frame, upgrade_request
+
+pytestmark = BOTH_WIRES
 
 MIB = 1 << 20
 

@@ -6,7 +6,10 @@ import subprocess
 
 import pytest
 
+from conftest import BOTH_WIRES
 from raw import Raw, upgrade_request
+
+pytestmark = BOTH_WIRES
 
 PAGE = b"<!doctype html><title>hi</title>\n"
 DIGITS = bytes(range(48, 58)) * 1000
@@ -68,7 +71,7 @@ def test_bodies(site, path, body):
 
 
 def test_a_big_file_arrives_whole(site, files):
-    run = subprocess.run(["curl", "-sS", "--max-time", "30", site.http("/big.bin")], capture_output=True)
+    run = subprocess.run([*site.curl, site.http("/big.bin")], capture_output=True)
     assert run.stdout == (files / "site" / "big.bin").read_bytes()
 
 
@@ -193,7 +196,7 @@ def test_a_route_comes_before_a_file(make_gate, take_seat, files):
 
 
 def test_the_demo_page(make_gate, take_seat):
-    from conftest import ROOT
+    from conftest import BOTH_WIRES, ROOT
     gate = make_gate(routes=["chat=/ws,kind=websocket"], args=["--static", "/=%s" % (ROOT / "examples" / "web")])
     take_seat(gate, ["chat"])
     assert b"<html" in ask(gate, "/").body.lower()

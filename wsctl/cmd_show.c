@@ -16,6 +16,18 @@ static void print_open(const json_t *open)
         wsc_print_field("header", "%s: %s", name, json_string_value(v) ? json_string_value(v) : "");
 }
 
+static void print_tls(const json_t *tls)
+{
+    if (!tls)
+        return;
+    wsc_print_field("TLS", "%s, %s%s%s", wsc_str(tls, "version"), wsc_str(tls, "cipher"),
+                    *wsc_str(tls, "name") ? ", for " : "", wsc_str(tls, "name"));
+    if (json_object_get(tls, "client_fingerprint")) {
+        wsc_print_field("certificate of", "%s", wsc_str(tls, "client_subject"));
+        wsc_print_field("its fingerprint", "%s", wsc_str(tls, "client_fingerprint"));
+    }
+}
+
 static void print_connection(const json_t *r)
 {
     char text[WSC_SHORT], more[WSC_SHORT];
@@ -29,6 +41,7 @@ static void print_connection(const json_t *r)
     wsc_print_field("peer", "%s", wsc_str(r, "peer"));
     wsc_print_field("target", "%s", wsc_str(r, "target"));
     wsc_print_field("subprotocol", "%s", *wsc_str(r, "subprotocol") ? wsc_str(r, "subprotocol") : "-");
+    print_tls(json_object_get(r, "tls"));
     if (wsc_u64(r, "handler"))
         wsc_print_field("handler", "%" PRIu64 " %s", wsc_u64(r, "handler"), wsc_str(r, "handler_name"));
     wsc_print_field("worker", "%" PRIu64, wsc_u64(r, "worker"));

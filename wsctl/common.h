@@ -105,6 +105,7 @@ int cmd_move(struct wsc_run *run);
 int cmd_ping(struct wsc_run *run);
 int cmd_publish(struct wsc_run *run);
 int cmd_handlers(struct wsc_run *run);
+int cmd_tls(struct wsc_run *run);
 int cmd_routes(struct wsc_run *run);
 int cmd_groups(struct wsc_run *run);
 int cmd_log(struct wsc_run *run);

@@ -47,6 +47,7 @@ static const struct wsc_command commands[] = {
      "check TOKEN   whether it is good, and what it claims",
      cmd_token, 1, 2},
     {"stats", "", "All counters", NULL, cmd_stats, 0, 0},
+    {"tls", "[show|reload]", "The certificates; read their files anew", NULL, cmd_tls, 0, 1},
     {"shutdown", "", "Drain the gate and stop it", NULL, cmd_shutdown, 0, 0},
 };
 

@@ -25,6 +25,13 @@ struct signals {
     struct wsg_gate *gate; /* borrowed */
 };
 
+/* What comes of it is in the log. */
+static void reload(struct wsg_gate *gate)
+{
+    struct wsb_fault fault = {0};
+    (void)!wsg_gate_reload_tls(gate, &fault);
+}
+
 static void on_signal(struct wsg_watch *w, uint32_t events)
 {
     struct signals *s = (struct signals *)(void *)w; /* the watch is its first member */
@@ -33,7 +40,10 @@ static void on_signal(struct wsg_watch *w, uint32_t events)
     while (read(w->fd, &info, sizeof info) == sizeof info) {
         WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "signal", WSB_KU("number", info.ssi_signo),
                 WSB_KI("from_pid", info.ssi_pid));
-        wsg_gate_drain(s->gate);
+        if (info.ssi_signo == SIGHUP)
+            reload(s->gate);
+        else
+            wsg_gate_drain(s->gate);
     }
 }
 
@@ -43,10 +53,11 @@ static void block_signals(sigset_t *ret)
     sigemptyset(ret);
     sigaddset(ret, SIGTERM);
     sigaddset(ret, SIGINT);
+    sigaddset(ret, SIGHUP);
     (void)sigprocmask(SIG_BLOCK, ret, NULL);
 }
 
-/* SIGTERM and SIGINT become bytes on a descriptor of the first worker's loop. */
+/* Signals become bytes on a descriptor of the first worker's loop. */
 static wsb_err watch_signals(struct signals *s, const sigset_t *set, struct wsg_gate *gate)
 {
     s->gate = gate;
@@ -60,6 +71,11 @@ static int complain(const struct wsb_fault *fault, int status)
 {
     (void)fprintf(stderr, "wsgate: %s\n", fault->text);
     return status;
+}
+
+static void warn(const char *text)
+{
+    (void)fprintf(stderr, "wsgate: warning: %s\n", text);
 }
 
 /* Each connection is a descriptor: take as many as we may have. */
@@ -186,13 +202,13 @@ int main(int argc, char **argv)
         status = make_key(config.make_key);
         break;
     case WSG_ACTION_CHECK:
-        if (wsg_gate_check(&config, &fault) != WSB_OK)
+        if (wsg_gate_check(&config, warn, &fault) != WSB_OK)
             status = complain(&fault, 2);
         else
             (void)puts("wsgate: the configuration is good");
         break;
     case WSG_ACTION_RUN:
-        status = wsg_gate_check(&config, &fault) != WSB_OK ? complain(&fault, 2) : run(&config);
+        status = wsg_gate_check(&config, NULL, &fault) != WSB_OK ? complain(&fault, 2) : run(&config);
         break;
     }
 out:

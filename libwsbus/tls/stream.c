@@ -5,7 +5,6 @@
  */
 #include "tls/stream.h"
 
-#include <assert.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@ struct wsb_tls_stream {
     struct wsb_tls_context *context; /* a reference */
     struct wsb_tls_io *io;           /* borrowed for the time of a call; NULL in between */
     uint8_t reason;                  /* enum wsb_tls_reason */
+    bool is_open; /* the handshake is done. OpenSSL would say no again in the middle of a later message of TLS's own */
     bool is_failed;
     bool is_finished;
 };
@@ -170,7 +170,7 @@ static wsb_err outcome(struct wsb_tls_stream *s, int result, struct wsb_fault *f
 
 static wsb_err is_over(struct wsb_fault *fault)
 {
-    return wsb_fault_set(fault, WSB_ERR_GONE, 0, "TLS: the connection has failed before");
+    return wsb_fault_set(fault, WSB_ERR_GONE, 0, "TLS: the connection is over");
 }
 
 wsb_err wsb_tls_stream_handshake(struct wsb_tls_stream *s, struct wsb_tls_io *io, struct wsb_fault *fault)
@@ -181,6 +181,7 @@ wsb_err wsb_tls_stream_handshake(struct wsb_tls_stream *s, struct wsb_tls_io *io
     int result = SSL_do_handshake(s->ssl);
     wsb_err err = result == 1 ? WSB_OK : outcome(s, result, fault);
     s->io = NULL;
+    s->is_open = err == WSB_OK;
     if (err == WSB_CLOSED) { /* a goodbye instead of a handshake */
         s->is_failed = true;
         s->reason = WSB_TLS_ALERT;
@@ -210,9 +211,8 @@ wsb_err wsb_tls_stream_write(struct wsb_tls_stream *s, struct wsb_tls_io *io, st
 {
     size_t used = 0;
     wsb_err err = WSB_OK;
-    if (s->is_failed)
+    if (s->is_failed || s->is_finished || !s->is_open)
         return is_over(fault);
-    assert(!s->is_finished && SSL_is_init_finished(s->ssl));
     s->io = io;
     while (used < data.len) {
         size_t left = data.len - used;
@@ -228,9 +228,9 @@ wsb_err wsb_tls_stream_write(struct wsb_tls_stream *s, struct wsb_tls_io *io, st
         used += taken;
     }
     s->io = NULL;
-    if (err == WSB_MORE || err == WSB_CLOSED) { /* no renegotiation: a write never waits for the peer */
+    if (err == WSB_MORE || err == WSB_CLOSED) { /* it leaves a message of TLS's own half said: nobody does that */
         s->is_failed = true;
-        err = wsb_fault_set(fault, WSB_ERR_INTERNAL, 0, "TLS: writing wants to read");
+        err = wsb_fault_set(fault, WSB_ERR_PROTO, 0, "TLS: the peer stops in the middle of a message");
     }
     if (!err)
         *ret_used = used;
@@ -239,7 +239,7 @@ wsb_err wsb_tls_stream_write(struct wsb_tls_stream *s, struct wsb_tls_io *io, st
 
 void wsb_tls_stream_finish(struct wsb_tls_stream *s, struct wsb_tls_io *io)
 {
-    if (s->is_failed || s->is_finished || !SSL_is_init_finished(s->ssl))
+    if (s->is_failed || s->is_finished || !s->is_open)
         return;
     s->io = io;
     s->is_finished = true;
@@ -252,7 +252,7 @@ void wsb_tls_stream_finish(struct wsb_tls_stream *s, struct wsb_tls_io *io)
 
 bool wsb_tls_stream_is_open(const struct wsb_tls_stream *s)
 {
-    return !s->is_failed && SSL_is_init_finished(s->ssl);
+    return s->is_open && !s->is_failed;
 }
 
 enum wsb_tls_reason wsb_tls_stream_reason(const struct wsb_tls_stream *s)

@@ -27,6 +27,21 @@ GET(gate_workers, wsg_gate_worker_count(s->gate))
 GET(gate_max_connections, wsg_gate_config(s->gate)->max_connections)
 GET(gate_draining, wsg_gate_is_draining(s->gate))
 
+#define TLS(field, expression)                                                                                         \
+    GET(tls_##field, atomic_load_explicit(&wsg_gate_tls_tally(s->gate)->expression, memory_order_relaxed))
+TLS(handshakes, done[reason])
+TLS(resumed, resumed)
+TLS(failed, failed[reason])
+TLS(held, held)
+TLS(truncated, truncated)
+
+static uint64_t tls_not_after(const struct wsg_counter_source *s, int reason)
+{
+    int64_t end_s = wsg_tls_listeners_end_s(wsg_gate_tls(s->gate));
+    (void)reason;
+    return end_s > 0 ? (uint64_t)end_s * 1000 : 0;
+}
+
 BUS(events)
 BUS(commands)
 BUS(outcomes)
@@ -135,6 +150,17 @@ static const char *out_reason(int reason)
     return wsg_out_drop_name((enum wsg_out_drop)reason);
 }
 
+static const char *tls_version(int version)
+{
+    return version == WSB_TLS_1_2 ? "1.2" : "1.3";
+}
+
+/* Those of the stream begin with "none", which never happens. */
+static const char *tls_failure(int failure)
+{
+    return wsg_secure_failure_name(failure);
+}
+
 #define GATE_ROW(key, metric)  WSG_OF_GATE, key, "wsbus_gate_" metric
 #define BUS_ROW(key, metric)   WSG_OF_BUS, key, "wsbus_bus_" metric
 #define ROUTE_ROW(key, metric) WSG_OF_ROUTE, key, "wsbus_route_" metric
@@ -156,6 +182,12 @@ const struct wsg_counter wsg_counters[] = {
     {GATE_ROW("workers",        "workers"),              WSG_GAUGE,   PLAIN, "Threads that serve clients.", gate_workers, ONE},
     {GATE_ROW(NULL,             "draining"),             WSG_GAUGE,   PLAIN, "1 while the gate ends.", gate_draining, ONE},
     {GATE_ROW("log_lines_lost", "lost_log_lines"),       WSG_COUNTER, PLAIN, "Log lines that were not written.", gate_log_lines_lost, ONE},
+    {GATE_ROW("tls_handshakes", "tls_handshakes"),       WSG_COUNTER, PLAIN, "TLS handshakes, by version.", tls_handshakes, WSG_SECURE_VERSIONS, tls_version},
+    {GATE_ROW("tls_resumed",    "tls_resumed_sessions"), WSG_COUNTER, PLAIN, "Those that resumed a session.", tls_resumed, ONE},
+    {GATE_ROW("tls_failed",     "tls_failed_handshakes"), WSG_COUNTER, PLAIN, "TLS handshakes that came to nothing.", tls_failed, WSG_SECURE_FAILURES, tls_failure},
+    {GATE_ROW("tls_held",       "tls_holds"),            WSG_COUNTER, PLAIN, "Times that nobody was accepted for too many TLS handshakes.", tls_held, ONE},
+    {GATE_ROW("tls_truncated",  "tls_truncated_connections"), WSG_COUNTER, PLAIN, "Connections that ended without close_notify.", tls_truncated, ONE},
+    {GATE_ROW("tls_not_after_ms", "tls_not_after_seconds"), WSG_GAUGE, MS, "When the first certificate ends, Unix time; 0: there is none.", tls_not_after, ONE},
 
     {BUS_ROW("events",         "events"),             WSG_COUNTER, PLAIN, "Events to handlers.", bus_events, ONE},
     {BUS_ROW("commands",       "commands"),           WSG_COUNTER, PLAIN, "Commands of handlers and of others.", bus_commands, ONE},

@@ -319,6 +319,8 @@ const struct wsg_method *wsg_method_find(const char *name)
         {"log_set", wsg_on_log_set, "module handler level for_s "},
         {"tap", wsg_on_tap, "id route max_bytes "},
         {"untap", wsg_on_untap, "sub "},
+        {"tls", wsg_on_tls, ""},
+        {"tls_reload", wsg_on_tls_reload, ""},
         {"shutdown", on_shutdown, "now "},
     };
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {

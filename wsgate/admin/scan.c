@@ -46,6 +46,22 @@ static const struct wsg_pin *pin_of(const struct wsg_scan *s, wsb_conn id)
     return wsg_pins_find(&wsg_gate_hub(s->admin->gate)->pins, id);
 }
 
+static void write_tls(struct wsb_json *j, const struct wsg_conn_info *r)
+{
+    if (!*r->tls_version)
+        return;
+    wsb_json_key(j, "tls");
+    wsb_json_object(j);
+    wsb_json_kcstr(j, "version", r->tls_version);
+    wsb_json_kcstr(j, "cipher", r->tls_cipher);
+    wsb_json_kcstr(j, "name", r->tls_name);
+    if (*r->client_fingerprint) {
+        wsb_json_kcstr(j, "client_subject", r->client_subject);
+        wsb_json_kcstr(j, "client_fingerprint", r->client_fingerprint);
+    }
+    wsb_json_object_end(j);
+}
+
 static void write_row(struct wsb_json *j, const struct wsg_conn_info *r, const struct wsg_pin *p)
 {
     wsb_json_key(j, "id");
@@ -55,6 +71,7 @@ static void write_row(struct wsb_json *j, const struct wsg_conn_info *r, const s
     wsb_json_kcstr(j, "peer", r->peer);
     wsb_json_kcstr(j, "target", r->target);
     wsb_json_kcstr(j, "subprotocol", r->subprotocol);
+    write_tls(j, r);
     wsb_json_ku64(j, "handler", p && p->handler ? p->handler->id : 0);
     wsb_json_kcstr(j, "handler_name", p && p->handler ? p->handler->name : "");
     wsb_json_ku64(j, "worker", r->worker);

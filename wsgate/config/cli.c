@@ -101,7 +101,7 @@ static wsb_err keys_apply(enum wsg_section section, void *target, char *text, st
     return err;
 }
 
-/* ADDRESS[,mode=MODE] */
+/* ADDRESS[,key=value…] */
 static wsb_err listen_apply(struct wsg_config *c, char *text, struct wsb_fault *fault)
 {
     struct wsg_listener_config l;
@@ -307,7 +307,10 @@ const char *wsg_cli_help(void)
            "is printed\n"
            "\n"
            "What to serve (repeatable):\n"
-           "      --listen ADDRESS           127.0.0.1:8080, [::1]:8080, *:8080 or unix:/path[,mode=0660]\n"
+           "      --listen ADDRESS[,key=value]...\n"
+           "                                 127.0.0.1:8080, [::1]:8080, *:8080 or unix:/path,mode=0660\n"
+           "                                 TLS: *:8443,certificates=a.pem|b.pem,keys=a.key|b.key; keys: those of\n"
+           "                                 listen in wsgate.conf(5)\n"
            "      --route NAME=PATTERN[,key=value]...\n"
            "                                 echo=/echo  chat=/chat/{room},subprotocols=a|b,accept=handler\n"
            "                                 keys: those of a route in wsgate.conf(5)\n"
@@ -331,10 +334,13 @@ const char *wsg_cli_help(void)
            "      --max-connections N        open at once (65536)\n"
            "      --max-connections-per-address N, --accept-rate N, --accept-burst N, --refuse drop|503\n"
            "                                 of one address, and how it hears of it\n"
+           "      --max-tls-handshakes N     under way at once (1024)\n"
            "      --max-head SIZE            of a request's head (16KiB)\n"
            "      --max-headers N            of a request (100)\n"
            "\n"
            "Times, like 500ms, 10s, 5m or 1h:\n"
+           "      --tls-handshake-timeout TIME\n"
+           "                                 from accept to the end of a TLS handshake (10s)\n"
            "      --head-timeout TIME        for a whole request head (10s)\n"
            "      --keepalive-timeout TIME   between requests (60s)\n"
            "      --close-timeout TIME       of the closing handshake (10s)\n"

@@ -26,6 +26,8 @@ void wsg_config_init(struct wsg_config *c)
         .accept_burst = 32,
         .max_head = 16 * KIB,
         .max_headers = 100,
+        .max_handshakes = 1024,
+        .handshake_timeout_ms = 10000,
         .head_timeout_ms = 10000,
         .keepalive_timeout_ms = 60000,
         .close_timeout_ms = 10000,
@@ -132,6 +134,10 @@ void wsg_listener_config_init(struct wsg_listener_config *l)
 
 void wsg_listener_config_deinit(struct wsg_listener_config *l)
 {
+    texts_deinit(&l->certificates);
+    texts_deinit(&l->keys);
+    free(l->client_ca);
+    free(l->tls_ciphers);
     free(l->address);
     texts_deinit(&l->allow);
     texts_deinit(&l->deny);
@@ -239,6 +245,37 @@ static bool is_any_port(const char *address)
     return strncmp(address, "unix:", 5) != 0 && colon && strspn(colon + 1, "0") == strlen(colon + 1);
 }
 
+/* Whether the files are there and good is found out by whoever reads them. */
+static wsb_err tls_check(const struct wsg_listener_config *l, struct wsb_fault *fault)
+{
+    bool asks = l->client_certificates != WSG_CLIENTS_NONE;
+    const char *alone = l->keys.count     ? "keys"
+                        : l->client_ca    ? "client_ca"
+                        : asks            ? "client_certificates"
+                        : l->tls_ciphers  ? "tls_ciphers"
+                        : l->tls_1_3_only ? "tls_min_version"
+                                          : NULL;
+    if (l->certificates.count == 0)
+        return alone ? wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                                     "%s: it is for TLS, and there are no certificates, like certificates = "
+                                     "{\"/etc/wsbus/tls.pem\"}",
+                                     alone)
+                     : WSB_OK;
+    if (l->keys.count && l->keys.count != l->certificates.count)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "keys: %zu for %zu certificates: one for each in their order, or none when each file of "
+                             "certificates has its key",
+                             l->keys.count, l->certificates.count);
+    if (asks && !l->client_ca)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "client_certificates: client_ca is missing, the file with the authorities that sign them");
+    if (!asks && l->client_ca)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "client_ca: nobody is asked for a certificate: set client_certificates to optional or "
+                             "required");
+    return WSB_OK;
+}
+
 wsb_err wsg_config_add_listener(struct wsg_config *c, struct wsg_listener_config *l, struct wsb_fault *fault)
 {
     assert(l->address);
@@ -247,6 +284,9 @@ wsb_err wsg_config_add_listener(struct wsg_config *c, struct wsg_listener_config
         return err;
     if (l->mode && strncmp(l->address, "unix:", 5) != 0)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "mode: only a Unix socket (unix:/path) has one");
+    err = tls_check(l, fault);
+    if (err)
+        return err;
     for (size_t i = 0; i < c->listener_count; i++) {
         if (strcmp(c->listeners[i].address, l->address) == 0 && !is_any_port(l->address))
             return is_there_already("this address", &c->listeners[i].origin, "--listen", fault);

@@ -18,10 +18,11 @@ enum {
     WSG_CONFIG_ROUTES_MAX = 1024,
     WSG_CONFIG_STATICS_MAX = 256,
     WSG_CONFIG_LISTENERS_MAX = 64,
-    WSG_CONFIG_SUBPROTOCOLS_MAX = 64, /* of a route */
-    WSG_CONFIG_JOINS_MAX = 16,        /* of a route */
-    WSG_CONFIG_NETS_MAX = 256,        /* of each list of networks */
-    WSG_CONFIG_ORIGINS_MAX = 64,      /* of a route */
+    WSG_CONFIG_SUBPROTOCOLS_MAX = 64,  /* of a route */
+    WSG_CONFIG_JOINS_MAX = 16,         /* of a route */
+    WSG_CONFIG_NETS_MAX = 256,         /* of each list of networks */
+    WSG_CONFIG_ORIGINS_MAX = 64,       /* of a route */
+    WSG_CONFIG_CERTIFICATES_MAX = 256, /* of a listener */
 };
 
 enum wsg_route_kind { WSG_ROUTE_WEBSOCKET = 1, WSG_ROUTE_HTTP = 2, WSG_ROUTE_BOTH = 3 };
@@ -91,10 +92,16 @@ struct wsg_static_config {
 
 struct wsg_listener_config {
     struct wsg_origin origin;
-    char *address;                /* owned; see net/address.h */
-    unsigned mode;                /* of a Unix socket's file; default 0600 */
-    struct wsg_texts allow, deny; /* owned; networks of clients that may, or may not; none in allow: all may */
-    bool proxy_protocol;          /* each connection begins with a header of it; default no */
+    char *address;                 /* owned; see net/address.h */
+    unsigned mode;                 /* of a Unix socket's file; default 0600 */
+    struct wsg_texts allow, deny;  /* owned; networks of clients that may, or may not; none in allow: all may */
+    bool proxy_protocol;           /* each connection begins with a header of it; default no */
+    struct wsg_texts certificates; /* owned; files; none: TLS is not spoken */
+    struct wsg_texts keys;         /* owned; their keys' files; none: each key is in the certificate's file */
+    enum wsg_client_certificates client_certificates;
+    char *client_ca;   /* owned; file of those who sign clients' certificates */
+    bool tls_1_3_only; /* tls_min_version = 1.3 */
+    char *tls_ciphers; /* owned; NULL: the strong ones */
 };
 
 struct wsg_config {
@@ -134,6 +141,8 @@ struct wsg_config {
     uint32_t drain_timeout_ms;        /* SIGTERM to exit; default 10 s */
     uint32_t ping_interval_ms;        /* pings to idle WebSocket clients; 0 (default): none */
     uint32_t ping_timeout_ms;         /* the client must answer within; default 20 s */
+    uint32_t max_handshakes;          /* of TLS, under way at once; default 1,024 */
+    uint32_t handshake_timeout_ms;    /* of TLS; default 10 s */
     enum wsb_log_format log_format;
     enum wsb_level log_level;           /* default info */
     int module_levels[WSB_LOG_MODULES]; /* -1: as log_level */

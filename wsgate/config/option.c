@@ -49,6 +49,9 @@ static const struct wsg_word slow_words[] = {{"close", WSG_SLOW_CLOSE},
                                              {"drop-old", WSG_SLOW_DROP_OLD},
                                              {"conflate", WSG_SLOW_CONFLATE},
                                              {NULL, 0}};
+static const struct wsg_word client_words[] = {
+    {"none", WSG_CLIENTS_NONE}, {"optional", WSG_CLIENTS_OPTIONAL}, {"required", WSG_CLIENTS_REQUIRED}, {NULL, 0}};
+static const struct wsg_word version_words[] = {{"1.2", false}, {"1.3", true}, {NULL, 0}};
 static const struct wsg_word pin_words[] = {{"fewest", false}, {"hash", true}, {NULL, 0}};
 static const struct wsg_word forwarded_words[] = {
     {"none", WSG_BY_NO_HEADER}, {"x-forwarded-for", WSG_BY_X_FORWARDED}, {"forwarded", WSG_BY_FORWARDED}, {NULL, 0}};
@@ -85,6 +88,12 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_LISTEN, "allow",          NULL, WSG_OPTION_LIST, LISTEN(allow),          LIST(WSG_CONFIG_NETS_MAX, wsb_ip_net_check)},
     {WSG_SECTION_LISTEN, "deny",           NULL, WSG_OPTION_LIST, LISTEN(deny),           LIST(WSG_CONFIG_NETS_MAX, wsb_ip_net_check)},
     {WSG_SECTION_LISTEN, "proxy_protocol", NULL, WSG_OPTION_BOOL, LISTEN(proxy_protocol), PLAIN},
+    {WSG_SECTION_LISTEN, "certificates",        NULL, WSG_OPTION_LIST,      LISTEN(certificates),        LIST(WSG_CONFIG_CERTIFICATES_MAX, wsg_value_check_text)},
+    {WSG_SECTION_LISTEN, "keys",                NULL, WSG_OPTION_LIST,      LISTEN(keys),                LIST(WSG_CONFIG_CERTIFICATES_MAX, wsg_value_check_text)},
+    {WSG_SECTION_LISTEN, "client_certificates", NULL, WSG_OPTION_WORD,      LISTEN(client_certificates), WORDS(client_words)},
+    {WSG_SECTION_LISTEN, "client_ca",           NULL, WSG_OPTION_TEXT,      LISTEN(client_ca),           PLAIN},
+    {WSG_SECTION_LISTEN, "tls_min_version",     NULL, WSG_OPTION_WORD_BOOL, LISTEN(tls_1_3_only),        WORDS(version_words)},
+    {WSG_SECTION_LISTEN, "tls_ciphers",         NULL, WSG_OPTION_TEXT,      LISTEN(tls_ciphers),         PLAIN},
 
     {WSG_SECTION_ROUTE, "path",               NULL, WSG_OPTION_TEXT,      ROUTE(path),               CHECK(path_check)},
     {WSG_SECTION_ROUTE, "host",               NULL, WSG_OPTION_TEXT,      ROUTE(host),               CHECK(wsg_value_check_host)},
@@ -153,6 +162,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_LOG, "format", "log-format", WSG_OPTION_WORD,   TOP(log_format), WORDS(format_words)},
     {WSG_SECTION_LOG, "levels", "log",        WSG_OPTION_LEVELS, 0,               WORDS(level_words)},
 
+    {WSG_SECTION_TIMEOUTS, "tls_handshake", "tls-handshake-timeout", WSG_OPTION_DURATION, TOP(handshake_timeout_ms), RANGE(1, DAY_MS)},
     {WSG_SECTION_TIMEOUTS, "head",          "head-timeout",      WSG_OPTION_DURATION, TOP(head_timeout_ms),      RANGE(1, DAY_MS)},
     {WSG_SECTION_TIMEOUTS, "keepalive",     "keepalive-timeout", WSG_OPTION_DURATION, TOP(keepalive_timeout_ms), RANGE(1, DAY_MS)},
     {WSG_SECTION_TIMEOUTS, "close",         "close-timeout",     WSG_OPTION_DURATION, TOP(close_timeout_ms),     RANGE(1, DAY_MS)},
@@ -165,6 +175,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_LIMITS, "accept_rate", "accept-rate",   WSG_OPTION_COUNT32,   TOP(accept_rate),    RANGE(0, 1000000)},
     {WSG_SECTION_LIMITS, "accept_burst", "accept-burst", WSG_OPTION_COUNT32,   TOP(accept_burst),   RANGE(1, 1000000)},
     {WSG_SECTION_LIMITS, "refuse",      "refuse",        WSG_OPTION_WORD_BOOL, TOP(answer_refused), WORDS(refuse_words)},
+    {WSG_SECTION_LIMITS, "tls_handshakes", "max-tls-handshakes", WSG_OPTION_COUNT32, TOP(max_handshakes), RANGE(1, 1048576)},
     {WSG_SECTION_LIMITS, "head",        "max-head",        WSG_OPTION_SIZE,    TOP(max_head),        RANGE(KIB, MIB)},
     {WSG_SECTION_LIMITS, "headers",     "max-headers",     WSG_OPTION_COUNT32, TOP(max_headers),     RANGE(1, 10000)},
 };

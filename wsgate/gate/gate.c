@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -27,6 +28,7 @@ enum {
     BATCH_SLACK = 4 << 20,
     LEFTOVERS = 4096, /* rounds at the end */
     RING_FACTOR = 4,  /* a handler may ask for rings so many times the usual: to make them takes time of everybody's */
+    ROTATE_MS = WSB_TLS_ROTATE_SECONDS * 1000,
     PARCELS_HIGH = 32 << 20 /* bytes of commands waiting for one worker */
 };
 
@@ -43,10 +45,13 @@ struct wsg_gate {
     wsb_conn *sorted; /* owned; scratch for the targets of one worker */
     size_t sorted_cap;
     struct wsg_hub hub;
-    struct wsg_allow shm_allow;          /* who may come over shared memory */
-    struct wsb_curve curve;              /* keys of the bus on TCP, when the configuration has some */
-    struct wsg_timer key_news;           /* tells of keys that were refused */
-    uint64_t keys_refused;               /* as last told */
+    struct wsg_allow shm_allow; /* who may come over shared memory */
+    struct wsb_curve curve;     /* keys of the bus on TCP, when the configuration has some */
+    struct wsg_timer key_news;  /* tells of keys that were refused */
+    uint64_t keys_refused;      /* as last told */
+    struct wsg_tls_listeners tls;
+    struct wsg_timer ticket_rotation;
+    struct wsg_secure_tally tls_tally;
     char (*listeners)[WSG_ADDRESS_TEXT]; /* owned */
     size_t listener_count;
     int unix_fds[WSG_LISTENERS_MAX];     /* owned; shared by the workers */
@@ -97,6 +102,16 @@ uint64_t wsg_gate_started_ms(const struct wsg_gate *g)
 bool wsg_gate_is_draining(const struct wsg_gate *g)
 {
     return g->draining;
+}
+
+const struct wsg_tls_listeners *wsg_gate_tls(const struct wsg_gate *g)
+{
+    return &g->tls;
+}
+
+const struct wsg_secure_tally *wsg_gate_tls_tally(const struct wsg_gate *g)
+{
+    return &g->tls_tally;
 }
 
 size_t wsg_gate_worker_count(const struct wsg_gate *g)
@@ -296,6 +311,14 @@ static void add_row(struct wsg_session *s, void *ctx)
         .dropped_out = s->messages_dropped,
         .rtt_us = s->rtt_us,
     };
+    struct wsg_secure_info tls;
+    if (wsg_secure_info(s, &tls)) {
+        cut_text(r->tls_version, sizeof r->tls_version, tls.version);
+        cut_text(r->tls_cipher, sizeof r->tls_cipher, tls.cipher);
+        cut_text(r->tls_name, sizeof r->tls_name, tls.name);
+        cut_text(r->client_subject, sizeof r->client_subject, tls.subject);
+        cut_text(r->client_fingerprint, sizeof r->client_fingerprint, tls.fingerprint);
+    }
     cut_text(r->peer, sizeof r->peer, s->peer);
     cut_text(r->target, sizeof r->target, s->target);
     cut_text(r->subprotocol, sizeof r->subprotocol, s->subprotocol);
@@ -541,7 +564,13 @@ static size_t largest_message(const struct wsg_config *c)
     return largest;
 }
 
-static wsb_err init_worker(struct wsg_gate *g, size_t index, uint64_t epoch, struct wsb_fault *fault)
+static uint32_t share_of(uint32_t limit, size_t workers)
+{
+    uint32_t share = limit / (uint32_t)workers;
+    return share ? share : 1;
+}
+
+static wsb_err init_worker(struct wsg_gate *g, size_t index, size_t count, uint64_t epoch, struct wsb_fault *fault)
 {
     const struct wsg_config *c = g->config;
     struct wsg_worker *w = &g->workers[index];
@@ -554,6 +583,9 @@ static wsb_err init_worker(struct wsg_gate *g, size_t index, uint64_t epoch, str
         .keepalive_timeout_ms = c->keepalive_timeout_ms,
         .close_timeout_ms = c->close_timeout_ms,
         .gatekeeping = &g->gatekeeping,
+        .secure = {.tally = &g->tls_tally,
+                   .handshake_timeout_ms = c->handshake_timeout_ms,
+                   .handshakes_max = share_of(c->max_handshakes, count)},
     };
     w->env.http_limits.max_head_bytes = c->max_head;
     w->env.http_limits.max_headers = c->max_headers;
@@ -677,7 +709,7 @@ static wsb_err listen_everywhere(struct wsg_gate *g, uint8_t entrance, const str
             g->unix_fds[g->unix_count] = fd;
             g->unix_paths[g->unix_count++] = l->address + strlen("unix:");
         }
-        err = wsg_worker_listen(&g->workers[i], fd, entrance, !is_unix);
+        err = wsg_worker_listen(&g->workers[i], fd, entrance, !is_unix, g->tls.contexts[entrance]);
         if (err && !is_unix)
             close(fd);
     }
@@ -712,6 +744,38 @@ static wsb_err open_listeners(struct wsg_gate *g, struct wsb_fault *fault)
     return WSB_OK;
 }
 
+static void log_warning(const char *text)
+{
+    WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "TLS", WSB_KS("what", text));
+}
+
+static void warn_of_tls(const struct wsg_gate *g)
+{
+    int64_t now_s = (int64_t)(wsg_loop_wall_ns(g->workers[0].loop) / 1000000000u);
+    wsg_tls_listeners_warn(&g->tls, g->config, now_s, log_warning);
+}
+
+static void on_ticket_rotation(struct wsg_timer *t)
+{
+    struct wsg_gate *g = CONTAINER(t, struct wsg_gate, ticket_rotation);
+    struct wsg_loop *loop = g->workers[0].loop;
+    if (wsb_tls_tickets_rotate(g->tls.tickets) != WSB_OK)
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_ERROR, "no new key for TLS tickets");
+    (void)!wsg_loop_arm(loop, t, wsg_loop_now_ms(loop) + ROTATE_MS);
+}
+
+static wsb_err open_tls(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    struct wsg_loop *loop = g->workers[0].loop;
+    wsb_err err = wsg_tls_listeners_load(&g->tls, g->config, fault);
+    g->ticket_rotation.fn = on_ticket_rotation;
+    if (err || !wsg_tls_listeners_has_any(&g->tls))
+        return err;
+    warn_of_tls(g);
+    err = wsg_loop_arm(loop, &g->ticket_rotation, wsg_loop_now_ms(loop) + ROTATE_MS);
+    return err ? wsb_fault_set(fault, err, 0, "out of memory") : WSB_OK;
+}
+
 static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
 {
     const struct wsg_config *c = g->config;
@@ -730,7 +794,7 @@ static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
     if (!g->workers)
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     for (; g->worker_count < count; g->worker_count++) {
-        err = init_worker(g, g->worker_count, epoch, fault);
+        err = init_worker(g, g->worker_count, count, epoch, fault);
         if (err == WSB_ERR_UNSUPPORTED && g->worker_count) { /* no such memory with this kernel's pages */
             WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "one worker only", WSB_KS("why", fault->text));
             *fault = (struct wsb_fault){0};
@@ -741,7 +805,7 @@ static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
                               : wsb_fault_set(fault, err, 0, "cannot make worker %zu", g->worker_count);
     }
     g->started_ms = wsg_loop_now_ms(g->workers[0].loop);
-    if ((err = open_bus(g, epoch, fault)))
+    if ((err = open_bus(g, epoch, fault)) || (err = open_tls(g, fault)))
         return err;
     return open_listeners(g, fault);
 }
@@ -771,8 +835,10 @@ void wsg_gate_free(struct wsg_gate *g)
         close(g->unix_fds[i]);
         (void)unlink(g->unix_paths[i]);
     }
-    if (g->worker_count)
+    if (g->worker_count) {
         wsg_loop_disarm(g->workers[0].loop, &g->key_news);
+        wsg_loop_disarm(g->workers[0].loop, &g->ticket_rotation);
+    }
     wsg_hub_close(&g->hub);
     wsb_curve_deinit(&g->curve);
     for (size_t i = g->worker_count; i-- > 0;)
@@ -780,6 +846,7 @@ void wsg_gate_free(struct wsg_gate *g)
     for (size_t i = 0; i < g->static_count; i++)
         close(g->statics[i].dirfd);
     wsg_entrances_deinit(&g->gatekeeping);
+    wsg_tls_listeners_deinit(&g->tls);
     free(g->statics);
     free(g->workers);
     free(g->sorted);
@@ -788,7 +855,7 @@ void wsg_gate_free(struct wsg_gate *g)
     free(g);
 }
 
-wsb_err wsg_gate_check(const struct wsg_config *config, struct wsb_fault *fault)
+wsb_err wsg_gate_check(const struct wsg_config *config, void (*warn)(const char *text), struct wsb_fault *fault)
 {
     struct wsg_gate g = {.config = config};
     struct wsg_address ignored;
@@ -801,6 +868,11 @@ wsb_err wsg_gate_check(const struct wsg_config *config, struct wsb_fault *fault)
         err = wsg_entrances_build(&g.gatekeeping, config, fault);
     for (size_t i = 0; i < config->listener_count && !err; i++)
         err = wsg_address_parse(config->listeners[i].address, &ignored, fault);
+    if (!err)
+        err = wsg_tls_listeners_load(&g.tls, config, fault);
+    if (!err && warn)
+        wsg_tls_listeners_warn(&g.tls, config, (int64_t)time(NULL), warn);
+    wsg_tls_listeners_deinit(&g.tls);
     for (size_t i = 0; i < g.static_count; i++)
         close(g.statics[i].dirfd);
     wsg_entrances_deinit(&g.gatekeeping);
@@ -808,6 +880,60 @@ wsb_err wsg_gate_check(const struct wsg_config *config, struct wsb_fault *fault)
     wsb_curve_deinit(&g.curve);
     wsg_routes_deinit(&g.routes);
     return err;
+}
+
+/* ---------------------------------------------------------------- reloading */
+
+/* New contexts on their way to a worker, each with a reference. */
+struct tls_news {
+    struct wsg_task task;
+    struct wsg_worker *worker;
+    size_t count;
+    struct wsb_tls_context *contexts[];
+};
+
+static void on_tls_news(struct wsg_task *t)
+{
+    struct tls_news *n = CONTAINER(t, struct tls_news, task);
+    wsg_worker_set_tls(n->worker, n->contexts, n->count);
+    for (size_t i = 0; i < n->count; i++)
+        wsb_tls_context_unref(n->contexts[i]);
+    free(n);
+}
+
+static void tell_worker(struct wsg_gate *g, struct wsg_worker *w, struct tls_news *n)
+{
+    *n = (struct tls_news){.task.fn = on_tls_news, .worker = w, .count = g->tls.count};
+    for (size_t i = 0; i < n->count; i++)
+        n->contexts[i] = wsb_tls_context_ref(g->tls.contexts[i]);
+    wsg_loop_post(w->loop, &n->task);
+}
+
+wsb_err wsg_gate_reload_tls(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    struct tls_news *news[WSG_ID_WORKERS] = {0};
+    bool ok = true;
+    wsb_err err = WSB_OK;
+    assert(g->worker_count > 0);
+    for (size_t i = 0; i < g->worker_count && ok; i++)
+        ok = (news[i] = malloc(sizeof **news + g->tls.count * sizeof *g->tls.contexts)) != NULL;
+    if (!ok)
+        err = wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    if (!err)
+        err = wsg_tls_listeners_load(&g->tls, g->config, fault);
+    for (size_t i = 0; i < g->worker_count; i++) {
+        if (err)
+            free(news[i]);
+        else
+            tell_worker(g, &g->workers[i], news[i]);
+    }
+    if (err) {
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_ERROR, "TLS files not taken", WSB_KS("why", fault->text));
+        return err;
+    }
+    WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "TLS files read anew");
+    warn_of_tls(g);
+    return WSB_OK;
 }
 
 /* ------------------------------------------------------------------ running */

@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "gate/hub.h"
+#include "gate/tls_listeners.h"
 #include "gate/worker.h"
 
 struct wsg_gate;
@@ -29,13 +30,23 @@ struct wsg_gate_stats {
 WSB_MUST_CHECK wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_gate **ret, struct wsb_fault *fault);
 void wsg_gate_free(struct wsg_gate *g);
 
-/* Check all that can be checked of a configuration without binding anything. */
-WSB_MUST_CHECK wsb_err wsg_gate_check(const struct wsg_config *config, struct wsb_fault *fault);
+/* Check all that can be checked of a configuration without binding anything. `warn` is told what is allowed, and most
+ * likely not meant; NULL: nobody is told. */
+WSB_MUST_CHECK wsb_err wsg_gate_check(const struct wsg_config *config, void (*warn)(const char *text),
+                                      struct wsb_fault *fault);
 
 /* Run in this thread, which becomes the first worker's, until drained. */
 WSB_MUST_CHECK wsb_err wsg_gate_run(struct wsg_gate *g, struct wsb_fault *fault);
 /* Stop accepting, close clients with 1001, and stop when all are gone or the drain timeout is over. A second call stops now. */
 void wsg_gate_drain(struct wsg_gate *g);
+
+/**
+ * Read the files of certificates anew, in the first worker's thread. Connections keep what they have; who comes from now on
+ * gets what is in the files.
+ *
+ * Returns  WSB_OK; else nothing has changed, and the fault says which file is wrong, and how
+ */
+WSB_MUST_CHECK wsb_err wsg_gate_reload_tls(struct wsg_gate *g, struct wsb_fault *fault);
 
 /* For the first worker's thread: the control socket. */
 struct wsg_hub *wsg_gate_hub(struct wsg_gate *g);
@@ -43,6 +54,8 @@ struct wsg_loop *wsg_gate_loop(struct wsg_gate *g);
 const struct wsg_config *wsg_gate_config(const struct wsg_gate *g);
 struct wsg_routes *wsg_gate_routes(struct wsg_gate *g);
 const char *wsg_gate_dir(const struct wsg_gate *g);
+const struct wsg_tls_listeners *wsg_gate_tls(const struct wsg_gate *g);
+const struct wsg_secure_tally *wsg_gate_tls_tally(const struct wsg_gate *g);
 uint64_t wsg_gate_started_ms(const struct wsg_gate *g);
 bool wsg_gate_is_draining(const struct wsg_gate *g);
 size_t wsg_gate_worker_count(const struct wsg_gate *g);
@@ -80,7 +93,12 @@ struct wsg_conn_info {
     uint64_t messages_in, bytes_in, messages_out, bytes_out;
     uint64_t queued; /* bytes waiting for the client */
     uint64_t queued_messages, written, dropped_out;
-    uint32_t rtt_us; /* 0: never measured */
+    uint32_t rtt_us;      /* 0: never measured */
+    char tls_version[16]; /* "": no TLS; then the next ones are empty too */
+    char tls_cipher[48];
+    char tls_name[64];
+    char client_subject[160];
+    char client_fingerprint[WSB_TLS_FINGERPRINT_TEXT];
 };
 
 /**

@@ -51,6 +51,33 @@ static void on_accept_pause(struct wsg_timer *t)
     }
 }
 
+/* Who comes waits in the kernel's queue, like everybody when a worker is busy. */
+static void hold_handshakes(struct wsg_worker *w)
+{
+    for (size_t i = 0; i < w->acceptor_count; i++) {
+        if (w->acceptors[i].tls && w->acceptors[i].watch.events)
+            wsg_loop_unwatch(w->loop, &w->acceptors[i].watch);
+    }
+    w->is_held = true;
+    atomic_fetch_add_explicit(&w->env.secure.tally->held, 1, memory_order_relaxed);
+}
+
+static bool has_too_many_handshakes(const struct wsg_worker *w)
+{
+    return w->env.secure.handshakes >= w->env.secure.handshakes_max;
+}
+
+static void release_handshakes(struct wsg_worker *w)
+{
+    if (w->accept_pause.heap_index)
+        return; /* that one watches all of them again */
+    for (size_t i = 0; i < w->acceptor_count; i++) {
+        if (w->acceptors[i].watch.events == 0 && watch_acceptor(w, &w->acceptors[i]) != WSB_OK)
+            return; /* again in the next round */
+    }
+    w->is_held = false;
+}
+
 static void on_client(struct wsg_watch *watch, uint32_t events)
 {
     struct wsg_acceptor *a = CONTAINER(watch, struct wsg_acceptor, watch);
@@ -59,6 +86,10 @@ static void on_client(struct wsg_watch *watch, uint32_t events)
     int fd;
     (void)events;
     for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
+        if (a->tls && has_too_many_handshakes(w)) {
+            hold_handshakes(w);
+            return;
+        }
         wsb_err err = wsg_socket_accept(watch->fd, &fd, &peer);
         if (err == WSB_AGAIN)
             return;
@@ -73,11 +104,11 @@ static void on_client(struct wsg_watch *watch, uint32_t events)
             close(fd);
             continue;
         }
-        (void)!wsg_session_open(&w->env, fd, a->entrance, &peer); /* it counts what goes wrong */
+        (void)!wsg_session_open(&w->env, fd, a->entrance, &peer, a->tls); /* it counts what goes wrong */
     }
 }
 
-wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, uint8_t entrance, bool owns_fd)
+wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, uint8_t entrance, bool owns_fd, struct wsb_tls_context *tls)
 {
     struct wsg_acceptor *a = &w->acceptors[w->acceptor_count];
     if (w->acceptor_count == WSG_LISTENERS_MAX)
@@ -85,9 +116,21 @@ wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, uint8_t entrance, bool o
     *a = (struct wsg_acceptor){
         .watch = {.fd = fd, .fn = on_client}, .worker = w, .entrance = entrance, .owns_fd = owns_fd};
     wsb_err err = watch_acceptor(w, a);
-    if (!err)
-        w->acceptor_count++;
-    return err;
+    if (err)
+        return err;
+    a->tls = wsb_tls_context_ref(tls);
+    w->acceptor_count++;
+    return WSB_OK;
+}
+
+void wsg_worker_set_tls(struct wsg_worker *w, struct wsb_tls_context *const *contexts, size_t count)
+{
+    for (size_t i = 0; i < w->acceptor_count; i++) { /* none of them once the gate ends */
+        struct wsg_acceptor *a = &w->acceptors[i];
+        assert(a->entrance < count);
+        wsb_tls_context_unref(a->tls);
+        a->tls = wsb_tls_context_ref(contexts[a->entrance]);
+    }
 }
 
 void wsg_worker_stop_listening(struct wsg_worker *w)
@@ -97,6 +140,7 @@ void wsg_worker_stop_listening(struct wsg_worker *w)
         wsg_loop_unwatch(w->loop, &w->acceptors[i].watch);
         if (w->acceptors[i].owns_fd)
             close(w->acceptors[i].watch.fd);
+        wsb_tls_context_unref(w->acceptors[i].tls);
     }
     w->acceptor_count = 0;
 }
@@ -409,6 +453,8 @@ static void on_round(void *ctx)
             run_again(w); /* said too late for this round: do not sleep on it */
     }
     wsg_sessions_reap(&w->env);
+    if (w->is_held && !has_too_many_handshakes(w))
+        release_handshakes(w);
     wsg_gate_publish_count(w->gate, w);
 }
 

@@ -20,9 +20,10 @@ enum { WSG_LISTENERS_MAX = 64 };
 
 struct wsg_acceptor {
     struct wsg_watch watch;
-    struct wsg_worker *worker; /* borrowed */
-    uint8_t entrance;          /* index of the listener in the configuration */
-    bool owns_fd;              /* a Unix socket's descriptor is shared by all workers */
+    struct wsg_worker *worker;   /* borrowed */
+    uint8_t entrance;            /* index of the listener in the configuration */
+    bool owns_fd;                /* a Unix socket's descriptor is shared by all workers */
+    struct wsb_tls_context *tls; /* a reference; NULL: plain */
 };
 
 /* Commands of the hub for the sessions of another worker: those of a round together. */
@@ -44,6 +45,7 @@ struct wsg_worker {
     struct wsg_env env;
     struct wsg_acceptor acceptors[WSG_LISTENERS_MAX];
     size_t acceptor_count;
+    bool is_held;                  /* those with TLS do not accept: too many handshakes are under way */
     struct wsg_timer accept_pause; /* out of descriptors: try again */
     struct wsg_belt uplink;        /* to the hub; the first worker has no use for it, nor for the other */
     struct wsg_down down;
@@ -67,8 +69,11 @@ bool wsg_workers_are_heard(struct wsg_worker *hubs);
 /* Messages of its clients may go straight to their handlers: it is the hub's thread. */
 void wsg_worker_offer_express(struct wsg_worker *w);
 void wsg_worker_deinit(struct wsg_worker *w); /* all sessions are gone afterwards */
-/* Takes fd if owns_fd, on success. */
-WSB_MUST_CHECK wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, uint8_t entrance, bool owns_fd);
+/* Takes fd if owns_fd, on success; and a reference of tls, which may be NULL. */
+WSB_MUST_CHECK wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, uint8_t entrance, bool owns_fd,
+                                         struct wsb_tls_context *tls);
+/* In the worker's thread: who comes from now on gets these, by listener, of which references are taken. */
+void wsg_worker_set_tls(struct wsg_worker *w, struct wsb_tls_context *const *contexts, size_t count);
 void wsg_worker_stop_listening(struct wsg_worker *w);
 
 /* In the worker's thread: carry out a command on its connections. An id that is not there gets its outcome here. */

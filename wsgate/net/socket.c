@@ -148,6 +148,18 @@ wsb_err wsg_socket_peek(int fd, uint8_t *data, size_t len, size_t *ret_len)
     return receive(fd, data, len, MSG_PEEK, ret_len);
 }
 
+wsb_err wsg_socket_write(int fd, const uint8_t *data, size_t len, size_t *ret_len)
+{
+    ssize_t n;
+    do {
+        n = send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK ? WSB_AGAIN : WSB_ERR_IO;
+    *ret_len = (size_t)n;
+    return WSB_OK;
+}
+
 bool wsg_socket_peer_uid(int fd, unsigned *ret_uid)
 {
     struct ucred cred;

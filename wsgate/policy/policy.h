@@ -58,6 +58,8 @@ enum wsg_ending {
     WSG_ENDED_MEMORY,
     WSG_ENDINGS
 };
+/* Whether a listener asks its clients for certificates. */
+enum wsg_client_certificates { WSG_CLIENTS_NONE, WSG_CLIENTS_OPTIONAL, WSG_CLIENTS_REQUIRED };
 
 enum wsg_no_handler { WSG_NO_HANDLER_REFUSE, WSG_NO_HANDLER_CLOSE, WSG_NO_HANDLER_WAIT };
 

@@ -268,6 +268,7 @@ wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *h
         wsb_json_kcstr(&j, "proxy", s->exchange->proxy);
     bool is_secure = s->exchange->is_secure;
     wsb_json_kcstr(&j, "scheme", is_websocket ? (is_secure ? "wss" : "ws") : is_secure ? "https" : "http");
+    wsg_secure_write_meta(s, &j);
     if (is_websocket) {
         (void)wsg_http_header_find(head->headers, head->header_count, "origin", &origin);
         wsb_json_key(&j, "origin");

@@ -451,7 +451,7 @@ static bool find_client(struct wsg_session *s, const struct wsg_http_head *head)
     struct wsb_span proto;
     struct wsg_exchange *x = s->exchange;
     bool found = wsg_gatekeeping_client(s, head, client, &proto);
-    x->is_secure = wsb_span_ieq_str(proto, "https") || wsb_span_ieq_str(proto, "wss");
+    x->is_secure = proto.len ? wsb_span_ieq_str(proto, "https") || wsb_span_ieq_str(proto, "wss") : s->secure != NULL;
     if (!found)
         return true;
     x->proxy = strdup(s->peer);

@@ -84,7 +84,9 @@ static void header_done(struct wsg_session *s, const struct wsg_proxy_header *h)
 {
     char peer[WSG_ADDRESS_TEXT];
     enum wsg_refusal why;
-    s->state = WSG_SESSION_HTTP;
+    s->state = s->secure ? WSG_SESSION_SECURING : WSG_SESSION_HTTP;
+    if (s->secure)
+        wsg_session_set_timer(s, s->env->secure.handshake_timeout_ms);
     if (!h->has_client)
         return; /* the proxy itself, to see whether we live */
     peer_format(&h->ip, h->port, peer);

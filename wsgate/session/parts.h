@@ -6,6 +6,7 @@
  * speaks HTTP with it, websocket.c WebSocket, events.c tells the bus.
  */
 
+#include "base/json.h"
 #include "http/response.h"
 #include "session/quota.h"
 #include "session/session.h"
@@ -38,7 +39,7 @@ struct wsg_exchange {
     struct wsb_buf meta; /* owned; of REQUEST or OPEN */
     char accept[32];     /* PENDING: Sec-WebSocket-Accept */
     char *proxy;         /* owned; the peer itself, while the session's is the client that it named; NULL: none did */
-    bool is_secure;      /* the client spoke TLS with the proxy */
+    bool is_secure;      /* the client speaks TLS, with us or with the proxy */
     json_t *claims;      /* owned; of the token that was good; NULL: none was wanted */
     char *offered;       /* owned; PENDING: the client's subprotocols, each ended by a NUL, and one more NUL */
 };
@@ -88,6 +89,23 @@ void wsg_session_linger(struct wsg_session *s);
 wsb_err wsg_session_renew_id(struct wsg_session *s);
 void wsg_session_end_http(struct wsg_session *s); /* no more requests are read from it */
 const char *wsg_env_date(struct wsg_env *env);
+
+/* What a read brought, in plain. */
+void wsg_session_take_bytes(struct wsg_session *s, const uint8_t *data, size_t len);
+/* An orderly end of what the client says; it may still be waiting for what it has been promised. */
+void wsg_session_half_close(struct wsg_session *s, const char *why);
+/* The client is gone, or will send no more. */
+void wsg_session_end_of_input(struct wsg_session *s, const char *why);
+
+/* secure.c: of sessions with TLS only, but for the last two */
+WSB_MUST_CHECK wsb_err wsg_secure_begin(struct wsg_session *s, struct wsb_tls_context *context);
+void wsg_secure_read(struct wsg_session *s);                                   /* the socket is readable */
+WSB_MUST_CHECK wsb_err wsg_secure_flush(struct wsg_session *s, size_t budget); /* as wsg_outq_flush() */
+uint64_t wsg_secure_sent(const struct wsg_session *s);                         /* bytes that the kernel took, ever */
+void wsg_secure_timeout(struct wsg_session *s);                                /* the handshake takes too long */
+void wsg_secure_end(struct wsg_session *s);                                    /* the socket is about to be closed */
+void wsg_secure_free(struct wsg_session *s);
+void wsg_secure_write_meta(const struct wsg_session *s, struct wsb_json *j);
 
 /* exchange.c: WSB_OK one event was handled, WSB_MORE nothing more to be had from these bytes now */
 wsb_err wsg_exchange_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used);

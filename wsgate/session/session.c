@@ -29,7 +29,6 @@ enum {
 
 static void on_socket(struct wsg_watch *w, uint32_t events);
 static void on_timer(struct wsg_timer *t);
-static void on_end_of_input(struct wsg_session *s, const char *why);
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -44,6 +43,8 @@ const char *wsg_session_describe(const struct wsg_session *s)
     switch ((enum wsg_session_state)s->state) {
     case WSG_SESSION_PROXY:
         return "HTTP(server, CONNECTING)";
+    case WSG_SESSION_SECURING:
+        return "TLS(server, HANDSHAKE)";
     case WSG_SESSION_HTTP:
         return s->request_begun ? "HTTP(server, READING)" : "HTTP(server, IDLE)";
     case WSG_SESSION_EXCHANGE:
@@ -77,6 +78,7 @@ void wsg_env_deinit(struct wsg_env *env)
 {
     free(env->scratch);
     env->scratch = NULL;
+    wsg_secure_env_deinit(&env->secure);
     wsg_outbox_deinit(&env->outbox);
     wsb_buf_deinit(&env->text);
     wsb_buf_deinit(&env->text2);
@@ -176,6 +178,7 @@ static size_t process(struct wsg_session *s, const uint8_t *data, size_t len)
             err = WSB_MORE;
             break;
         case WSG_SESSION_PROXY:
+        case WSG_SESSION_SECURING:
         case WSG_SESSION_PENDING:
         case WSG_SESSION_DEAD:
             return len;
@@ -224,12 +227,12 @@ static bool sends_too_much(struct wsg_session *s, size_t len)
     return s->discarded > DISCARD_MAX;
 }
 
-static void take_bytes(struct wsg_session *s, const uint8_t *data, size_t len)
+void wsg_session_take_bytes(struct wsg_session *s, const uint8_t *data, size_t len)
 {
     if (!s->in_is_ws || wsb_ws_in_held(&s->in.ws))
         s->active_ms = wsg_loop_now_ms(s->env->loop); /* of a WebSocket only what is part of a message counts */
     if (sends_too_much(s, len)) {
-        on_end_of_input(s, "does not stop sending");
+        wsg_session_end_of_input(s, "does not stop sending");
         return;
     }
     if (!s->unread) {
@@ -242,8 +245,7 @@ static void take_bytes(struct wsg_session *s, const uint8_t *data, size_t len)
     }
 }
 
-/* The client is gone, or will send no more. */
-static void on_end_of_input(struct wsg_session *s, const char *why)
+void wsg_session_end_of_input(struct wsg_session *s, const char *why)
 {
     switch ((enum wsg_session_state)s->state) {
     case WSG_SESSION_EXCHANGE:
@@ -259,6 +261,7 @@ static void on_end_of_input(struct wsg_session *s, const char *why)
         wsg_websocket_lost(s, why);
         break;
     case WSG_SESSION_PROXY:
+    case WSG_SESSION_SECURING:
     case WSG_SESSION_HTTP:
     case WSG_SESSION_LINGER:
         wsg_session_kill(s, why);
@@ -268,12 +271,11 @@ static void on_end_of_input(struct wsg_session *s, const char *why)
     }
 }
 
-/* An orderly end of what the client says; it may still be waiting for what it has been promised. */
-static void on_half_close(struct wsg_session *s)
+void wsg_session_half_close(struct wsg_session *s, const char *why)
 {
     bool owes = s->out.bytes > 0 && (s->state == WSG_SESSION_HTTP || s->state == WSG_SESSION_LINGER);
     if (!owes) {
-        on_end_of_input(s, "the client closed the connection");
+        wsg_session_end_of_input(s, why);
         return;
     }
     s->read_ended = true;
@@ -301,13 +303,17 @@ static void on_readable(struct wsg_session *s)
         wsg_gatekeeping_read_proxy(s);
         return;
     }
+    if (s->secure) {
+        wsg_secure_read(s);
+        return;
+    }
     wsb_err err = wsg_socket_read(s->watch.fd, s->env->scratch, WSG_SCRATCH_BYTES, &len);
     if (err == WSB_OK)
-        take_bytes(s, s->env->scratch, len);
+        wsg_session_take_bytes(s, s->env->scratch, len);
     else if (err == WSB_CLOSED)
-        on_half_close(s);
+        wsg_session_half_close(s, "the client closed the connection");
     else if (err != WSB_AGAIN)
-        on_end_of_input(s, "the connection was reset");
+        wsg_session_end_of_input(s, "the connection was reset");
 }
 
 static void on_socket(struct wsg_watch *w, uint32_t events)
@@ -321,7 +327,7 @@ static void on_socket(struct wsg_watch *w, uint32_t events)
         on_readable(s);
         env->outbox.is_reading = false;
     } else if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
-        on_end_of_input(s, "the connection was reset");
+        wsg_session_end_of_input(s, "the connection was reset");
 }
 
 static void begin_pause(struct wsg_session *s)
@@ -420,11 +426,17 @@ size_t wsg_session_waiting(const struct wsg_session *s)
     return s->out.bytes + s->out.extra + (size_t)s->receipt_count * WSG_RECEIPT_BYTES;
 }
 
+static wsb_err write_out(struct wsg_session *s)
+{
+    return s->secure ? wsg_secure_flush(s, FLUSH_BUDGET)
+                     : wsg_outq_flush(&s->out, &s->env->pool, s->watch.fd, FLUSH_BUDGET);
+}
+
 /* Ask the kernel before a client is called slow: within a round nothing has been offered to it yet. A lost connection is
  * noticed by the flush that ends the round. */
 void wsg_session_make_room(struct wsg_session *s)
 {
-    (void)!wsg_outq_flush(&s->out, &s->env->pool, s->watch.fd, FLUSH_BUDGET);
+    (void)!write_out(s);
     settle(s);
     wsg_session_mark_dirty(s);
 }
@@ -442,10 +454,10 @@ static void on_drained(struct wsg_session *s)
 
 static void flush(struct wsg_session *s)
 {
-    wsb_err err = wsg_outq_flush(&s->out, &s->env->pool, s->watch.fd, FLUSH_BUDGET);
+    wsb_err err = write_out(s);
     settle(s);
     if (err == WSB_ERR_IO) {
-        on_end_of_input(s, "the connection was reset");
+        wsg_session_end_of_input(s, "the connection was reset");
         return;
     }
     s->wants_write = err == WSB_AGAIN || err == WSB_MORE;
@@ -517,7 +529,7 @@ static void peer_format(int fd, const struct wsg_address *peer, char out[WSG_ADD
 void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why)
 {
     wsg_gatekeeping_count(s->env->gatekeeping, why);
-    if (s->env->gatekeeping->answers && why != WSG_REFUSED_ADDRESS) {
+    if (s->env->gatekeeping->answers && why != WSG_REFUSED_ADDRESS && !s->secure) {
         wsg_exchange_error(s, 503, wsg_refusal_name(why), NULL, 0);
         return;
     }
@@ -526,7 +538,8 @@ void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why)
 }
 
 /* A session that nothing but its maker knows yet. */
-static struct wsg_session *session_new(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer)
+static struct wsg_session *session_new(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer,
+                                       struct wsb_tls_context *tls)
 {
     char text[WSG_ADDRESS_TEXT];
     struct wsg_session *s = calloc(1, sizeof *s);
@@ -536,15 +549,18 @@ static struct wsg_session *session_new(struct wsg_env *env, int fd, uint8_t entr
     s->timer.fn = on_timer;
     s->env = env;
     s->entrance = entrance;
-    s->state = env->gatekeeping->entrances[entrance].has_proxy_header ? WSG_SESSION_PROXY : WSG_SESSION_HTTP;
+    s->state = env->gatekeeping->entrances[entrance].has_proxy_header ? WSG_SESSION_PROXY
+               : tls                                                  ? WSG_SESSION_SECURING
+                                                                      : WSG_SESSION_HTTP;
     s->receipts_end = &s->receipts;
     s->in.http = malloc(sizeof *s->in.http);
     peer_format(fd, peer, text);
-    if (s->in.http && wsg_session_set_peer(s, wsb_span_str(text))) {
+    if (s->in.http && wsg_session_set_peer(s, wsb_span_str(text)) && (!tls || wsg_secure_begin(s, tls) == WSB_OK)) {
         wsg_http_in_init(s->in.http, &env->http_limits);
         return s;
     }
     free(s->in.http);
+    free(s->peer);
     free(s);
     return NULL;
 }
@@ -553,13 +569,14 @@ static struct wsg_session *session_new(struct wsg_env *env, int fd, uint8_t entr
 static wsb_err enlist(struct wsg_session *s)
 {
     struct wsg_env *env = s->env;
+    uint32_t timeout_ms = s->state == WSG_SESSION_SECURING ? env->secure.handshake_timeout_ms : env->head_timeout_ms;
     wsb_err err = wsg_slots_add(&env->slots, s, &s->id);
     if (err)
         return err;
     s->opened_ms = s->active_ms = wsg_loop_now_ms(env->loop);
     err = wsg_loop_watch(env->loop, &s->watch, EPOLLIN);
     if (!err)
-        err = wsg_loop_arm(env->loop, &s->timer, s->opened_ms + env->head_timeout_ms);
+        err = wsg_loop_arm(env->loop, &s->timer, s->opened_ms + timeout_ms);
     if (err) {
         wsg_loop_unwatch(env->loop, &s->watch);
         wsg_slots_remove(&env->slots, s->id);
@@ -567,15 +584,17 @@ static wsb_err enlist(struct wsg_session *s)
     return err;
 }
 
-wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer)
+wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer,
+                         struct wsb_tls_context *tls)
 {
-    struct wsg_session *s = session_new(env, fd, entrance, peer);
+    struct wsg_session *s = session_new(env, fd, entrance, peer, tls);
     wsb_err err = s ? enlist(s) : WSB_ERR_NOMEM;
     enum wsg_refusal why;
     if (err) {
         wsg_gatekeeping_count(env->gatekeeping, WSG_REFUSED_MEMORY);
         close(fd);
         if (s) {
+            wsg_secure_free(s);
             wsg_session_end_http(s);
             free(s->peer);
             free(s);
@@ -645,6 +664,8 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
     s->state = WSG_SESSION_DEAD;
     wsg_loop_unwatch(s->env->loop, &s->watch);
     wsg_loop_disarm(s->env->loop, &s->timer);
+    if (s->secure)
+        wsg_secure_end(s);
     close(s->watch.fd);
     s->watch.fd = -1;
     wsg_outq_deinit(&s->out, &s->env->pool);
@@ -655,6 +676,7 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
 
 static void session_free(struct wsg_session *s)
 {
+    wsg_secure_free(s);
     wsg_exchange_free(s);
     if (s->in_is_ws)
         wsb_ws_in_deinit(&s->in.ws);
@@ -687,9 +709,10 @@ void wsg_sessions_reap(struct wsg_env *env)
 /* A client that is still taking what it asked for is not idle, however long it takes. */
 static bool is_taking(struct wsg_session *s)
 {
-    if (s->out.bytes == 0 || s->out.written == s->written_then)
+    uint64_t written = s->out.written + (s->secure ? wsg_secure_sent(s) : 0);
+    if (s->out.bytes == 0 || written == s->written_then)
         return false;
-    s->written_then = s->out.written;
+    s->written_then = written;
     wsg_session_set_timer(s, s->env->keepalive_timeout_ms);
     return true;
 }
@@ -726,6 +749,9 @@ static void on_timer(struct wsg_timer *t)
     case WSG_SESSION_PROXY:
         wsg_gatekeeping_count(s->env->gatekeeping, WSG_REFUSED_PROXY);
         wsg_session_kill(s, "no PROXY header in time");
+        break;
+    case WSG_SESSION_SECURING:
+        wsg_secure_timeout(s);
         break;
     case WSG_SESSION_HTTP:
         if (s->request_begun && !wsg_http_in_is_idle(s->in.http))
@@ -769,6 +795,7 @@ static void drain(struct wsg_session *s)
 {
     switch ((enum wsg_session_state)s->state) {
     case WSG_SESSION_PROXY:
+    case WSG_SESSION_SECURING:
     case WSG_SESSION_HTTP:
         if (!s->request_begun)
             end_idle(s, "the gate is shutting down");
@@ -792,6 +819,7 @@ static void close_by_command(struct wsg_session *s, const struct wsg_command *c)
         wsg_session_add_receipt(s, c);
         break;
     case WSG_SESSION_PROXY:
+    case WSG_SESSION_SECURING:
     case WSG_SESSION_HTTP:
         wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
         end_idle(s, "closed by command");

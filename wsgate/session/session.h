@@ -7,6 +7,9 @@
  *
  *            accept ──▶ PROXY, where a proxy says first who the client is
  *              │           │
+ *              │◀──────────┘
+ *              ├──────▶ SECURING, where TLS is spoken
+ *              │           │
  *              ▼ ◀─────────┘  request of a route                 response complete
  *   ┌────────▶ HTTP ───────────────────────▶ EXCHANGE ──────────────────────┐
  *   │           │ │                                                         │
@@ -32,10 +35,12 @@
 #include "session/command.h"
 #include "session/gatekeeping.h"
 #include "session/outbox.h"
+#include "session/secure.h"
 #include "ws/message.h"
 
 enum wsg_session_state {
     WSG_SESSION_PROXY,
+    WSG_SESSION_SECURING,
     WSG_SESSION_HTTP,
     WSG_SESSION_EXCHANGE,
     WSG_SESSION_PENDING,
@@ -90,6 +95,7 @@ struct wsg_env {
     struct wsg_session *stalled; /* paused because of the outbox */
     bool outbox_full;            /* the bus is behind; sessions stop reading until the gate says otherwise */
     bool draining;
+    struct wsg_secure_env secure;
     uint32_t taps; /* sessions watched, to skip the question when there are none */
     int64_t date_s;
     char date[WSG_HTTP_DATE_SIZE];
@@ -99,6 +105,7 @@ struct wsg_exchange;
 struct wsg_receipt;
 struct wsg_asked_ping;
 struct wsg_terms;
+struct wsg_secure;
 
 struct wsg_session {
     struct wsg_watch watch;
@@ -128,7 +135,8 @@ struct wsg_session {
         struct wsg_http_in *http; /* owned; HTTP, EXCHANGE, PENDING */
         struct wsb_ws_in ws;      /* OPEN, CLOSING */
     } in;
-    struct wsb_buf *unread; /* owned; bytes that came and could not be used yet; NULL: none */
+    struct wsg_secure *secure; /* owned; TLS; NULL: none */
+    struct wsb_buf *unread;    /* owned; bytes that came and could not be used yet; NULL: none */
     struct wsg_outq out;
     struct wsg_exchange *exchange; /* owned; EXCHANGE, PENDING */
     struct wsg_receipt *receipts;  /* owned; outcomes waiting for the kernel to take the bytes */
@@ -137,10 +145,13 @@ struct wsg_session {
     char *target;      /* within it; of the handshake or the latest request; NULL: none */
     char *subprotocol; /* within it; NULL: none */
     uint64_t opened_ms;
-    uint64_t active_ms;     /* last message from the client, or part of one; byte, before there are messages */
-    uint64_t sent_ms;       /* last message that was queued for it */
-    uint64_t written_then;  /* of the output when the timer was last armed for it: has the client taken any since? */
-    uint64_t alive_ping_us; /* when our own ping left that was not answered yet; 0: none under way */
+    uint64_t active_ms; /* last message from the client, or part of one; byte, before there are messages */
+    uint64_t sent_ms;   /* last message that was queued for it */
+    union {
+        uint64_t written_then; /* HTTP, LINGER: of the output when the timer was last armed for it; has it moved? */
+        uint64_t full_at;      /* OPEN: position of the output when it was found full */
+    };
+    uint64_t alive_ping_us;            /* when our own ping left that was not answered yet; 0: none under way */
     struct wsg_asked_ping *asked_ping; /* owned; NULL: no ping that somebody asked for is under way */
     struct wsg_terms *terms;           /* owned; OPEN, of a route with rates, or of a token's time; NULL: none */
     uint32_t heard_ms;                 /* OPEN: the low bits of when the latest ping was answered */
@@ -150,7 +161,6 @@ struct wsg_session {
     uint64_t messages_in, bytes_in, messages_out, bytes_out; /* out: those that were queued */
     uint64_t messages_written, bytes_written;                /* the route knows of them */
     uint64_t messages_dropped;                               /* of those to the client */
-    uint64_t full_at;                                        /* position of the output when it was found full */
     uint64_t paused_ms;                                      /* when the handler's pause began */
     struct wsg_session *next_dirty;
     union {
@@ -159,8 +169,9 @@ struct wsg_session {
     };
 };
 
-/* Takes fd, also on failure, and says to the counters why. */
-WSB_MUST_CHECK wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer);
+/* Takes fd, also on failure, and says to the counters why. `tls` is borrowed; NULL: none is spoken. */
+WSB_MUST_CHECK wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer,
+                                        struct wsb_tls_context *tls);
 
 /*
  * Do what a command says.

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "config/config.h"
+#include "config/file.h"
 
 static void test_config_defaults(void **state)
 {
@@ -123,6 +124,37 @@ static void test_config_listeners(void **state)
     wsg_config_deinit(&c);
 }
 
+static void test_config_tls_options_want_each_other(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *says; /* NULL: good */
+    } rows[] = {
+        {"certificates = a", NULL},
+        {"certificates = {a, b}\nkeys = {c, d}", NULL},
+        {"certificates = a\nclient_certificates = optional\nclient_ca = b", NULL},
+        {"keys = a", "keys: it is for TLS, and there are no certificates"},
+        {"client_ca = a", "client_ca: it is for TLS, and there are no certificates"},
+        {"client_certificates = required", "client_certificates: it is for TLS, and there are no certificates"},
+        {"tls_ciphers = a", "tls_ciphers: it is for TLS, and there are no certificates"},
+        {"tls_min_version = 1.3", "tls_min_version: it is for TLS, and there are no certificates"},
+        {"certificates = {a, b}\nkeys = c", "keys: 1 for 2 certificates: one for each in their order"},
+        {"certificates = a\nclient_certificates = required", "client_certificates: client_ca is missing"},
+        {"certificates = a\nclient_ca = b", "client_ca: nobody is asked for a certificate"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[200];
+        struct wsg_config c;
+        struct wsb_fault fault = {0};
+        wsg_config_init(&c);
+        (void)snprintf(text, sizeof text, "listen \"127.0.0.1:1\" {\n%s\n}\n", rows[i].file);
+        wsb_err err = wsg_config_parse("f", text, strlen(text), &c, &fault);
+        if (rows[i].says ? err != WSB_ERR_CONFIG || !strstr(fault.text, rows[i].says) : err != WSB_OK)
+            fail_msg("%s: %s", rows[i].file, fault.text);
+        wsg_config_deinit(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +162,7 @@ int main(void)
         cmocka_unit_test(test_config_route_frame_follows_message),
         cmocka_unit_test(test_config_routes_are_unique_and_bounded),
         cmocka_unit_test(test_config_listeners),
+        cmocka_unit_test(test_config_tls_options_want_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,6 +63,13 @@ static const struct row {
     {WSG_SECTION_LISTEN, "deny", "unix", "deny = {\"unix\"}", "localhost",
      "'localhost' is not an address, or a network like 10.0.0.0/8 or 2001:db8::/32, or unix"},
     {WSG_SECTION_LISTEN, "proxy_protocol", "yes", "proxy_protocol = yes", "v2", "'v2' is not yes or no"},
+    {WSG_SECTION_LISTEN, "certificates", "/a.pem", "certificates = {\"/a.pem\"}", "", "'' is empty"},
+    {WSG_SECTION_LISTEN, "keys", "/a.key", "keys = {\"/a.key\"}", "", "'' is empty"},
+    {WSG_SECTION_LISTEN, "client_certificates", "required", "client_certificates = required", "yes",
+     "'yes' is not one of none, optional or required"},
+    {WSG_SECTION_LISTEN, "client_ca", "/ca.pem", "client_ca = \"/ca.pem\"", "", "'' is empty"},
+    {WSG_SECTION_LISTEN, "tls_min_version", "1.3", "tls_min_version = 1.3", "1.1", "'1.1' is not one of 1.2 or 1.3"},
+    {WSG_SECTION_LISTEN, "tls_ciphers", "ECDHE+AESGCM", "tls_ciphers = \"ECDHE+AESGCM\"", "", "'' is empty"},
     {ROUTE, "path", "/a/{b}", "path = \"/a/{b}\"", "a", "pattern \"a\", column 1: a pattern begins with '/'"},
     {ROUTE, "host", "example.org", "host = \"example.org\"", "example.org:80",
      "'example.org:80' is not a host: write it as clients do, without a port, like example.org"},
@@ -126,6 +133,7 @@ static const struct row {
     {WSG_SECTION_LOG, "format", "json", "format = json", "xml", "'xml' is not one of logfmt or json"},
     {WSG_SECTION_LOG, "levels", "ws=debug", "levels = {\"ws=debug\"}", "tls=debug",
      "'tls=debug' is not MODULE=LEVEL, where a module is one of gate, http, ws, bus, link, admin or handler"},
+    {WSG_SECTION_TIMEOUTS, "tls_handshake", "3s", "tls_handshake = 3000ms", "0", "'0'" TO_DAY},
     {WSG_SECTION_TIMEOUTS, "head", "24h", "head = 86400000ms", "25h", "'25h'" TO_DAY},
     {WSG_SECTION_TIMEOUTS, "keepalive", "2m", "keepalive = 120000ms", "2min", "'2min'" TIME},
     {WSG_SECTION_TIMEOUTS, "close", "1ms", "close = 1ms", "0", "'0'" TO_DAY},
@@ -140,6 +148,7 @@ static const struct row {
      "'1000001' is out of range: from 0 to 1000000"},
     {WSG_SECTION_LIMITS, "accept_burst", "1", "accept_burst = 1", "0", "'0' is out of range: from 1 to 1000000"},
     {WSG_SECTION_LIMITS, "refuse", "503", "refuse = 503", "429", "'429' is not one of drop or 503"},
+    {WSG_SECTION_LIMITS, "tls_handshakes", "5", "tls_handshakes = 5", "0", "'0' is out of range: from 1 to 1048576"},
     {WSG_SECTION_LIMITS, "head", "1KiB", "head = 1024", "18014398509481985KiB",
      "'18014398509481985KiB' is out of range: from 1KiB to 1MiB"},
     {WSG_SECTION_LIMITS, "headers", "10000", "headers = 10000", "0x10", "'0x10' is not a whole number"},
@@ -158,11 +167,18 @@ static void file_text(char *buf, size_t buf_len, const struct row *row, const ch
                                                      "timeouts {\n",
                                                      "limits {\n"};
     const char *head = before[row->section];
+    const char *tail = row->section ? "}\n" : "";
     if (row->section == ROUTE && strcmp(row->name, "path") == 0)
         head = "route r {\n\n";
     if (row->section == WSG_SECTION_STATIC)
         head = "static / {\n\n";
-    (void)snprintf(buf, buf_len, "%s%s = \"%s\"\n%s", head, row->name, value, row->section ? "}\n" : "");
+    if (row->section == WSG_SECTION_LISTEN && strstr(row->name, "client_ce")) /* what TLS options want each other for */
+        tail = "certificates = /a\nclient_ca = /b\n}\n";
+    else if (row->section == WSG_SECTION_LISTEN && strcmp(row->name, "client_ca") == 0)
+        tail = "certificates = /a\nclient_certificates = optional\n}\n";
+    else if (row->section == WSG_SECTION_LISTEN && strcmp(row->name, "mode") && strcmp(row->name, "certificates"))
+        tail = "certificates = /a\n}\n";
+    (void)snprintf(buf, buf_len, "%s%s = \"%s\"\n%s", head, row->name, value, tail);
 }
 
 static int line_of(const struct row *row)

@@ -256,7 +256,7 @@ static void test_one_that_has_left_meanwhile_is_not_replaced(void **state)
     assert_ptr_equal(wsg_outq_find(&s->out, wsb_span_str(key), wsb_siphash(&f->routes.seed, wsb_span_str(key))),
                      wsg_outq_droppable(&s->out)->oldest);
     route_of(f)->policy.max_queue = wsg_session_waiting(s); /* no room for a larger one, so the kernel is asked */
-    while (read(f->client, f->got, sizeof f->got) > 0)
+    while (client_read(f, f->got, sizeof f->got) > 0)
         continue;
     struct wsg_command c = {
         .type = WSB_SEND, .code = WSB_BINARY, .key = wsb_span_str(key), .payload = wsb_span(large, sizeof large)};
@@ -317,12 +317,16 @@ static void test_messages_are_limited_too(void **state)
     route_of(f)->policy.max_queue_messages = 8;
     struct wsg_command c = {.type = WSB_SEND, .code = WSB_BINARY, .payload = wsb_span("x", 1)};
     uint64_t sent = 0;
+    if (f->tls) { /* some are sealed ahead, and cannot be dropped: let that not be all of them */
+        static const char large[900];
+        c.payload = wsb_span(large, sizeof large);
+    }
     while (dropped(f, WSG_OUT_SLOW_OLD) < 3) {
         wsg_session_command(session_of(f), &c);
         assert_accounted(f, ++sent); /* and never more than eight wait */
     }
     assert_int_equal(session_of(f)->out.messages, 8);
-    assert_true(session_of(f)->out.bytes < 100);
+    assert_true(session_of(f)->out.bytes < 8 * (c.payload.len + 12));
 }
 
 static void test_a_message_for_which_dropping_makes_no_room_drops_none(void **state)
@@ -382,8 +386,9 @@ static void test_writable_is_told_once_and_not_before_half(void **state)
         send_one(f, ++i, WSG_SLOW_AS_ROUTE, NULL);
     turn(f);
     assert_int_equal(f->writables, 0);
-    while (f->writables == 0) {
-        assert_true(read(f->client, some, sizeof some) > 0);
+    for (int k = 0; f->writables == 0; k++) {
+        assert_true(k < 1000);
+        (void)client_read(f, some, sizeof some);
         size_t before = wsg_session_waiting(session_of(f));
         turn(f);
         if (wsg_session_waiting(session_of(f)) > 10000)
@@ -392,7 +397,7 @@ static void test_writable_is_told_once_and_not_before_half(void **state)
             assert_int_equal(f->writables, 1);
     }
     for (int k = 0; k < 100; k++) {
-        (void)!read(f->client, some, sizeof some);
+        (void)client_read(f, some, sizeof some);
         turn(f);
     }
     assert_int_equal(session_of(f)->out.bytes, 0);
@@ -490,8 +495,7 @@ static void test_anything_adds_up(void **state)
             f->reads_nothing = what > 12 || f->got_len > (300 << 10);
             turn(f);
         } else if (what < 50) { /* it reads while the session is not looking: what waits may be on its way any time */
-            ssize_t n = read(f->client, f->got + f->got_len, (size_t)what * 100);
-            f->got_len += n > 0 ? (size_t)n : 0;
+            f->got_len += client_read(f, f->got + f->got_len, (size_t)what * 100);
         } else if (what < 60) {
             say_frame(f, 0x89, "p");
         } else if (what < 100) { /* framed once for many */

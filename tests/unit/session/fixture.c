@@ -4,7 +4,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tls/context.h"
+#include "unit/tls/pki.h"
 #include "ws/frame.h"
+
+enum { WIRE = 80 << 10 };
 
 static char *subprotocols[] = {"one", "two"};
 
@@ -58,14 +62,77 @@ static void add_known_route(struct fixture *f)
     atomic_store(&f->routes.routes[f->routes.count - 1].handlers, 0);
 }
 
+#ifdef FIXTURE_TLS
+static struct wsb_tls_context *server, *client;
+static struct wsg_secure_tally tally;
+
+/* Once for all tests of the program. */
+static void make_contexts(void)
+{
+    struct pki pki;
+    pki_open(&pki);
+    pki_make(&pki, &(struct pki_ask){.file = "a", .names = "DNS:a", .common_name = "a", .days = 30});
+    struct wsb_tls_files files = {pki_path(&pki, "a.pem"), pki_path(&pki, "a.key")};
+    assert_int_equal(
+        wsb_tls_server_new(&(struct wsb_tls_server_config){.files = &files, .file_count = 1}, &server, NULL), WSB_OK);
+    assert_int_equal(
+        wsb_tls_client_new(&(struct wsb_tls_client_config){.ca_file = pki_path(&pki, "a.pem")}, &client, NULL), WSB_OK);
+    pki_close(&pki);
+}
+
+static struct wsb_tls_context *tls_of(struct fixture *f)
+{
+    if (!server)
+        make_contexts();
+    f->env.secure = (struct wsg_secure_env){.tally = &tally,
+                                            .handshake_timeout_ms = 10000,
+                                            .handshakes = f->env.secure.handshakes,
+                                            .scratch = f->env.secure.scratch};
+    return server;
+}
+
+static void begin_client(struct fixture *f)
+{
+    static uint8_t in[WIRE], out[WIRE];
+    wsb_tls_stream_free(f->tls);
+    f->tls = NULL;
+    f->wire.len = 0;
+    assert_int_equal(wsb_tls_stream_new(client, "a", &f->tls, NULL), WSB_OK);
+    wsb_err err = WSB_MORE;
+    for (int i = 0; err == WSB_MORE && i < 20; i++) {
+        ssize_t got = read(f->client, in, sizeof in);
+        struct wsb_tls_io io = {wsb_span(in, got > 0 ? (size_t)got : 0), out, WIRE, 0};
+        err = wsb_tls_stream_handshake(f->tls, &io, NULL);
+        assert_int_equal(write(f->client, out, io.len), (ssize_t)io.len);
+        wsg_loop_round(f->env.loop, 0);
+        wsg_sessions_flush(&f->env);
+    }
+    assert_int_equal(err, WSB_OK);
+    assert_int_equal(f->env.secure.handshakes, 0);
+}
+#else
+static struct wsb_tls_context *tls_of(struct fixture *f)
+{
+    (void)f;
+    return NULL;
+}
+
+static void begin_client(struct fixture *f)
+{
+    (void)f;
+}
+#endif
+
 void connect_client(struct fixture *f)
 {
     int pair[2];
     struct wsg_address peer;
+    struct wsb_tls_context *tls = tls_of(f);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     assert_int_equal(wsg_address_parse("192.0.2.1:9", &peer, NULL), WSB_OK);
-    assert_int_equal(wsg_session_open(&f->env, pair[0], 0, &peer), WSB_OK);
+    assert_int_equal(wsg_session_open(&f->env, pair[0], 0, &peer, tls), WSB_OK);
     f->client = pair[1];
+    begin_client(f);
 }
 
 int setup(void **state)
@@ -130,6 +197,50 @@ static void note(char *log, size_t size, const struct wsg_out *out)
              e->header.type == WSB_OUTCOME ? wsb_outcome_name(e->header.code) : "");
 }
 
+void client_write(struct fixture *f, const void *data, size_t len)
+{
+    static uint8_t wire[WIRE];
+    if (!f->tls) {
+        assert_int_equal(write(f->client, data, len), (ssize_t)len);
+        return;
+    }
+    for (size_t at = 0; at < len;) {
+        size_t used = 0;
+        struct wsb_tls_io io = {.out = wire, .room = WIRE};
+        struct wsb_span rest = wsb_span((const uint8_t *)data + at, len - at);
+        assert_int_equal(wsb_tls_stream_write(f->tls, &io, rest, &used, NULL), WSB_OK);
+        assert_int_equal(write(f->client, wire, io.len), (ssize_t)io.len);
+        at += used;
+    }
+}
+
+size_t client_read(struct fixture *f, uint8_t *to, size_t cap)
+{
+    static uint8_t out[WIRE];
+    size_t len = 0;
+    if (!f->tls) {
+        ssize_t n = read(f->client, to, cap);
+        return n > 0 ? (size_t)n : 0;
+    }
+    while (len < cap) {
+        size_t count = 0;
+        struct wsb_tls_io io = {.in = f->wire, .out = out, .room = WIRE};
+        wsb_err err = wsb_tls_stream_read(f->tls, &io, to + len, cap - len, &count, NULL);
+        f->wire = io.in;
+        if (err == WSB_MORE) {
+            ssize_t n =
+                read(f->client, f->wire_bytes, cap - len < sizeof f->wire_bytes ? cap - len : sizeof f->wire_bytes);
+            if (n <= 0)
+                break;
+            f->wire = wsb_span(f->wire_bytes, (size_t)n);
+        } else if (err) {
+            break;
+        }
+        len += count;
+    }
+    return len;
+}
+
 /* A few rounds, as the worker does them; what the bus hears is noted, what the client gets is kept. */
 void turn(struct fixture *f)
 {
@@ -156,18 +267,15 @@ void turn(struct fixture *f)
         }
         wsb_buf_clear(&f->env.outbox.buf);
         wsg_sessions_reap(&f->env);
-        ssize_t n = f->client < 0 || f->reads_nothing
-                        ? 0
-                        : read(f->client, f->got + f->got_len, sizeof f->got - f->got_len - 1);
-        if (n > 0)
-            f->got_len += (size_t)n;
+        if (f->client >= 0 && !f->reads_nothing)
+            f->got_len += client_read(f, f->got + f->got_len, sizeof f->got - f->got_len - 1);
     }
     f->got[f->got_len] = 0;
 }
 
 void say(struct fixture *f, const void *data, size_t len)
 {
-    assert_int_equal(write(f->client, data, len), (ssize_t)len);
+    client_write(f, data, len);
     turn(f);
 }
 
@@ -230,6 +338,7 @@ int teardown(void **state)
     kill_one(f);
     turn(f);
     assert_int_equal(f->env.slots.used, 0);
+    wsb_tls_stream_free(f->tls);
     wsg_env_deinit(&f->env);
     wsg_loop_free(f->env.loop);
     wsg_routes_deinit(&f->routes);

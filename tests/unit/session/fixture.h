@@ -1,11 +1,15 @@
 #ifndef UNIT_SESSION_FIXTURE_H
 #define UNIT_SESSION_FIXTURE_H
 
-/* A client and its session over a socket pair, without a gate; what the bus would hear is noted. */
+/*
+ * A client and its session over a socket pair, without a gate; what the bus would hear is noted. Compiled with FIXTURE_TLS
+ * they speak TLS with each other, and everything else must be the same.
+ */
 
 #include "support/test.h"
 
 #include "session/session.h"
+#include "tls/stream.h"
 
 struct fixture {
     struct wsg_env env;
@@ -13,6 +17,9 @@ struct fixture {
     struct wsg_gatekeeping gatekeeping;
     struct wsg_entrance entrance;
     int client;
+    struct wsb_tls_stream *tls; /* owned; the client's end; NULL: plain */
+    struct wsb_span wire;       /* of wire_bytes: records that it has not looked at */
+    uint8_t wire_bytes[4096];
     char events[4096]; /* "open data:hello closed", with the words that matter */
     char replies[1024];
     wsb_conn conn;   /* of the latest event */
@@ -37,6 +44,9 @@ void add_route(struct fixture *f, const char *name, const char *path, bool by_ha
 void connect_client(struct fixture *f);
 int setup(void **state);
 void turn(struct fixture *f);
+/* The client's plain bytes; reading is not ended by the end of a record. */
+void client_write(struct fixture *f, const void *data, size_t len);
+size_t client_read(struct fixture *f, uint8_t *to, size_t cap);
 void say(struct fixture *f, const void *data, size_t len);
 void say_text(struct fixture *f, const char *text);
 void say_frame(struct fixture *f, uint8_t first, const char *payload);
