@@ -495,3 +495,26 @@ def test_warnings(pki):
     assert run.returncode == 0
     assert "warning: %s: the certificate has expired on" % cert in run.stderr
     assert "warning: %s: others can read this key (mode 0644)" % key in run.stderr
+
+
+# --- behind a proxy ------------------------------------------------------------------------------------------------------------
+
+
+def proxied_gate(make_gate, pki):
+    """A listener whose connections begin with a PROXY header, then TLS: a file, since trusted proxies have no flag."""
+    folder = pki.ca.folder
+    config = folder / "proxied.conf"
+    config.write_text('trusted_proxies = {"127.0.0.1"}\nlisten "127.0.0.1:0" {\nproxy_protocol = yes\ncertificates = {"%s"}\nkeys = {"%s"}\n}\n'
+                      % pki.local)
+    return make_gate(listen=[], args=["-c", config])
+
+
+def test_tls_behind_the_proxy_protocol(make_gate, pki, take_seat):
+    gate = proxied_gate(make_gate, pki)
+    seat = take_seat(gate)
+    wire = socket.create_connection(("127.0.0.1", gate.port))
+    wire.sendall(b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 443\r\n")
+    with pki.client().wrap_socket(wire, server_hostname="localhost") as client:
+        client.sendall(upgrade_request())
+        event = seat.hear("open")
+        assert (event.meta["peer"], event.meta["scheme"], event.meta["tls"]["name"]) == ("192.0.2.7:4711", "wss", "localhost")
