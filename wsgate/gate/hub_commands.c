@@ -206,27 +206,27 @@ static bool check_message(const struct wsg_incoming *in)
 }
 
 /* The usual one: an answer to one connection, of the handler that it belongs to. False: it is not that simple. */
-static bool send_plainly(const struct wsg_incoming *in)
+static bool send_plainly(struct wsg_hub *h, const struct wsb_inbound *by, const struct wsg_handler *from,
+                         const struct wsb_envelope *e)
 {
-    const struct wsb_header *d = &in->e->header;
-    struct wsb_span payload = in->e->payload;
-    const struct wsg_pin *p =
-        in->e->meta.len || !in->from || in->user.len ? NULL : wsg_pins_find(&in->hub->pins, d->conn);
-    if (!p || p->handler != in->from || payload.len > in->hub->max_message || in->by->is_shared)
-        return false;
+    const struct wsb_header *d = &e->header;
     bool is_text = d->code == WSB_TEXT;
-    if (!is_text && d->code != WSB_BINARY)
+    if (e->meta.len || !from || by->is_shared || by->user.len || d->flags & ~(WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME) ||
+        (!is_text && d->code != WSB_BINARY) || e->payload.len > h->max_message)
         return false;
-    if (is_text && !p->route->policy.unchecked_text && !wsb_utf8_is_valid(payload.ptr, payload.len))
+    const struct wsg_pin *p = wsg_pins_find(&h->pins, d->conn);
+    if (!p || p->handler != from)
+        return false;
+    if (is_text && !p->route->policy.unchecked_text && !wsb_utf8_is_valid(e->payload.ptr, e->payload.len))
         return false;
     const struct wsg_command c = {.type = WSB_SEND,
                                   .code = d->code,
                                   .flags = d->flags,
                                   .by = WSG_BY_HANDLER,
-                                  .origin = in->from->id,
+                                  .origin = from->id,
                                   .seq = d->seq,
-                                  .payload = payload};
-    in->hub->host.command(in->hub->host.ctx, &c, &d->conn, 1);
+                                  .payload = e->payload};
+    h->host.command(h->host.ctx, &c, &d->conn, 1);
     return true;
 }
 
@@ -256,8 +256,6 @@ static void on_send(const struct wsg_incoming *in)
 {
     const wsb_conn *ids;
     size_t count;
-    if (send_plainly(in))
-        return;
     if (in->by->is_shared) {
         send_shared(in);
         return;
@@ -550,11 +548,13 @@ void wsg_hub_command(struct wsg_hub *h, const struct wsb_inbound *by, struct wsg
                      const struct wsb_envelope *e)
 {
     struct wsb_span peer = by->peer;
-    struct wsg_incoming in = {
-        .hub = h, .peer = peer, .user = by->user, .by = by, .from = from, .e = e, .meta = &h->no_meta};
     h->stats.commands++;
     if (from)
         from->commands++;
+    if (e->header.type == WSB_SEND && send_plainly(h, by, from, e))
+        return;
+    struct wsg_incoming in = {
+        .hub = h, .peer = peer, .user = by->user, .by = by, .from = from, .e = e, .meta = &h->no_meta};
     if (!wsb_type_is_command(e->header.type))
         refuse_number(&in, WSB_ERROR_TYPE, "type %u is not a command", e->header.type);
     else if (e->header.flags & ~(WSB_FLAG_META | WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME))

@@ -222,8 +222,9 @@ void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c)
 {
     struct wsg_loose m = {0};
     if (s->route) {
-        wsg_count(&s->route->tally.messages_out, 1);
-        wsg_count(&s->route->tally.bytes_out, c->payload.len);
+        struct wsg_traffic *t = wsg_session_traffic(s);
+        t->messages_out++;
+        t->bytes_out += c->payload.len;
     }
     if (is_refused(s, c))
         return;

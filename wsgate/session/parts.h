@@ -195,6 +195,19 @@ static inline bool wsg_session_has_handler(const struct wsg_session *s)
     return s->route->policy.publish || atomic_load_explicit(&s->route->handlers, memory_order_relaxed) > 0;
 }
 
+/* Where a message is counted: in memory of the worker's own, since a counter that all share costs more than a frame's header. */
+static inline struct wsg_traffic *wsg_session_traffic(const struct wsg_session *s)
+{
+    struct wsg_env *env = s->env;
+    struct wsg_traffic *t = &env->traffic[s->route->index];
+    if (!t->is_listed) {
+        t->is_listed = true;
+        t->next = env->listed;
+        env->listed = t;
+    }
+    return t;
+}
+
 static inline void wsg_count(_Atomic uint64_t *counter, uint64_t by)
 {
     atomic_fetch_add_explicit(counter, by, memory_order_relaxed);

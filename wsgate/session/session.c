@@ -67,18 +67,21 @@ const char *wsg_session_describe(const struct wsg_session *s)
 wsb_err wsg_env_init(struct wsg_env *env)
 {
     env->scratch = malloc(WSG_SCRATCH_BYTES);
+    env->traffic = calloc(env->routes->count ? env->routes->count : 1, sizeof *env->traffic);
     wsg_outbox_init(&env->outbox, 0);
     wsb_buf_init(&env->text, 0);
     wsb_buf_init(&env->text2, 0);
     env->date_s = -1;
-    return env->scratch ? WSB_OK : WSB_ERR_NOMEM;
+    return env->scratch && env->traffic ? WSB_OK : WSB_ERR_NOMEM;
 }
 
 void wsg_env_deinit(struct wsg_env *env)
 {
     free(env->scratch);
+    free(env->traffic);
     env->scratch = NULL;
     wsg_secure_env_deinit(&env->secure);
+    env->traffic = NULL;
     wsg_outbox_deinit(&env->outbox);
     wsb_buf_deinit(&env->text);
     wsb_buf_deinit(&env->text2);
@@ -499,8 +502,23 @@ static void flush_fan(struct wsg_env *env)
         env->fan.flushed_us = wsg_loop_read_us();
 }
 
+void wsg_sessions_count(struct wsg_env *env)
+{
+    struct wsg_traffic *t;
+    while ((t = env->listed) != NULL) {
+        struct wsg_route_tally *tally = &env->routes->routes[t - env->traffic].tally;
+        env->listed = t->next;
+        wsg_count(&tally->messages_in, t->messages_in);
+        wsg_count(&tally->bytes_in, t->bytes_in);
+        wsg_count(&tally->messages_out, t->messages_out);
+        wsg_count(&tally->bytes_out, t->bytes_out);
+        *t = (struct wsg_traffic){0};
+    }
+}
+
 void wsg_sessions_flush(struct wsg_env *env)
 {
+    wsg_sessions_count(env); /* before anybody hears of what it counts */
     struct wsg_session *dirty = env->dirty;
     env->dirty = NULL;
     flush_all(dirty);

@@ -72,6 +72,14 @@ struct wsg_fan {
     uint64_t flushed_us; /* when the latest large one was done; 0: never */
 };
 
+/* Messages of one route in this round, on this worker: added to the route's tally when it ends. */
+struct wsg_traffic {
+    uint64_t messages_in, bytes_in;
+    uint64_t messages_out, bytes_out;
+    struct wsg_traffic *next; /* of those with something in them */
+    bool is_listed;
+};
+
 enum { WSG_SCRATCH_BYTES = 64 << 10 };
 
 /* What all sessions of a worker share. The gate fills it in; only the lists and buffers change afterwards. */
@@ -86,6 +94,8 @@ struct wsg_env {
     struct wsg_slots slots;
     struct wsg_chunk_pool pool;
     struct wsg_outbox outbox;
+    struct wsg_traffic *traffic; /* owned; of each route */
+    struct wsg_traffic *listed;
     uint8_t *scratch;    /* owned; WSG_SCRATCH_BYTES, what one read brings */
     struct wsb_buf text; /* scratch for heads and metadata, at most until the next use */
     struct wsb_buf text2;
@@ -182,6 +192,7 @@ void wsg_session_command(struct wsg_session *s, const struct wsg_command *c);
 
 /* The end of a round: write what the sessions queued, free those that died. */
 void wsg_sessions_flush(struct wsg_env *env);
+void wsg_sessions_count(struct wsg_env *env); /* add the round's messages to the routes' tallies; flush does, first */
 void wsg_sessions_reap(struct wsg_env *env);
 /* The bus has caught up: read again. */
 void wsg_sessions_unstall(struct wsg_env *env);

@@ -466,8 +466,9 @@ static void on_message(struct wsg_session *s, const struct wsb_ws_event *ev)
     s->active_ms = wsg_loop_now_ms(s->env->loop);
     s->messages_in++;
     s->bytes_in += ev->len;
-    wsg_count(&s->route->tally.messages_in, 1);
-    wsg_count(&s->route->tally.bytes_in, ev->len);
+    struct wsg_traffic *t = wsg_session_traffic(s);
+    t->messages_in++;
+    t->bytes_in += ev->len;
 }
 
 static wsb_err append_frame(struct wsg_session *s, uint8_t opcode, struct wsb_span payload)

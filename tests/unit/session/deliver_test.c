@@ -55,6 +55,7 @@ static void assert_accounted(struct fixture *f, uint64_t sent)
     const struct wsg_route_tally *t = &route_of(f)->tally;
     const struct wsg_session *s = session_of(f);
     uint64_t waiting = s ? s->out.messages : 0;
+    wsg_sessions_count(&f->env);
     assert_int_equal(atomic_load(&t->messages_out), sent);
     assert_int_equal(atomic_load(&t->written) + all_dropped(f) + waiting, sent);
     if (s) {
