@@ -123,8 +123,21 @@ def mongrel2(programs):
 
 
 def pushpin(programs):
+    """As it is packaged, mongrel2 is its front; the backend is asked over ZeroMQ, with WebSocket events in requests."""
     need("pushpin", "pushpin")
-    raise Missing("no backend for it comes with this bench yet")
+    if subprocess.run([PYTHON, "-c", "import zmq"], capture_output=True, timeout=START_S).returncode:
+        raise Missing("no module zmq: it is in the package python3-zmq")
+    folder, port = programs.make_folder("pp"), free_port()
+    for name in ("run", "log"):
+        (folder / name).mkdir()
+    (folder / "routes").write_text(f"* zhttpreq/ipc://{folder}/run/backend,over_http\n", encoding="utf-8")
+    configuration = fill_in("pushpin.conf", folder, port, SIDE=free_port())
+    server = programs.start("pushpin", ["pushpin", f"--config={configuration}"])
+    wait_port(server, port)
+    eventually((folder / "run" / "push-in").exists, "Pushpin's handler listens")
+    behind = programs.start("pushpin backend", [PYTHON, "-B", SETUPS / "pushpin_backend.py", f"ipc://{folder}/run/backend",
+                                                f"ipc://{folder}/run/push-in"])
+    return started("Pushpin, Python backend", [server], port, [behind], tree=True, idle=[])
 
 
 ALL = [mongrel2, pushpin, websocketd, nchan, libwebsockets, node_ws, python_websockets]

@@ -5,9 +5,10 @@ import resource
 
 from harness import plot, peers, servers
 from harness.load import measure, rounds
-from harness.programs import BUILD, Failed, run
+from harness.programs import BUILD, Failed, eventually, run
 
 OUTPUT = BUILD / "bench"
+MOST_CONNECTIONS = 50000
 
 
 class Effort:
@@ -19,6 +20,7 @@ class Effort:
         self.seconds = 0.5 if quick else 1.5
         self.warm_up_s = 0.2 if quick else 0.3
         self.idle = 2000 if quick else 10000
+        self.idle_before = 500 if quick else 2000
         self.sizes = [16, 1 << 10, 64 << 10, 1 << 20] if quick else [16 << (2 * i) for i in range(11)]
         self.sweep_rounds = 1 if quick else 3
         self.connections = [100, 1000] if quick else [100, 300, 1000, 3000, 10000]
@@ -30,8 +32,13 @@ def in_flight_of(size):
 
 
 def most_connections():
-    """What one process may have open, less what it needs for itself; one source address has some 28,000 ports."""
-    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 256, 28000)
+    """What one process may have open, less what it needs for itself."""
+    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 256, MOST_CONNECTIONS)
+
+
+def sources_of(connections):
+    """One source address has some 28,000 ports."""
+    return -(-connections // 25000)
 
 
 class Report:
@@ -93,22 +100,34 @@ def fanout_row(report, effort, limits, gates, others):
     report.show("fan-out 1 → 500, a delivery", cells)
 
 
+def open_files(program):
+    return len(os.listdir(f"/proc/{program.pid}/fd"))
+
+
+def hold(programs, server, path, connections):
+    """Connections that are there before those that are measured."""
+    before = open_files(server.memory_of[0])
+    holder = programs.start("holder", [BUILD / "wsbench" / "wsbench", "idle", server.url(path), "--connections", connections, "--duration", 600,
+                                       "--quiet"])
+    eventually(lambda: holder.check() or open_files(server.memory_of[0]) >= before + connections, f"{connections} connections are open")
+    return holder
+
+
 def idle_row(report, effort, programs, others):
-    """Each round at servers that were started for it: what a process has been given once it keeps. A few connections come first, so that
-    what is made for the first of them is not counted."""
+    """What a further connection costs, at servers that were started for it: a process keeps what it has been given once, and the first
+    connections have its code and its tables brought in, which is no connection's."""
     starts = {"limit": lambda: servers.start_limit(programs, "copy"),
               "wsgate": lambda: servers.start_gate(programs, "wsgate", [servers.ECHO_C])}
     peers_too = [other for other in others if other.memory_of]
+    more = effort.idle - effort.idle_before
 
     def one(server):
-        if server.name in starts:
-            fresh = starts[server.name]()
-            fresh.name = server.name
-        else:
-            fresh = server
+        fresh = starts[server.name]() if server.name in starts else server
+        fresh.name = server.name
         path = fresh.echo or fresh.sub
-        measure(fresh, "idle", path, 0.1, connections=8)
-        said = measure(fresh, "idle", path, 0.3, memory=True, connections=effort.idle, settle=0.3)
+        holder = hold(programs, fresh, path, effort.idle_before)
+        said = measure(fresh, "idle", path, 0.3, memory=True, connections=more, settle=0.3)
+        programs.stop([holder])
         if server.name in starts:
             programs.stop(fresh.programs)
         return said
@@ -116,7 +135,7 @@ def idle_row(report, effort, programs, others):
     names = [servers.Server(name, 0, []) for name in starts]
     cells = rounds(min(effort.rounds, 3), names, one)
     cells += rounds(1, peers_too, one)
-    report.show(f"idle, {effort.idle} connections, handshakes", cells, "RSS KiB", "rss_per_connection_kib",
+    report.show(f"idle, {more} beside {effort.idle_before}, handshakes", cells, "RSS KiB", "rss_per_connection_kib",
                 ("connects_per_s", "handshake_p50_us", "handshake_p99_us"))
 
 
@@ -166,7 +185,8 @@ def connection_sweep(report, effort, limits, gates):
     counts = [count for count in effort.connections if count < most] + ([] if effort.quick else [most])
     print(f"\nconnections: up to {counts[-1]}; a process here may open {resource.getrlimit(resource.RLIMIT_NOFILE)[1]} files")
     sweep(report, effort, "connections", "echo of 125 B, one in flight on each connection", "connections",
-          lambda count: [limits["copy"], *gates], counts, lambda count: {"connections": count, "in_flight": 1, "size": 125})
+          lambda count: [limits["copy"], *gates], counts,
+          lambda count: {"connections": count, "in_flight": 1, "size": 125, "sources": sources_of(count)})
 
 
 def worker_sweep(report, effort, programs, limits):
@@ -184,6 +204,28 @@ def worker_sweep(report, effort, programs, limits):
         plot.Series("wsgate", [(count, cell.median("per_s")) for count, cell in zip(counts, cells[1:]) if not cell.wrong])])
     for server in started:
         programs.stop(server.programs)
+
+
+class ScalingEffort(Effort):
+    """Each cell once more often, over all that this machine can hold."""
+
+    def __init__(self):
+        super().__init__(quick=False)
+        self.seconds = 1
+        self.sizes = [16 << (2 * i) for i in range(11)]
+        self.connections = [100, 1000, 10000]
+
+
+def scaling(programs, report):
+    """One worker and two, by connections and by size. The client takes part of the machine too: where there are two cores, a second
+    worker has nothing of its own to run on, and the figure says what it costs rather than what it brings."""
+    effort = ScalingEffort()
+    limits = {mode: servers.start_limit(programs, mode) for mode in ("copy", "in-place")}
+    gates = [servers.start_c(programs, "shm", count) for count in (1, 2)]
+    for gate, name in zip(gates, ("wsgate, 1 worker", "wsgate, 2 workers")):
+        gate.name = name
+    connection_sweep(report, effort, limits, gates)
+    size_sweep(report, effort, limits, gates)
 
 
 def micro(report):
