@@ -18,7 +18,7 @@
 #include "config/cli.h"
 #include "gate/gate.h"
 
-enum { TRIM_BYTES = 16 << 20, TOP_PAD_BYTES = 256 << 10 };
+enum { MMAP_BYTES = 32 << 20, TRIM_BYTES = 64 << 20, TOP_PAD_BYTES = 256 << 10 };
 
 struct signals {
     struct wsg_watch watch;
@@ -183,7 +183,9 @@ int main(int argc, char **argv)
     struct wsb_fault fault = {0};
     enum wsg_action action;
     int status = 0;
-    /* Frames of large messages come and go all the time: do not give their memory back to the system, and take it again, each time. */
+    /* Large messages come and go all the time: do not give their memory back to the system, and take it again, page by page, each
+     * time. To say one of these keeps the C library from learning the first by itself. */
+    (void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
     (void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
     (void)mallopt(M_TOP_PAD, TOP_PAD_BYTES);
     wsg_config_init(&config);
