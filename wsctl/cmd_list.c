@@ -10,9 +10,10 @@
 enum { LIMIT_DEFAULT = 1000, INTERVAL_DEFAULT_MS = 2000, INTERVAL_LEAST_MS = 100 };
 
 static const struct wsc_column columns[] = {
-    {"ID", false, 0, 0},       {"CONNECTION", false, 0, 0}, {"ROUTE", false, 5, 0}, {"PEER", false, 9, 0},
-    {"PROTOCOL", false, 4, 9}, {"HANDLER", false, 4, 3},    {"AGE", true, 0, 1},    {"IDLE", true, 0, 2},
-    {"IN", true, 0, 4},        {"OUT", true, 0, 5},         {"QUEUED", true, 0, 7}, {"RTT", true, 0, 6},
+    {"ID", false, 0, 0},        {"CONNECTION", false, 0, 0}, {"ROUTE", false, 5, 0}, {"PEER", false, 9, 0},
+    {"PROTOCOL", false, 4, 10}, {"HANDLER", false, 4, 3},    {"AGE", true, 0, 1},    {"IDLE", true, 0, 2},
+    {"DEFLATE", false, 0, 9},   {"IN", true, 0, 4},          {"OUT", true, 0, 5},    {"QUEUED", true, 0, 7},
+    {"RTT", true, 0, 6},
 };
 
 static int by_age(const void *a, const void *b)
@@ -52,6 +53,7 @@ static void add_row(struct wsc_table *t, const json_t *r)
     wsc_table_add(t, text);
     wsc_duration_format(wsc_u64(r, "idle_ms"), text);
     wsc_table_add(t, text);
+    wsc_table_add(t, strncmp(wsc_str(r, "extensions"), "permessage-deflate", 18) == 0 ? "yes" : "-");
     wsc_table_add_u64(t, wsc_u64(r, "messages_in"));
     wsc_table_add_u64(t, wsc_u64(r, "messages_out"));
     wsc_size_format(wsc_u64(r, "queued"), text);

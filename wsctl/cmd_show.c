@@ -41,6 +41,7 @@ static void print_connection(const json_t *r)
     wsc_print_field("peer", "%s", wsc_str(r, "peer"));
     wsc_print_field("target", "%s", wsc_str(r, "target"));
     wsc_print_field("subprotocol", "%s", *wsc_str(r, "subprotocol") ? wsc_str(r, "subprotocol") : "-");
+    wsc_print_field("extensions", "%s", *wsc_str(r, "extensions") ? wsc_str(r, "extensions") : "-");
     print_tls(json_object_get(r, "tls"));
     if (wsc_u64(r, "handler"))
         wsc_print_field("handler", "%" PRIu64 " %s", wsc_u64(r, "handler"), wsc_str(r, "handler_name"));

@@ -61,7 +61,8 @@ enum wsb_flag {
     WSB_FLAG_REDELIVERED = 4,
     WSB_FLAG_WANT_OUTCOME = 8,
     WSB_FLAG_PENDING = 16,
-    WSB_FLAGS_KNOWN = 31
+    WSB_FLAG_PLAIN = 32,
+    WSB_FLAGS_KNOWN = 63
 };
 
 enum wsb_outcome {

@@ -27,6 +27,9 @@ GET(gate_workers, wsg_gate_worker_count(s->gate))
 GET(gate_max_connections, wsg_gate_config(s->gate)->max_connections)
 GET(gate_draining, wsg_gate_is_draining(s->gate))
 
+GET(gate_compress_memory, s->stats.compress_memory)
+GET(gate_compress_refused, s->stats.compress_refused)
+
 #define TLS(field, expression)                                                                                         \
     GET(tls_##field, atomic_load_explicit(&wsg_gate_tls_tally(s->gate)->expression, memory_order_relaxed))
 TLS(handshakes, done[reason])
@@ -77,6 +80,13 @@ TALLY(messages_out)
 TALLY(bytes_out)
 TALLY(written)
 TALLY(written_bytes)
+TALLY(compressed)
+TALLY(packed)
+TALLY(packed_from_bytes)
+TALLY(packed_bytes)
+TALLY(unpacked)
+TALLY(unpacked_from_bytes)
+TALLY(unpacked_bytes)
 TALLY(delivered)
 TALLY(redelivered)
 TALLY(pauses)
@@ -189,6 +199,9 @@ const struct wsg_counter wsg_counters[] = {
     {GATE_ROW("tls_truncated",  "tls_truncated_connections"), WSG_COUNTER, PLAIN, "Connections that ended without close_notify.", tls_truncated, ONE},
     {GATE_ROW("tls_not_after_ms", "tls_not_after_seconds"), WSG_GAUGE, MS, "When the first certificate ends, Unix time; 0: there is none.", tls_not_after, ONE},
 
+    {GATE_ROW("compress_memory", "compress_bytes"),      WSG_GAUGE,   BYTES, "Memory for contexts that compressors keep.", gate_compress_memory, ONE},
+    {GATE_ROW("compress_refused", "compress_refusals"),  WSG_COUNTER, PLAIN, "Connections that keep no context for want of compress_memory.", gate_compress_refused, ONE},
+
     {BUS_ROW("events",         "events"),             WSG_COUNTER, PLAIN, "Events to handlers.", bus_events, ONE},
     {BUS_ROW("commands",       "commands"),           WSG_COUNTER, PLAIN, "Commands of handlers and of others.", bus_commands, ONE},
     {BUS_ROW("outcomes",       "outcomes"),           WSG_COUNTER, PLAIN, "Outcomes of commands that were told.", bus_outcomes, ONE},
@@ -234,6 +247,13 @@ const struct wsg_counter wsg_counters[] = {
     {ROUTE_ROW("written_bytes",  "written_bytes"),           WSG_COUNTER, BYTES, "Their bytes.", route_written_bytes, ONE},
     {WSG_OF_ROUTE, "dropped", NULL,                          WSG_COUNTER, PLAIN, "", route_dropped, ONE},
     {ROUTE_ROW("out_dropped",    "out_dropped_messages"),    WSG_COUNTER, PLAIN, "Messages for clients that did not reach them.", route_out_dropped, WSG_OUT_DROPS, out_reason},
+    {ROUTE_ROW("compressed",     "compressed_connections"),  WSG_COUNTER, PLAIN, "WebSocket connections that agreed on compression.", route_compressed, ONE},
+    {ROUTE_ROW("packed",         "packed_messages"),         WSG_COUNTER, PLAIN, "Messages for clients that were compressed.", route_packed, ONE},
+    {ROUTE_ROW("packed_from_bytes", "packed_from_bytes"),    WSG_COUNTER, BYTES, "Their bytes before.", route_packed_from_bytes, ONE},
+    {ROUTE_ROW("packed_bytes",   "packed_bytes"),            WSG_COUNTER, BYTES, "Their bytes on the wire.", route_packed_bytes, ONE},
+    {ROUTE_ROW("unpacked",       "unpacked_messages"),       WSG_COUNTER, PLAIN, "Messages of clients that came compressed.", route_unpacked, ONE},
+    {ROUTE_ROW("unpacked_from_bytes", "unpacked_from_bytes"), WSG_COUNTER, BYTES, "Their bytes on the wire.", route_unpacked_from_bytes, ONE},
+    {ROUTE_ROW("unpacked_bytes", "unpacked_bytes"),          WSG_COUNTER, BYTES, "Their bytes as messages.", route_unpacked_bytes, ONE},
     {ROUTE_ROW("pauses",         "pauses"),                  WSG_COUNTER, PLAIN, "Times that a client was not read for a full handler.", route_pauses, ONE},
     {ROUTE_ROW("paused_ms",      "paused_seconds"),          WSG_COUNTER, MS,    "How long clients were not read, in sum.", route_paused_ms, ONE},
     {ROUTE_ROW("handlers",       "handlers"),                WSG_GAUGE,   PLAIN, "Handlers that serve it now.", route_handlers, ONE},

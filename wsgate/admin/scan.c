@@ -64,6 +64,9 @@ static void write_tls(struct wsb_json *j, const struct wsg_conn_info *r)
 
 static void write_row(struct wsb_json *j, const struct wsg_conn_info *r, const struct wsg_pin *p)
 {
+    char extensions[WSB_DEFLATE_TEXT_SIZE] = "";
+    if (r->is_compressed)
+        wsb_deflate_params_format(&r->deflate, extensions);
     wsb_json_key(j, "id");
     wsb_json_id(j, r->id);
     wsb_json_kcstr(j, "what", r->what);
@@ -71,6 +74,7 @@ static void write_row(struct wsb_json *j, const struct wsg_conn_info *r, const s
     wsb_json_kcstr(j, "peer", r->peer);
     wsb_json_kcstr(j, "target", r->target);
     wsb_json_kcstr(j, "subprotocol", r->subprotocol);
+    wsb_json_kcstr(j, "extensions", extensions);
     write_tls(j, r);
     wsb_json_ku64(j, "handler", p && p->handler ? p->handler->id : 0);
     wsb_json_kcstr(j, "handler_name", p && p->handler ? p->handler->name : "");

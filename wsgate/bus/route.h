@@ -70,6 +70,9 @@ struct wsg_route_tally {
     _Atomic uint64_t out_dropped[WSG_OUT_DROPS];
     _Atomic uint64_t rate_pauses;       /* of clients that sent more than they may in a second */
     _Atomic uint64_t pauses, paused_ms; /* of clients, because their handler is full; those that ended */
+    _Atomic uint64_t compressed;        /* connections that agreed to it */
+    _Atomic uint64_t packed, packed_from_bytes, packed_bytes;       /* messages to clients: before and after */
+    _Atomic uint64_t unpacked, unpacked_from_bytes, unpacked_bytes; /* messages of clients, likewise */
     /* by the hub */
     _Atomic uint64_t delivered,
         redelivered; /* delivered: acknowledged, or handed to a handler that does not acknowledge */
@@ -96,6 +99,11 @@ struct wsg_route_policy {
     enum wsg_slow slow;
     bool unchecked_text;           /* text of handlers is not looked at */
     struct wsg_texts subprotocols; /* borrowed from the configuration */
+    bool compress;
+    bool compress_takeover;
+    size_t compress_threshold; /* bytes; smaller messages go as they are */
+    uint32_t compress_level;   /* 1 to 9 */
+    uint32_t compress_window;  /* 9 to 15, log2 of bytes: of those who keep their context */
     size_t max_message;
     size_t max_frame;
     uint32_t max_fragments;

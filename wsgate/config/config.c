@@ -28,6 +28,7 @@ void wsg_config_init(struct wsg_config *c)
         .max_headers = 100,
         .max_handshakes = 1024,
         .handshake_timeout_ms = 10000,
+        .compress_memory = 64 * MIB,
         .head_timeout_ms = 10000,
         .keepalive_timeout_ms = 60000,
         .close_timeout_ms = 10000,
@@ -76,6 +77,9 @@ void wsg_route_config_init(struct wsg_route_config *r)
     *r = (struct wsg_route_config){
         .kind = WSG_ROUTE_BOTH,
         .no_handler = WSG_NO_HANDLER_REFUSE,
+        .compress_threshold = 256,
+        .compress_level = 1,
+        .compress_window = 12,
         .max_message = 16 * MIB,
         .max_frame = 0, /* max_message, once that is known */
         .max_fragments = 65536,

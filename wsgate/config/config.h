@@ -55,6 +55,11 @@ struct wsg_route_config {
     enum wsg_slow slow;            /* slow_client; default close */
     bool unchecked_text;           /* check_text = no */
     struct wsg_texts subprotocols; /* owned; those the route speaks */
+    bool compress;                 /* permessage-deflate with clients that offer it */
+    bool compress_takeover;        /* compressors may keep their context from message to message */
+    size_t compress_threshold;     /* bytes: smaller messages go as they are; default 256 */
+    uint32_t compress_level;       /* default 1 */
+    uint32_t compress_window;      /* log2 of bytes, with compress_takeover; default 12 */
     size_t max_message;            /* bytes; default 16 MiB */
     size_t max_frame;              /* bytes; default max_message */
     uint32_t max_fragments;        /* of one message; default 65,536 */
@@ -135,14 +140,15 @@ struct wsg_config {
     enum wsg_forwarded_by forwarded;  /* the header of theirs that counts; default none */
     size_t max_head;                  /* of a request, bytes; default 16 KiB */
     uint32_t max_headers;             /* default 100 */
-    uint32_t head_timeout_ms;         /* from the first byte of a request, or from accept; default 10 s */
-    uint32_t keepalive_timeout_ms;    /* between requests; default 60 s */
-    uint32_t close_timeout_ms;        /* closing handshake; default 10 s */
-    uint32_t drain_timeout_ms;        /* SIGTERM to exit; default 10 s */
-    uint32_t ping_interval_ms;        /* pings to idle WebSocket clients; 0 (default): none */
-    uint32_t ping_timeout_ms;         /* the client must answer within; default 20 s */
-    uint32_t max_handshakes;          /* of TLS, under way at once; default 1,024 */
-    uint32_t handshake_timeout_ms;    /* of TLS; default 10 s */
+    size_t compress_memory;        /* bytes, for contexts that compressors keep, of all connections; default 64 MiB */
+    uint32_t head_timeout_ms;      /* from the first byte of a request, or from accept; default 10 s */
+    uint32_t keepalive_timeout_ms; /* between requests; default 60 s */
+    uint32_t close_timeout_ms;     /* closing handshake; default 10 s */
+    uint32_t drain_timeout_ms;     /* SIGTERM to exit; default 10 s */
+    uint32_t ping_interval_ms;     /* pings to idle WebSocket clients; 0 (default): none */
+    uint32_t ping_timeout_ms;      /* the client must answer within; default 20 s */
+    uint32_t max_handshakes;       /* of TLS, under way at once; default 1,024 */
+    uint32_t handshake_timeout_ms; /* of TLS; default 10 s */
     enum wsb_log_format log_format;
     enum wsb_level log_level;           /* default info */
     int module_levels[WSB_LOG_MODULES]; /* -1: as log_level */

@@ -113,6 +113,11 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "join",               NULL, WSG_OPTION_LIST,      ROUTE(joins),              LIST(WSG_CONFIG_JOINS_MAX, wsg_value_check_text)},
     {WSG_SECTION_ROUTE, "subprotocols",       NULL, WSG_OPTION_LIST,      ROUTE(subprotocols),       LIST(WSG_CONFIG_SUBPROTOCOLS_MAX, wsg_value_check_token)},
     {WSG_SECTION_ROUTE, "check_text",         NULL, WSG_OPTION_WORD_BOOL, ROUTE(unchecked_text),     WORDS(check_words)},
+    {WSG_SECTION_ROUTE, "compress",           NULL, WSG_OPTION_BOOL,      ROUTE(compress),           PLAIN},
+    {WSG_SECTION_ROUTE, "compress_takeover",  NULL, WSG_OPTION_BOOL,      ROUTE(compress_takeover),  PLAIN},
+    {WSG_SECTION_ROUTE, "compress_threshold", NULL, WSG_OPTION_SIZE,      ROUTE(compress_threshold), RANGE(0, GIB)},
+    {WSG_SECTION_ROUTE, "compress_level",     NULL, WSG_OPTION_COUNT32,   ROUTE(compress_level),     RANGE(1, 9)},
+    {WSG_SECTION_ROUTE, "compress_window",    NULL, WSG_OPTION_COUNT32,   ROUTE(compress_window),    RANGE(9, 15)},
     {WSG_SECTION_ROUTE, "max_message",        NULL, WSG_OPTION_SIZE,      ROUTE(max_message),        RANGE(1, GIB)},
     {WSG_SECTION_ROUTE, "max_frame",          NULL, WSG_OPTION_SIZE,      ROUTE(max_frame),          RANGE(1, GIB)},
     {WSG_SECTION_ROUTE, "max_fragments",      NULL, WSG_OPTION_COUNT32,   ROUTE(max_fragments),      RANGE(1, UINT32_MAX)},
@@ -178,6 +183,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_LIMITS, "tls_handshakes", "max-tls-handshakes", WSG_OPTION_COUNT32, TOP(max_handshakes), RANGE(1, 1048576)},
     {WSG_SECTION_LIMITS, "head",        "max-head",        WSG_OPTION_SIZE,    TOP(max_head),        RANGE(KIB, MIB)},
     {WSG_SECTION_LIMITS, "headers",     "max-headers",     WSG_OPTION_COUNT32, TOP(max_headers),     RANGE(1, 10000)},
+    {WSG_SECTION_LIMITS, "compress_memory", "max-compress-memory", WSG_OPTION_SIZE, TOP(compress_memory), RANGE(0, 1024 * GIB)},
 };
 /* clang-format on */
 const size_t wsg_option_count = sizeof wsg_options / sizeof wsg_options[0];

@@ -62,6 +62,7 @@ struct wsg_gate {
     uint64_t drain_until_ms;
     uint64_t started_ms;
     bool draining;
+    struct wsb_deflate_account deflate_account;
     _Atomic size_t connections;
     _Atomic uint64_t accepted;
     struct wsg_gatekeeping gatekeeping;
@@ -149,6 +150,8 @@ void wsg_gate_stats(struct wsg_gate *g, struct wsg_gate_stats *ret)
     *ret = (struct wsg_gate_stats){
         .accepted = atomic_load_explicit(&g->accepted, memory_order_relaxed),
         .connections = atomic_load_explicit(&g->connections, memory_order_relaxed),
+        .compress_memory = atomic_load_explicit(&g->deflate_account.used, memory_order_relaxed),
+        .compress_refused = atomic_load_explicit(&g->deflate_account.refused, memory_order_relaxed),
     };
     for (int i = 0; i < WSG_REFUSALS; i++)
         ret->refused += ret->refused_by[i] = atomic_load_explicit(&g->gatekeeping.refused[i], memory_order_relaxed);
@@ -310,7 +313,10 @@ static void add_row(struct wsg_session *s, void *ctx)
         .written = s->out.messages_written,
         .dropped_out = s->messages_dropped,
         .rtt_us = s->rtt_us,
+        .is_compressed = s->is_compressed,
     };
+    if (s->is_compressed)
+        r->deflate = *wsb_deflate_params_of(s->deflate);
     struct wsg_secure_info tls;
     if (wsg_secure_info(s, &tls)) {
         cut_text(r->tls_version, sizeof r->tls_version, tls.version);
@@ -489,6 +495,11 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .slow = r->slow,
             .unchecked_text = r->unchecked_text,
             .subprotocols = r->subprotocols,
+            .compress = r->compress,
+            .compress_takeover = r->compress_takeover,
+            .compress_threshold = r->compress_threshold,
+            .compress_level = r->compress_level,
+            .compress_window = r->compress_window,
             .max_message = r->max_message,
             .max_frame = r->max_frame,
             .max_fragments = r->max_fragments,
@@ -586,6 +597,7 @@ static wsb_err init_worker(struct wsg_gate *g, size_t index, size_t count, uint6
         .secure = {.tally = &g->tls_tally,
                    .handshake_timeout_ms = c->handshake_timeout_ms,
                    .handshakes_max = share_of(c->max_handshakes, count)},
+        .deflate_account = &g->deflate_account,
     };
     w->env.http_limits.max_head_bytes = c->max_head;
     w->env.http_limits.max_headers = c->max_headers;
@@ -816,6 +828,7 @@ wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_gate **ret, str
     if (!g)
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     g->config = config;
+    g->deflate_account.max = config->compress_memory;
     wsb_err err = build(g, fault);
     if (err) {
         wsg_gate_free(g);

@@ -18,6 +18,8 @@ struct wsg_gate_stats {
     uint64_t accepted, refused; /* connections; refused with requests of no route */
     uint64_t refused_by[WSG_REFUSALS];
     size_t connections;
+    size_t compress_memory;    /* bytes in use for contexts of compressors */
+    uint64_t compress_refused; /* connections for whose contexts there was none left */
 };
 
 /**
@@ -89,6 +91,8 @@ struct wsg_conn_info {
     uint8_t state; /* enum wsg_session_state */
     bool is_tapped;
     bool is_paused;
+    bool is_compressed;
+    struct wsb_deflate_params deflate; /* when it is */
     uint64_t age_ms, idle_ms;
     uint64_t messages_in, bytes_in, messages_out, bytes_out;
     uint64_t queued; /* bytes waiting for the client */

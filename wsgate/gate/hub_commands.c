@@ -136,6 +136,7 @@ static void give_framed(struct wsg_hub *h, struct wsg_command *c, const wsb_conn
 {
     struct wsg_shared *frame = count > 1 ? frame_of(c->code, c->payload) : NULL;
     c->frame = frame; /* without memory for it each session frames for itself */
+    c->is_for_many = true;
     if (count)
         h->host.command(h->host.ctx, c, ids, count);
     wsg_shared_unref(frame);
@@ -247,8 +248,10 @@ static void send_shared(const struct wsg_incoming *in)
     own.e = &copy;
     struct wsg_command c = command_of(&own);
     c.frame = frame;
-    if (check_message(&own) && targets_of(&own, &ids, &count) && count)
+    if (check_message(&own) && targets_of(&own, &ids, &count) && count) {
+        c.is_for_many = count > 1;
         in->hub->host.command(in->hub->host.ctx, &c, ids, count);
+    }
     wsg_shared_unref(frame);
 }
 
@@ -557,7 +560,7 @@ void wsg_hub_command(struct wsg_hub *h, const struct wsb_inbound *by, struct wsg
         .hub = h, .peer = peer, .user = by->user, .by = by, .from = from, .e = e, .meta = &h->no_meta};
     if (!wsb_type_is_command(e->header.type))
         refuse_number(&in, WSB_ERROR_TYPE, "type %u is not a command", e->header.type);
-    else if (e->header.flags & ~(WSB_FLAG_META | WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME))
+    else if (e->header.flags & ~(WSB_FLAG_META | WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME | WSB_FLAG_PLAIN))
         refuse_number(&in, WSB_ERROR_FLAG, "flags 0x%02x are not for commands", e->header.flags);
     else if (peer.len ? !from && needs_registration(e->header.type) : !is_for_commands_endpoint(e->header.type))
         wsg_refuse(&in, peer.len ? WSB_ERROR_NOT_REGISTERED : WSB_ERROR_REFUSED,

@@ -30,7 +30,8 @@ struct wsg_command {
     uint64_t seq;
     uint8_t slow;                   /* enum wsg_slow; SEND, PUBLISH: when the client is slow */
     struct wsb_span payload;        /* borrowed */
-    struct wsg_shared *frame;       /* borrowed; SEND to many: the message, framed already */
+    struct wsg_shared *frame;       /* borrowed; the message, framed already; NULL: it is not */
+    bool is_for_many;               /* with frame: others get the same */
     struct wsb_span key;            /* borrowed; SEND, PUBLISH: replaces a message of the same key; ptr NULL: none */
     struct wsb_span reason;         /* borrowed */
     struct wsb_span subprotocol;    /* borrowed; ptr NULL: not said */

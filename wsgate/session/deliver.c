@@ -3,6 +3,7 @@
  * that comes here is counted once more when its fate is known: the kernel has it, or it was dropped, and why. A client that
  * does not read costs what its route allows and delays nobody.
  */
+#include "session/compress.h"
 #include "session/parts.h"
 #include "ws/close.h"
 #include "ws/frame.h"
@@ -145,10 +146,11 @@ void wsg_deliver_check_writable(struct wsg_session *s)
 
 /* -------------------------------------------------------------------- sending */
 
-static size_t write_header(uint8_t header[WSB_FRAME_HDR_MAX], const struct wsg_command *c)
+static size_t write_header(uint8_t header[WSB_FRAME_HDR_MAX], uint8_t opcode, const struct wsg_outgoing *out)
 {
-    return wsb_frame_hdr_write(header,
-                               &(struct wsb_frame_hdr){.opcode = c->code, .fin = true, .payload_len = c->payload.len});
+    return wsb_frame_hdr_write(
+        header,
+        &(struct wsb_frame_hdr){.opcode = opcode, .fin = true, .rsv = out->rsv, .payload_len = out->payload.len});
 }
 
 static void fill(uint8_t *to, const uint8_t *header, size_t header_len, struct wsb_span payload)
@@ -159,39 +161,44 @@ static void fill(uint8_t *to, const uint8_t *header, size_t header_len, struct w
 }
 
 /* A message that nothing drops: it joins the others without a place of its own. */
-static wsb_err append_fixed(struct wsg_session *s, const struct wsg_command *c)
+static wsb_err append_fixed(struct wsg_session *s, const struct wsg_command *c, const struct wsg_outgoing *out)
 {
     uint8_t header[WSB_FRAME_HDR_MAX];
     uint8_t *to;
-    if (c->frame)
-        return wsg_outq_message_shared(&s->out, &s->env->pool, c->frame, (uint32_t)c->payload.len);
-    size_t n = write_header(header, c);
-    wsb_err err = wsg_outq_message(&s->out, &s->env->pool, n + c->payload.len, (uint32_t)c->payload.len, &to);
+    if (out->frame)
+        return wsg_outq_message_shared(&s->out, &s->env->pool, out->frame, (uint32_t)c->payload.len);
+    size_t n = write_header(header, c->code, out);
+    wsb_err err = wsg_outq_message(&s->out, &s->env->pool, n + out->payload.len, (uint32_t)c->payload.len, &to);
     if (!err)
-        fill(to, header, n, c->payload);
+        fill(to, header, n, out->payload);
     return err;
 }
 
-static wsb_err append_loose(struct wsg_session *s, const struct wsg_command *c, struct wsg_loose *m,
-                            struct wsg_chunk **ret)
+static wsb_err append_loose(struct wsg_session *s, const struct wsg_command *c, const struct wsg_outgoing *out,
+                            struct wsg_loose *m, struct wsg_chunk **ret)
 {
     uint8_t header[WSB_FRAME_HDR_MAX];
-    size_t n = c->frame ? 0 : write_header(header, c);
-    m->shared = c->frame;
-    m->len = c->frame ? c->frame->len : n + c->payload.len;
+    size_t n = out->frame ? 0 : write_header(header, c->code, out);
+    m->shared = out->frame;
+    m->len = out->frame ? out->frame->len : n + out->payload.len;
     m->size = (uint32_t)c->payload.len;
     wsb_err err = wsg_outq_loose(&s->out, m, ret);
-    if (!err && !c->frame)
-        fill(wsg_outq_bytes(*ret), header, n, c->payload);
+    if (!err && !out->frame)
+        fill(wsg_outq_bytes(*ret), header, n, out->payload);
     return err;
 }
 
 static wsb_err append(struct wsg_session *s, const struct wsg_command *c, bool is_loose, struct wsg_loose *m)
 {
     struct wsg_chunk *chunk = NULL;
-    wsb_err err = is_loose ? append_loose(s, c, m, &chunk) : append_fixed(s, c);
-    if (err)
+    struct wsg_outgoing out = {.frame = c->frame, .payload = c->payload};
+    if (s->is_compressed)
+        wsg_compress_pack(s, c, /*may_be_dropped=*/is_loose, &out);
+    wsb_err err = is_loose ? append_loose(s, c, &out, m, &chunk) : append_fixed(s, c, &out);
+    if (err) {
+        wsg_compress_undo(s);
         return err;
+    }
     struct wsg_receipt *r = wsg_session_add_receipt(s, c);
     if (chunk && r)
         wsg_outq_set_note(&s->out, chunk, r);

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/size.h"
+#include "session/compress.h"
 #include "session/parts.h"
 #include "ws/handshake.h"
 
@@ -273,7 +274,9 @@ wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *h
         (void)wsg_http_header_find(head->headers, head->header_count, "origin", &origin);
         wsb_json_key(&j, "origin");
         wsb_json_latin1(&j, origin);
+        char extensions[WSB_DEFLATE_TEXT_SIZE];
         wsb_json_kstr(&j, "subprotocol", subprotocol);
+        wsb_json_kcstr(&j, "extensions", wsg_compress_text(s, extensions));
         put_offered(&j, head);
     }
     put_headers(&j, head, &s->env->text2);

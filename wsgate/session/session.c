@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "session/compress.h"
 #include "session/parts.h"
 
 _Static_assert(sizeof(struct wsg_session) <= 440, "an idle connection pays for this; what few need is not in it");
@@ -72,7 +73,9 @@ wsb_err wsg_env_init(struct wsg_env *env)
     wsb_buf_init(&env->text, 0);
     wsb_buf_init(&env->text2, 0);
     env->date_s = -1;
-    return env->scratch && env->traffic ? WSB_OK : WSB_ERR_NOMEM;
+    if (!env->scratch || !env->traffic)
+        return WSB_ERR_NOMEM;
+    return env->deflate_account ? wsb_deflate_shared_new(&env->deflate, env->deflate_account) : WSB_OK;
 }
 
 void wsg_env_deinit(struct wsg_env *env)
@@ -82,6 +85,9 @@ void wsg_env_deinit(struct wsg_env *env)
     env->scratch = NULL;
     wsg_secure_env_deinit(&env->secure);
     env->traffic = NULL;
+    wsg_compress_round_end(env);
+    wsb_deflate_shared_free(env->deflate);
+    env->deflate = NULL;
     wsg_outbox_deinit(&env->outbox);
     wsb_buf_deinit(&env->text);
     wsb_buf_deinit(&env->text2);
@@ -523,6 +529,7 @@ void wsg_sessions_flush(struct wsg_env *env)
     env->dirty = NULL;
     flush_all(dirty);
     flush_fan(env);
+    wsg_compress_round_end(env);
 }
 
 /* --------------------------------------------------------------- begin, end */
@@ -640,6 +647,7 @@ void wsg_session_linger(struct wsg_session *s)
     wsg_session_end_pause(s);
     s->paused = 0;
     wsg_session_drop_unread(s);
+    wsg_compress_end(s);
     wsg_session_set_timer(s, s->out.bytes ? s->env->close_timeout_ms : linger_ms(s));
     wsg_session_mark_dirty(s);
     wsg_session_watch(s);
@@ -702,6 +710,7 @@ static void session_free(struct wsg_session *s)
         wsg_session_end_http(s);
     wsg_session_drop_unread(s);
     free(s->peer);
+    wsg_compress_end(s); /* it may be in the place of the next */
     free(s->close_reason);
     free(s->asked_ping);
     free(s->terms);

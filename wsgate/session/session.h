@@ -36,6 +36,7 @@
 #include "session/gatekeeping.h"
 #include "session/outbox.h"
 #include "session/secure.h"
+#include "ws/deflate.h"
 #include "ws/message.h"
 
 enum wsg_session_state {
@@ -80,6 +81,14 @@ struct wsg_traffic {
     bool is_listed;
 };
 
+/* What many get, packed once: the latest one of this round. */
+struct wsg_fanned {
+    struct wsg_shared *plain;  /* a reference; the frame that was packed; NULL: there is none */
+    struct wsg_shared *packed; /* a reference; NULL: not worth it */
+    size_t packed_len;         /* of its payload */
+    unsigned kind;             /* wsb_deflate_alone_kind() of those who can read it */
+};
+
 enum { WSG_SCRATCH_BYTES = 64 << 10 };
 
 /* What all sessions of a worker share. The gate fills it in; only the lists and buffers change afterwards. */
@@ -101,6 +110,10 @@ struct wsg_env {
     struct wsb_buf text2;
     struct wsg_session *dirty; /* with output queued this round */
     struct wsg_fan fan;
+    struct wsb_deflate_account *deflate_account; /* borrowed; NULL: nobody is compressed */
+    struct wsb_deflate_shared *deflate;          /* owned; NULL likewise */
+    struct wsg_fanned fanned;
+    bool is_deflate_used;        /* in this round */
     struct wsg_session *dead;    /* to be freed when the round is over */
     struct wsg_session *stalled; /* paused because of the outbox */
     bool outbox_full;            /* the bus is behind; sessions stop reading until the gate says otherwise */
@@ -136,10 +149,14 @@ struct wsg_session {
     bool was_full : 1; /* the output queue, and WRITABLE was not told yet */
     bool in_is_ws : 1;
     bool is_trusted : 1; /* the peer is a proxy that is believed */
+    bool is_compressed : 1;
     bool is_counted : 1; /* the peer's address counts this connection */
     uint8_t entrance;    /* index of the listener it came through */
     uint16_t close_code;
-    char *close_reason;      /* owned; NULL: none */
+    union {
+        char *close_reason;          /* owned; NULL: none */
+        struct wsb_deflate *deflate; /* owned; PENDING, OPEN: while is_compressed */
+    };
     struct wsg_route *route; /* borrowed; NULL before a request */
     union {
         struct wsg_http_in *http; /* owned; HTTP, EXCHANGE, PENDING */

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/origin.h"
+#include "session/compress.h"
 #include "session/parts.h"
 #include "session/quota.h"
 #include "ws/close.h"
@@ -31,6 +32,7 @@ static wsb_err write_101(struct wsg_session *s, const char *accept, const struct
 {
     wsb_err err = WSB_OK;
     struct wsb_span subprotocol = wsb_span_str(s->subprotocol);
+    const struct wsb_deflate_params *deflate = s->is_compressed ? wsb_deflate_params_of(s->deflate) : NULL;
     wsb_buf_clear(&s->env->text);
     wsb_buf_clear(&s->env->text2);
     for (size_t i = 0; c && i < c->field_count && !err; i++) {
@@ -43,7 +45,7 @@ static wsb_err write_101(struct wsg_session *s, const char *accept, const struct
                              (int)f->value.len, (const char *)f->value.ptr);
     }
     if (!err)
-        err = wsb_handshake_response_write(&s->env->text, accept, subprotocol, NULL, wsb_buf_span(&s->env->text2));
+        err = wsb_handshake_response_write(&s->env->text, accept, subprotocol, deflate, wsb_buf_span(&s->env->text2));
     if (!err)
         err = wsg_outq_append(&s->out, &s->env->pool, s->env->text.data, s->env->text.len);
     if (!err)
@@ -169,9 +171,10 @@ static void become_websocket(struct wsg_session *s)
         .max_fragments = p->max_fragments,
     };
     bool has_terms = begin_terms(s);
+    char extensions[WSB_DEFLATE_TEXT_SIZE];
     wsg_exchange_free(s);
     wsg_session_end_http(s);
-    wsb_ws_in_init(&s->in.ws, WSB_ROLE_SERVER, 0, &limits);
+    wsb_ws_in_init(&s->in.ws, WSB_ROLE_SERVER, s->is_compressed ? WSB_RSV1 : 0, &limits);
     s->in_is_ws = true;
     s->state = WSG_SESSION_OPEN;
     s->opened_ms = wsg_loop_now_ms(s->env->loop);
@@ -179,6 +182,8 @@ static void become_websocket(struct wsg_session *s)
     s->active_ms = s->sent_ms = s->opened_ms;
     s->heard_ms = (uint32_t)s->opened_ms;
     wsg_count(&s->route->tally.opened, 1);
+    if (s->is_compressed)
+        wsg_count(&s->route->tally.compressed, 1);
     if (!has_terms) {
         wsg_websocket_end(s, WSG_ENDED_MEMORY, WSB_CLOSE_INTERNAL_ERROR, "out of memory");
         return;
@@ -186,7 +191,7 @@ static void become_websocket(struct wsg_session *s)
     arm(s);
     WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
             WSB_KS("target", s->target), WSB_KS("subprotocol", s->subprotocol ? s->subprotocol : ""),
-            WSB_KS("peer", s->peer));
+            WSB_KS("extensions", wsg_compress_text(s, extensions)), WSB_KS("peer", s->peer));
     if (s->env->draining)
         wsg_websocket_end(s, WSG_ENDED_DRAINING, WSB_CLOSE_GOING_AWAY, "the gate is shutting down");
 }
@@ -341,7 +346,8 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
     }
     if (refuse_by_route(s, head, params))
         return;
-    if (wsg_meta_of_request(s, head, params, /*is_websocket=*/true, wsb_span_str(s->subprotocol), &x->meta) != WSB_OK ||
+    if (!wsg_compress_agree(s, &req) ||
+        wsg_meta_of_request(s, head, params, /*is_websocket=*/true, wsb_span_str(s->subprotocol), &x->meta) != WSB_OK ||
         wsg_session_identify(s, head, params) != WSB_OK) {
         wsg_session_kill(s, "out of memory");
         return;
@@ -452,11 +458,13 @@ static void fail(struct wsg_session *s, wsb_err err)
     wsg_session_linger(s);
 }
 
-static void on_message(struct wsg_session *s, const struct wsb_ws_event *ev)
+static void on_message(struct wsg_session *s, struct wsb_ws_event *ev)
 {
     if (s->state != WSG_SESSION_OPEN)
         return; /* we said goodbye already */
-    wsb_err err = wsg_emit_message(s, ev);
+    wsb_err err = ev->rsv ? wsg_compress_unpack(s, ev) : WSB_OK;
+    if (!err)
+        err = wsg_emit_message(s, ev);
     if (!ev->masked)
         wsb_ws_in_release(&s->in.ws); /* a big message leaves no big buffer behind */
     if (err) {
@@ -618,6 +626,7 @@ void wsg_websocket_close(struct wsg_session *s, enum wsg_by by, uint16_t code, s
     s->state = WSG_SESSION_CLOSING;
     s->close_by = (uint8_t)by;
     s->close_code = code;
+    wsg_compress_end(s);
     (void)wsg_session_set_text(&s->close_reason, reason);
     send_close(s, code, reason);
     wsg_session_set_timer(s, s->env->close_timeout_ms);

@@ -91,6 +91,11 @@ static const struct row {
     {ROUTE, "check_text", "no", "check_text = no", "maybe", "'maybe' is not one of yes or no"},
     {ROUTE, "subprotocols", "chat.v1", "subprotocols = {\"chat.v1\"}", "a b",
      "'a b' is not a subprotocol: 1 to 128 letters, digits and !#$%&'*+-./^_`|~"},
+    {ROUTE, "compress", "on", "compress = yes", "gzip", "'gzip' is not yes or no"},
+    {ROUTE, "compress_takeover", "yes", "compress_takeover = yes", "", "'' is not yes or no"},
+    {ROUTE, "compress_threshold", "0", "compress_threshold = 0", "2GiB", "'2GiB' is out of range: from 0 to 1GiB"},
+    {ROUTE, "compress_level", "9", "compress_level = 9", "0", "'0' is out of range: from 1 to 9"},
+    {ROUTE, "compress_window", "15", "compress_window = 15", "8", "'8' is out of range: from 9 to 15"},
     {ROUTE, "max_message", "20MiB", "max_message = 20971520", "2GiB", "'2GiB' is out of range: from 1B to 1GiB"},
     {ROUTE, "max_frame", "64KiB", "max_frame = 65536", "64kb", "'64kb'" SIZE},
     {ROUTE, "max_fragments", "4294967295", "max_fragments = 4294967295", "4294967296",
@@ -152,6 +157,8 @@ static const struct row {
     {WSG_SECTION_LIMITS, "head", "1KiB", "head = 1024", "18014398509481985KiB",
      "'18014398509481985KiB' is out of range: from 1KiB to 1MiB"},
     {WSG_SECTION_LIMITS, "headers", "10000", "headers = 10000", "0x10", "'0x10' is not a whole number"},
+    {WSG_SECTION_LIMITS, "compress_memory", "1GiB", "compress_memory = 1073741824", "2000GiB",
+     "'2000GiB' is out of range: from 0 to 1024GiB"},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
