@@ -21,7 +21,7 @@ export const HEADER_SIZE = 32;
 const PREFIX_SIZE = 8;
 export const TEXT = 1;
 export const BINARY = 2;
-export const FLAG = { META: 1, MORE: 2, REDELIVERED: 4, WANT_OUTCOME: 8, PENDING: 16 };
+export const FLAG = { META: 1, MORE: 2, REDELIVERED: 4, WANT_OUTCOME: 8, PENDING: 16, PLAIN: 32 };
 export const EVENT = {
   1: "welcome", 2: "open", 3: "data", 4: "closed", 5: "pong", 6: "request", 7: "body", 8: "aborted", 9: "outcome",
   10: "writable", 11: "revoked", 12: "ping", 13: "level", 14: "drain", 15: "error", 16: "members", 17: "joined",
@@ -313,15 +313,16 @@ export class Handler {
   }
 
   /* slow: "close", "drop-new", "drop-old" or "conflate" (of one key), for a client that does not read. */
-  send(conn, payload, opcode = opcodeOf(payload), { slow, key } = {}) {
+  /* plain: not compressed, whatever was agreed with the client. */
+  send(conn, payload, opcode = opcodeOf(payload), { slow, key, plain } = {}) {
     const meta = slow || key ? { slow, key } : undefined;
-    this.#put("send", { conn, payload: Buffer.from(payload), code: opcode, meta });
+    this.#put("send", { conn, payload: Buffer.from(payload), code: opcode, meta, flags: plain ? FLAG.PLAIN : 0 });
   }
 
   /* To one of group, route, user, tag, all; not to those in `except`. */
-  publish(payload, { group, route, user, tag, all, except = [], slow, key }, opcode = opcodeOf(payload)) {
+  publish(payload, { group, route, user, tag, all, except = [], slow, key, plain }, opcode = opcodeOf(payload)) {
     const meta = { ...audience({ group, route, user, tag, all }), except: except.map(connHex), slow, key };
-    this.#put("publish", { payload: Buffer.from(payload), code: opcode, meta });
+    this.#put("publish", { payload: Buffer.from(payload), code: opcode, meta, flags: plain ? FLAG.PLAIN : 0 });
   }
 
   close(conn, code = 1000, reason = "") {
@@ -383,9 +384,9 @@ export class Handler {
     return this.#seq;
   }
 
-  #record(type, { conn = 0n, payload = NOTHING, code = 0, seq = this.#seq, meta }) {
+  #record(type, { conn = 0n, payload = NOTHING, code = 0, seq = this.#seq, flags = 0, meta }) {
     const text = meta ? Buffer.from(JSON.stringify(meta)) : NOTHING;
-    const header = makeHeader({ type: COMMAND[type], code, flags: text.length ? FLAG.META : 0, size: payload.length, conn, seq });
+    const header = makeHeader({ type: COMMAND[type], code, flags: flags | (text.length ? FLAG.META : 0), size: payload.length, conn, seq });
     return [header, payload, text];
   }
 

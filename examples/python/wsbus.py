@@ -40,7 +40,7 @@ HEADER = struct.Struct("<BBBBIQQQ")
 PREFIX = struct.Struct("<II")
 PAIR = struct.Struct("<QQ")  # connection and seq, in ACK
 TEXT, BINARY = 1, 2
-META, MORE, REDELIVERED, WANT_OUTCOME, PENDING = 1, 2, 4, 8, 16
+META, MORE, REDELIVERED, WANT_OUTCOME, PENDING, PLAIN = 1, 2, 4, 8, 16, 32
 
 EVENTS = {
     1: "welcome", 2: "open", 3: "data", 4: "closed", 5: "pong", 6: "request", 7: "body", 8: "aborted", 9: "outcome",
@@ -248,24 +248,25 @@ class Commands:
         self._put(encode(name, conn, payload, code, flags, self._seq, meta), conn, names_conns)
         return self._seq
 
-    def send(self, conn, payload, opcode=None, outcome=False, slow=None, key=None):
+    def send(self, conn, payload, opcode=None, outcome=False, slow=None, key=None, plain=False):
         """Send a message to one connection, or to an iterable of them. str is text, bytes are binary.
 
-        slow: "close", "drop-new", "drop-old" or "conflate" (of one key), for a client that does not read."""
+        slow: "close", "drop-new", "drop-old" or "conflate" (of one key), for a client that does not read.
+        plain: not compressed, whatever was agreed with the client."""
         payload, opcode = _message(payload, opcode)
         meta = _there(slow=slow, key=key)
         if isinstance(conn, int):
-            return self._command("send", conn, payload, opcode, outcome, meta=meta)
-        return self._command("send", 0, payload, opcode, outcome, meta={"to": [conn_hex(c) for c in conn], **meta})
+            return self._command("send", conn, payload, opcode, outcome, PLAIN if plain else 0, meta)
+        return self._command("send", 0, payload, opcode, outcome, PLAIN if plain else 0, {"to": [conn_hex(c) for c in conn], **meta})
 
     def publish(self, payload, group=None, route=None, but=(), opcode=None, outcome=False, user=None, tag=None, all=False,
-                slow=None, key=None):
+                slow=None, key=None, plain=False):
         """Send a message to a group, a route, a user, to who has a tag, or to all; one of these. Not to those in `but`."""
         payload, opcode = _message(payload, opcode)
         meta = {**_audience(group=group, route=route, user=user, tag=tag, all=all or None), **_there(slow=slow, key=key)}
         if but:
             meta["except"] = [conn_hex(c) for c in but]
-        return self._command("publish", 0, payload, opcode, outcome, meta=meta)
+        return self._command("publish", 0, payload, opcode, outcome, PLAIN if plain else 0, meta)
 
     def tag(self, conn, *tags, unset=(), user=None, outcome=False):
         """Mark a connection with tags, take others away, and say whose it is ("" is nobody's)."""

@@ -136,10 +136,8 @@ static void put_send_options(struct wsb_json *j, const struct wsb_send_options *
 static struct wsb_header message_head(struct wsb_handle *h, enum wsb_type type, enum wsb_opcode op,
                                       const struct wsb_send_options *o)
 {
-    return (struct wsb_header){.type = (uint8_t)type,
-                               .code = (uint8_t)op,
-                               .flags = o && o->ret_seq ? WSB_FLAG_WANT_OUTCOME : 0,
-                               .seq = ++h->seq};
+    unsigned flags = (o && o->ret_seq ? WSB_FLAG_WANT_OUTCOME : 0u) | (o && o->plain ? WSB_FLAG_PLAIN : 0u);
+    return (struct wsb_header){.type = (uint8_t)type, .code = (uint8_t)op, .flags = (uint8_t)flags, .seq = ++h->seq};
 }
 
 static bool done_sending(struct wsb_handle *h, enum wsb_reason reason, const struct wsb_header *d,

@@ -237,6 +237,8 @@ struct wsb_send_options {
     /* May be NULL; otherwise each target answers with an OUTCOME event of this number, unless it was taken away before the
      * message left. Set on success. */
     uint64_t *ret_seq;
+    bool
+        plain; /* not compressed, whatever was agreed with the client: a secret beside what a stranger chose, or noise */
 };
 
 /**
