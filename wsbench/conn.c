@@ -19,6 +19,8 @@ void wsl_conn_deinit(struct wsl_conn *c)
     c->state = WSL_DEAD;
     wsl_stream_close(&c->stream);
     wsl_reader_deinit(&c->reader);
+    wsb_deflate_free(c->deflate);
+    c->deflate = NULL;
     wsb_buf_deinit(&c->in);
     wsb_buf_deinit(&c->out);
     c->out_sent = 0;

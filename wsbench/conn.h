@@ -12,6 +12,7 @@
 #include "reader.h"
 #include "shake.h"
 #include "stream.h"
+#include "ws/deflate.h"
 
 enum wsl_conn_state {
     WSL_NEW,
@@ -37,8 +38,9 @@ struct wsl_conn {
     uint64_t began_ns;
     struct wsl_stream stream;
     struct wsl_reader reader;
-    struct wsb_buf in; /* what is left of the last reads: less than a frame, or less than the answer's head */
-    size_t in_need;    /* bytes of the frame at its front; 0: not known */
+    struct wsb_deflate *deflate; /* owned; NULL: not compressed */
+    struct wsb_buf in;           /* what is left of the last reads: less than a frame, or less than the answer's head */
+    size_t in_need;              /* bytes of the frame at its front; 0: not known */
     struct wsb_buf out;
     size_t out_sent;
     char key[WSL_KEY_SIZE];

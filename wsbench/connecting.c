@@ -130,6 +130,12 @@ static void opened(struct wsl_worker *w, struct wsl_conn *c)
     (void)subscribe(w, c);
 }
 
+static bool compress(struct wsl_worker *w, struct wsl_conn *c, const struct wsb_deflate_params *params)
+{
+    c->reader.allowed_rsv = WSB_RSV1;
+    return wsb_deflate_new(&c->deflate, w->deflate, WSB_ROLE_CLIENT, params, /*level=*/1) == WSB_OK;
+}
+
 static void hear(struct wsl_worker *w, struct wsl_conn *c)
 {
     struct wsb_fault fault = {0};
@@ -144,13 +150,15 @@ static void hear(struct wsl_worker *w, struct wsl_conn *c)
         fail(w, c, WSL_HANDSHAKE, &fault);
         return;
     }
-    err = wsl_shake_read(in, w->shared->o, c->key, &used, &status, &fault);
+    struct wsb_deflate_params deflate = {0};
+    err = wsl_shake_read(in, w->shared->o, c->key, &used, &status, &deflate, &fault);
     if (err != WSB_OK && err != WSB_MORE) {
         w->tally.http_status = status == 101 ? 0 : status;
         fail(w, c, WSL_HANDSHAKE, &fault);
         return;
     }
-    if (wsl_conn_keep(c, wsb_span(in.ptr + used, in.len - used), 0)) {
+    if (wsl_conn_keep(c, wsb_span(in.ptr + used, in.len - used), 0) ||
+        (err == WSB_OK && w->deflate && !compress(w, c, &deflate))) {
         (void)wsb_fault_set(&fault, WSB_ERR_NOMEM, 0, "out of memory");
         fail(w, c, WSL_NOT_CONNECTED, &fault);
     } else if (err == WSB_OK) {

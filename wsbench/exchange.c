@@ -37,7 +37,7 @@ bool wsl_exchange_send(struct wsl_worker *w, struct wsl_conn *c, unsigned count,
             break;
         }
         struct wsl_stamp stamp = {.time_ns = now_ns, .sender = c->number, .number = c->sent};
-        if (wsl_worker_frame(w, &stamp)) {
+        if (wsl_worker_frame(w, c, &stamp)) {
             wsl_worker_lose(w, c, WSL_DISCONNECTED, "out of memory");
             return false;
         }

@@ -51,7 +51,7 @@ static void publish(struct wsl_worker *w, struct wsl_conn *c, uint64_t count, bo
     wsb_buf_clear(&w->frames);
     for (; count && wsl_get(&w->sent) < w->quota; count--) {
         struct wsl_stamp stamp = {wsl_now_ns(), w->shared->run, (uint32_t)w->scheduled};
-        if (wsl_worker_frame(w, &stamp)) {
+        if (wsl_worker_frame(w, c, &stamp)) {
             wsl_worker_lose(w, c, WSL_DISCONNECTED, "out of memory");
             return;
         }

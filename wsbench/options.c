@@ -27,6 +27,7 @@ static const struct row {
     {"count", 'n', COUNT, AT(count), 1, 1e12, "N", "end after so many messages, the warm-up's included [500000000]"},
     {"threads", 't', COUNT, AT(threads), 1, WSL_THREADS_MAX, "N", "of this client [1]"},
     {"binary", 'b', FLAG, AT(binary), 0, 0, NULL, "binary messages, of all byte values; otherwise text"},
+    {"deflate", 'z', FLAG, AT(deflate), 0, 0, NULL, "compress: permessage-deflate, which the server must agree to"},
     {"fragment", 0, COUNT, AT(fragment), 1, 64 << 20, "BYTES", "send each message in fragments of this size"},
     {"publish-path", 0, TEXT, AT(publish_path), 0, 0, "PATH", "fanout: where messages are published [the URL's]"},
     {"subscribe", 0, TEXT, AT(subscribe), 0, 0, "TEXT", "fanout: what each subscriber says first"},

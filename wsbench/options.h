@@ -59,6 +59,7 @@ struct wsl_options {
     size_t pid_count;
     bool pid_tree;
     bool binary;
+    bool deflate; /* messages are compressed, both ways */
     bool insecure;
     bool abrupt; /* no closing handshake at the end */
     bool json;

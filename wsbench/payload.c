@@ -1,6 +1,7 @@
 /* Stamps are hexadecimal, so that a message is text whatever it says. The pattern costs one pass over memory. */
 #include "payload.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,21 +9,54 @@
 
 enum { STAMP = 32, NUMBER = 8, PERIOD = 64 };
 
+static const uint64_t SEED = 0x243f6a8885a308d3;
 static const char digits[] = "0123456789abcdef";
 
-wsb_err wsl_payload_init(struct wsl_payload *p, size_t size, bool binary)
+/* xorshift: the same in every run, and no piece like another */
+static uint64_t next(uint64_t *x)
+{
+    *x ^= *x << 13;
+    *x ^= *x >> 7;
+    *x ^= *x << 17;
+    return *x;
+}
+
+static void fill_noise(uint8_t *out, size_t len, bool letters_only)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint64_t x = SEED;
+    for (size_t i = 0; i < len; i++) {
+        uint64_t v = next(&x) >> 32;
+        out[i] = letters_only ? (uint8_t)letters[v & 63] : (uint8_t)v;
+    }
+}
+
+static void fill_records(uint8_t *out, size_t len)
+{
+    static const char *const words[] = {"temperature", "pressure", "speed",   "position",
+                                        "status",      "message",  "kitchen", "ok"};
+    uint64_t x = SEED;
+    for (size_t at = 0; at < len;) {
+        char record[128];
+        uint64_t v = next(&x);
+        int n =
+            snprintf(record, sizeof record, "{\"id\":%u,\"%s\":%u.%02u,\"where\":\"%s\"},", (unsigned)(v & 0xfffff),
+                     words[v >> 20 & 7], (unsigned)(v >> 24 & 0x3ff), (unsigned)(v >> 36) % 100, words[v >> 56 & 7]);
+        size_t take = len - at < (size_t)n ? len - at : (size_t)n;
+        memcpy(out + at, record, take);
+        at += take;
+    }
+}
+
+wsb_err wsl_payload_init(struct wsl_payload *p, size_t size, enum wsl_pattern pattern)
+{
     *p = (struct wsl_payload){.size = size, .pattern = malloc(size + PERIOD)};
     if (!p->pattern)
         return WSB_ERR_NOMEM;
-    uint64_t x = 0x243f6a8885a308d3; /* xorshift: the same in every run, and no piece like another */
-    for (size_t i = 0; i < size + PERIOD; i++) {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        p->pattern[i] = binary ? (uint8_t)(x >> 32) : (uint8_t)letters[(x >> 32) & 63];
-    }
+    if (pattern == WSL_RECORDS)
+        fill_records(p->pattern, size + PERIOD);
+    else
+        fill_noise(p->pattern, size + PERIOD, pattern == WSL_LETTERS);
     return WSB_OK;
 }
 

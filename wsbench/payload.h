@@ -24,8 +24,14 @@ struct wsl_payload {
     uint8_t *pattern; /* owned */
 };
 
-/* `binary`: of all byte values, else of letters and digits. WSB_ERR_NOMEM. */
-WSB_MUST_CHECK wsb_err wsl_payload_init(struct wsl_payload *p, size_t size, bool binary);
+enum wsl_pattern {
+    WSL_LETTERS, /* and digits */
+    WSL_BYTES,   /* of all values */
+    WSL_RECORDS  /* of JSON: as compressible as what services send */
+};
+
+/* WSB_ERR_NOMEM. */
+WSB_MUST_CHECK wsb_err wsl_payload_init(struct wsl_payload *p, size_t size, enum wsl_pattern pattern);
 void wsl_payload_deinit(struct wsl_payload *p);
 
 /* Write bytes offset to offset + len of a message, masked as a frame of its own is. */

@@ -20,17 +20,18 @@ static wsb_err take_data(struct wsl_reader *r, const struct wsb_frame_hdr *hdr, 
     if (begins == (r->opcode != 0))
         return WSB_ERR_PROTO; /* a second message inside of one, or the rest of none */
     if (begins && hdr->fin) {
-        *ret = (struct wsl_incoming){hdr->opcode, payload};
+        *ret = (struct wsl_incoming){hdr->opcode, hdr->rsv, payload};
         return WSB_OK;
     }
     if (begins) {
         wsb_buf_clear(&r->joined);
         r->opcode = hdr->opcode;
+        r->rsv = hdr->rsv;
     }
     wsb_err err = wsb_buf_append(&r->joined, payload.ptr, payload.len);
     if (err || !hdr->fin)
         return err ? err : WSB_MORE;
-    *ret = (struct wsl_incoming){r->opcode, wsb_buf_span(&r->joined)};
+    *ret = (struct wsl_incoming){r->opcode, r->rsv, wsb_buf_span(&r->joined)};
     r->opcode = 0;
     return WSB_OK;
 }
@@ -41,7 +42,8 @@ wsb_err wsl_reader_next(struct wsl_reader *r, struct wsb_span *in, struct wsl_in
         struct wsb_frame_hdr hdr;
         size_t used;
         *ret_need = 0;
-        wsb_err err = in->len ? wsb_frame_hdr_parse(in->ptr, in->len, WSB_ROLE_CLIENT, 0, &hdr, &used) : WSB_MORE;
+        wsb_err err =
+            in->len ? wsb_frame_hdr_parse(in->ptr, in->len, WSB_ROLE_CLIENT, r->allowed_rsv, &hdr, &used) : WSB_MORE;
         if (err)
             return err;
         if (hdr.payload_len > r->joined.max)
@@ -54,7 +56,7 @@ wsb_err wsl_reader_next(struct wsl_reader *r, struct wsb_span *in, struct wsl_in
         struct wsb_span payload = wsb_span(in->ptr + used, len);
         *in = wsb_span(payload.ptr + len, in->len - used - len);
         if (wsb_opcode_is_control(hdr.opcode)) {
-            *ret = (struct wsl_incoming){hdr.opcode, payload};
+            *ret = (struct wsl_incoming){hdr.opcode, 0, payload};
             return WSB_OK;
         }
         err = take_data(r, &hdr, payload, ret);

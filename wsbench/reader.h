@@ -9,11 +9,14 @@
 struct wsl_reader {
     struct wsb_buf joined; /* the fragments so far; its max is the largest message */
     uint8_t opcode;        /* of the message that has begun; 0: none has */
+    uint8_t rsv;           /* likewise */
+    uint8_t allowed_rsv;   /* of an extension that was agreed on; 0 at first */
 };
 
 /* A whole message, or a control frame. The payload is in what was read, or in the reader: valid until the next call. */
 struct wsl_incoming {
     uint8_t opcode;
+    uint8_t rsv; /* of its first frame */
     struct wsb_span payload;
 };
 

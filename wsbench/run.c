@@ -170,7 +170,8 @@ static wsb_err set_up(struct run *r, const struct wsl_target *t, struct wsb_faul
         err = find_pids(r, fault);
     if (err)
         return err;
-    err = wsl_payload_init(&r->payload, r->o->size, r->o->binary);
+    enum wsl_pattern pattern = r->o->binary ? WSL_BYTES : r->o->deflate ? WSL_RECORDS : WSL_LETTERS;
+    err = wsl_payload_init(&r->payload, r->o->size, pattern);
     if (!err)
         err = set_up_workers(r);
     return err ? wsb_fault_set(fault, err, errno, "%s", err == WSB_ERR_NOMEM ? "out of memory" : strerror(errno))

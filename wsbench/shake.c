@@ -6,6 +6,8 @@
 
 #include "ws/handshake.h"
 
+static const struct wsb_deflate_offer offer = {.client_bits = WSB_DEFLATE_BITS_MAX}; /* as browsers do */
+
 void wsl_shake_key(uint64_t random[2], char ret_key[WSL_KEY_SIZE])
 {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -32,6 +34,11 @@ wsb_err wsl_shake_write(struct wsb_buf *out, const struct wsl_options *o, const 
                              o->host ? o->host : t->authority, key);
     if (!err && o->subprotocol)
         err = wsb_buf_printf(out, "Sec-WebSocket-Protocol: %s\r\n", o->subprotocol);
+    if (!err && o->deflate) {
+        char text[WSB_DEFLATE_TEXT_SIZE];
+        wsb_deflate_offer_format(&offer, text);
+        err = wsb_buf_printf(out, "Sec-WebSocket-Extensions: %s\r\n", text);
+    }
     for (size_t i = 0; i < o->header_count && !err; i++)
         err = wsb_buf_printf(out, "%s\r\n", o->headers[i]);
     return err ? err : wsb_buf_append_str(out, "\r\n");
@@ -68,7 +75,20 @@ static int status_of(struct wsb_span head)
     return (p[9] - '0') * 100 + (p[10] - '0') * 10 + p[11] - '0';
 }
 
-static wsb_err check(struct wsb_span head, const struct wsl_options *o, const char *key, struct wsb_fault *fault)
+static wsb_err check_extensions(struct wsb_span head, const struct wsl_options *o, struct wsb_deflate_params *ret,
+                                struct wsb_fault *fault)
+{
+    struct wsb_span answer = header(head, "Sec-WebSocket-Extensions");
+    bool agreed = false;
+    if (wsb_deflate_answer_check(answer, o->deflate ? &offer : NULL, &agreed, ret))
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "the server chose an extension that was not offered");
+    if (o->deflate && !agreed)
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "the server does not compress");
+    return WSB_OK;
+}
+
+static wsb_err check(struct wsb_span head, const struct wsl_options *o, const char *key,
+                     struct wsb_deflate_params *ret_deflate, struct wsb_fault *fault)
 {
     char accept[WSB_ACCEPT_KEY_SIZE];
     wsb_err err = wsb_handshake_accept_key(wsb_span_str(key), accept);
@@ -78,15 +98,13 @@ static wsb_err check(struct wsb_span head, const struct wsl_options *o, const ch
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "Sec-WebSocket-Accept is missing or wrong");
     if (!wsb_span_ieq_str(header(head, "Upgrade"), "websocket"))
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "101, but not Upgrade: websocket");
-    if (header(head, "Sec-WebSocket-Extensions").len)
-        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "the server chose an extension that was not offered");
     if (header(head, "Sec-WebSocket-Protocol").len && !o->subprotocol)
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "the server chose a subprotocol that was not offered");
-    return WSB_OK;
+    return check_extensions(head, o, ret_deflate, fault);
 }
 
 wsb_err wsl_shake_read(struct wsb_span in, const struct wsl_options *o, const char *key, size_t *ret_used,
-                       int *ret_status, struct wsb_fault *fault)
+                       int *ret_status, struct wsb_deflate_params *ret_deflate, struct wsb_fault *fault)
 {
     const uint8_t *end = in.len ? memmem(in.ptr, in.len, "\r\n\r\n", 4) : NULL;
     if (!end)
@@ -99,7 +117,7 @@ wsb_err wsl_shake_read(struct wsb_span in, const struct wsl_options *o, const ch
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "the answer is not HTTP/1.1");
     if (status != 101)
         return wsb_fault_set(fault, WSB_ERR_REFUSED, 0, "the server answered %d", status);
-    wsb_err err = check(head, o, key, fault);
+    wsb_err err = check(head, o, key, ret_deflate, fault);
     if (!err)
         *ret_used = head.len + 2;
     return err;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "connecting.h"
+#include "ws/mask.h"
 
 enum { EVENTS = 256, ROUND_NS = 20000000 /* how late a new phase may be noticed */ };
 
@@ -21,6 +22,10 @@ wsb_err wsl_worker_init(struct wsl_worker *w, uint32_t first_conn, unsigned conn
     if (w->epoll < 0)
         return WSB_ERR_IO;
     if (!w->conns || !w->scratch)
+        return WSB_ERR_NOMEM;
+    wsb_buf_init(&w->plain, 0);
+    w->account.max = SIZE_MAX;
+    if (w->shared->o->deflate && wsb_deflate_shared_new(&w->deflate, &w->account))
         return WSB_ERR_NOMEM;
     w->conn_count = conn_count;
     for (unsigned i = 0; i < conn_count; i++)
@@ -37,6 +42,9 @@ void wsl_worker_deinit(struct wsl_worker *w)
     free(w->conns);
     free(w->scratch);
     wsb_buf_deinit(&w->frames);
+    wsb_buf_deinit(&w->plain);
+    wsb_deflate_shared_free(w->deflate);
+    w->deflate = NULL;
     if (w->epoll >= 0)
         (void)close(w->epoll);
     w->conns = NULL;
@@ -69,26 +77,65 @@ static void next_mask(struct wsl_worker *w, uint8_t mask[4])
     memcpy(mask, &value, 4);
 }
 
-wsb_err wsl_worker_frame(struct wsl_worker *w, const struct wsl_stamp *stamp)
+/* What a message is made of: the payload as it is, or packed. */
+struct source {
+    const struct wsl_payload *payload;
+    const struct wsl_stamp *stamp;
+    struct wsb_span packed; /* ptr NULL: it is not */
+};
+
+static void write_masked(const struct source *s, size_t at, size_t len, const uint8_t mask[4], uint8_t *out)
+{
+    if (s->packed.ptr)
+        wsb_mask_copy(out, s->packed.ptr + at, len, mask, /*phase=*/0);
+    else
+        wsl_payload_write_masked(s->payload, s->stamp, at, len, mask, out);
+}
+
+static wsb_err append_frames(struct wsl_worker *w, const struct source *s, size_t size)
 {
     const struct wsl_options *o = w->shared->o;
-    size_t piece = o->fragment ? o->fragment : o->size, done = 0;
+    size_t piece = o->fragment ? o->fragment : size, done = 0;
     struct wsb_frame_hdr hdr = {.opcode = o->binary ? WSB_OP_BINARY : WSB_OP_TEXT, .masked = true};
+    hdr.rsv = s->packed.ptr ? WSB_RSV1 : 0;
     do {
-        size_t len = o->size - done < piece ? o->size - done : piece;
-        hdr.fin = done + len == o->size;
+        size_t len = size - done < piece ? size - done : piece;
+        hdr.fin = done + len == size;
         hdr.payload_len = len;
         next_mask(w, hdr.mask);
         wsb_err err = wsb_buf_reserve(&w->frames, WSB_FRAME_HDR_MAX + len);
         if (err)
             return err;
         w->frames.len += wsb_frame_hdr_write(w->frames.data + w->frames.len, &hdr);
-        wsl_payload_write_masked(w->shared->payload, stamp, done, len, hdr.mask, w->frames.data + w->frames.len);
+        write_masked(s, done, len, hdr.mask, w->frames.data + w->frames.len);
         w->frames.len += len;
         done += len;
         hdr.opcode = WSB_OP_CONTINUATION;
-    } while (done < o->size);
+        hdr.rsv = 0;
+    } while (done < size);
     return WSB_OK;
+}
+
+/* WSB_AGAIN: it goes as it is. */
+static wsb_err pack(struct wsl_worker *w, struct wsl_conn *c, struct source *s)
+{
+    static const uint8_t no_mask[4] = {0};
+    size_t size = w->shared->o->size;
+    wsb_buf_clear(&w->plain);
+    wsb_err err = wsb_buf_reserve(&w->plain, size + 1);
+    if (err)
+        return err;
+    wsl_payload_write_masked(s->payload, s->stamp, 0, size, no_mask, w->plain.data);
+    return wsb_deflate_pack(c->deflate, WSB_DEFLATE_IN_ORDER, wsb_span(w->plain.data, size), &s->packed);
+}
+
+wsb_err wsl_worker_frame(struct wsl_worker *w, struct wsl_conn *c, const struct wsl_stamp *stamp)
+{
+    struct source s = {.payload = w->shared->payload, .stamp = stamp};
+    wsb_err err = c->deflate ? pack(w, c, &s) : WSB_AGAIN;
+    if (err && err != WSB_AGAIN)
+        return err;
+    return append_frames(w, &s, s.packed.ptr ? s.packed.len : w->shared->o->size);
 }
 
 bool wsl_worker_send(struct wsl_worker *w, struct wsl_conn *c)
@@ -140,6 +187,20 @@ static void on_message(struct wsl_worker *w, struct wsl_conn *c, const struct ws
         w->tally.counts[WSL_FOREIGN]++;
 }
 
+/* RFC 7692 §6.2 */
+static wsb_err unpack(struct wsl_worker *w, struct wsl_conn *c, struct wsl_incoming *in)
+{
+    struct wsb_ws_event ev = {.type = WSB_WS_MESSAGE,
+                              .opcode = in->opcode,
+                              .rsv = in->rsv,
+                              .payload = in->payload.ptr,
+                              .len = in->payload.len};
+    wsb_err err = wsb_deflate_unpack(c->deflate, &ev, w->shared->o->max_message);
+    if (!err)
+        in->payload = wsb_span(ev.payload, ev.len);
+    return err;
+}
+
 static void dispatch(struct wsl_worker *w, struct wsl_conn *c, const struct wsl_incoming *in, uint64_t now_ns)
 {
     switch (in->opcode) {
@@ -166,6 +227,8 @@ static bool take_all(struct wsl_worker *w, struct wsl_conn *c, struct wsb_span i
     size_t need;
     wsb_err err;
     while ((err = wsl_reader_next(&c->reader, &in, &incoming, &need)) == WSB_OK) {
+        if (incoming.rsv && (err = unpack(w, c, &incoming)))
+            break;
         dispatch(w, c, &incoming, now_ns);
         if (c->state == WSL_DEAD)
             return false;

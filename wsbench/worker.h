@@ -65,6 +65,9 @@ struct wsl_worker {
     unsigned conn_count;
     uint8_t *scratch;      /* owned; for reading */
     struct wsb_buf frames; /* for writing */
+    struct wsb_buf plain;  /* a message that is to be compressed */
+    struct wsb_deflate_account account;
+    struct wsb_deflate_shared *deflate; /* owned; NULL: nothing is compressed */
     uint64_t random;
     /* connecting */
     unsigned begun, under_way, open;
@@ -96,8 +99,8 @@ WSB_MUST_CHECK wsb_err wsl_worker_start(struct wsl_worker *w);
 /* The connection is of no use any more: count why, and let it go. */
 void wsl_worker_lose(struct wsl_worker *w, struct wsl_conn *c, enum wsl_count why, const char *words);
 
-/* Append a message to w->frames, in fragments if that is wanted. WSB_ERR_NOMEM. */
-WSB_MUST_CHECK wsb_err wsl_worker_frame(struct wsl_worker *w, const struct wsl_stamp *stamp);
+/* Append a message of a connection to w->frames, compressed, and in fragments, if that is wanted. WSB_ERR_NOMEM. */
+WSB_MUST_CHECK wsb_err wsl_worker_frame(struct wsl_worker *w, struct wsl_conn *c, const struct wsl_stamp *stamp);
 
 /* Send w->frames. False: the connection is lost. */
 bool wsl_worker_send(struct wsl_worker *w, struct wsl_conn *c);
