@@ -58,7 +58,7 @@ CEvent = _struct(
     "wsb_event", type=c_int, opcode=c_int, reason=c_int, conn=c_uint64, seq=c_uint64, time_ns=c_uint64, more=c_bool,
     redelivered=c_bool, pending=c_bool, data=c_void_p, len=c_size_t, meta=c_void_p, meta_len=c_size_t, handler=CHandler,
     token=c_uint64)
-CSendOptions = _struct("wsb_send_options", slow=c_int, key=c_char_p, ret_seq=POINTER(c_uint64))
+CSendOptions = _struct("wsb_send_options", slow=c_int, key=c_char_p, ret_seq=POINTER(c_uint64), plain=c_bool)
 CAudience = _struct(
     "wsb_audience", group=c_char_p, route=c_char_p, user=c_char_p, tag=c_char_p, all=c_bool, excepted=POINTER(c_uint64),
     except_count=c_size_t)  # "except" is a word of Python's
@@ -208,20 +208,22 @@ class Handler:
             if time.monotonic() >= deadline:
                 return None
 
-    def send(self, conn, payload, opcode=None, slow=None, key=None):
-        """Send a message to one connection, or to an iterable of them. str is text, bytes are binary."""
+    def send(self, conn, payload, opcode=None, slow=None, key=None, plain=False):
+        """Send a message to one connection, or to an iterable of them. str is text, bytes are binary. plain: not compressed."""
         data, opcode = _message(payload, opcode)
-        options = CSendOptions(slow=SLOW[slow], key=_text(key))
+        options = CSendOptions(slow=SLOW[slow], key=_text(key), plain=plain)
         if isinstance(conn, int):
             return self._call("send", conn, opcode, data, len(data), options)
         return self._call("send_many", *_array(c_uint64, conn), opcode, data, len(data), options)
 
-    def publish(self, payload, group=None, route=None, but=(), opcode=None, user=None, tag=None, all=False, slow=None, key=None):
+    def publish(self, payload, group=None, route=None, but=(), opcode=None, user=None, tag=None, all=False, slow=None, key=None,
+                plain=False):
         """Send a message to a group, a route, a user, to who has a tag, or to all; one of these. Not to those in `but`."""
         data, opcode = _message(payload, opcode)
         excepted, count = _array(c_uint64, but)
         to = CAudience(_text(group), _text(route), _text(user), _text(tag), all, excepted, count)
-        return self._call("publish", to, opcode, data, len(data), CSendOptions(slow=SLOW[slow], key=_text(key)))
+        options = CSendOptions(slow=SLOW[slow], key=_text(key), plain=plain)
+        return self._call("publish", to, opcode, data, len(data), options)
 
     def close(self, conn, code=1000, reason=""):
         return self._call("close", conn, code, _text(reason))
