@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/utf8.h"
+#include "ws/igzip.h"
 #include "ws/mask.h"
 #include "ws/zstream.h"
 
@@ -28,6 +29,7 @@ struct wsb_deflate_shared {
     struct wsb_inflater *inflater;             /* owned; NULL: not needed yet */
     struct wsb_deflater *deflaters[DEFLATERS]; /* owned; those that were needed, without a gap */
     size_t next_victim;
+    struct wsb_igzip *igzip; /* owned; NULL: not needed yet, or not there */
     struct wsb_buf unpacked;
     struct wsb_buf packed;
 };
@@ -65,6 +67,7 @@ void wsb_deflate_shared_free(struct wsb_deflate_shared *s)
     wsb_inflater_free(s->inflater);
     for (size_t i = 0; i < DEFLATERS; i++)
         wsb_deflater_free(s->deflaters[i]);
+    wsb_igzip_free(s->igzip);
     wsb_buf_deinit(&s->unpacked);
     wsb_buf_deinit(&s->packed);
     free(s);
@@ -283,15 +286,35 @@ static unsigned alone_bits(const struct wsb_deflate *d, size_t len)
     return len <= SMALL_MESSAGE && d->write_bits > SMALL_BITS ? SMALL_BITS : d->write_bits;
 }
 
-unsigned wsb_deflate_alone_kind(const struct wsb_deflate *d, size_t payload_len)
+/* What one that is packed alone always is packed by follows from its kind. */
+static bool is_for_igzip(const struct wsb_deflate *d, size_t len)
 {
-    return alone_bits(d, payload_len) << 8 | d->level;
+    return len >= WSB_IGZIP_FROM && d->level == WSB_IGZIP_LEVEL && d->write_bits == WSB_IGZIP_BITS &&
+           wsb_igzip_is_there();
 }
 
-static wsb_err deflater_of(struct wsb_deflate *d, bool is_alone, size_t len, struct wsb_deflater **ret)
+unsigned wsb_deflate_alone_kind(const struct wsb_deflate *d, size_t payload_len)
 {
-    if (is_alone)
-        return shared_deflater(d->shared, alone_bits(d, len), d->level, ret);
+    unsigned bits = is_for_igzip(d, payload_len) ? 0 : alone_bits(d, payload_len);
+    return bits << 8 | d->level;
+}
+
+static wsb_err pack_alone(struct wsb_deflate *d, struct wsb_span payload)
+{
+    struct wsb_deflate_shared *s = d->shared;
+    struct wsb_deflater *f;
+    bool by_igzip = is_for_igzip(d, payload.len);
+    wsb_err err = by_igzip && !s->igzip ? wsb_igzip_new(&s->igzip) : WSB_OK;
+    if (err)
+        return err;
+    if (by_igzip)
+        return wsb_igzip_message(s->igzip, payload, &s->packed);
+    err = shared_deflater(s, alone_bits(d, payload.len), d->level, &f);
+    return err ? err : wsb_deflater_message(f, payload, &s->packed);
+}
+
+static wsb_err pack_in_order(struct wsb_deflate *d, struct wsb_span payload)
+{
     if (!d->deflater) {
         wsb_err err = wsb_deflater_new(&d->deflater, d->write_bits, d->level);
         if (err)
@@ -300,20 +323,16 @@ static wsb_err deflater_of(struct wsb_deflate *d, bool is_alone, size_t len, str
         wsb_deflater_reset(d->deflater);
     }
     d->is_stale = false;
-    *ret = d->deflater;
-    return WSB_OK;
+    return wsb_deflater_message(d->deflater, payload, &d->shared->packed);
 }
 
 wsb_err wsb_deflate_pack(struct wsb_deflate *d, enum wsb_deflate_context context, struct wsb_span payload,
                          struct wsb_span *ret)
 {
-    struct wsb_deflater *f;
     bool is_alone = context == WSB_DEFLATE_ALONE || !d->writes_in_order;
     if (d->write_bits < WSB_DEFLATE_WRITE_BITS_MIN)
         return WSB_AGAIN; /* agreed to by a client: it may send everything as it is */
-    wsb_err err = deflater_of(d, is_alone, payload.len, &f);
-    if (!err)
-        err = wsb_deflater_message(f, payload, &d->shared->packed);
+    wsb_err err = is_alone ? pack_alone(d, payload) : pack_in_order(d, payload);
     /* What is packed alone goes into the other end's window too, and not into ours; what failed, into ours only. Either
      * way our context is worth nothing any more. */
     if (err || is_alone)

@@ -70,6 +70,7 @@ FOLDERS = {
 THIRD_PARTY = [
     ("openssl/*", {TLS, TOKEN, "libwsbus/ws/handshake.c", "wsbench"}),
     ("zlib.h", {WS, "wsgate/http"}),
+    ("isa-l/*", {"libwsbus/ws/igzip.c"}),
     ("llhttp.h", {"wsgate/http"}),
     ("zmq.h", {LINK}),
     ("confuse.h", {"wsgate/config"}),
