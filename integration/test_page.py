@@ -3,9 +3,10 @@
 import os
 import subprocess
 
-from conftest import BUILD, DEADLINE, PYTHON, ROOT
+from conftest import BOTH_WIRES, BUILD, DEADLINE, PYTHON, ROOT
 
 
+@BOTH_WIRES
 def test_two_browsers_chat_and_drag_the_drawing(make_gate, processes, tmp_path):
     gate = make_gate(
         routes=["echo=/echo", "chat=/chat/{room}", "drawing=/drawing,kind=websocket"],

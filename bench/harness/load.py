@@ -13,6 +13,8 @@ def measure(server, mode, path, seconds, warm_up_s=0.3, memory=False, **options)
     pids = [program.pid for program in server.memory_of] if memory else server.pids
     command = [BUILD / "wsbench" / "wsbench", mode, server.url(path), "--json", "--duration", seconds, "--warm-up", warm_up_s,
                "--connect-timeout", CONNECT_S, "--pid", ",".join(map(str, pids))]
+    if server.is_tls:
+        command.append("--insecure")
     if server.tree:
         command.append("--pid-tree")
     for name, value in options.items():

@@ -16,6 +16,7 @@ class Server:
         self.name, self.port, self.programs = name, port, programs
         self.echo, self.sub, self.pub = echo, sub, pub
         self.tree = tree  # it starts processes that count too
+        self.is_tls = False
         self.folder = None  # a gate's runtime directory
         self.memory_of = programs[:1] if idle is None else idle  # whose memory an idle connection costs
 
@@ -24,7 +25,7 @@ class Server:
         return [program.pid for program in self.programs]
 
     def url(self, path):
-        return f"ws://127.0.0.1:{self.port}{path}"
+        return f"{'wss' if self.is_tls else 'ws'}://127.0.0.1:{self.port}{path}"
 
 
 def start_limit(programs, mode, name="limit"):
@@ -32,10 +33,20 @@ def start_limit(programs, mode, name="limit"):
     return Server(name, int(program.wait_line(r"port=(\d+)").group(1)), [program])
 
 
-def start_gate(programs, name, handlers, workers=1, env=None):
+def make_certificate(folder):
+    """One that signs itself; nobody looks at it."""
+    cert, key = folder / "tls.pem", folder / "tls.key"
+    ended = run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=bench",
+                 "-keyout", key, "-out", cert], START_S)
+    if ended.returncode:
+        raise Failed(f"openssl: {ended.stderr}")
+    return f",certificates={cert},keys={key}"
+
+
+def start_gate(programs, name, handlers, workers=1, env=None, tls=False):
     """`handlers`: commands; {dir} in them is the gate's runtime directory."""
     folder = programs.make_folder(f"gate {name}")
-    command = [BUILD / "wsgate" / "wsgate", "--listen", "127.0.0.1:0", "--runtime-dir", folder, "--workers", workers]
+    command = [BUILD / "wsgate" / "wsgate", "--listen", "127.0.0.1:0" + (make_certificate(folder) if tls else ""), "--runtime-dir", folder, "--workers", workers]
     for route in ROUTES:
         command += ["--route", route]
     gate = programs.start(f"gate {name}", command)
@@ -53,6 +64,7 @@ def start_gate(programs, name, handlers, workers=1, env=None):
     eventually(registered, f"the handlers of {name} are registered")
     server = Server(name, port, [gate, *started], echo="/echo")
     server.folder = folder
+    server.is_tls = tls
     return server
 
 

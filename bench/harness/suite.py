@@ -93,6 +93,21 @@ def echo_rows(report, effort, limits, gates, others):
         report.show(f"echo {connections} × {in_flight} × {size} B", cells)
 
 
+def tls_rows(report, effort, programs):
+    """The same gate with TLS and without, which stands for the limit here: what TLS costs in all."""
+    plain, tls = (servers.start_gate(programs, name, [servers.ECHO_C], tls=is_tls)
+                  for name, is_tls in (("wsgate, ws", False), ("wsgate, wss", True)))
+    for connections, in_flight, size in ((64, 16, 125), (16, 1, 125), (16, 4, 16384)):
+        cells = rounds(effort.rounds, [plain, tls], lambda server: measure(
+            server, "echo", server.echo, effort.seconds, effort.warm_up_s, connections=connections, in_flight=in_flight, size=size))
+        report.show(f"TLS: echo {connections} × {in_flight} × {size} B", cells)
+    idle = rounds(1, [plain, tls], lambda server: measure(
+        server, "idle", server.echo, 0.3, memory=True, connections=effort.idle // 5, settle=0.3))
+    report.show(f"TLS: idle, {effort.idle // 5} connections, handshakes", idle, "RSS KiB", "rss_per_connection_kib",
+                ("connects_per_s", "handshake_p50_us", "handshake_p99_us"))
+    programs.stop([*plain.programs, *tls.programs])
+
+
 def fanout_row(report, effort, limits, gates, others):
     takers = [limits["copy"], *(server for server in [*gates, *others] if server.sub)]
     cells = rounds(effort.rounds, takers, lambda server: measure(
@@ -231,13 +246,14 @@ def scaling(programs, report):
 def micro(report):
     """The pure cores: one line each."""
     print(f"\n{'operation':22}{'bytes':>9}{'CPU ns':>12}")
-    ended = run([BUILD / "bench" / "bench_micro"], 120)
-    if ended.returncode:
-        raise Failed(ended.stderr.strip())
-    for line in ended.stdout.splitlines():
-        said = dict(word.split("=", 1) for word in line.split())
-        print(f"{said['name']:22}{said['bytes']:>9}{float(said['ns']):>12.1f}", flush=True)
-        report.rows.append(("micro", f"{said['name']} {said['bytes']}", "ns", said["ns"]))
+    for program in ("bench_micro", "bench_tls"):
+        ended = run([BUILD / "bench" / program], 120)
+        if ended.returncode:
+            raise Failed(ended.stderr.strip())
+        for line in ended.stdout.splitlines():
+            said = dict(word.split("=", 1) for word in line.split())
+            print(f"{said['name']:22}{said['bytes']:>9}{float(said['ns']):>12.1f}", flush=True)
+            report.rows.append(("micro", f"{said['name']} {said['bytes']}", "ns", said["ns"]))
 
 
 def run_all(programs, report, quick):
@@ -248,6 +264,7 @@ def run_all(programs, report, quick):
     others = peers.start_all(programs)
     micro(report)
     echo_rows(report, effort, limits, gates, others)
+    tls_rows(report, effort, programs)
     fanout_row(report, effort, limits, gates, others)
     idle_row(report, effort, programs, others)
     size_sweep(report, effort, limits, [shared, zmq])
