@@ -141,11 +141,23 @@ static wsb_err read_key(struct wsb_tls_certificate *c, const char *file, struct 
 
 /* -------------------------------------------------------------------- names */
 
+/* A string of bytes that end nowhere; owned by the caller. */
+static char *text_of(const void *bytes, size_t len)
+{
+    char *text = malloc(len + 1);
+    if (!text)
+        return NULL;
+    if (len)
+        memcpy(text, bytes, len);
+    text[len] = 0;
+    return text;
+}
+
 static wsb_err add_name(struct wsb_tls_certificate *c, const unsigned char *text, int len)
 {
     if (len <= 0 || len > 253 || memchr(text, 0, (size_t)len) || c->name_count == NAMES_MAX)
         return WSB_OK; /* no name that a client could ask for */
-    char *name = strndup((const char *)text, (size_t)len);
+    char *name = text_of(text, (size_t)len);
     char **grown = name ? reallocarray(c->names, c->name_count + 1, sizeof *grown) : NULL;
     if (!grown) {
         free(name);
@@ -209,7 +221,7 @@ char *wsb_tls_subject_of(const X509 *x509)
     if (bio && X509_NAME_print_ex(bio, X509_get_subject_name(x509), 0, XN_FLAG_RFC2253) >= 0) {
         long len = BIO_get_mem_data(bio, &text);
         if (len >= 0 && len <= WSB_TLS_SUBJECT_MAX)
-            copy = strndup(text ? text : "", (size_t)len);
+            copy = text_of(text, (size_t)len);
     }
     BIO_free(bio);
     ERR_clear_error();
