@@ -168,9 +168,9 @@ static enum wsb_reason read_event(struct wsb_handle *h, struct wsb_event *ret, u
 
 bool wsb_readguarded(wsb_handler handler, struct wsb_event *ret_ev, int timeout_ms)
 {
-    if (ret_ev)
-        *ret_ev = (struct wsb_event){0};
     struct wsb_handle *h = wsb_enter(handler);
+    if (ret_ev && (!h || h->reading))
+        *ret_ev = (struct wsb_event){0};
     if (!h)
         return false;
     if (!ret_ev || h->reading)
@@ -182,7 +182,9 @@ bool wsb_readguarded(wsb_handler handler, struct wsb_event *ret_ev, int timeout_
     enum wsb_reason reason = read_event(h, ret_ev, wsb_deadline(timeout_ms));
     if (!reason)
         h->round_of = wsb_thread_number();
-    else if (h->epoll_fd >= 0)
+    else
+        *ret_ev = (struct wsb_event){0};
+    if (reason && h->epoll_fd >= 0)
         wsb_signal_clear(h); /* a wake that came late; what is true is set again below */
     h->reading = false;
     return wsb_done(h, reason);
