@@ -80,6 +80,7 @@ class Raw:
             self.socket.bind((source, 0))
         self.socket.settimeout(DEADLINE)
         self.socket.connect(address)
+        self.extra = getattr(where, "extra", [])  # header lines of each handshake
         tls = tls or getattr(where, "tls", None)
         if tls:  # an ssl.SSLContext; `name` is asked for, and the certificate must be for it
             self.socket = tls.wrap_socket(self.socket, server_hostname=name, session=session, suppress_ragged_eofs=False)
@@ -173,6 +174,7 @@ class Raw:
     # --- WebSocket
 
     def upgrade(self, path="/echo", **kwargs):
+        kwargs.setdefault("extra", self.extra)
         self.send(upgrade_request(path, **kwargs))
         return self.expect_101()
 

@@ -66,14 +66,18 @@ ACCEPTED = {
 }
 
 
-@pytest.fixture(scope="module", params=["ws", "wss"])
+@pytest.fixture(scope="module", params=["ws", "wss", "deflate"])
 def open_gate(request, tmp_path_factory, pki):
     """One gate with an echo handler for the whole table: no row may harm the next."""
     from conftest import HANDLERS, Gate, Process, assert_clean
-    gate = Gate(tmp_path_factory.mktemp("gate"), args=["--workers", "1"], pki=pki if request.param == "wss" else None)
+    # Agreed on, and used by nobody: what is not compressed means what it always meant.
+    routes = ["echo=/echo,compress=yes,compress_takeover=yes,compress_threshold=1GiB"] if request.param == "deflate" else ["echo=/echo"]
+    gate = Gate(tmp_path_factory.mktemp("gate"), args=["--workers", "1"], routes=routes, pki=pki if request.param == "wss" else None)
+    gate.extra = ["Sec-WebSocket-Extensions: permessage-deflate"] if request.param == "deflate" else []
     handler = Process(HANDLERS["c"](gate, "echo"))
     gate.wait_handlers("echo", 1)
     yield gate
+    assert (gate.wsctl("stats")["routes"]["echo"]["compressed"] > 0) == (request.param == "deflate")
     for process in (handler, gate):
         assert process.stop() == 0
         assert_clean(process)

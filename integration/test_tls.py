@@ -81,6 +81,23 @@ def test_a_client_library_and_many_at_once(tls_gate, echo, pki):
     assert tls_stats(gate)["tls_truncated"] == 0
 
 
+@pytest.mark.parametrize("takeover", ["no", "yes"])
+def test_compressed(tls_gate, echo, pki, takeover):
+    gate = tls_gate(routes=["echo=/echo,compress=yes,compress_takeover=" + takeover])
+    echo(gate)
+
+    async def talk():
+        async with connect(gate.wss(), ssl=pki.client()) as client:
+            assert [extension.name for extension in client.extensions] == ["permessage-deflate"]
+            for i in range(100):
+                message = "words and numbers %d " % i * (1 + i * i)
+                await client.send(message)
+                assert await client.recv() == message
+
+    run_async(talk())
+    assert gate.wsctl("stats")["routes"]["echo"]["packed"] > 90
+
+
 def test_messages_cut_at_every_record_and_byte(tls_gate, echo, pki):
     gate = tls_gate()
     echo(gate)
