@@ -192,6 +192,11 @@ static bool send_drop_old(wsb_handler h)
     return wsb_send(h, 5, WSB_BINARY, "hi", 2, &(struct wsb_send_options){.slow = WSB_SLOW_DROP_OLD});
 }
 
+static bool send_uncompressed(wsb_handler h)
+{
+    return wsb_send(h, 5, WSB_TEXT, "hi", 2, &(struct wsb_send_options){.plain = true});
+}
+
 static bool send_two_drop_new(wsb_handler h)
 {
     const wsb_conn to[] = {5, 6};
@@ -269,6 +274,7 @@ static void test_commands_say_what_the_protocol_says(void **state)
         {publish_all, WSB_PUBLISH, 1, 1, 0, "hi", "{\"all\":true}"},
         {send_plain, WSB_SEND, 1, 0, 5, "hi", ""},
         {send_drop_old, WSB_SEND, 2, 1, 5, "hi", "{\"slow\":\"drop-old\"}"},
+        {send_uncompressed, WSB_SEND, 1, WSB_FLAG_PLAIN, 5, "hi", ""},
         {send_two_drop_new, WSB_SEND, 1, 1, 0, "hi",
          "{\"to\":[\"0000000000000005\",\"0000000000000006\"],\"slow\":\"drop-new\",\"key\":\"k\"}"},
         {tag, WSB_TAG, 0, 1, 5, "", "{\"set\":[\"a\",\"b\"],\"unset\":[\"c\"],\"user\":\"me\"}"},
