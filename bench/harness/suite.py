@@ -246,13 +246,14 @@ def scaling(programs, report):
 def micro(report):
     """The pure cores: one line each."""
     print(f"\n{'operation':22}{'bytes':>9}{'CPU ns':>12}")
-    for program in ("bench_micro", "bench_tls"):
+    for program in ("bench_micro", "bench_tls", "bench_deflate"):
         ended = run([BUILD / "bench" / program], 120)
         if ended.returncode:
             raise Failed(ended.stderr.strip())
         for line in ended.stdout.splitlines():
             said = dict(word.split("=", 1) for word in line.split())
-            print(f"{said['name']:22}{said['bytes']:>9}{float(said['ns']):>12.1f}", flush=True)
+            ratio = f"{said['ratio']:>8}" if "ratio" in said else ""
+            print(f"{said['name']:22}{said['bytes']:>9}{float(said['ns']):>12.1f}{ratio}", flush=True)
             report.rows.append(("micro", f"{said['name']} {said['bytes']}", "ns", said["ns"]))
 
 
