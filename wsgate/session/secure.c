@@ -375,7 +375,7 @@ static bool shake(struct wsg_session *s, struct wsb_tls_io *io)
     if (!send_records(s, io) || err == WSB_MORE)
         return false;
     if (err)
-        fail(s, wsb_tls_stream_reason(sec->stream), fault.text);
+        fail(s, (int)wsb_tls_stream_reason(sec->stream), fault.text);
     else
         established(s);
     return s->state == WSG_SESSION_HTTP;
