@@ -53,7 +53,8 @@ static void put_text(struct wsb_json *j, struct wsb_span s, bool latin1)
             put_escaped(j, c);
         }
     }
-    put(j, s.ptr + start, s.len - start);
+    if (start < s.len) /* an empty text may be at no address at all */
+        put(j, s.ptr + start, s.len - start);
     put(j, "\"", 1);
 }
 
