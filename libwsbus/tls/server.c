@@ -60,6 +60,15 @@ static int choose_certificate(SSL *ssl, void *arg)
     return 1;
 }
 
+/* Any name is heard: OpenSSL keeps it with the session then, and knows it again when that is resumed. */
+static int on_name(SSL *ssl, int *alert, void *arg)
+{
+    (void)ssl;
+    (void)alert;
+    (void)arg;
+    return SSL_TLSEXT_ERR_OK;
+}
+
 static wsb_err load_certificates(struct wsb_tls_context *c, const struct wsb_tls_server_config *config,
                                  struct wsb_fault *fault)
 {
@@ -170,6 +179,7 @@ wsb_err wsb_tls_server_new(const struct wsb_tls_server_config *config, struct ws
     if (err)
         return err;
     (void)SSL_CTX_set_app_data(c->ssl, c);
+    (void)SSL_CTX_set_tlsext_servername_callback(c->ssl, on_name);
     set_tickets(c, config->tickets);
     if (c->alpn)
         SSL_CTX_set_alpn_select_cb(c->ssl, choose_protocol, c);
