@@ -277,6 +277,35 @@ def test_client_certificates(tls_gate, pki, version, rule, nobody, alice, mallor
     assert eventually(lambda: failures(gate)) == {"certificate": 2 - nobody}
 
 
+@VERSIONS
+def test_a_resumed_session_is_still_who_it_was(tls_gate, pki, take_seat, version):
+    gate = tls_gate(options={"client_certificates": "required", "client_ca": pki.clients.file})
+    seat = take_seat(gate)
+    context = pki.client(version=version, cert=pki.alice)
+    session = None
+    for is_second in (False, True):
+        with Raw(gate, tls=context, session=session) as client:
+            client.upgrade()
+            assert seat.hear("open").meta["tls"] == {
+                "version": client.socket.version(), "cipher": client.socket.cipher()[0], "resumed": is_second, "name": "localhost",
+                "client": {"subject": "CN=alice", "fingerprint": fingerprint(pki.alice[0])}}
+            session = client.socket.session
+        seat.hear("closed")
+
+
+def test_a_session_is_not_resumed_past_other_rules(make_gate, pki):
+    """One gate, one set of ticket keys, two listeners: who came in where nobody is asked has to show a certificate at the other."""
+    gate = make_gate(listen=[listener(pki.local), listener(pki.local, client_certificates="required", client_ca=pki.clients.file)])
+    ports = [int(line.rsplit(":", 1)[1].split()[0]) for line in gate.lines if "msg=listening" in line]
+    context = pki.client(version=V12)
+    with Raw(ports[0], tls=context) as client:
+        client.send("GET /none HTTP/1.1\r\nHost: x\r\n\r\n").read_response()
+        session = client.socket.session
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        Raw(ports[1], tls=context, session=session)
+    assert eventually(lambda: failures(gate)) == {"certificate": 1}
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------------
 
 

@@ -944,7 +944,8 @@ wsb_err wsg_gate_reload_tls(struct wsg_gate *g, struct wsb_fault *fault)
         WSB_LOG(WSB_LOG_GATE, WSB_LOG_ERROR, "TLS files not taken", WSB_KS("why", fault->text));
         return err;
     }
-    WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "TLS files read anew");
+    WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "TLS files read anew",
+            WSB_KS("listeners", wsg_tls_listeners_has_any(&g->tls) ? "some" : "none"));
     warn_of_tls(g);
     return WSB_OK;
 }
