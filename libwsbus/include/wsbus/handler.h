@@ -84,7 +84,9 @@ enum wsb_reason {
     WSB_REASON_DROPPED,   /* the gate took it, and the client was too slow or too far */
     WSB_REASON_ADDRESS,   /* not an address, or a directory or a key that must not be used */
     WSB_REASON_NOMEM,     /* out of memory */
-    WSB_REASON_IO         /* the operating system refused */
+    WSB_REASON_IO,        /* the operating system refused */
+    WSB_REASON_TLS,       /* of a WebSocket client: no TLS that both want, or a certificate that is not good */
+    WSB_REASON_PROTOCOL   /* the same: the server broke a rule */
 };
 
 /* Kinds of events, numbered as on the bus. */
