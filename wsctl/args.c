@@ -38,6 +38,16 @@ static bool parse_number(const char *text, uint64_t *ret)
     return true;
 }
 
+static wsb_err add_text(const struct wsc_option *o, struct wsc_texts *texts, const char *value, struct wsb_fault *fault)
+{
+    if (!*value)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s must not be empty", o->name);
+    if (texts->count == WSC_TEXTS_MAX)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s: more than %d of them", o->name, WSC_TEXTS_MAX);
+    texts->at[texts->count++] = value;
+    return WSB_OK;
+}
+
 static wsb_err set_value(const struct wsc_option *o, const char *value, struct wsb_fault *fault)
 {
     switch (o->kind) {
@@ -49,6 +59,8 @@ static wsb_err set_value(const struct wsc_option *o, const char *value, struct w
             return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s must not be empty", o->name);
         *(const char **)o->ret = value;
         return WSB_OK;
+    case WSC_TEXTS:
+        return add_text(o, o->ret, value, fault);
     case WSC_NUMBER:
         if (!parse_number(value, o->ret))
             return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s: '%.60s' is not a whole number", o->name, value);

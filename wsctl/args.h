@@ -11,6 +11,14 @@ enum wsc_option_kind {
     WSC_TEXT,     /* const char *, not empty */
     WSC_NUMBER,   /* uint64_t */
     WSC_DURATION, /* uint64_t, milliseconds */
+    WSC_TEXTS,    /* struct wsc_texts: the option may be given again */
+};
+
+enum { WSC_TEXTS_MAX = 64 };
+
+struct wsc_texts {
+    const char *at[WSC_TEXTS_MAX]; /* borrowed from the arguments */
+    size_t count;
 };
 
 struct wsc_option {

@@ -109,6 +109,7 @@ int cmd_tls(struct wsc_run *run);
 int cmd_routes(struct wsc_run *run);
 int cmd_groups(struct wsc_run *run);
 int cmd_log(struct wsc_run *run);
+int cmd_connect(struct wsc_run *run);
 int cmd_tap(struct wsc_run *run);
 int cmd_token(struct wsc_run *run);
 int cmd_stats(struct wsc_run *run);

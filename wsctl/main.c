@@ -41,6 +41,15 @@ static const struct wsc_command commands[] = {
      "LEVEL: debug, info, wslog, warn, error.",
      cmd_log, 0, 2},
     {"tap", "[ID]", "Watch messages live, one line each; Ctrl-C ends", NULL, cmd_tap, 0, 1},
+    {"connect", "URL", "A WebSocket client: lines are messages; needs no gate",
+     "ws://HOST[:PORT]/PATH or wss://... Each line of standard input is sent as a text, but for\n"
+     "/text TEXT           the same\n"
+     "/binary HEX          bytes\n"
+     "/ping [TEXT]         and how long the pong takes\n"
+     "/close [CODE [WHY]]  and end\n"
+     "//...                a text that begins with a slash\n"
+     "Texts are printed as they come, binary messages in hexadecimal; --json prints an object a line.",
+     cmd_connect, 1, 1},
     {"token", "VERB", "Make keys and tokens, and check tokens; needs no gate",
      "new FILE      a key set with a new random key\n"
      "make          a token, signed with a symmetric key of --keys\n"
