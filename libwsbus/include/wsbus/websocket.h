@@ -168,8 +168,9 @@ WSB_API bool wsb_websocket_closed(wsb_websocket w, struct wsb_websocket_close_in
  */
 WSB_API bool wsb_websocket_close(wsb_websocket w, unsigned code, const char *reason, int timeout_ms);
 
-/* Readable when there may be something to read: then call wsb_websocket_read() with a timeout of 0 until it returns
- * false. -1: MISUSE. The descriptor stays ours. */
+/* Readable when there may be something to read: call wsb_websocket_read() with a timeout of 0 until it returns false, once
+ * before the first wait (messages may have come with the handshake) and then whenever it is readable. -1: MISUSE. The
+ * descriptor stays ours. */
 WSB_API int wsb_websocket_fd(wsb_websocket w);
 
 /* Why the last call of this thread on this handle returned false; of a zeroed one: why the last wsb_open() did. */
