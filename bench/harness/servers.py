@@ -43,12 +43,12 @@ def make_certificate(folder):
     return f",certificates={cert},keys={key}"
 
 
-def start_gate(programs, name, handlers, workers=1, env=None, tls=False):
-    """`handlers`: commands; {dir} in them is the gate's runtime directory."""
+def start_gate(programs, name, handlers, workers=1, env=None, tls=False, options=""):
+    """`handlers`: commands; {dir} in them is the gate's runtime directory. `options`: more of each route, each with its comma."""
     folder = programs.make_folder(f"gate {name}")
     command = [BUILD / "wsgate" / "wsgate", "--listen", "127.0.0.1:0" + (make_certificate(folder) if tls else ""), "--runtime-dir", folder, "--workers", workers]
     for route in ROUTES:
-        command += ["--route", route]
+        command += ["--route", route + options]
     gate = programs.start(f"gate {name}", command)
     gate.wait_line(r"msg=ready")
     port = int(gate.wait_line(r"address=\S*:(\d+)").group(1))

@@ -115,6 +115,20 @@ def fanout_row(report, effort, limits, gates, others):
     report.show("fan-out 1 → 500, a delivery", cells)
 
 
+def deflate_rows(report, effort, programs):
+    """What compression costs: everything is compressed both ways. The first line is the same gate without."""
+    kinds = (("wsgate, not compressed", "", {}), ("wsgate, deflate", ",compress=yes,compress_threshold=0", {"deflate": True}),
+             ("wsgate, deflate and context", ",compress=yes,compress_threshold=0,compress_takeover=yes", {"deflate": True}))
+    gates = [servers.start_gate(programs, name, [servers.ECHO_C], options=options) for name, options, _ in kinds]
+    load = {name: options for name, _, options in kinds}
+    for size in (128, 1024, 16384):
+        cells = rounds(effort.rounds, gates, lambda server: measure(
+            server, "echo", server.echo, effort.seconds, effort.warm_up_s, connections=16, in_flight=4, size=size, **load[server.name]))
+        report.show(f"compressed echo 16 × 4 × {size} B", cells)
+    for gate in gates:
+        programs.stop(gate.programs)
+
+
 def open_files(program):
     return len(os.listdir(f"/proc/{program.pid}/fd"))
 
@@ -266,6 +280,7 @@ def run_all(programs, report, quick):
     micro(report)
     echo_rows(report, effort, limits, gates, others)
     tls_rows(report, effort, programs)
+    deflate_rows(report, effort, programs)
     fanout_row(report, effort, limits, gates, others)
     idle_row(report, effort, programs, others)
     size_sweep(report, effort, limits, [shared, zmq])

@@ -53,7 +53,8 @@ wsb_err wsb_igzip_message(struct wsb_igzip *g, struct wsb_span message, struct w
     if (err)
         return err;
     begin(g);
-    g->z.next_in = (uint8_t *)(uintptr_t)message.ptr; /* not written to */
+    memcpy(&g->z.next_in, &message.ptr,
+           sizeof g->z.next_in); /* it is not written to, though its type does not say so */
     g->z.avail_in = (uint32_t)message.len;
     g->z.next_out = out->data;
     g->z.avail_out = (uint32_t)message.len + ROOM_BEYOND;

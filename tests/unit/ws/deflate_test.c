@@ -286,7 +286,7 @@ static void test_deflate_many_final_blocks(void **state)
 {
     (void)state;
     enum { BLOCKS = 1 << 19 };
-    uint8_t *blocks = malloc(2 * BLOCKS);
+    uint8_t *blocks = malloc((size_t)2 * BLOCKS);
     assert_non_null(blocks);
     for (size_t i = 0; i < BLOCKS; i++)
         memcpy(blocks + 2 * i, "\x03\x00", 2);
@@ -294,7 +294,7 @@ static void test_deflate_many_final_blocks(void **state)
     struct end e;
     end_init(&e, WSB_ROLE_CLIENT, &p);
     struct wsb_ws_event ev = {
-        .type = WSB_WS_MESSAGE, .opcode = WSB_OP_BINARY, .rsv = WSB_RSV1, .payload = blocks, .len = 2 * BLOCKS};
+        .type = WSB_WS_MESSAGE, .opcode = WSB_OP_BINARY, .rsv = WSB_RSV1, .payload = blocks, .len = (size_t)2 * BLOCKS};
     assert_int_equal(wsb_deflate_unpack(e.deflate, &ev, MAX_MESSAGE), WSB_OK);
     assert_int_equal(ev.len, 0);
     end_deinit(&e);
