@@ -17,6 +17,7 @@ static struct wsb_tls_context *context_of(const SSL *ssl)
 
 static bool is_same_kind(const struct wsb_tls_certificate *a, const struct wsb_tls_certificate *b)
 {
+    assert(a && b);
     return EVP_PKEY_get_base_id(a->key) == EVP_PKEY_get_base_id(b->key);
 }
 

