@@ -217,10 +217,10 @@ def test_reload(tls_gate, echo, pki, tmp_path, how):
 
     def reload(good):
         if how == "wsctl":
-            return gate.wsctl("tls", "reload", status=0 if good else 1)
+            return gate.wsctl("reload", status=0 if good else 1)
         said = len(gate.lines)
         gate.signal(signal.SIGHUP)
-        return eventually(lambda: [line for line in gate.lines[said:] if "TLS files" in line])[0]
+        return eventually(lambda: [line for line in gate.lines[said:] if 'msg="files ' in line])[0]
 
     old = Raw(gate, tls=pki.client(), name="a.test").upgrade()
     own.write_bytes(pki.b[0].read_bytes() + pki.b[1].read_bytes())
@@ -251,7 +251,7 @@ def test_sessions_are_resumed_also_after_a_reload(tls_gate, pki, version):
     assert not reused
     session, reused = visit(session)
     assert reused
-    gate.wsctl("tls", "reload")
+    gate.wsctl("reload")
     assert visit(session)[1]
     assert tls_stats(gate)["tls_resumed"] == 2
 

@@ -4,13 +4,14 @@ import base64
 import hashlib
 import hmac
 import json
+import signal
 import stat
 import subprocess
 import time
 
 import pytest
 
-from conftest import BUILD, DEADLINE
+from conftest import BUILD, DEADLINE, eventually
 from raw import Raw, frame, upgrade_request
 
 
@@ -168,3 +169,33 @@ def test_what_wsctl_says(tmp_path, keys):
     assert "the token is for somebody else" in wsctl("check", token, "-k", keys, "-r", "news", status=1)
     assert "the signature is not right" in wsctl("check", token[:-4] + "AAAA", "-k", keys, status=1)
     assert json.loads(wsctl("make", "-k", keys, "--json"))["claims"]["exp"] > time.time()
+
+
+@pytest.mark.parametrize("how", ["wsctl", "SIGHUP"])
+def test_keys_are_read_anew(make_gate, echo, tmp_path, how):
+    first, second, live = tmp_path / "first.json", tmp_path / "second.json", tmp_path / "live.json"
+    wsctl("new", first)
+    wsctl("new", second)
+    live.write_text(first.read_text())
+    live.chmod(0o600)
+    gate = make_gate(routes=[route(live)])
+    echo(gate)
+
+    def reload(good):
+        said = len(gate.lines)
+        if how == "wsctl":
+            gate.wsctl("reload", status=0 if good else 1)
+        else:
+            gate.signal(signal.SIGHUP)
+        return eventually(lambda: [line for line in gate.lines[said:] if 'msg="files ' in line])[0]
+
+    old, new = wsctl("make", "-k", first), wsctl("make", "-k", second)
+    assert (status_of(gate, "/echo?token=" + old), status_of(gate, "/echo?token=" + new)) == (101, 401)
+    with Raw(gate).upgrade("/echo?token=" + old) as stays:
+        live.write_text("rubbish")
+        assert "line 1" in reload(good=False)
+        assert status_of(gate, "/echo?token=" + old) == 101
+        live.write_text(second.read_text())
+        assert "read anew" in reload(good=True)
+        assert (status_of(gate, "/echo?token=" + old), status_of(gate, "/echo?token=" + new)) == (401, 101)
+        assert stays.ask("still here") == "still here"

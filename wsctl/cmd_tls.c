@@ -1,4 +1,4 @@
-/* wsctl tls [show|reload] */
+/* wsctl tls [show], wsctl reload */
 #include <inttypes.h>
 #include <time.h>
 
@@ -52,11 +52,10 @@ int cmd_tls(struct wsc_run *run)
     int status = wsc_begin(run, NULL, 0);
     if (status != WSC_GO_ON)
         return status;
-    const char *verb = run->argc ? run->argv[0] : "show";
-    bool is_reload = strcmp(verb, "reload") == 0;
-    if (!is_reload && strcmp(verb, "show") != 0)
-        return wsc_complain(run, WSC_USAGE, "'%.40s' is neither show nor reload", verb);
-    status = wsc_ask(run, is_reload ? "tls_reload" : "tls", NULL, run->timeout_ms, &r);
+    bool is_reload = strcmp(run->command->name, "reload") == 0;
+    if (run->argc && strcmp(run->argv[0], "show") != 0)
+        return wsc_complain(run, WSC_USAGE, "'%.40s' is not show; wsctl reload reads the files anew", run->argv[0]);
+    status = wsc_ask(run, is_reload ? "reload" : "tls", NULL, run->timeout_ms, &r);
     if (status != WSC_GO_ON)
         return status;
     status = WSC_OK;

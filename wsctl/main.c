@@ -56,7 +56,8 @@ static const struct wsc_command commands[] = {
      "check TOKEN   whether it is good, and what it claims",
      cmd_token, 1, 2},
     {"stats", "", "All counters", NULL, cmd_stats, 0, 0},
-    {"tls", "[show|reload]", "The certificates; read their files anew", NULL, cmd_tls, 0, 1},
+    {"tls", "[show]", "The certificates", NULL, cmd_tls, 0, 1},
+    {"reload", "", "Read the files of certificates and of tokens' keys anew", NULL, cmd_tls, 0, 0},
     {"shutdown", "", "Drain the gate and stop it", NULL, cmd_shutdown, 0, 0},
 };
 

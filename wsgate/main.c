@@ -29,7 +29,7 @@ struct signals {
 static void reload(struct wsg_gate *gate)
 {
     struct wsb_fault fault = {0};
-    (void)!wsg_gate_reload_tls(gate, &fault);
+    (void)!wsg_gate_reload(gate, &fault);
 }
 
 static void on_signal(struct wsg_watch *w, uint32_t events)

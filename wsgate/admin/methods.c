@@ -320,7 +320,7 @@ const struct wsg_method *wsg_method_find(const char *name)
         {"tap", wsg_on_tap, "id route max_bytes "},
         {"untap", wsg_on_untap, "sub "},
         {"tls", wsg_on_tls, ""},
-        {"tls_reload", wsg_on_tls_reload, ""},
+        {"reload", wsg_on_reload, ""},
         {"shutdown", on_shutdown, "now "},
     };
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {

@@ -142,7 +142,7 @@ void wsg_levels_deinit(struct wsg_admin *a);
 
 /* tls.c */
 void wsg_on_tls(const struct wsg_call *call);
-void wsg_on_tls_reload(const struct wsg_call *call);
+void wsg_on_reload(const struct wsg_call *call);
 
 /* tap.c */
 void wsg_on_tap(const struct wsg_call *call);

@@ -48,11 +48,11 @@ void wsg_on_tls(const struct wsg_call *call)
     wsg_answer_end(call->client, call->id, &j);
 }
 
-void wsg_on_tls_reload(const struct wsg_call *call)
+void wsg_on_reload(const struct wsg_call *call)
 {
     struct wsb_fault fault = {0};
-    wsg_audit(call, "certificates");
-    if (wsg_gate_reload_tls(call->admin->gate, &fault) != WSB_OK)
+    wsg_audit(call, "files");
+    if (wsg_gate_reload(call->admin->gate, &fault) != WSB_OK)
         wsg_answer_error(call->client, call->id, WSG_RPC_REFUSED, "nothing has changed: %s", fault.text);
     else
         wsg_on_tls(call);

@@ -37,36 +37,39 @@ static wsb_err route_keys_load(const struct wsg_route_config *r, struct wsb_toke
     return err ? wsg_fault_prefix(fault, "token_keys") : WSB_OK;
 }
 
-/* Of each route, NULL where none are wanted. On failure nothing is held. */
-static wsb_err keys_load(const struct wsg_config *c, struct wsb_token_keys **ret, struct wsb_fault *fault)
+void wsg_token_news_deinit(struct wsg_token_news *n)
 {
-    for (size_t i = 0; i < c->route_count; i++) {
-        const struct wsg_route_config *r = &c->routes[i];
+    for (size_t i = 0; i < n->count; i++)
+        wsb_token_keys_unref(n->keys[i]);
+    free(n->keys);
+    *n = (struct wsg_token_news){0};
+}
+
+wsb_err wsg_token_news_load(struct wsg_token_news *n, const struct wsg_config *c, struct wsb_fault *fault)
+{
+    *n = (struct wsg_token_news){.keys = calloc(c->route_count + 1, sizeof(struct wsb_token_keys *))};
+    if (!n->keys)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    for (; n->count < c->route_count; n->count++) {
+        const struct wsg_route_config *r = &c->routes[n->count];
         char where[120];
-        ret[i] = NULL;
-        wsb_err err = route_keys_load(r, &ret[i], fault);
-        if (!err)
+        if (route_keys_load(r, &n->keys[n->count], fault) == WSB_OK)
             continue;
-        while (i-- > 0)
-            wsb_token_keys_unref(ret[i]);
+        wsg_token_news_deinit(n);
         return wsg_fault_prefix(fault, "%s: route '%.64s'", wsg_origin_text(&r->origin, "--route", where, sizeof where),
                                 r->name);
     }
     return WSB_OK;
 }
 
-wsb_err wsg_entrances_reload(struct wsg_gatekeeping *g, const struct wsg_config *c, struct wsb_fault *fault)
+void wsg_token_news_take(struct wsg_token_news *n, struct wsg_gatekeeping *g)
 {
-    struct wsb_token_keys **keys = calloc(c->route_count + 1, sizeof(struct wsb_token_keys *));
-    if (!keys)
-        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
-    wsb_err err = keys_load(c, keys, fault);
-    for (size_t i = 0; i < g->token_count && !err; i++) {
-        if (keys[i])
-            wsg_token_rule_set_keys(&g->tokens[i], keys[i]);
+    for (size_t i = 0; i < g->token_count; i++) {
+        if (n->keys[i])
+            wsg_token_rule_set_keys(&g->tokens[i], n->keys[i]);
+        n->keys[i] = NULL;
     }
-    free(keys);
-    return err;
+    wsg_token_news_deinit(n);
 }
 
 static wsb_err tokens_build(struct wsg_gatekeeping *g, const struct wsg_config *c, struct wsb_fault *fault)
@@ -85,7 +88,11 @@ static wsb_err tokens_build(struct wsg_gatekeeping *g, const struct wsg_config *
             .leeway_s = r->token_leeway_ms / 1000,
         };
     }
-    return wsg_entrances_reload(g, c, fault);
+    struct wsg_token_news keys;
+    wsb_err err = wsg_token_news_load(&keys, c, fault);
+    if (!err)
+        wsg_token_news_take(&keys, g);
+    return err;
 }
 
 wsb_err wsg_entrances_build(struct wsg_gatekeeping *g, const struct wsg_config *c, struct wsb_fault *fault)

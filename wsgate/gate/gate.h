@@ -43,12 +43,12 @@ WSB_MUST_CHECK wsb_err wsg_gate_run(struct wsg_gate *g, struct wsb_fault *fault)
 void wsg_gate_drain(struct wsg_gate *g);
 
 /**
- * Read the files of certificates anew, in the first worker's thread. Connections keep what they have; who comes from now on
+ * Read the files of certificates and of tokens' keys anew, in the first worker's thread. Connections keep what they have; who comes from now on
  * gets what is in the files.
  *
  * Returns  WSB_OK; else nothing has changed, and the fault says which file is wrong, and how
  */
-WSB_MUST_CHECK wsb_err wsg_gate_reload_tls(struct wsg_gate *g, struct wsb_fault *fault);
+WSB_MUST_CHECK wsb_err wsg_gate_reload(struct wsg_gate *g, struct wsb_fault *fault);
 
 /* For the first worker's thread: the control socket. */
 struct wsg_hub *wsg_gate_hub(struct wsg_gate *g);

@@ -132,8 +132,18 @@ void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c);
 /* The gate ends an open connection by itself, and counts why. */
 void wsg_websocket_end(struct wsg_session *s, enum wsg_ending why, uint16_t code, const char *reason);
 void wsg_websocket_close(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason);
+/* One frame of ours behind what is queued. */
+WSB_MUST_CHECK wsb_err wsg_websocket_append(struct wsg_session *s, uint8_t opcode, struct wsb_span payload);
+
+/* deadlines.c */
+/* Before the exchange is forgotten: what it says of the connection's terms. False without memory. */
+bool wsg_terms_begin(struct wsg_session *s);
+void wsg_terms_charge(struct wsg_session *s, size_t bytes); /* a message has come, or a ping: whatever makes work */
+/* One timer for all that may end or check an open connection. It may come early: then it is set again. */
+void wsg_deadlines_arm(struct wsg_session *s);
 void wsg_websocket_timer(struct wsg_session *s);
-bool wsg_websocket_is_over(const struct wsg_session *s); /* its lifetime */
+bool wsg_websocket_is_over(const struct wsg_session *s); /* its lifetime, or its token's */
+/* websocket.c */
 /* The connection ended without, or in the middle of, a closing handshake. */
 void wsg_websocket_lost(struct wsg_session *s, const char *why);
 

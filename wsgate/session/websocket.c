@@ -9,7 +9,6 @@
 #include "base/origin.h"
 #include "session/compress.h"
 #include "session/parts.h"
-#include "session/quota.h"
 #include "ws/close.h"
 #include "ws/frame.h"
 #include "ws/handshake.h"
@@ -53,112 +52,6 @@ static wsb_err write_101(struct wsg_session *s, const char *accept, const struct
     return err;
 }
 
-/* ---------------------------------------------------------------- deadlines */
-
-static struct wsg_quota_limits quota_limits(const struct wsg_route_policy *p)
-{
-    return (struct wsg_quota_limits){p->message_rate, p->message_burst, p->byte_rate, p->byte_burst};
-}
-
-/* Not all at once, when all came at once: up to a tenth earlier, by the connection's id. */
-static uint64_t lifetime_end_ms(const struct wsg_session *s)
-{
-    uint64_t lifetime_ms = s->route->policy.lifetime_ms;
-    return s->opened_ms + lifetime_ms - (s->id * 0x9e3779b97f4a7c15u >> 32) % (lifetime_ms / 10 + 1);
-}
-
-static uint64_t idle_end_ms(const struct wsg_session *s)
-{
-    uint64_t latest_ms = s->active_ms > s->sent_ms ? s->active_ms : s->sent_ms;
-    return latest_ms + s->route->policy.idle_timeout_ms;
-}
-
-/* When we ping next, or stop waiting for the answer to the one that is under way. */
-static uint64_t ping_due_ms(const struct wsg_session *s, uint64_t now_ms)
-{
-    const struct wsg_route_policy *p = &s->route->policy;
-    if (s->alive_ping_us)
-        return (s->alive_ping_us + 999) / 1000 + p->ping_timeout_ms;
-    uint32_t since_ms = (uint32_t)now_ms - s->heard_ms; /* intervals are shorter than what 32 bits count */
-    return now_ms - since_ms + p->ping_interval_ms;
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* One timer for all that may end or check an open connection. It may come early: then it is set again. */
-static void arm(struct wsg_session *s)
-{
-    const struct wsg_route_policy *p = &s->route->policy;
-    uint64_t now_ms = wsg_loop_now_ms(s->env->loop);
-    uint64_t due_ms = UINT64_MAX;
-    if (p->ping_interval_ms || s->alive_ping_us)
-        due_ms = ping_due_ms(s, now_ms);
-    if (p->idle_timeout_ms)
-        due_ms = earlier(due_ms, idle_end_ms(s));
-    if (p->lifetime_ms)
-        due_ms = earlier(due_ms, lifetime_end_ms(s));
-    if (s->terms)
-        due_ms = earlier(due_ms, s->terms->until_ms);
-    if (s->paused & WSG_PAUSE_RATE) {
-        struct wsg_quota_limits limits = quota_limits(p);
-        due_ms = earlier(due_ms, now_ms + wsg_quota_wait_ms(&s->terms->quota, &limits, now_ms));
-    }
-    if (due_ms == UINT64_MAX)
-        wsg_loop_disarm(s->env->loop, &s->timer);
-    else
-        wsg_session_set_timer(s, (uint32_t)earlier(due_ms > now_ms ? due_ms - now_ms : 1, UINT32_MAX));
-}
-
-/* When the token of a connection that ends with it expires, in the loop's time. */
-static uint64_t token_end_ms(const struct wsg_session *s)
-{
-    const json_t *claims = s->exchange ? s->exchange->claims : NULL;
-    if (!s->route->policy.ends_with_token || !claims)
-        return UINT64_MAX;
-    uint64_t now_ms = wsg_loop_now_ms(s->env->loop);
-    uint64_t wall_ms = wsg_loop_wall_ns(s->env->loop) / 1000000;
-    uint64_t expiry_ms = wsg_claims_expiry_ms(claims);
-    return expiry_ms == UINT64_MAX ? expiry_ms : expiry_ms > wall_ms ? now_ms + (expiry_ms - wall_ms) : now_ms;
-}
-
-/* Before the exchange is forgotten. */
-static bool begin_terms(struct wsg_session *s)
-{
-    struct wsg_quota_limits limits = quota_limits(&s->route->policy);
-    bool has_quota = limits.message_rate || limits.byte_rate;
-    uint64_t until_ms = token_end_ms(s);
-    if (!has_quota && until_ms == UINT64_MAX)
-        return true;
-    s->terms = malloc(sizeof *s->terms);
-    if (!s->terms)
-        return false;
-    *s->terms = (struct wsg_terms){.has_quota = has_quota, .until_ms = until_ms};
-    wsg_quota_init(&s->terms->quota, &limits, wsg_loop_now_ms(s->env->loop));
-    return true;
-}
-
-/* Whatever makes work counts, pings too. */
-static void charge(struct wsg_session *s, size_t bytes)
-{
-    uint64_t now_ms = wsg_loop_now_ms(s->env->loop);
-    if (!s->terms || !s->terms->has_quota || s->state != WSG_SESSION_OPEN)
-        return;
-    struct wsg_quota_limits limits = quota_limits(&s->route->policy);
-    wsg_quota_charge(&s->terms->quota, &limits, bytes, now_ms);
-    if (wsg_quota_wait_ms(&s->terms->quota, &limits, now_ms) == 0)
-        return;
-    if (s->route->policy.over_rate == WSG_RATE_CLOSE) {
-        wsg_websocket_end(s, WSG_ENDED_RATE, WSB_CLOSE_POLICY, "too many messages");
-        return;
-    }
-    wsg_count(&s->route->tally.rate_pauses, 1);
-    wsg_session_set_paused(s, WSG_PAUSE_RATE, true);
-    arm(s);
-}
-
 /* ------------------------------------------------------------------ opening */
 
 /* From HTTP to WebSocket: what the client sent behind its request is the first of its frames. */
@@ -170,7 +63,7 @@ static void become_websocket(struct wsg_session *s)
         .max_frame = (uint32_t)(p->max_frame < UINT32_MAX ? p->max_frame : UINT32_MAX),
         .max_fragments = p->max_fragments,
     };
-    bool has_terms = begin_terms(s);
+    bool has_terms = wsg_terms_begin(s);
     char extensions[WSB_DEFLATE_TEXT_SIZE];
     wsg_exchange_free(s);
     wsg_session_end_http(s);
@@ -188,7 +81,7 @@ static void become_websocket(struct wsg_session *s)
         wsg_websocket_end(s, WSG_ENDED_MEMORY, WSB_CLOSE_INTERNAL_ERROR, "out of memory");
         return;
     }
-    arm(s);
+    wsg_deadlines_arm(s);
     WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
             WSB_KS("target", s->target), WSB_KS("subprotocol", s->subprotocol ? s->subprotocol : ""),
             WSB_KS("extensions", wsg_compress_text(s, extensions)), WSB_KS("peer", s->peer));
@@ -479,7 +372,7 @@ static void on_message(struct wsg_session *s, struct wsb_ws_event *ev)
     t->bytes_in += ev->len;
 }
 
-static wsb_err append_frame(struct wsg_session *s, uint8_t opcode, struct wsb_span payload)
+wsb_err wsg_websocket_append(struct wsg_session *s, uint8_t opcode, struct wsb_span payload)
 {
     uint8_t header[WSB_FRAME_HDR_MAX];
     uint8_t *to;
@@ -502,7 +395,7 @@ static void on_ping(struct wsg_session *s, const struct wsb_ws_event *ev)
     if (!wsg_deliver_has_room(s, ev->len) &&
         wsg_session_waiting(s) + ev->len > s->route->policy.max_queue + WSG_CONTROL_ROOM)
         wsg_websocket_end(s, WSG_ENDED_SLOW, WSB_CLOSE_TRY_AGAIN_LATER, "slow client");
-    else if (append_frame(s, WSB_OP_PONG, wsb_span(ev->control, ev->len)) != WSB_OK)
+    else if (wsg_websocket_append(s, WSB_OP_PONG, wsb_span(ev->control, ev->len)) != WSB_OK)
         fail(s, WSB_ERR_NOMEM);
 }
 
@@ -533,7 +426,7 @@ static void on_pong(struct wsg_session *s, const struct wsb_ws_event *ev)
     s->alive_ping_us = 0;
     s->heard_ms = (uint32_t)wsg_loop_now_ms(s->env->loop);
     if (s->state == WSG_SESSION_OPEN)
-        arm(s);
+        wsg_deadlines_arm(s);
 }
 
 static void on_close(struct wsg_session *s, const struct wsb_ws_event *ev)
@@ -563,11 +456,11 @@ wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t le
     switch (ev.type) {
     case WSB_WS_MESSAGE:
         on_message(s, &ev);
-        charge(s, ev.len);
+        wsg_terms_charge(s, ev.len);
         break;
     case WSB_WS_PING:
         on_ping(s, &ev);
-        charge(s, ev.len);
+        wsg_terms_charge(s, ev.len);
         break;
     case WSB_WS_PONG:
         on_pong(s, &ev);
@@ -604,7 +497,8 @@ void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c)
         return;
     }
     struct wsg_asked_ping *ping = malloc(sizeof *ping);
-    if (!ping || !wsg_deliver_has_room(s, c->payload.len) || append_frame(s, WSB_OP_PING, c->payload) != WSB_OK) {
+    if (!ping || !wsg_deliver_has_room(s, c->payload.len) ||
+        wsg_websocket_append(s, WSB_OP_PING, c->payload) != WSB_OK) {
         wsg_outcome(s, c, WSB_OUTCOME_DROPPED, ping ? "slow client" : "out of memory");
         free(ping);
         return;
@@ -640,59 +534,6 @@ void wsg_websocket_end(struct wsg_session *s, enum wsg_ending why, uint16_t code
         return;
     wsg_count(&s->route->tally.ended[why], 1);
     wsg_websocket_close(s, WSG_BY_GATE, code, wsb_span_str(reason));
-}
-
-static bool token_is_over(const struct wsg_session *s)
-{
-    return s->terms && wsg_loop_now_ms(s->env->loop) >= s->terms->until_ms;
-}
-
-bool wsg_websocket_is_over(const struct wsg_session *s)
-{
-    bool is_old = s->route && s->route->policy.lifetime_ms && wsg_loop_now_ms(s->env->loop) >= lifetime_end_ms(s);
-    return s->state == WSG_SESSION_OPEN && (is_old || token_is_over(s));
-}
-
-static void ping_if_due(struct wsg_session *s, uint64_t now_ms)
-{
-    if (s->alive_ping_us || !s->route->policy.ping_interval_ms || now_ms < ping_due_ms(s, now_ms))
-        return;
-    if (wsg_deliver_has_room(s, 0) && append_frame(s, WSB_OP_PING, wsb_span(NULL, 0)) == WSB_OK)
-        s->alive_ping_us = wsg_loop_now_us(s->env->loop);
-    else
-        s->heard_ms = (uint32_t)now_ms; /* no room for it: in an interval again */
-}
-
-static void resume_if_due(struct wsg_session *s, uint64_t now_ms)
-{
-    struct wsg_quota_limits limits = quota_limits(&s->route->policy);
-    if ((s->paused & WSG_PAUSE_RATE) && wsg_quota_wait_ms(&s->terms->quota, &limits, now_ms) == 0)
-        wsg_session_set_paused(s, WSG_PAUSE_RATE, false);
-}
-
-void wsg_websocket_timer(struct wsg_session *s)
-{
-    const struct wsg_route_policy *p = &s->route->policy;
-    uint64_t now_ms = wsg_loop_now_ms(s->env->loop);
-    if (s->alive_ping_us && (s->paused & WSG_PAUSE_RATE))
-        s->alive_ping_us = wsg_loop_now_us(s->env->loop); /* its pong may be among what we do not read */
-    if (s->state == WSG_SESSION_CLOSING) {
-        wsg_websocket_lost(s, "closing handshake timed out");
-    } else if (token_is_over(s)) {
-        wsg_websocket_end(s, WSG_ENDED_TOKEN, WSB_CLOSE_POLICY, "the token has expired");
-    } else if (wsg_websocket_is_over(s)) {
-        wsg_websocket_end(s, WSG_ENDED_LIFETIME, WSB_CLOSE_GOING_AWAY, "lifetime is over");
-    } else if (s->alive_ping_us && now_ms >= ping_due_ms(s, now_ms)) {
-        wsg_count(&s->route->tally.ended[WSG_ENDED_PING], 1);
-        wsg_websocket_lost(s, "no answer to a ping");
-    } else if (p->idle_timeout_ms && now_ms >= idle_end_ms(s)) {
-        wsg_websocket_end(s, WSG_ENDED_IDLE, WSB_CLOSE_GOING_AWAY, "idle");
-    } else {
-        ping_if_due(s, now_ms);
-        resume_if_due(s, now_ms);
-        if (s->state == WSG_SESSION_OPEN)
-            arm(s);
-    }
 }
 
 void wsg_websocket_lost(struct wsg_session *s, const char *why)

@@ -1,0 +1,448 @@
+/* From a configuration to a gate, piece by piece, and back. What cannot be had is told with its place. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/runtime_dir.h"
+#include "config/value.h"
+#include "gate/gate_parts.h"
+#include "ring/ring.h"
+
+enum {
+    KEY_NEWS_MS = 1000,
+    BATCH_SLACK = 4 << 20,
+    RING_FACTOR = 4, /* a handler may ask for rings so many times the usual: to make them takes time of everybody's */
+    ROTATE_MS = WSB_TLS_ROTATE_SECONDS * 1000
+};
+
+static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *routes, struct wsb_fault *fault)
+{
+    wsb_err err = wsg_routes_init(routes, c->route_count);
+    if (err)
+        return wsb_fault_set(fault, err, 0, "cannot have %zu routes", c->route_count);
+    if (getrandom(&routes->seed, sizeof routes->seed, 0) != sizeof routes->seed)
+        return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
+    for (size_t i = 0; i < c->route_count; i++) {
+        const struct wsg_route_config *r = &c->routes[i];
+        struct wsg_route_policy policy = {
+            .kinds = ((unsigned)r->kind & WSG_ROUTE_WEBSOCKET ? WSG_KIND_WEBSOCKET : 0u) |
+                     ((unsigned)r->kind & WSG_ROUTE_HTTP ? WSG_KIND_HTTP : 0u),
+            .publish = r->publish,
+            .tap = r->tap,
+            .accept_by_handler = r->accept_by_handler,
+            .no_handler = r->no_handler,
+            .handler_wait_ms = r->handler_wait_ms,
+            .when_full = r->when_full,
+            .max_retained = r->max_retained,
+            .max_backlog = r->max_backlog,
+            .ack_timeout_ms = r->ack_timeout_ms,
+            .pin_by_hash = r->pin_by_hash,
+            .pin_key = r->pin_key,
+            .user = r->user,
+            .joins = r->joins,
+            .slow = r->slow,
+            .unchecked_text = r->unchecked_text,
+            .subprotocols = r->subprotocols,
+            .compress = r->compress,
+            .compress_takeover = r->compress_takeover,
+            .compress_threshold = r->compress_threshold,
+            .compress_level = r->compress_level,
+            .compress_window = r->compress_window,
+            .max_message = r->max_message,
+            .max_frame = r->max_frame,
+            .max_fragments = r->max_fragments,
+            .max_queue = r->max_queue,
+            .max_queue_messages = r->max_queue_messages,
+            .max_body = r->max_body,
+            .accept_timeout_ms = r->accept_timeout_ms,
+            .request_timeout_ms = r->request_timeout_ms,
+            .allow = r->allow,
+            .deny = r->deny,
+            .origins = r->origins,
+            .token = r->token,
+            .ends_with_token = r->ends_with_token,
+            .require_subprotocol = r->require_subprotocol,
+            .max_connections = r->max_connections,
+            .ping_interval_ms = r->ping_interval_ms != UINT32_MAX ? r->ping_interval_ms : c->ping_interval_ms,
+            .ping_timeout_ms = r->ping_timeout_ms ? r->ping_timeout_ms : c->ping_timeout_ms,
+            .idle_timeout_ms = r->idle_timeout_ms,
+            .lifetime_ms = r->lifetime_ms,
+            .message_rate = r->message_rate,
+            .message_burst = r->message_burst ? r->message_burst : r->message_rate,
+            .byte_rate = r->byte_rate,
+            .byte_burst = r->byte_burst ? r->byte_burst : r->byte_rate,
+            .over_rate = r->over_rate,
+        };
+        if (r->pin_by_hash && !r->pin_key)
+            err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                                "route '%s', pin: 'hash' needs a pin_key, like pin_key = \"query:user\"", r->name);
+        else
+            err = wsg_routes_add(routes, r->name, r->path, r->host, &policy, fault);
+        if (err) {
+            char where[120];
+            return wsg_fault_prefix(fault, "%s", wsg_origin_text(&r->origin, "--route", where, sizeof where));
+        }
+    }
+    wsg_routes_seal(routes);
+    return WSB_OK;
+}
+
+static int by_prefix_length(const void *a, const void *b)
+{
+    size_t x = ((const struct wsg_static_root *)a)->prefix.len;
+    size_t y = ((const struct wsg_static_root *)b)->prefix.len;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static wsb_err open_statics(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    const struct wsg_config *c = g->config;
+    g->statics = calloc(c->static_count ? c->static_count : 1, sizeof *g->statics);
+    if (!g->statics)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    for (size_t i = 0; i < c->static_count; i++) {
+        int fd = open(c->statics[i].dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            return wsb_fault_set(fault, WSB_ERR_IO, errno, "static directory %s: %s", c->statics[i].dir,
+                                 strerror(errno));
+        g->statics[g->static_count++] = (struct wsg_static_root){wsb_span_str(c->statics[i].prefix), fd};
+    }
+    qsort(g->statics, g->static_count, sizeof *g->statics, by_prefix_length);
+    return WSB_OK;
+}
+
+static size_t largest_message(const struct wsg_config *c)
+{
+    size_t largest = 1 << 20;
+    for (size_t i = 0; i < c->route_count; i++) {
+        if (c->routes[i].max_message > largest)
+            largest = c->routes[i].max_message;
+        if (c->routes[i].max_body > largest)
+            largest = c->routes[i].max_body;
+    }
+    return largest;
+}
+
+static uint32_t share_of(uint32_t limit, size_t workers)
+{
+    uint32_t share = limit / (uint32_t)workers;
+    return share ? share : 1;
+}
+
+static wsb_err init_worker(struct wsg_gate *g, size_t index, size_t count, uint64_t epoch, struct wsb_fault *fault)
+{
+    const struct wsg_config *c = g->config;
+    struct wsg_worker *w = &g->workers[index];
+    w->env = (struct wsg_env){
+        .routes = &g->routes,
+        .statics = g->statics,
+        .static_count = g->static_count,
+        .http_limits = WSG_HTTP_LIMITS_DEFAULT,
+        .head_timeout_ms = c->head_timeout_ms,
+        .keepalive_timeout_ms = c->keepalive_timeout_ms,
+        .close_timeout_ms = c->close_timeout_ms,
+        .gatekeeping = &g->gatekeeping,
+        .secure = {.tally = &g->tls_tally,
+                   .handshake_timeout_ms = c->handshake_timeout_ms,
+                   .handshakes_max = share_of(c->max_handshakes, count)},
+        .deflate_account = &g->deflate_account,
+    };
+    w->env.http_limits.max_head_bytes = c->max_head;
+    w->env.http_limits.max_headers = c->max_headers;
+    w->env.http_limits.max_body = SIZE_MAX; /* the route's limit decides */
+    wsg_slots_init(&w->env.slots, epoch, (uint8_t)index);
+    return wsg_worker_init(w, g, (uint8_t)index, fault);
+}
+
+/* Read the keys, if there are any; names of routes in them must be names of routes. */
+static wsb_err load_curve(const struct wsg_config *c, const struct wsg_routes *routes, struct wsb_curve *ret,
+                          struct wsb_fault *fault)
+{
+    if (!c->curve_secret)
+        return WSB_OK;
+    wsb_err err = wsb_curve_load(ret, c->curve_secret, c->curve_clients, fault);
+    for (size_t i = 0; i < ret->clients.route_count && !err; i++) {
+        struct wsb_span name = ret->clients.routes[i];
+        if (!wsg_routes_find(routes, name))
+            err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%.100s: there is no route '%.*s'", c->curve_clients,
+                                (int)name.len, (const char *)name.ptr);
+    }
+    return err;
+}
+
+/* Strangers who knock are told once a second at most, however many they are. */
+static void on_key_news(struct wsg_timer *t)
+{
+    struct wsg_gate *g = CONTAINER(t, struct wsg_gate, key_news);
+    struct wsg_loop *loop = g->workers[0].loop;
+    struct wsb_server_stats s;
+    wsb_server_stats(g->hub.server, &s);
+    if (s.keys_refused != g->keys_refused)
+        WSB_LOG(WSB_LOG_LINK, WSB_LOG_WARN, "key refused", WSB_KS("key", s.last_refused_key),
+                WSB_KS("address", s.last_refused_address), WSB_KU("total", s.keys_refused));
+    g->keys_refused = s.keys_refused;
+    (void)!wsg_loop_arm(loop, t, wsg_loop_now_ms(loop) + KEY_NEWS_MS);
+}
+
+/* A power of two that is at least as much. */
+static size_t power_above(size_t v)
+{
+    size_t power = 1;
+    while (power < v)
+        power *= 2;
+    return power;
+}
+
+/* After the ZeroMQ endpoints: that they could be bound says that no other gate runs in this directory. */
+static wsb_err open_shm(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    const struct wsg_config *c = g->config;
+    struct wsb_server *server;
+    size_t ring = power_above(c->shm_ring);
+    wsb_err err = wsg_allow_parse(c->shm_allow, &g->shm_allow, fault);
+    struct wsb_shm_options o = {
+        .dir = g->dir,
+        .mode = c->bus_mode,
+        .ring_size = ring,
+        .ring_max = ring < WSB_RING_MAX / RING_FACTOR ? ring * RING_FACTOR : WSB_RING_MAX,
+        .memory_max = c->shm_memory,
+        .links_max = c->shm_handlers,
+        .max_message = largest_message(c) + BATCH_SLACK,
+        .uids = g->shm_allow.uids,
+        .uid_count = g->shm_allow.uid_count,
+        .gids = g->shm_allow.gids,
+        .gid_count = g->shm_allow.gid_count,
+    };
+    if (!err)
+        err = wsb_shm_server_open(&o, &server, fault);
+    if (!err && wsg_hub_add_shm(&g->hub, server) != WSB_OK)
+        err = wsb_fault_set(fault, WSB_ERR_IO, errno, "cannot watch the bus");
+    return err;
+}
+
+static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fault)
+{
+    struct wsb_server *server;
+    struct wsg_loop *loop = g->workers[0].loop;
+    struct wsb_server_options o = {
+        .dir = g->dir,
+        .mode = g->config->bus_mode,
+        .tcp = {[WSB_CHANNEL_HANDLERS] = g->config->bus_handlers,
+                [WSB_CHANNEL_EVENTS] = g->config->bus_events,
+                [WSB_CHANNEL_COMMANDS] = g->config->bus_commands},
+        .curve = g->config->curve_secret ? &g->curve : NULL,
+        .max_message = largest_message(g->config) + BATCH_SLACK,
+    };
+    struct wsg_hub_host host = wsg_gate_host(g);
+    wsb_err err = load_curve(g->config, &g->routes, &g->curve, fault);
+    if (!err)
+        err = wsb_zmq_server_open(&o, &server, fault);
+    if (err)
+        return err;
+    err = wsg_hub_open(&g->hub, loop, &g->routes, server, &host, epoch, largest_message(g->config));
+    g->key_news.fn = on_key_news;
+    if (!err && o.curve)
+        err = wsg_loop_arm(loop, &g->key_news, wsg_loop_now_ms(loop) + KEY_NEWS_MS);
+    if (err)
+        return wsb_fault_set(fault, err, 0, "cannot watch the bus");
+    wsg_worker_offer_express(&g->workers[0]);
+    return g->config->shm ? open_shm(g, fault) : wsb_shm_server_remove(g->dir, fault);
+}
+
+static wsb_err listen_everywhere(struct wsg_gate *g, uint8_t entrance, const struct wsg_address *address,
+                                 struct wsb_fault *fault)
+{
+    const struct wsg_listener_config *l = &g->config->listeners[entrance];
+    struct wsg_address bound = *address;
+    bool is_unix = wsg_address_is_unix(address);
+    int fd = -1;
+    wsb_err err = WSB_OK;
+    for (size_t i = 0; i < g->worker_count && !err; i++) {
+        if (i == 0 || !is_unix) {
+            struct wsg_address at = bound; /* the port that the kernel chose for the first */
+            err = wsg_socket_listen(&at, l->mode, &fd, &bound, fault);
+            if (err)
+                return err;
+        }
+        if (is_unix && i == 0) {
+            g->unix_fds[g->unix_count] = fd;
+            g->unix_paths[g->unix_count++] = l->address + strlen("unix:");
+        }
+        err = wsg_worker_listen(&g->workers[i], fd, entrance, !is_unix, g->tls.contexts[entrance]);
+        if (err && !is_unix)
+            close(fd);
+    }
+    wsg_address_format(&bound, g->listeners[g->listener_count++]);
+    return err ? wsb_fault_set(fault, err, 0, "cannot watch a listener") : WSB_OK;
+}
+
+static wsb_err open_listeners(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    const struct wsg_config *c = g->config;
+    if (c->listener_count > WSG_LISTENERS_MAX)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "at most %d listeners", WSG_LISTENERS_MAX);
+    g->listeners = calloc(c->listener_count ? c->listener_count : 1, sizeof *g->listeners);
+    if (!g->listeners)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    for (size_t i = 0; i < c->listener_count; i++) { /* all of them first: our own may overlap, like * and 127.0.0.1 */
+        struct wsg_address address;
+        wsb_err err = wsg_address_parse(c->listeners[i].address, &address, fault);
+        if (!err)
+            err = wsg_socket_check_free(&address, fault);
+        if (err)
+            return err;
+    }
+    for (size_t i = 0; i < c->listener_count; i++) {
+        struct wsg_address address;
+        wsb_err err = wsg_address_parse(c->listeners[i].address, &address, fault);
+        if (!err)
+            err = listen_everywhere(g, (uint8_t)i, &address, fault);
+        if (err)
+            return err;
+    }
+    return WSB_OK;
+}
+
+static void log_warning(const char *text)
+{
+    WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "TLS", WSB_KS("what", text));
+}
+
+void wsg_gate_warn_of_tls(const struct wsg_gate *g)
+{
+    int64_t now_s = (int64_t)(wsg_loop_wall_ns(g->workers[0].loop) / 1000000000u);
+    wsg_tls_listeners_warn(&g->tls, g->config, now_s, log_warning);
+}
+
+static void on_ticket_rotation(struct wsg_timer *t)
+{
+    struct wsg_gate *g = CONTAINER(t, struct wsg_gate, ticket_rotation);
+    struct wsg_loop *loop = g->workers[0].loop;
+    if (wsb_tls_tickets_rotate(g->tls.tickets) != WSB_OK)
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_ERROR, "no new key for TLS tickets");
+    (void)!wsg_loop_arm(loop, t, wsg_loop_now_ms(loop) + ROTATE_MS);
+}
+
+static wsb_err open_tls(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    struct wsg_loop *loop = g->workers[0].loop;
+    wsb_err err = wsg_tls_listeners_load(&g->tls, g->config, fault);
+    g->ticket_rotation.fn = on_ticket_rotation;
+    if (err || !wsg_tls_listeners_has_any(&g->tls))
+        return err;
+    wsg_gate_warn_of_tls(g);
+    err = wsg_loop_arm(loop, &g->ticket_rotation, wsg_loop_now_ms(loop) + ROTATE_MS);
+    return err ? wsb_fault_set(fault, err, 0, "out of memory") : WSB_OK;
+}
+
+static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    const struct wsg_config *c = g->config;
+    uint64_t epoch;
+    wsb_err err;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t count = c->workers ? c->workers : (size_t)(cores > 0 ? cores : 1);
+    if (getrandom(&epoch, sizeof epoch, 0) != sizeof epoch)
+        return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
+    if ((err = wsb_runtime_dir_resolve(c->runtime_dir, g->dir, fault)) ||
+        (err = wsb_runtime_dir_prepare(g->dir, fault)) || (err = build_routes(c, &g->routes, fault)) ||
+        (err = open_statics(g, fault)) || (err = wsg_entrances_build(&g->gatekeeping, c, fault)))
+        return err;
+    count = count < WSG_ID_WORKERS ? count : WSG_ID_WORKERS;
+    g->workers = calloc(count, sizeof *g->workers);
+    if (!g->workers)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    for (; g->worker_count < count; g->worker_count++) {
+        err = init_worker(g, g->worker_count, count, epoch, fault);
+        if (err == WSB_ERR_UNSUPPORTED && g->worker_count) { /* no such memory with this kernel's pages */
+            WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "one worker only", WSB_KS("why", fault->text));
+            *fault = (struct wsb_fault){0};
+            break;
+        }
+        if (err)
+            return fault->err ? wsg_fault_prefix(fault, "worker %zu", g->worker_count)
+                              : wsb_fault_set(fault, err, 0, "cannot make worker %zu", g->worker_count);
+    }
+    g->started_ms = wsg_loop_now_ms(g->workers[0].loop);
+    if ((err = open_bus(g, epoch, fault)) || (err = open_tls(g, fault)))
+        return err;
+    return open_listeners(g, fault);
+}
+
+wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_gate **ret, struct wsb_fault *fault)
+{
+    struct wsg_gate *g = calloc(1, sizeof *g);
+    if (!g)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    g->config = config;
+    g->deflate_account.max = config->compress_memory;
+    wsb_err err = build(g, fault);
+    if (err) {
+        wsg_gate_free(g);
+        return err;
+    }
+    *ret = g;
+    return WSB_OK;
+}
+
+void wsg_gate_free(struct wsg_gate *g)
+{
+    if (!g)
+        return;
+    for (size_t i = 0; i < g->worker_count; i++)
+        wsg_worker_stop_listening(&g->workers[i]);
+    for (size_t i = 0; i < g->unix_count; i++) {
+        close(g->unix_fds[i]);
+        (void)unlink(g->unix_paths[i]);
+    }
+    if (g->worker_count) {
+        wsg_loop_disarm(g->workers[0].loop, &g->key_news);
+        wsg_loop_disarm(g->workers[0].loop, &g->ticket_rotation);
+    }
+    wsg_hub_close(&g->hub);
+    wsb_curve_deinit(&g->curve);
+    for (size_t i = g->worker_count; i-- > 0;)
+        wsg_worker_deinit(&g->workers[i]);
+    for (size_t i = 0; i < g->static_count; i++)
+        close(g->statics[i].dirfd);
+    wsg_entrances_deinit(&g->gatekeeping);
+    wsg_tls_listeners_deinit(&g->tls);
+    free(g->statics);
+    free(g->workers);
+    free(g->sorted);
+    free(g->listeners);
+    wsg_routes_deinit(&g->routes);
+    free(g);
+}
+
+wsb_err wsg_gate_check(const struct wsg_config *config, void (*warn)(const char *text), struct wsb_fault *fault)
+{
+    struct wsg_gate g = {.config = config};
+    struct wsg_address ignored;
+    wsb_err err = build_routes(config, &g.routes, fault);
+    if (!err)
+        err = load_curve(config, &g.routes, &g.curve, fault);
+    if (!err)
+        err = open_statics(&g, fault);
+    if (!err)
+        err = wsg_entrances_build(&g.gatekeeping, config, fault);
+    for (size_t i = 0; i < config->listener_count && !err; i++)
+        err = wsg_address_parse(config->listeners[i].address, &ignored, fault);
+    if (!err)
+        err = wsg_tls_listeners_load(&g.tls, config, fault);
+    if (!err && warn)
+        wsg_tls_listeners_warn(&g.tls, config, (int64_t)time(NULL), warn);
+    wsg_tls_listeners_deinit(&g.tls);
+    for (size_t i = 0; i < g.static_count; i++)
+        close(g.statics[i].dirfd);
+    wsg_entrances_deinit(&g.gatekeeping);
+    free(g.statics);
+    wsb_curve_deinit(&g.curve);
+    wsg_routes_deinit(&g.routes);
+    return err;
+}

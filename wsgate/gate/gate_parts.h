@@ -1,0 +1,55 @@
+#ifndef WSG_GATE_GATE_PARTS_H
+#define WSG_GATE_GATE_PARTS_H
+
+/*
+ * What the files of the gate proper share, and nobody else uses: gate.c is its life, gate_build.c how it comes about from a
+ * configuration, gate_list.c what it tells of its connections, gate_reload.c what it reads again while it runs.
+ */
+
+#include "base/runtime_dir.h"
+#include "config/allow.h"
+#include "gate/entrances.h"
+#include "gate/gate.h"
+
+#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+struct wsg_gate {
+    const struct wsg_config *config; /* borrowed */
+    char dir[WSB_RUNTIME_DIR_MAX];
+    struct wsg_routes routes;
+    struct wsg_static_root *statics; /* owned */
+    size_t static_count;
+    struct wsg_worker *workers; /* owned */
+    size_t worker_count;
+    wsb_conn *sorted; /* owned; scratch for the targets of one worker */
+    size_t sorted_cap;
+    struct wsg_hub hub;
+    struct wsg_allow shm_allow; /* who may come over shared memory */
+    struct wsb_curve curve;     /* keys of the bus on TCP, when the configuration has some */
+    struct wsg_timer key_news;  /* tells of keys that were refused */
+    uint64_t keys_refused;      /* as last told */
+    struct wsg_tls_listeners tls;
+    struct wsg_timer ticket_rotation;
+    struct wsg_secure_tally tls_tally;
+    char (*listeners)[WSG_ADDRESS_TEXT]; /* owned */
+    size_t listener_count;
+    int unix_fds[WSG_LISTENERS_MAX];     /* owned; shared by the workers */
+    char *unix_paths[WSG_LISTENERS_MAX]; /* borrowed from the configuration */
+    size_t unix_count;
+    struct wsg_gate_listener listener;
+    struct wsg_timer drain_timer;
+    uint64_t drain_until_ms;
+    uint64_t started_ms;
+    bool draining;
+    struct wsb_deflate_account deflate_account;
+    _Atomic size_t connections;
+    _Atomic uint64_t accepted;
+    struct wsg_gatekeeping gatekeeping;
+};
+
+/* What the hub asks of its gate. */
+struct wsg_hub_host wsg_gate_host(struct wsg_gate *g);
+/* What is allowed, and most likely not meant, to the log. */
+void wsg_gate_warn_of_tls(const struct wsg_gate *g);
+
+#endif

@@ -1,0 +1,135 @@
+/* What a session is told to do, by handlers, by the gate, and by whoever holds the control socket. */
+#include <assert.h>
+#include <stdio.h>
+
+#include "session/parts.h"
+
+/* Between requests: what was promised still leaves. */
+static void end_idle(struct wsg_session *s, const char *why)
+{
+    if (s->out.bytes)
+        wsg_session_linger(s);
+    else
+        wsg_session_kill(s, why);
+}
+
+static void drain(struct wsg_session *s)
+{
+    switch ((enum wsg_session_state)s->state) {
+    case WSG_SESSION_PROXY:
+    case WSG_SESSION_SECURING:
+    case WSG_SESSION_HTTP:
+        if (!s->request_begun)
+            end_idle(s, "the gate is shutting down");
+        break;
+    case WSG_SESSION_EXCHANGE:
+        s->exchange->keep_alive = s->exchange->keep_alive && s->exchange->response_begun;
+        break;
+    case WSG_SESSION_OPEN:
+        wsg_websocket_end(s, WSG_ENDED_DRAINING, 1001, "the gate is shutting down");
+        break;
+    default:
+        break;
+    }
+}
+
+static void close_by_command(struct wsg_session *s, const struct wsg_command *c)
+{
+    switch ((enum wsg_session_state)s->state) {
+    case WSG_SESSION_OPEN:
+        wsg_websocket_close(s, (enum wsg_by)c->by, c->status, c->reason);
+        wsg_session_add_receipt(s, c);
+        break;
+    case WSG_SESSION_PROXY:
+    case WSG_SESSION_SECURING:
+    case WSG_SESSION_HTTP:
+        wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
+        end_idle(s, "closed by command");
+        break;
+    case WSG_SESSION_EXCHANGE:
+        wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
+        wsg_exchange_abort(s, "closed by command");
+        break;
+    case WSG_SESSION_PENDING:
+        wsg_outcome(s, c, WSB_OUTCOME_WRITTEN, NULL);
+        wsg_emit_closed(s, (enum wsg_by)c->by, 1006, wsb_span_str("closed before it was accepted"), /*clean=*/false);
+        s->exchange->is_sent = false;
+        s->exchange->keep_alive = false;
+        wsg_exchange_error(s, 503, "closed by command", NULL, 0);
+        break;
+    case WSG_SESSION_CLOSING:
+    case WSG_SESSION_LINGER:
+    case WSG_SESSION_DEAD:
+        wsg_outcome(s, c, WSB_OUTCOME_GONE, "closing already");
+        break;
+    }
+}
+
+static void fail_by_command(struct wsg_session *s, const struct wsg_command *c)
+{
+    char why[128];
+    struct wsg_command reject = {.type = WSB_REJECT, .status = c->status, .by = WSG_BY_GATE};
+    (void)snprintf(why, sizeof why, "%.*s", (int)c->reason.len, (const char *)c->reason.ptr);
+    if (s->state == WSG_SESSION_PENDING) {
+        wsg_websocket_reject(s, &reject);
+    } else if (s->state == WSG_SESSION_OPEN) {
+        wsg_count(&s->route->tally.ended[WSG_ENDED_HANDLER], 1);
+        wsg_websocket_close(s, WSG_BY_GATE, 1013, c->reason);
+    } else if (s->state == WSG_SESSION_EXCHANGE) {
+        wsg_exchange_fail(s, c->status, why);
+    }
+}
+
+static void set_tap(struct wsg_session *s, bool on)
+{
+    if (s->is_tapped == on)
+        return;
+    s->is_tapped = on;
+    s->env->taps += on ? 1 : -1u;
+}
+
+void wsg_session_command(struct wsg_session *s, const struct wsg_command *c)
+{
+    switch (c->type) {
+    case WSB_SEND:
+    case WSB_PUBLISH:
+        wsg_websocket_send(s, c);
+        break;
+    case WSB_CLOSE:
+        close_by_command(s, c);
+        break;
+    case WSB_PING:
+        wsg_websocket_ping(s, c);
+        break;
+    case WSB_ACCEPT:
+        wsg_websocket_accept(s, c);
+        break;
+    case WSB_REJECT:
+        wsg_websocket_reject(s, c);
+        break;
+    case WSB_RESPOND:
+        wsg_exchange_respond(s, c);
+        break;
+    case WSB_BODY:
+        wsg_exchange_body(s, c);
+        break;
+    case WSG_CMD_PAUSE:
+        if (s->state == WSG_SESSION_OPEN || s->state == WSG_SESSION_EXCHANGE)
+            wsg_session_set_paused(s, WSG_PAUSE_HANDLER, true);
+        break;
+    case WSG_CMD_RESUME:
+        wsg_session_set_paused(s, WSG_PAUSE_HANDLER, false);
+        break;
+    case WSG_CMD_TAP:
+        set_tap(s, c->code != 0);
+        break;
+    case WSG_CMD_DRAIN:
+        drain(s);
+        break;
+    case WSG_CMD_FAIL:
+        fail_by_command(s, c);
+        break;
+    default:
+        assert(false && "a command that no session carries out");
+    }
+}
