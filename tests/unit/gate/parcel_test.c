@@ -71,8 +71,8 @@ static void check(const struct wsg_parcel *p, const struct row *r)
         same(got->fields[i].value, want->fields[i].value);
     }
     assert_int_equal(p->count, r->ids);
-    for (size_t i = 0; i < r->ids; i++)
-        assert_int_equal(p->ids[i], ids[i]);
+    if (r->ids)
+        assert_memory_equal(p->ids, ids, r->ids * sizeof *ids);
 }
 
 static void test_parcels_come_out_as_they_went_in(void **state)
