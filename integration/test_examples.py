@@ -117,6 +117,33 @@ def test_drawing_is_moved_from_both_sides(make_gate, processes):
     run_async(talk())
 
 
+def test_relay_joins_clients_with_a_server_elsewhere(make_gate, processes, echo):
+    """Here the server is another gate, which goes away for a while."""
+    other = make_gate()
+    echo(other)
+    gate = make_gate(routes=["relay=/relay"])
+    relay = processes([BUILD / "examples/wsbus-relay", "--bus", gate.dir], env={"RELAY_SERVER": other.url()})
+    gate.wait_handlers("relay", 1)
+    relay.wait_line("connected")
+
+    async def talk():
+        async with client(gate, "/relay") as first, client(gate, "/relay") as second:
+            await asyncio.get_running_loop().run_in_executor(
+                None, eventually, lambda: sum(row["what"].endswith("CONNECTED)") for row in gate.wsctl("list")["connections"]) == 2)
+            await first.send("there and back")
+            for one in (first, second):
+                assert await asyncio.wait_for(one.recv(), 20) == "there and back"
+            await second.send(b"\x00\xff")
+            for one in (first, second):
+                assert await asyncio.wait_for(one.recv(), 20) == b"\x00\xff"
+
+    run_async(talk())
+    other.wsctl("close", "--all", "--yes")
+    eventually(lambda: sum("connected" in line for line in relay.lines) == 2, "the relay is back")
+    run_async(talk())
+    assert relay.stop() == 0
+
+
 def test_http_answers_get_and_post(make_gate, processes):
     gate = make_gate(routes=["hello=/hello/{name*},kind=http"])
     processes([BUILD / "examples/wsbus-http", "--bus", gate.dir, "--route", "hello"])
