@@ -460,6 +460,18 @@ class World:
         check(max(unflagged.values()) <= 1, "client", client, "has messages that came twice and were not flagged")
         self.known[client] = (conn, last)
 
+    def story(self, client):
+        """Who processed what of a client since the last quiet, for whoever reads how a run failed."""
+        lines = []
+        for slot in self.slots:
+            data = slot.records.read_bytes() if slot.records.exists() else b""
+            for conn, time_ns, of, number, flags, _ in RECORD.iter_unpack(data[:len(data) // RECORD.size * RECORD.size]):
+                if of == client:
+                    lines.append((time_ns, "%d %s processed %d of connection %016x%s" % (time_ns, slot.name, number, conn, ", again" if flags & 1 else "")))
+            text = slot.output.read_text(errors="replace") if slot.output.exists() else ""
+            lines += [(int(line.split()[0]), slot.name + " " + line) for line in text.splitlines() if " client %d " % client in line]
+        return "\n".join(text for _, text in sorted(lines))
+
     # -- end
 
     def stop(self):
@@ -515,7 +527,8 @@ def run(build, seconds, clients=2000, seed=None, most_mib=160, say=lambda text: 
             world.quiet()
             say(world.report())
     except Failure as failure:
-        raise Failure("seed %d: %s\n%s\n%s" % (seed, failure, world.report(),
+        client = re.search(r"client (\d+)", str(failure))
+        raise Failure("seed %d: %s\n%s\n%s\n%s" % (seed, failure, world.report(), world.story(int(client.group(1))) if client else "",
                                                (world.dir / "gate.log").read_text(errors="replace")[-6000:])) from failure
     finally:
         world.stop()

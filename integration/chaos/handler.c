@@ -52,7 +52,9 @@ static void process(int fd, const struct wsb_event *ev)
     r.time_ns = now_ns();
     if (write(fd, &r, sizeof r) != (ssize_t)sizeof r)
         abort();
-    (void)wsb_writeguarded(handle, ev->conn, ev->opcode, ev->data, ev->len);
+    if (!wsb_writeguarded(handle, ev->conn, ev->opcode, ev->data, ev->len)) /* for whoever reads how a run failed */
+        (void)fprintf(stderr, "%llu pid %d: no reply to client %u message %u: %s\n", (unsigned long long)now_ns(),
+                      (int)getpid(), r.client, r.number, wsb_reason_name(wsb_reason(handle)));
 }
 
 int main(int argc, char **argv)
