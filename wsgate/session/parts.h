@@ -44,6 +44,15 @@ struct wsg_exchange {
     char *offered;       /* owned; PENDING: the client's subprotocols, each ended by a NUL, and one more NUL */
 };
 
+/* The head of a response. */
+struct wsg_answer {
+    int status;
+    enum wsg_http_body body;
+    uint64_t length;
+    const struct wsg_http_header *headers;
+    size_t header_count;
+};
+
 /* A command whose outcome is known when the kernel has all up to position `end`, or when its message is dropped. */
 struct wsg_receipt {
     struct wsg_receipt *next;
@@ -122,6 +131,10 @@ void wsg_exchange_fail(struct wsg_session *s, int status, const char *why);
 void wsg_exchange_abort(struct wsg_session *s, const char *why);
 void wsg_exchange_timeout(struct wsg_session *s);
 void wsg_exchange_free(struct wsg_session *s);
+WSB_MUST_CHECK wsb_err wsg_exchange_begin_response(struct wsg_session *s, const struct wsg_answer *a);
+
+/* exchange_static.c: true: a static directory took the request, and its answer is queued */
+bool wsg_exchange_try_static(struct wsg_session *s, const struct wsg_http_head *head);
 
 /* websocket.c */
 void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head);
