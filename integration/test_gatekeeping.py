@@ -187,6 +187,21 @@ def test_clients_behind_a_proxy_count_one_by_one(make_gate, tmp_path, echo):
     assert refused(gate, "far") == {"address": 1}
 
 
+def test_a_client_behind_a_proxy_that_is_rejected_is_gone(make_gate, tmp_path, take_seat):
+    gate = behind(make_gate, tmp_path, "forwarded = x-forwarded-for\nlimits { connections_per_address = 1 }",
+                  routes=["echo=/echo,accept=handler"])
+    bus = take_seat(gate)
+    for _ in range(2):
+        with Raw(gate, source="127.0.0.2") as client:
+            client.send(upgrade_request(extra=["X-Forwarded-For: 192.0.2.7"]))
+            bus.reject(bus.hear("open").conn, status=403)
+            bus.flush()
+            assert client.read_response().status == 403
+            bus.hear("closed")
+    eventually(lambda: gate.wsctl("stats")["gate"]["connections"] == 0, "both have gone")
+    assert refused(gate) == {}
+
+
 def v2(ip, port, command=0x21):
     return V2 + struct.pack(">BBH4s4sHH", command, 0x11, 12, bytes(map(int, ip.split("."))), bytes(4), port, 80)
 

@@ -48,8 +48,10 @@ static void finish(struct wsg_session *s)
     if (x->is_sent)
         wsg_emit_done(s);
     wsg_session_end_pause(s); /* that was for this exchange; the hub has forgotten it with its id */
-    if (x->proxy && !wsg_session_set_peer(s, wsb_span_str(x->proxy))) /* the next request may be of another client */
-        keep = false;
+    if (x->proxy) { /* the next request may be of another client */
+        wsg_gatekeeping_leave(s); /* one whose handshake came to nothing was counted by the address that goes now */
+        keep = wsg_session_set_peer(s, wsb_span_str(x->proxy)) && keep;
+    }
     wsg_exchange_free(s);
     s->route = NULL;
     if (!keep) {
