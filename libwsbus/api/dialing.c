@@ -282,8 +282,13 @@ static bool answer_copy(const struct wsb_dial_answer *a, struct wsb_open_result 
     if (len)
         memcpy(result->subprotocol, a->subprotocol.ptr, len);
     result->subprotocol[len] = 0;
-    result->fields = strndup((const char *)a->fields.ptr, a->fields.len);
-    return result->fields != NULL;
+    result->fields = malloc(a->fields.len + 1); /* not strndup(): nothing ends the bytes of a socket */
+    if (!result->fields)
+        return false;
+    if (a->fields.len)
+        memcpy(result->fields, a->fields.ptr, a->fields.len);
+    result->fields[a->fields.len] = 0;
+    return true;
 }
 
 static enum wsb_reason request_write(struct dialing *d)
