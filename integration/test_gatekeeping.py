@@ -202,6 +202,15 @@ def test_a_client_behind_a_proxy_that_is_rejected_is_gone(make_gate, tmp_path, t
     assert refused(gate) == {}
 
 
+@pytest.mark.parametrize("line", ["Forwarded: ], for=192.0.2.7", 'Forwarded: for="x, for=192.0.2.7'])
+def test_rubbish_gives_nobody_the_rights_of_a_proxy(make_gate, tmp_path, echo, line):
+    gate = behind(make_gate, tmp_path, "forwarded = forwarded", routes=["echo=/echo"])
+    echo(gate)
+    assert status_of(gate, upgrade_request(extra=[line]), source="127.0.0.2") == 400
+    assert status_of(gate, get("/echo", line), source="127.0.0.2") == 400
+    assert status_of(gate, upgrade_request(extra=[line]), source="127.0.0.99") == 101  # nobody's word but his own
+
+
 def v2(ip, port, command=0x21):
     return V2 + struct.pack(">BBH4s4sHH", command, 0x11, 12, bytes(map(int, ip.split("."))), bytes(4), port, 80)
 
@@ -325,7 +334,7 @@ def test_a_fast_client_is_not_read(make_gate, take_seat):
 
 
 @pytest.mark.parametrize("limit, frames", [("message_rate=2", [frame(1, "x")] * 9), ("byte_rate=1000", [frame(2, bytes(2000))] * 2),
-                                           ("message_rate=2", [frame(PING, "x")] * 9)])
+                                           ("message_rate=2", [frame(PING, "x")] * 9), ("message_rate=2", [frame(PONG, "x")] * 9)])
 def test_a_fast_client_may_be_closed(make_gate, take_seat, limit, frames):
     gate = make_gate(routes=["echo=/echo,over_rate=close," + limit])
     bus = take_seat(gate)

@@ -6,6 +6,7 @@ enum { VALUE_MAX = 80 }; /* of a quoted string: more is no address */
 struct hop {
     char node[VALUE_MAX]; /* "192.0.2.1:80", "[2001:db8::1]"; "": not told, or not readable */
     struct wsb_span proto;
+    bool is_broken;
 };
 
 /* The last hops that were added. */
@@ -147,7 +148,7 @@ static void rfc7239_read(const struct wsg_http_header *headers, size_t count, st
             is_good = element_take(&rest, hop_add(ret));
         while (is_good && char_take(&rest, ','));
         if (!is_good)
-            (void)hop_add(ret); /* where a quote did not end nothing before it can be told apart */
+            hop_add(ret)->is_broken = true; /* where a quote did not end nothing before it can be told apart */
     }
 }
 
@@ -206,6 +207,7 @@ bool wsg_forwarded_find(enum wsg_forwarded kind, const struct wsg_http_header *h
         if (!node_parse(hop->node, &next)) {
             if (!found)
                 ret->proto = hop->proto;
+            ret->is_broken = hop->is_broken;
             break;
         }
         *ret = next;

@@ -18,11 +18,14 @@ struct wsg_forwarded_client {
     struct wsb_ip ip;
     uint16_t port;         /* 0: not told */
     struct wsb_span proto; /* "https", "http"; as the outermost trusted proxy saw it; empty: not told */
+    bool is_broken;        /* the search ended at something that is no list of Forwarded */
 };
 
 /*
  * The outermost address that a trusted proxy names: the first, from the end, that is not itself trusted. What cannot be
- * read ("unknown", a name, rubbish) ends the search at the proxy that wrote it.
+ * read ("unknown", a name, rubbish) ends the search at the proxy that wrote it. A proxy that goes on with what its client
+ * wrote lets the client decide whether the whole can be taken apart: is_broken says that it cannot, and then the client is
+ * not to be taken for the proxy.
  *
  * Returns   false: nobody is named, the client is who the connection is from; proto may be told all the same
  */

@@ -47,8 +47,8 @@ static void finish(struct wsg_session *s)
     log_exchange(s);
     if (x->is_sent)
         wsg_emit_done(s);
-    wsg_session_end_pause(s); /* that was for this exchange; the hub has forgotten it with its id */
-    if (x->proxy) { /* the next request may be of another client */
+    wsg_session_end_pause(s);     /* that was for this exchange; the hub has forgotten it with its id */
+    if (x->proxy) {               /* the next request may be of another client */
         wsg_gatekeeping_leave(s); /* one whose handshake came to nothing was counted by the address that goes now */
         keep = wsg_session_set_peer(s, wsb_span_str(x->proxy)) && keep;
     }
@@ -337,12 +337,12 @@ bool wsg_exchange_refuse_address(struct wsg_session *s)
 }
 
 /* From here to the end of the exchange the peer is the client, where a trusted proxy names one. */
-static bool find_client(struct wsg_session *s, const struct wsg_http_head *head)
+static bool find_client(struct wsg_session *s, const struct wsg_http_head *head, bool *ret_is_broken)
 {
     char client[WSG_ADDRESS_TEXT];
     struct wsb_span proto;
     struct wsg_exchange *x = s->exchange;
-    bool found = wsg_gatekeeping_client(s, head, client, &proto);
+    bool found = wsg_gatekeeping_client(s, head, client, &proto, ret_is_broken);
     x->is_secure = proto.len ? wsb_span_ieq_str(proto, "https") || wsb_span_ieq_str(proto, "wss") : s->secure != NULL;
     if (!found)
         return true;
@@ -379,6 +379,7 @@ static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head
 static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
 {
     struct wsb_span params[WSB_PATTERN_PARAMS_MAX];
+    bool is_broken;
     bool other_kind = false;
     bool has_body = head->content_length > 0 || head->is_chunked;
     struct wsg_exchange *x = calloc(1, sizeof *x);
@@ -396,8 +397,13 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
     };
     s->exchange = x;
     s->state = WSG_SESSION_EXCHANGE;
-    if (!find_client(s, head)) {
+    if (!find_client(s, head, &is_broken)) {
         wsg_session_kill(s, "out of memory");
+        return;
+    }
+    if (is_broken) { /* else whoever sends rubbish through a proxy would have the proxy's rights */
+        x->is_local = true;
+        wsg_exchange_error(s, 400, "a Forwarded header that cannot be read", NULL, 0);
         return;
     }
     if (head->is_upgrade) {

@@ -133,15 +133,17 @@ void wsg_gatekeeping_read_proxy(struct wsg_session *s)
 /* ------------------------------------------------------------- behind proxies */
 
 bool wsg_gatekeeping_client(const struct wsg_session *s, const struct wsg_http_head *head,
-                            char ret_peer[WSG_ADDRESS_TEXT], struct wsb_span *ret_proto)
+                            char ret_peer[WSG_ADDRESS_TEXT], struct wsb_span *ret_proto, bool *ret_is_broken)
 {
     const struct wsg_gatekeeping *g = s->env->gatekeeping;
     struct wsg_forwarded_client c;
     *ret_proto = wsb_span(NULL, 0);
+    *ret_is_broken = false;
     if (g->forwarded == WSG_FORWARDED_NONE || !s->is_trusted)
         return false;
     bool found = wsg_forwarded_find(g->forwarded, head->headers, head->header_count, &g->trusted, &c);
     *ret_proto = c.proto;
+    *ret_is_broken = c.is_broken;
     if (found)
         peer_format(&c.ip, c.port, ret_peer);
     return found;

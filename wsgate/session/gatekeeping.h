@@ -76,11 +76,12 @@ void wsg_gatekeeping_read_proxy(struct wsg_session *s);
  *
  * @ret_peer   "192.0.2.1:80" or "192.0.2.1"
  * @ret_proto  as the proxy saw it; borrowed from the head; empty: not told
+ * @ret_is_broken  what was said cannot be read, and the peer, a proxy, is not the client
  *
  * Returns     false: the client is the peer
  */
 bool wsg_gatekeeping_client(const struct wsg_session *s, const struct wsg_http_head *head,
-                            char ret_peer[WSG_ADDRESS_TEXT], struct wsb_span *ret_proto);
+                            char ret_peer[WSG_ADDRESS_TEXT], struct wsb_span *ret_proto, bool *ret_is_broken);
 
 /* The address in "192.0.2.1:80", "[::1]:80", "192.0.2.1"; "::" for "unix:1000". */
 struct wsb_ip wsg_ip_of_peer(const char *peer);
