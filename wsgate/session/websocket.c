@@ -412,8 +412,10 @@ static void on_pong(struct wsg_session *s, const struct wsb_ws_event *ev)
 {
     struct wsb_span payload = wsb_span(ev->control, ev->len);
     bool is_asked_for = s->asked_ping && hash_of(payload) == s->asked_ping->hash;
-    if (!is_asked_for && (!s->alive_ping_us || payload.len))
-        return; /* unsolicited: allowed, and means nothing (RFC 6455 §5.5.3) */
+    if (!is_asked_for && (!s->alive_ping_us || payload.len)) {
+        wsg_terms_charge(s, ev->len); /* unsolicited: allowed, and means nothing (RFC 6455 §5.5.3), but it is work */
+        return;
+    }
     uint64_t sent_us = is_asked_for ? s->asked_ping->sent_us : s->alive_ping_us;
     uint64_t rtt_us = wsg_loop_now_us(s->env->loop) - sent_us;
     s->rtt_us = (uint32_t)(rtt_us < UINT32_MAX ? rtt_us : UINT32_MAX);
