@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import zlib
 
 import pytest
 import websockets
@@ -119,6 +120,66 @@ def test_a_certificate_has_to_be_good(certificate):
         assert "error" in connect("wss://127.0.0.2:%d/" % port, "", "--ca", certificate[0], "-T", 5, status=3)[0]  # nobody listens there
         assert connect("wss://127.0.0.1:%d/" % port, "x\n", "--ca", certificate[0], "-c", 1)[1]["text"] == "x"
         assert connect("wss://localhost:%d/" % port, "x\n", "--insecure", "-c", 1)[1]["text"] == "x"
+
+
+@contextlib.contextmanager
+def tls_server_in_one_breath(certificate, answer):
+    """Answers one handshake with answer(key) and a goodbye of TLS, all in one write."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+
+    def serve():
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_side=True)
+        connection, _ = listener.accept()
+        connection.settimeout(DEADLINE)
+
+        def until_done(step):
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    connection.sendall(outgoing.read())
+                    incoming.write(connection.recv(65536))
+
+        with connection:
+            until_done(tls.do_handshake)
+            connection.sendall(outgoing.read())
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += until_done(lambda: tls.read(65536))
+            tls.write(answer(request.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0].decode()))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.unwrap()
+            connection.sendall(outgoing.read())
+            with contextlib.suppress(OSError):
+                while connection.recv(65536):
+                    pass
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        thread.join(DEADLINE)
+        listener.close()
+
+
+def test_what_comes_with_the_end_of_tls_is_kept(certificate):
+    with tls_server_in_one_breath(certificate, lambda key: b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno") as port:
+        assert "403" in connect("wss://localhost:%d/" % port, "", "--ca", certificate[0], status=1)[0]["error"]["message"]
+
+
+def test_messages_that_nobody_has_room_for_outlive_the_end_of_tls(certificate):
+    packer = zlib.compressobj(wbits=-15)
+    packed = [(packer.compress(bytes([65 + i]) * (3 << 20)) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4] for i in range(3)]
+    messages = b"".join(frame(1, data, rsv=4, masked=False) for data in packed)
+    with tls_server_in_one_breath(certificate, lambda key: good_101(key, "Sec-WebSocket-Extensions: permessage-deflate") + messages +
+                                  close_frame(1000, "all", masked=False)) as port:
+        rows = connect("wss://localhost:%d/" % port, "", "--ca", certificate[0])
+    assert [row["text"][0] * 2 + str(len(row["text"])) for row in rows[1:4]] == ["AA3145728", "BB3145728", "CC3145728"]
+    assert rows[4:] == [{"type": "close", "code": 1000, "reason": "all", "clean": True, "by": "server"}]
 
 
 def test_a_certificate_has_to_be_for_the_host(tmp_path):

@@ -153,7 +153,7 @@ static enum wsb_reason exchange(struct dialing *d, const char *what)
     short events = (short)(POLLIN | (err == WSB_AGAIN ? POLLOUT : 0));
     if (err && err != WSB_AGAIN)
         return WSB_REASON_IO;
-    if (!wait_for(d->peer->fd, events, d->until_ms))
+    if (!d->peer->has_ended && !wait_for(d->peer->fd, events, d->until_ms))
         return late(d, what);
     err = wsb_peer_fill(d->peer, &d->fault);
     if (err == WSB_CLOSED) {

@@ -89,9 +89,11 @@ static void io_end(struct wsb_peer *p, const struct wsb_tls_io *io)
     wsb_buf_consume(&p->cipher, p->cipher.len - io->in.len);
 }
 
+/* What stands in front of a goodbye comes first, even when one read brings both. */
 static wsb_err decipher(struct wsb_peer *p, struct wsb_fault *fault)
 {
     wsb_err err = WSB_OK;
+    size_t before = p->in.len;
     while (!err) {
         struct wsb_tls_io io;
         size_t len = 0;
@@ -105,6 +107,10 @@ static wsb_err decipher(struct wsb_peer *p, struct wsb_fault *fault)
         if (!err)
             p->in.len += len;
     }
+    if (err == WSB_CLOSED) {
+        p->has_ended = true;
+        return p->in.len > before ? WSB_OK : WSB_CLOSED;
+    }
     return err == WSB_MORE ? WSB_OK : err;
 }
 
@@ -113,6 +119,8 @@ wsb_err wsb_peer_fill(struct wsb_peer *p, struct wsb_fault *fault)
     compact(&p->in, &p->in_at);
     if (!p->tls)
         return receive(p, &p->in, fault);
+    if (p->has_ended)
+        return WSB_CLOSED;
     wsb_err err = receive(p, &p->cipher, fault);
     if (err == WSB_CLOSED && wsb_tls_stream_is_open(p->tls))
         return wsb_fault_set(fault, WSB_ERR_IO, 0, "the connection was cut off: TLS was not ended");
@@ -186,7 +194,9 @@ wsb_err wsb_peer_shake(struct wsb_peer *p, struct wsb_fault *fault)
         return err;
     err = wsb_tls_stream_handshake(p->tls, &io, fault);
     io_end(p, &io);
-    return err ? err : decipher(p, fault); /* something may have come with its last message */
+    if (!err)
+        err = decipher(p, fault);            /* something may have come with its last message */
+    return err == WSB_CLOSED ? WSB_OK : err; /* a goodbye: the next fill says so */
 }
 
 /* --------------------------------------------------------------------- frames */

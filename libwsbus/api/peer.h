@@ -21,6 +21,7 @@ struct wsb_peer {
     int fd;                     /* owned; -1: none */
     struct wsb_tls_stream *tls; /* owned; NULL: plain */
     struct wsb_buf cipher;      /* that came and is not deciphered yet */
+    bool has_ended;             /* TLS: the server has said goodbye */
     struct wsb_buf in;          /* plain bytes that came */
     size_t in_at;               /* those before it are used */
     struct wsb_buf plain;       /* TLS: a frame on its way into records */
@@ -39,7 +40,8 @@ void wsb_peer_init(struct wsb_peer *p);
 void wsb_peer_deinit(struct wsb_peer *p);
 
 /*
- * Take what has come off the socket.
+ * Take what has come off the socket. A goodbye of TLS is told once everything before it was, and without the socket, which
+ * may have nothing more to tell: has_ended.
  *
  * Returns   WSB_OK; WSB_AGAIN nothing has come; WSB_CLOSED the server has ended its side; WSB_ERR_IO; WSB_ERR_PROTO,
  *           WSB_ERR_REFUSED of TLS; WSB_ERR_NOMEM

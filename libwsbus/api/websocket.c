@@ -327,7 +327,7 @@ static void fill(struct conn *c)
     if (!err)
         c->heard_ms = wsb_monotonic_ms();
     parse(c);
-    if (err == WSB_CLOSED)
+    if (err == WSB_CLOSED && has_room(c)) /* else something is left that nobody has had room for */
         end(c, WSB_REASON_IO, "the server closed the connection without a goodbye");
     else if (err && err != WSB_AGAIN)
         lost(c, err, fault.text);
@@ -385,6 +385,10 @@ static bool pump(struct slot *s, uint64_t until_ms)
     if (c->state == OVER)
         return true;
     bool wants_in = has_room(c);
+    if (wants_in && c->peer.has_ended) { /* by TLS: the socket need not tell */
+        fill(c);
+        return true;
+    }
     struct pollfd fds[] = {
         {.fd = c->peer.fd, .events = (short)((wants_in ? POLLIN : 0) | (wsb_peer_pending(&c->peer) ? POLLOUT : 0))},
         {.fd = c->wake_fd, .events = POLLIN},
