@@ -300,3 +300,30 @@ def test_out_of_descriptors(make_gate, take_seat):
     for newcomer in crowd:
         newcomer.expect_101()
         newcomer.close()
+
+
+def test_each_listener_has_its_own_limits_of_a_head(make_gate, tmp_path):
+    strict, roomy = "%s/strict.sock" % tmp_path, "%s/roomy.sock" % tmp_path
+    config = tmp_path / "wsgate.conf"
+    config.write_text('listen "unix:%s" { max_head = 1KiB max_headers = 8 head_timeout = 100ms }\n'
+                      'listen "unix:%s" { max_head = 64KiB max_headers = 300 head_timeout = 1h }\n'
+                      "limits { head = 8KiB headers = 50 }\n" % (strict, roomy))
+    gate = make_gate(args=["-c", config], routes=(), listen=["127.0.0.1:0"])
+
+    def ask(where, *headers):
+        with Raw(where) as client:
+            client.send("GET / HTTP/1.1\r\nHost: x\r\n%s\r\n" % "".join("%s\r\n" % h for h in headers))
+            return client.read_response().status
+
+    long, many = "X: " + "x" * 2000, ["X-%d: 1" % i for i in range(20)]
+    assert [ask(strict), ask(strict, long), ask(strict, *many)] == [404, 431, 431]
+    assert [ask(gate), ask(gate, long), ask(gate, *many)] == [404, 404, 404]
+    longer, more = "X: " + "x" * 30000, ["X-%d: 1" % i for i in range(200)]
+    assert [ask(gate, longer), ask(gate, *more)] == [431, 431]
+    assert [ask(roomy, longer), ask(roomy, *more)] == [404, 404]
+    with Raw(roomy) as patient, Raw(strict) as late:
+        patient.send("GET / HTTP/1.1\r\nHost")
+        late.send("GET / HTTP/1.1\r\nHost")
+        assert late.read_response().status == 408
+        patient.send(": x\r\n\r\n")
+        assert patient.read_response().status == 404

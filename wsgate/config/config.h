@@ -97,10 +97,14 @@ struct wsg_static_config {
 
 struct wsg_listener_config {
     struct wsg_origin origin;
-    char *address;                 /* owned; see net/address.h */
-    unsigned mode;                 /* of a Unix socket's file; default 0600 */
-    struct wsg_texts allow, deny;  /* owned; networks of clients that may, or may not; none in allow: all may */
-    bool proxy_protocol;           /* each connection begins with a header of it; default no */
+    char *address;                /* owned; see net/address.h */
+    unsigned mode;                /* of a Unix socket's file; default 0600 */
+    struct wsg_texts allow, deny; /* owned; networks of clients that may, or may not; none in allow: all may */
+    bool proxy_protocol;          /* each connection begins with a header of it; default no */
+    size_t max_head;              /* this and the next three: 0: as for the whole gate */
+    uint32_t max_headers;
+    uint32_t head_timeout_ms;
+    uint32_t handshake_timeout_ms; /* tls_handshake_timeout */
     struct wsg_texts certificates; /* owned; files; none: TLS is not spoken */
     struct wsg_texts keys;         /* owned; their keys' files; none: each key is in the certificate's file */
     enum wsg_client_certificates client_certificates;

@@ -109,6 +109,12 @@ wsb_err wsg_entrances_build(struct wsg_gatekeeping *g, const struct wsg_config *
         const struct wsg_listener_config *l = &c->listeners[g->entrance_count];
         struct wsg_entrance *e = &g->entrances[g->entrance_count];
         e->has_proxy_header = l->proxy_protocol;
+        e->http_limits = (struct wsg_http_limits)WSG_HTTP_LIMITS_DEFAULT;
+        e->http_limits.max_head_bytes = l->max_head ? l->max_head : c->max_head;
+        e->http_limits.max_headers = l->max_headers ? l->max_headers : c->max_headers;
+        e->http_limits.max_body = SIZE_MAX; /* the route's limit decides */
+        e->head_timeout_ms = l->head_timeout_ms ? l->head_timeout_ms : c->head_timeout_ms;
+        e->handshake_timeout_ms = l->handshake_timeout_ms ? l->handshake_timeout_ms : c->handshake_timeout_ms;
         if (wsb_ip_rules_init(&e->rules, l->allow.at, l->allow.count, l->deny.at, l->deny.count, fault))
             return fault->err;
     }

@@ -142,19 +142,12 @@ static wsb_err init_worker(struct wsg_gate *g, size_t index, size_t count, uint6
         .routes = &g->routes,
         .statics = g->statics,
         .static_count = g->static_count,
-        .http_limits = WSG_HTTP_LIMITS_DEFAULT,
-        .head_timeout_ms = c->head_timeout_ms,
         .keepalive_timeout_ms = c->keepalive_timeout_ms,
         .close_timeout_ms = c->close_timeout_ms,
         .gatekeeping = &g->gatekeeping,
-        .secure = {.tally = &g->tls_tally,
-                   .handshake_timeout_ms = c->handshake_timeout_ms,
-                   .handshakes_max = share_of(c->max_handshakes, count)},
+        .secure = {.tally = &g->tls_tally, .handshakes_max = share_of(c->max_handshakes, count)},
         .deflate_account = &g->deflate_account,
     };
-    w->env.http_limits.max_head_bytes = c->max_head;
-    w->env.http_limits.max_headers = c->max_headers;
-    w->env.http_limits.max_body = SIZE_MAX; /* the route's limit decides */
     wsg_slots_init(&w->env.slots, epoch, (uint8_t)index);
     return wsg_worker_init(w, g, (uint8_t)index, fault);
 }

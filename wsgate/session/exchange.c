@@ -451,7 +451,7 @@ static void on_body(struct wsg_session *s, struct wsb_span body)
         wsg_exchange_error(s, 413, "the body is longer than the route allows", NULL, 0);
         return;
     }
-    wsg_session_set_timer(s, s->env->head_timeout_ms);
+    wsg_session_set_timer(s, wsg_session_entrance(s)->head_timeout_ms);
     if (x->is_sent) {
         wsg_emit(s, WSB_BODY_EV, 0, WSB_FLAG_MORE, body, wsb_span(NULL, 0));
         return;
@@ -503,7 +503,7 @@ wsb_err wsg_exchange_step(struct wsg_session *s, const uint8_t *data, size_t len
     }
     if (s->state == WSG_SESSION_HTTP && !s->request_begun && len) {
         s->request_begun = true;
-        wsg_session_set_timer(s, s->env->head_timeout_ms);
+        wsg_session_set_timer(s, wsg_session_entrance(s)->head_timeout_ms);
     }
     wsb_err err = wsg_http_in_next(s->in.http, data, len, ret_used, &ev);
     if (err == WSB_MORE)

@@ -55,7 +55,7 @@ bool wsg_gatekeeping_enter(struct wsg_session *s, const struct wsb_ip *ip, enum 
 {
     struct wsg_gatekeeping *g = s->env->gatekeeping;
     s->is_trusted = wsb_ip_nets_have(&g->trusted, ip);
-    if (!wsb_ip_rules_admit(&g->entrances[s->entrance].rules, ip)) {
+    if (!wsb_ip_rules_admit(&wsg_session_entrance(s)->rules, ip)) {
         *ret_why = WSG_REFUSED_ADDRESS;
         return false;
     }
@@ -86,7 +86,7 @@ static void header_done(struct wsg_session *s, const struct wsg_proxy_header *h)
     enum wsg_refusal why;
     s->state = s->secure ? WSG_SESSION_SECURING : WSG_SESSION_HTTP;
     if (s->secure)
-        wsg_session_set_timer(s, s->env->secure.handshake_timeout_ms);
+        wsg_session_set_timer(s, wsg_session_entrance(s)->handshake_timeout_ms);
     if (!h->has_client)
         return; /* the proxy itself, to see whether we live */
     peer_format(&h->ip, h->port, peer);

@@ -14,6 +14,7 @@
 
 #include "base/ip.h"
 #include "http/forwarded.h"
+#include "http/scan.h"
 #include "net/address.h"
 #include "net/visitors.h"
 #include "policy/policy.h"
@@ -26,6 +27,8 @@ struct wsg_http_head;
 struct wsg_entrance {
     struct wsb_ip_rules rules; /* owned */
     bool has_proxy_header;     /* each connection begins with one */
+    struct wsg_http_limits http_limits;
+    uint32_t head_timeout_ms, handshake_timeout_ms; /* a request's head; TLS */
 };
 
 /* What a route asks of tokens. */

@@ -207,6 +207,12 @@ void wsg_tap(struct wsg_session *s, enum wsg_outbox_kind kind, uint8_t opcode, s
 wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params,
                             bool is_websocket, struct wsb_span subprotocol, struct wsb_buf *out);
 
+/* What the listener asks that it came through. */
+static inline const struct wsg_entrance *wsg_session_entrance(const struct wsg_session *s)
+{
+    return &s->env->gatekeeping->entrances[s->entrance];
+}
+
 static inline bool wsg_session_is_tapped(const struct wsg_session *s)
 {
     return s->is_tapped || (s->route && atomic_load_explicit(&s->route->taps, memory_order_relaxed));

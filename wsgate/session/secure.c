@@ -359,7 +359,7 @@ static void established(struct wsg_session *s)
             WSB_KS("peer", s->peer));
     s->state = WSG_SESSION_HTTP;
     s->active_ms = wsg_loop_now_ms(s->env->loop);
-    wsg_session_set_timer(s, s->env->head_timeout_ms);
+    wsg_session_set_timer(s, wsg_session_entrance(s)->head_timeout_ms);
 }
 
 /* False: not yet, or never. */

@@ -39,7 +39,6 @@ struct wsg_secure_tally {
 /* What the sessions of a worker share. */
 struct wsg_secure_env {
     struct wsg_secure_tally *tally; /* borrowed */
-    uint32_t handshake_timeout_ms;
     uint32_t handshakes_max;
     uint32_t handshakes; /* under way */
     uint8_t *scratch;    /* owned; NULL until there is a session with TLS */

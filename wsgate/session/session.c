@@ -566,6 +566,7 @@ void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why)
 static struct wsg_session *session_new(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer,
                                        struct wsb_tls_context *tls)
 {
+    const struct wsg_entrance *by = &env->gatekeeping->entrances[entrance];
     char text[WSG_ADDRESS_TEXT];
     struct wsg_session *s = calloc(1, sizeof *s);
     if (!s)
@@ -574,14 +575,12 @@ static struct wsg_session *session_new(struct wsg_env *env, int fd, uint8_t entr
     s->timer.fn = on_timer;
     s->env = env;
     s->entrance = entrance;
-    s->state = env->gatekeeping->entrances[entrance].has_proxy_header ? WSG_SESSION_PROXY
-               : tls                                                  ? WSG_SESSION_SECURING
-                                                                      : WSG_SESSION_HTTP;
+    s->state = by->has_proxy_header ? WSG_SESSION_PROXY : tls ? WSG_SESSION_SECURING : WSG_SESSION_HTTP;
     s->receipts_end = &s->receipts;
     s->in.http = malloc(sizeof *s->in.http);
     peer_format(fd, peer, text);
     if (s->in.http && wsg_session_set_peer(s, wsb_span_str(text)) && (!tls || wsg_secure_begin(s, tls) == WSB_OK)) {
-        wsg_http_in_init(s->in.http, &env->http_limits);
+        wsg_http_in_init(s->in.http, &by->http_limits);
         return s;
     }
     free(s->in.http);
@@ -594,7 +593,8 @@ static struct wsg_session *session_new(struct wsg_env *env, int fd, uint8_t entr
 static wsb_err enlist(struct wsg_session *s)
 {
     struct wsg_env *env = s->env;
-    uint32_t timeout_ms = s->state == WSG_SESSION_SECURING ? env->secure.handshake_timeout_ms : env->head_timeout_ms;
+    const struct wsg_entrance *by = wsg_session_entrance(s);
+    uint32_t timeout_ms = s->state == WSG_SESSION_SECURING ? by->handshake_timeout_ms : by->head_timeout_ms;
     wsb_err err = wsg_slots_add(&env->slots, s, &s->id);
     if (err)
         return err;

@@ -97,9 +97,8 @@ struct wsg_env {
     const struct wsg_routes *routes;       /* borrowed */
     const struct wsg_static_root *statics; /* borrowed; longest prefix first */
     size_t static_count;
-    struct wsg_http_limits http_limits;
     struct wsg_gatekeeping *gatekeeping; /* borrowed; shared by all workers */
-    uint32_t head_timeout_ms, keepalive_timeout_ms, close_timeout_ms;
+    uint32_t keepalive_timeout_ms, close_timeout_ms;
     struct wsg_slots slots;
     struct wsg_chunk_pool pool;
     struct wsg_outbox outbox;

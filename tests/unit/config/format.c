@@ -78,13 +78,17 @@ static void put_option(struct wsb_buf *b, const struct wsg_option *o, const void
     switch (o->kind) {
     case WSG_OPTION_SIZE:
     case WSG_OPTION_COUNT:
+        if (o->min && !*(const size_t *)field)
+            break; /* not said, here and below */
         put(b, "%s = %zu\n", o->name, *(const size_t *)field);
         break;
     case WSG_OPTION_COUNT32:
+        if (o->min && !*(const uint32_t *)field)
+            break;
         put(b, "%s = %u\n", o->name, *(const uint32_t *)field);
         break;
     case WSG_OPTION_DURATION:
-        if (*(const uint32_t *)field != UINT32_MAX) /* not said */
+        if (*(const uint32_t *)field != UINT32_MAX && (*(const uint32_t *)field || !o->min))
             put(b, "%s = %ums\n", o->name, *(const uint32_t *)field);
         break;
     case WSG_OPTION_WORKERS:

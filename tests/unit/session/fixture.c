@@ -84,10 +84,8 @@ static struct wsb_tls_context *tls_of(struct fixture *f)
 {
     if (!server)
         make_contexts();
-    f->env.secure = (struct wsg_secure_env){.tally = &tally,
-                                            .handshake_timeout_ms = 10000,
-                                            .handshakes = f->env.secure.handshakes,
-                                            .scratch = f->env.secure.scratch};
+    f->env.secure = (struct wsg_secure_env){
+        .tally = &tally, .handshakes = f->env.secure.handshakes, .scratch = f->env.secure.scratch};
     return server;
 }
 
@@ -150,10 +148,11 @@ int setup(void **state)
     wsg_routes_seal(&f->routes);
     assert_int_equal(wsg_loop_new(&f->env.loop), WSB_OK);
     f->env.routes = &f->routes;
-    f->env.http_limits = (struct wsg_http_limits)WSG_HTTP_LIMITS_DEFAULT;
+    f->entrance.http_limits = (struct wsg_http_limits)WSG_HTTP_LIMITS_DEFAULT;
+    f->entrance.head_timeout_ms = f->entrance.handshake_timeout_ms = 10000;
     f->gatekeeping = (struct wsg_gatekeeping){.entrances = &f->entrance, .entrance_count = 1};
     f->env.gatekeeping = &f->gatekeeping;
-    f->env.head_timeout_ms = f->env.keepalive_timeout_ms = f->env.close_timeout_ms = 10000;
+    f->env.keepalive_timeout_ms = f->env.close_timeout_ms = 10000;
     wsg_slots_init(&f->env.slots, 1, 0);
     assert_int_equal(wsg_env_init(&f->env), WSB_OK);
     connect_client(f);
