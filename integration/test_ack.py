@@ -172,6 +172,7 @@ def test_a_rolling_restart_is_not_noticed(gate, echo, language):
     for client in clients:
         assert [int(client.read_message()) for _ in range(200)] == list(range(200)), "nothing lost, twice, or in another place"
     assert old.process.wait(DEADLINE) == 0, old.output
+    eventually(lambda: len(handlers_of(gate)) == 1, "the gate has read the old one's farewell")
     remaining, = handlers_of(gate)
     assert remaining["connections"] == CLIENTS
     for client in clients:
