@@ -312,6 +312,64 @@ def test_no_response_504(make_gate, take_seat):
         assert client.read_response().body == b"in time"
 
 
+EVENTS = {"content-type": "text/event-stream; charset=utf-8"}
+
+
+def begin_stream(gate, take_seat, client, headers, body):
+    bus = take_seat(gate, ["web"])
+    client.send(get("/web/", headers=["Last-Event-ID: 41"]))
+    request = bus.hear("request")
+    assert request.meta["headers"]["last-event-id"] == "41"
+    bus.respond(request.conn, body, 200, headers, more=True)
+    bus.flush()
+    assert client.read_head()[0] == 200
+    return bus, request.conn
+
+
+def test_a_stream_of_events_is_kept_alive(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web/{rest*},request_timeout=50ms,sse_keepalive=20ms"])
+    with Raw(gate) as client:
+        bus, conn = begin_stream(gate, take_seat, client, EVENTS, "data: 1\n\n")
+        client.read_until(b"2\r\n:\n\r\n" * 5)  # longer than request_timeout
+        bus.body(conn, b"data: 2\n\n", more=False)
+        bus.flush()
+        assert client.read_until(b"0\r\n\r\n").count(b"9\r\ndata: 2\n\n\r\n") == 1
+        client.send(get("/web/"))
+        bus.respond(bus.hear("request").conn, "the connection goes on")
+        bus.flush()
+        assert client.read_response().body == b"the connection goes on"
+
+
+def test_a_comment_never_breaks_a_line(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web/{rest*},sse_keepalive=20ms"])
+    with Raw(gate) as client, Raw(gate) as other:
+        bus, conn = begin_stream(gate, take_seat, client, EVENTS, "data: begun")
+        other.send(get("/web/"))  # a second stream tells us that time has passed
+        second = bus.hear("request").conn
+        bus.respond(second, "data: 1\n\n", 200, EVENTS, more=True)
+        bus.flush()
+        other.read_until(b"2\r\n:\n\r\n" * 5)
+        bus.body(conn, b" and ended\n\n", more=False)
+        bus.flush()
+        assert client.read_until(b"0\r\n\r\n") == b"b\r\ndata: begun\r\nc\r\n and ended\n\n\r\n0\r\n\r\n"
+
+
+def test_who_leaves_a_stream_of_events_is_told_of(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web/{rest*},sse_keepalive=20ms"])
+    with Raw(gate) as client:
+        bus, conn = begin_stream(gate, take_seat, client, EVENTS, "data: 1\n\n")
+    assert bus.hear("aborted").conn == conn
+
+
+@pytest.mark.parametrize("headers", [{"content-type": "text/plain"}, {"content-type": "text/event-streams"}])
+def test_a_silent_stream_is_cut_off(make_gate, take_seat, headers):
+    gate = make_gate(routes=["web=/web/{rest*},stream_timeout=100ms,sse_keepalive=10ms"])
+    with Raw(gate) as client:
+        bus, conn = begin_stream(gate, take_seat, client, headers, "begun")
+        assert bus.hear("aborted").conn == conn
+        assert client.read_to_end() == b"5\r\nbegun\r\n"
+
+
 def test_a_handler_that_dies_502(web, take_seat):
     bus = take_seat(web, ["web"])
     with Raw(web) as waiting, Raw(web) as repeatable, Raw(web) as streaming:

@@ -112,6 +112,8 @@ struct wsg_route_policy {
     size_t max_body;
     uint32_t accept_timeout_ms;
     uint32_t request_timeout_ms;
+    uint32_t stream_timeout_ms;   /* silence of a response that has begun; 0: any */
+    uint32_t sse_keepalive_ms;    /* between comments of an event stream; 0: none */
     struct wsg_texts allow, deny; /* borrowed from the configuration, as the origins, base/origin.h */
     struct wsg_texts origins;
     const char *token;    /* a source, borrowed from the configuration; NULL: none is wanted */

@@ -93,6 +93,8 @@ void wsg_route_config_init(struct wsg_route_config *r)
         .max_body = 16 * MIB,
         .accept_timeout_ms = 10000,
         .request_timeout_ms = 30000,
+        .stream_timeout_ms = UINT32_MAX,
+        .sse_keepalive_ms = 15000,
         .ping_interval_ms = UINT32_MAX,
         .token_leeway_ms = 30000,
     };

@@ -68,6 +68,8 @@ struct wsg_route_config {
     size_t max_body;               /* of a request, bytes; default 16 MiB */
     uint32_t accept_timeout_ms;    /* default 10 s */
     uint32_t request_timeout_ms;   /* default 30 s */
+    uint32_t stream_timeout_ms;    /* 0: none; UINT32_MAX (default): as request_timeout_ms */
+    uint32_t sse_keepalive_ms;     /* 0: none; default 15 s */
     struct wsg_texts allow, deny;  /* owned; networks that may, or may not; none in allow: all may */
     char *token;                   /* owned; where the token is that a client needs, as pin_key; NULL: none */
     char *token_keys;              /* owned; the file of the keys, there when token is */

@@ -111,12 +111,13 @@ static wsb_err append_text(struct wsg_session *s)
     return wsg_outq_append(&s->out, &s->env->pool, s->env->text.data, s->env->text.len);
 }
 
-static wsb_err append_body(struct wsg_session *s, struct wsb_span body)
+wsb_err wsg_exchange_append_body(struct wsg_session *s, struct wsb_span body)
 {
     struct wsg_exchange *x = s->exchange;
     wsb_err err = WSB_OK;
     if (!x->has_body || body.len == 0)
         return WSB_OK;
+    x->in_line = body.ptr[body.len - 1] != '\n';
     wsb_buf_clear(&s->env->text);
     if (x->is_chunked && ((err = wsg_http_chunk_head_write(&s->env->text, body.len)) || (err = append_text(s))))
         return err;
@@ -234,7 +235,7 @@ static void after_response_part(struct wsg_session *s, const struct wsg_command 
     if (s->exchange->response_complete)
         finish_if_complete(s);
     else
-        wsg_session_set_timer(s, s->route->policy.request_timeout_ms);
+        wsg_stream_arm(s);
     if (s->state == WSG_SESSION_HTTP)
         wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
 }
@@ -261,7 +262,8 @@ void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
             wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
         return;
     }
-    after_response_part(s, c, append_body(s, c->payload));
+    wsg_stream_begin(s, &a);
+    after_response_part(s, c, wsg_exchange_append_body(s, c->payload));
 }
 
 void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c)
@@ -275,7 +277,7 @@ void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c)
         wsg_exchange_abort(s, "slow client");
         return;
     }
-    after_response_part(s, c, append_body(s, c->payload));
+    after_response_part(s, c, wsg_exchange_append_body(s, c->payload));
 }
 
 /* The exchange ends in the middle: the handler is told, the client loses its connection. */
@@ -310,7 +312,7 @@ void wsg_exchange_timeout(struct wsg_session *s)
 {
     struct wsg_exchange *x = s->exchange;
     if (x->response_begun) {
-        wsg_exchange_abort(s, "response timed out");
+        wsg_stream_timeout(s);
         return;
     }
     if (x->is_sent) {
@@ -476,7 +478,10 @@ static void on_end(struct wsg_session *s)
         wsg_emit(s, WSB_BODY_EV, 0, 0, wsb_span(NULL, 0), wsb_span(NULL, 0));
     else
         send_request(s, /*more=*/false);
-    wsg_session_set_timer(s, s->route->policy.request_timeout_ms);
+    if (x->response_begun)
+        wsg_stream_arm(s);
+    else
+        wsg_session_set_timer(s, s->route->policy.request_timeout_ms);
     wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, true);
 }
 

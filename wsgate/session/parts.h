@@ -31,6 +31,8 @@ struct wsg_exchange {
     bool response_complete;
     bool has_body;
     bool is_chunked;
+    bool is_events; /* the response is a text/event-stream that may have comments of ours */
+    bool in_line;   /* and what was sent of it ends in the middle of a line */
     uint16_t status;
     uint64_t begun_us;
     uint64_t body_bytes;
@@ -88,6 +90,8 @@ void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms);
 void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on);
 void wsg_session_watch(struct wsg_session *s); /* bring what epoll waits for in line with the state */
 void wsg_session_make_room(struct wsg_session *s);
+/* Something waits for the client, and it has taken some since this was last asked. */
+bool wsg_session_has_taken(struct wsg_session *s);
 size_t wsg_session_waiting(const struct wsg_session *s);
 /* NULL: nobody waits for the outcome, or it could not be kept. */
 struct wsg_receipt *wsg_session_add_receipt(struct wsg_session *s, const struct wsg_command *c);
@@ -132,6 +136,14 @@ void wsg_exchange_abort(struct wsg_session *s, const char *why);
 void wsg_exchange_timeout(struct wsg_session *s);
 void wsg_exchange_free(struct wsg_session *s);
 WSB_MUST_CHECK wsb_err wsg_exchange_begin_response(struct wsg_session *s, const struct wsg_answer *a);
+
+/* Of a response that has begun: more of what its handler says. */
+WSB_MUST_CHECK wsb_err wsg_exchange_append_body(struct wsg_session *s, struct wsb_span body);
+
+/* exchange_stream.c */
+void wsg_stream_begin(struct wsg_session *s, const struct wsg_answer *a); /* its head is written */
+void wsg_stream_arm(struct wsg_session *s);
+void wsg_stream_timeout(struct wsg_session *s);
 
 /* exchange_static.c: true: a static directory took the request, and its answer is queued */
 bool wsg_exchange_try_static(struct wsg_session *s, const struct wsg_http_head *head);

@@ -733,13 +733,20 @@ void wsg_sessions_reap(struct wsg_env *env)
     }
 }
 
-/* A client that is still taking what it asked for is not idle, however long it takes. */
-static bool is_taking(struct wsg_session *s)
+bool wsg_session_has_taken(struct wsg_session *s)
 {
     uint64_t written = s->out.written + (s->secure ? wsg_secure_sent(s) : 0);
     if (s->out.bytes == 0 || written == s->written_then)
         return false;
     s->written_then = written;
+    return true;
+}
+
+/* A client that is still taking what it asked for is not idle, however long it takes. */
+static bool is_taking(struct wsg_session *s)
+{
+    if (!wsg_session_has_taken(s))
+        return false;
     wsg_session_set_timer(s, s->env->keepalive_timeout_ms);
     return true;
 }

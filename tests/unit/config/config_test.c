@@ -45,6 +45,8 @@ static void test_config_defaults(void **state)
     assert_int_equal(r.max_body, 16777216);
     assert_int_equal(r.accept_timeout_ms, 10000);
     assert_int_equal(r.request_timeout_ms, 30000);
+    assert_int_equal(r.stream_timeout_ms, UINT32_MAX);
+    assert_int_equal(r.sse_keepalive_ms, 15000);
     wsg_config_deinit(&c);
 }
 

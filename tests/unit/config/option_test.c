@@ -112,6 +112,8 @@ static const struct row {
     {ROUTE, "max_body", "0", "max_body = 0", "-1", "'-1'" SIZE},
     {ROUTE, "accept_timeout", "1h", "accept_timeout = 3600000ms", "0", "'0'" TO_DAY},
     {ROUTE, "request_timeout", "500ms", "request_timeout = 500ms", "5", "'5'" TIME},
+    {ROUTE, "stream_timeout", "0", "stream_timeout = 0ms", "25h", "'25h' is out of range: from 0 to 24h"},
+    {ROUTE, "sse_keepalive", "20s", "sse_keepalive = 20000ms", "20", "'20'" TIME},
     {ROUTE, "allow", "2001:db8::/32", "allow = {\"2001:db8::/32\"}", "2001:db8::/129",
      "'2001:db8::/129': a network has 0 to 128 bits"},
     {ROUTE, "deny", "192.0.2.1", "deny = {\"192.0.2.1\"}", "",
