@@ -1,6 +1,7 @@
 """HTTP through the gate: requests to a handler and back, and what the gate says by itself when there is no good request, or no answer."""
 
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -359,6 +360,39 @@ def test_who_leaves_a_stream_of_events_is_told_of(make_gate, take_seat):
     with Raw(gate) as client:
         bus, conn = begin_stream(gate, take_seat, client, EVENTS, "data: 1\n\n")
     assert bus.hear("aborted").conn == conn
+
+
+def test_a_stream_of_events_ends_in_good_order_with_the_gate(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web/{rest*}"], args=["--drain-timeout", "60s"])
+    with Raw(gate) as client:
+        bus, conn = begin_stream(gate, take_seat, client, EVENTS, "data: 1\n\n")
+        gate.process.send_signal(signal.SIGTERM)
+        assert client.read_to_end() == b"9\r\ndata: 1\n\n\r\n0\r\n\r\n"
+        event = bus.hear("aborted")
+        assert (event.conn, event.meta["reason"]) == (conn, "the gate is shutting down")
+
+
+def test_outcomes_pace_a_long_response(make_gate, take_seat):
+    """A client that reads nothing for a while gets all of a response that is larger than its queue."""
+    gate = make_gate(routes=["web=/web/{rest*},max_queue=256KiB"])
+    part, parts = bytes(64 << 10), 256
+    with Raw(gate, receive_buffer=4096) as client:
+        bus, conn = begin_stream(gate, take_seat, client, {}, "")
+        reader, under_way, sent = None, set(), 0
+        while sent < parts or under_way:
+            while sent < parts and len(under_way) < 3:
+                sent += 1
+                under_way.add(bus.body(conn, part, more=sent < parts, outcome=True))
+            bus.flush()
+            event = bus.read(200) if reader is None else bus.hear("outcome")
+            if event is None:
+                reader = threading.Thread(target=client.read, args=(parts * len(part),), daemon=True)
+                reader.start()
+                continue
+            assert event.outcome == "written"
+            under_way.remove(event.seq)
+        assert reader, "the client was to be slow"
+        reader.join()
 
 
 @pytest.mark.parametrize("headers", [{"content-type": "text/plain"}, {"content-type": "text/event-streams"}])

@@ -24,6 +24,7 @@ static void drain(struct wsg_session *s)
         break;
     case WSG_SESSION_EXCHANGE:
         s->exchange->keep_alive = s->exchange->keep_alive && s->exchange->response_begun;
+        wsg_exchange_drain(s);
         break;
     case WSG_SESSION_OPEN:
         wsg_websocket_end(s, WSG_ENDED_DRAINING, 1001, "the gate is shutting down");

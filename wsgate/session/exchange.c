@@ -294,6 +294,23 @@ void wsg_exchange_abort(struct wsg_session *s, const char *why)
     wsg_session_kill(s, why);
 }
 
+/* Clients of event streams come back by themselves, to another gate. Anything else may yet be complete before the drain is
+ * over, and so may a line. */
+void wsg_exchange_drain(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    if (!x->is_events || !x->is_sent || x->response_complete || x->in_line)
+        return;
+    if (end_body(s) != WSB_OK) {
+        wsg_exchange_abort(s, "out of memory");
+        return;
+    }
+    emit_aborted(s, "the gate is shutting down");
+    x->is_sent = false;
+    x->keep_alive = false;
+    finish_if_complete(s);
+}
+
 /* The bus has nobody who will answer; it has forgotten the exchange already. */
 void wsg_exchange_fail(struct wsg_session *s, int status, const char *why)
 {

@@ -134,6 +134,7 @@ bool wsg_exchange_refuse_address(struct wsg_session *s);
 void wsg_exchange_fail(struct wsg_session *s, int status, const char *why);
 void wsg_exchange_abort(struct wsg_session *s, const char *why);
 void wsg_exchange_timeout(struct wsg_session *s);
+void wsg_exchange_drain(struct wsg_session *s); /* end what could go on for ever */
 void wsg_exchange_free(struct wsg_session *s);
 WSB_MUST_CHECK wsb_err wsg_exchange_begin_response(struct wsg_session *s, const struct wsg_answer *a);
 
