@@ -618,6 +618,8 @@ static enum wsb_reason drain(struct slot *s, uint64_t until_ms)
             return c->reason;
         if (wsb_peer_pending(&c->peer) == 0)
             return WSB_REASON_OK;
+        if (c->is_leaving)
+            return because(c, WSB_REASON_CLOSED, "the handle was closed");
         if (has_looked && is_late(until_ms))
             return because(c, WSB_REASON_TIMEOUT, "the server does not take it");
         wake_pump(c); /* it does not know yet that something is to leave */

@@ -631,6 +631,43 @@ static void test_a_server_that_does_not_read(void **state)
     server_stop(&s);
 }
 
+static _Atomic bool has_come;
+
+static void talk_seeing(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    (void)poll(&p, 1, 10000);
+    has_come = true;
+    talk_never_reading(fd);
+}
+
+static void *close_while_writing(void *arg)
+{
+    wsb_websocket w = *(wsb_websocket *)arg;
+    while (!has_come) /* then the other has begun, and cannot end */
+        (void)poll(NULL, 0, 1);
+    assert_false(wsb_websocket_close(w, 1000, NULL, 100));
+    may_go = true;
+    return NULL;
+}
+
+/* Who waits without end for a server to read comes out when the handle is closed. */
+static void test_a_write_ends_with_its_handle(void **state)
+{
+    struct server s = {.talk = talk_seeing};
+    pthread_t closer;
+    (void)state;
+    may_go = has_come = false;
+    wsb_websocket w = open_ok(&s);
+    char *data = calloc(1, 8 << 20);
+    assert_non_null(data);
+    assert_int_equal(pthread_create(&closer, NULL, close_while_writing, &w), 0);
+    assert_false(wsb_websocket_write(w, WSB_BINARY, data, 8 << 20, -1));
+    (void)pthread_join(closer, NULL);
+    free(data);
+    server_stop(&s);
+}
+
 static void talk_flood(int fd)
 {
     static uint8_t bytes[65535];
@@ -735,6 +772,7 @@ int main(void)
         cmocka_unit_test(test_another_thread_writes_and_closes),
         cmocka_unit_test(test_many_threads_write_while_one_reads),
         cmocka_unit_test(test_a_server_that_does_not_read),
+        cmocka_unit_test(test_a_write_ends_with_its_handle),
         cmocka_unit_test(test_what_nobody_reads_stays_with_the_kernel),
         cmocka_unit_test(test_misuse_is_refused),
         cmocka_unit_test(test_the_descriptor_tells),
