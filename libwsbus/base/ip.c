@@ -31,6 +31,20 @@ bool wsb_ip_parse(struct wsb_span text, struct wsb_ip *ret)
     return true;
 }
 
+bool wsb_port_parse(struct wsb_span text, uint16_t *ret)
+{
+    unsigned port = 0;
+    if (text.len == 0 || text.len > 5)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9')
+            return false;
+        port = port * 10 + (unsigned)(text.ptr[i] - '0');
+    }
+    *ret = (uint16_t)port;
+    return port <= UINT16_MAX;
+}
+
 void wsb_ip_format(const struct wsb_ip *ip, char out[WSB_IP_TEXT])
 {
     bool is_v4 = wsb_ip_is_v4(ip);

@@ -31,6 +31,8 @@ struct wsb_ip_nets {
 
 /* Numeric, without brackets, port or zone. False: it is none. */
 bool wsb_ip_parse(struct wsb_span text, struct wsb_ip *ret);
+/* One to five digits, 0 to 65535. */
+bool wsb_port_parse(struct wsb_span text, uint16_t *ret);
 /* "192.0.2.1", "2001:db8::1", "unix" */
 void wsb_ip_format(const struct wsb_ip *ip, char out[WSB_IP_TEXT]);
 bool wsb_ip_is_v4(const struct wsb_ip *ip);

@@ -3,40 +3,28 @@
 
 #include <ctype.h>
 
+#include "base/ip.h"
+
 enum { HOST_MAX = 255 };
 
 /* "https://app.example.org:8443" */
 struct parts {
     struct wsb_span scheme, host;
-    unsigned port;
+    uint16_t port;
 };
 
 static const struct {
     const char *scheme;
-    unsigned port;
+    uint16_t port;
 } schemes[] = {{"http", 80}, {"https", 443}, {"ws", 80}, {"wss", 443}};
 
-static unsigned default_port(struct wsb_span scheme)
+static uint16_t default_port(struct wsb_span scheme)
 {
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         if (wsb_span_ieq_str(scheme, schemes[i].scheme))
             return schemes[i].port;
     }
     return 0;
-}
-
-static bool port_parse(struct wsb_span text, unsigned *ret)
-{
-    unsigned port = 0;
-    if (text.len == 0 || text.len > 5)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
-        port = port * 10 + (unsigned)(text.ptr[i] - '0');
-    }
-    *ret = port;
-    return port > 0 && port <= UINT16_MAX;
 }
 
 /* "host", "host:port", "[v6]:port" */
@@ -57,7 +45,8 @@ static bool authority_split(struct wsb_span text, struct parts *ret)
         return false;
     if (end == text.len)
         return true;
-    return text.ptr[end] == ':' && port_parse(wsb_span(text.ptr + end + 1, text.len - end - 1), &ret->port);
+    return text.ptr[end] == ':' && wsb_port_parse(wsb_span(text.ptr + end + 1, text.len - end - 1), &ret->port) &&
+           ret->port > 0;
 }
 
 static bool origin_split(struct wsb_span text, struct parts *ret)

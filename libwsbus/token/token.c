@@ -128,8 +128,6 @@ static bool any_key_fits(const struct wsb_token_keys *keys, const json_t *header
 
 /* --------------------------------------------------------------------- claims */
 
-enum { LATEST_S = 1ll << 53 }; /* what a number in JSON tells exactly */
-
 /* NumericDate, RFC 7519 §2. */
 static bool time_of(const json_t *claims, const char *name, bool *ret_is_there, double *ret)
 {

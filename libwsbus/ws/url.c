@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/ip.h"
 #include "ws/field.h"
 
 static wsb_err refuse(struct wsb_fault *fault, const char *text, const char *why)
@@ -14,20 +15,6 @@ static wsb_err refuse(struct wsb_fault *fault, const char *text, const char *why
 static bool starts_with(const char *text, const char *scheme)
 {
     return strncasecmp(text, scheme, strlen(scheme)) == 0; /* RFC 3986 §3.1: in any case */
-}
-
-static bool port_parse(struct wsb_span text, uint16_t *ret)
-{
-    unsigned port = 0;
-    if (text.len == 0 || text.len > 5)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
-        port = port * 10 + (unsigned)(text.ptr[i] - '0');
-    }
-    *ret = (uint16_t)port;
-    return port > 0 && port <= UINT16_MAX;
 }
 
 /* A name of letters, digits, '-', '.' and '_', or what stands between the brackets of an IPv6 address. */
@@ -82,7 +69,7 @@ wsb_err wsb_url_parse(const char *text, struct wsb_url *ret, struct wsb_fault *f
     uint16_t number = is_tls ? 443 : 80;
     if (!authority_split(wsb_span(authority, len), &host, &port, &is_ip6))
         return refuse(fault, text, "the host is a name, an IPv4 address, or an IPv6 address in brackets");
-    if (port.ptr && !port_parse(port, &number))
+    if (port.ptr && !(wsb_port_parse(port, &number) && number > 0))
         return refuse(fault, text, "the port is a number from 1 to 65535");
     if (strchr(path, '#'))
         return refuse(fault, text, "a WebSocket URL has no fragment: write %23 for '#'");

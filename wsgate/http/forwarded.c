@@ -154,18 +154,6 @@ static void rfc7239_read(const struct wsg_http_header *headers, size_t count, st
 
 /* ----------------------------------------------------------------- the search */
 
-static bool port_parse(const char *text, uint16_t *ret)
-{
-    unsigned port = 0;
-    size_t len = strlen(text);
-    if (len == 0 || len > 5 || strspn(text, "0123456789") != len)
-        return false;
-    for (const char *c = text; *c; c++)
-        port = port * 10 + (unsigned)(*c - '0');
-    *ret = (uint16_t)port;
-    return port <= UINT16_MAX;
-}
-
 /* "192.0.2.1", "192.0.2.1:80", "[2001:db8::1]", "[2001:db8::1]:80", and, as some write it, "2001:db8::1" */
 static bool node_parse(const char *text, struct wsg_forwarded_client *ret)
 {
@@ -183,7 +171,7 @@ static bool node_parse(const char *text, struct wsg_forwarded_client *ret)
         host.len = (size_t)(end - text);
         port = end;
     }
-    if (port && (*port != ':' || !port_parse(port + 1, &ret->port)))
+    if (port && (*port != ':' || !wsb_port_parse(wsb_span_str(port + 1), &ret->port)))
         return false;
     return wsb_ip_parse(host, &ret->ip) && memcmp(&ret->ip, &nobody, sizeof nobody) != 0;
 }

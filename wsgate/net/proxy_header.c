@@ -30,18 +30,10 @@ static struct wsb_span word_next(struct wsb_span *rest)
     return word;
 }
 
+/* As version 1 writes it: no zero in front. */
 static bool port_parse(struct wsb_span text, uint16_t *ret)
 {
-    unsigned port = 0;
-    if (text.len == 0 || text.len > 5 || (text.len > 1 && text.ptr[0] == '0'))
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
-        port = port * 10 + (unsigned)(text.ptr[i] - '0');
-    }
-    *ret = (uint16_t)port;
-    return port <= UINT16_MAX;
+    return (text.len < 2 || text.ptr[0] != '0') && wsb_port_parse(text, ret);
 }
 
 static bool ip_parse(struct wsb_span text, bool is_v6, struct wsb_ip *ret)
