@@ -3,7 +3,7 @@
 
 /*
  * What the files of session/ share, and nobody else uses: session.c owns the socket and the life of a client, exchange.c
- * speaks HTTP with it, websocket.c WebSocket, events.c tells the bus.
+ * and its kin speak HTTP with it, websocket.c WebSocket, events.c tells the bus.
  */
 
 #include "base/json.h"
@@ -120,8 +120,21 @@ void wsg_secure_end(struct wsg_session *s);                                    /
 void wsg_secure_free(struct wsg_session *s);
 void wsg_secure_write_meta(const struct wsg_session *s, struct wsb_json *j);
 
-/* exchange.c: WSB_OK one event was handled, WSB_MORE nothing more to be had from these bytes now */
+/* exchange.c */
+void wsg_exchange_finish_if_complete(struct wsg_session *s);            /* then the next request, or the end */
+void wsg_exchange_emit_aborted(struct wsg_session *s, const char *why); /* a word of ours, never the peer's */
+void wsg_exchange_abort(struct wsg_session *s, const char *why);
+void wsg_exchange_fail(struct wsg_session *s, int status, const char *why);
+void wsg_exchange_timeout(struct wsg_session *s);
+void wsg_exchange_drain(struct wsg_session *s); /* end what could go on for ever */
+void wsg_exchange_free(struct wsg_session *s);
+
+/* exchange_request.c: WSB_OK one event was handled, WSB_MORE nothing more to be had from these bytes now */
 wsb_err wsg_exchange_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used);
+/* By the rules of its route. True: refused, and answered. */
+bool wsg_exchange_refuse_address(struct wsg_session *s);
+
+/* exchange_response.c */
 void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c);
 void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c);
 void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers,
@@ -129,17 +142,11 @@ void wsg_exchange_error(struct wsg_session *s, int status, const char *why, cons
 /* The same, counted by its reason. */
 void wsg_exchange_refuse(struct wsg_session *s, enum wsg_refusal reason, int status, const char *why,
                          const struct wsg_http_header *headers, size_t count);
-/* By the rules of its route. True: refused, and answered. */
-bool wsg_exchange_refuse_address(struct wsg_session *s);
-void wsg_exchange_fail(struct wsg_session *s, int status, const char *why);
-void wsg_exchange_abort(struct wsg_session *s, const char *why);
-void wsg_exchange_timeout(struct wsg_session *s);
-void wsg_exchange_drain(struct wsg_session *s); /* end what could go on for ever */
-void wsg_exchange_free(struct wsg_session *s);
 WSB_MUST_CHECK wsb_err wsg_exchange_begin_response(struct wsg_session *s, const struct wsg_answer *a);
-
-/* Of a response that has begun: more of what its handler says. */
+/* Of a response that has begun: more of what its handler says, and its end. */
 WSB_MUST_CHECK wsb_err wsg_exchange_append_body(struct wsg_session *s, struct wsb_span body);
+WSB_MUST_CHECK wsb_err wsg_exchange_end_body(struct wsg_session *s);
+WSB_MUST_CHECK wsb_err wsg_exchange_append_text(struct wsg_session *s); /* env->text, as it is */
 
 /* exchange_stream.c */
 void wsg_stream_begin(struct wsg_session *s, const struct wsg_answer *a); /* its head is written */

@@ -1,0 +1,208 @@
+/*
+ * The request of an exchange: its head finds who answers it, a handler, a static directory or a refusal; its body follows.
+ * Relies on http/request.h for every rule of the protocol.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/parts.h"
+
+bool wsg_exchange_refuse_address(struct wsg_session *s)
+{
+    struct wsb_ip ip = wsg_ip_of_peer(s->peer);
+    if (wsb_ip_rules_admit(&s->route->rules, &ip))
+        return false;
+    wsg_exchange_refuse(s, WSG_REFUSED_ADDRESS, 403, "the address is not allowed", NULL, 0);
+    return true;
+}
+
+/* From here to the end of the exchange the peer is the client, where a trusted proxy names one. */
+static bool find_client(struct wsg_session *s, const struct wsg_http_head *head, bool *ret_is_broken)
+{
+    char client[WSG_ADDRESS_TEXT];
+    struct wsb_span proto;
+    struct wsg_exchange *x = s->exchange;
+    bool found = wsg_gatekeeping_client(s, head, client, &proto, ret_is_broken);
+    x->is_secure = proto.len ? wsb_span_ieq_str(proto, "https") || wsb_span_ieq_str(proto, "wss") : s->secure != NULL;
+    if (!found)
+        return true;
+    x->proxy = strdup(s->peer);
+    return x->proxy && wsg_session_set_peer(s, wsb_span_str(client));
+}
+
+static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
+{
+    struct wsg_exchange *x = s->exchange;
+    wsg_session_hide_token(s);
+    if (wsg_exchange_refuse_address(s) || !wsg_session_authorize(s, head, params))
+        return;
+    if (!wsg_session_has_handler(s) && s->route->policy.no_handler != WSG_NO_HANDLER_WAIT) {
+        wsg_exchange_refuse(s, WSG_REFUSED_NO_HANDLER, 503, "no handler", NULL, 0);
+        return;
+    }
+    if (head->content_length > s->route->policy.max_body) {
+        wsg_exchange_error(s, 413, "the body is longer than the route allows", NULL, 0);
+        return;
+    }
+    if (wsg_meta_of_request(s, head, params, /*is_websocket=*/false, wsb_span(NULL, 0), &x->meta) != WSB_OK ||
+        wsg_session_identify(s, head, params) != WSB_OK) {
+        wsg_exchange_error(s, 500, "out of memory", NULL, 0);
+        return;
+    }
+    if (head->expect_continue) {
+        wsb_buf_clear(&s->env->text);
+        if (wsg_http_continue_write(&s->env->text) == WSB_OK && wsg_exchange_append_text(s) == WSB_OK)
+            wsg_session_mark_dirty(s);
+    }
+}
+
+static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
+{
+    struct wsb_span params[WSB_PATTERN_PARAMS_MAX];
+    bool is_broken;
+    bool other_kind = false;
+    bool has_body = head->content_length > 0 || head->is_chunked;
+    struct wsg_exchange *x = calloc(1, sizeof *x);
+    if (!x || !wsg_session_set_target(s, head->target)) {
+        free(x);
+        wsg_session_kill(s, "out of memory");
+        return;
+    }
+    *x = (struct wsg_exchange){
+        .method = (uint8_t)head->method,
+        .minor = head->minor,
+        .keep_alive = head->keep_alive,
+        .request_complete = !has_body,
+        .begun_us = wsg_loop_now_us(s->env->loop),
+    };
+    s->exchange = x;
+    s->state = WSG_SESSION_EXCHANGE;
+    if (!find_client(s, head, &is_broken)) {
+        wsg_session_kill(s, "out of memory");
+        return;
+    }
+    if (is_broken) { /* else whoever sends rubbish through a proxy would have the proxy's rights */
+        x->is_local = true;
+        wsg_exchange_error(s, 400, "a Forwarded header that cannot be read", NULL, 0);
+        return;
+    }
+    if (head->is_upgrade) {
+        wsg_websocket_begin(s, head);
+        return;
+    }
+    s->route = wsg_routes_match(s->env->routes, head->host, head->path, WSG_KIND_HTTP, params, &other_kind);
+    if (s->route) {
+        begin_routed(s, head, params);
+        return;
+    }
+    x->is_local = true;
+    if (wsg_exchange_try_static(s, head)) {
+        if (s->exchange && s->exchange->response_complete)
+            wsg_exchange_finish_if_complete(s);
+        return;
+    }
+    if (other_kind)
+        wsg_exchange_error(s, 426, "the route speaks WebSocket only", NULL, 0);
+    else
+        wsg_exchange_error(s, 404, "no route", NULL, 0);
+}
+
+static void send_request(struct wsg_session *s, bool more)
+{
+    wsg_emit_begin(s, WSB_REQUEST, more ? WSB_FLAG_MORE : 0);
+    wsg_count(&s->route->tally.requests, 1);
+}
+
+static void on_body(struct wsg_session *s, struct wsb_span body)
+{
+    struct wsg_exchange *x = s->exchange;
+    x->body_bytes += body.len;
+    s->bytes_in += body.len;
+    if (x->response_complete || !s->route) { /* answered already: the rest is read only to find the next request */
+        if (x->body_bytes > (s->route ? s->route->policy.max_body : WSG_BODY_WHOLE))
+            wsg_session_linger(s);
+        return;
+    }
+    if (x->body_bytes > s->route->policy.max_body) {
+        if (x->is_sent || x->response_begun) {
+            wsg_exchange_abort(s, "the body is longer than the route allows");
+            return;
+        }
+        wsg_exchange_error(s, 413, "the body is longer than the route allows", NULL, 0);
+        return;
+    }
+    wsg_session_set_timer(s, wsg_session_entrance(s)->head_timeout_ms);
+    if (x->is_sent) {
+        wsg_emit(s, WSB_BODY_EV, 0, WSB_FLAG_MORE, body, wsb_span(NULL, 0));
+        return;
+    }
+    if (wsb_buf_append(&x->body, body.ptr, body.len) != WSB_OK) {
+        wsg_exchange_error(s, 500, "out of memory", NULL, 0);
+        return;
+    }
+    if (x->body.len > WSG_BODY_WHOLE)
+        send_request(s, /*more=*/true);
+}
+
+static void on_end(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    x->request_complete = true;
+    if (x->response_complete) {
+        wsg_exchange_finish_if_complete(s);
+        return;
+    }
+    if (x->is_sent)
+        wsg_emit(s, WSB_BODY_EV, 0, 0, wsb_span(NULL, 0), wsb_span(NULL, 0));
+    else
+        send_request(s, /*more=*/false);
+    if (x->response_begun)
+        wsg_stream_arm(s);
+    else
+        wsg_session_set_timer(s, s->route->policy.request_timeout_ms);
+    wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, true);
+}
+
+static void refuse_bytes(struct wsg_session *s)
+{
+    struct wsg_http_in *in = s->in.http;
+    struct wsg_exchange *x = s->exchange;
+    if (x && (x->is_sent || x->response_begun)) {
+        wsg_exchange_abort(s, "the request's body is malformed");
+        return;
+    }
+    if (x)
+        x->keep_alive = false;
+    wsg_exchange_error(s, wsg_http_in_status(in), wsg_http_in_reason(in), NULL, 0);
+}
+
+wsb_err wsg_exchange_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used)
+{
+    struct wsg_http_event ev;
+    if (s->out.bytes > WSG_HTTP_OUTPUT_MAX) {
+        wsg_session_set_paused(s, WSG_PAUSE_OUTPUT, true);
+        *ret_used = 0;
+        return WSB_MORE;
+    }
+    if (s->state == WSG_SESSION_HTTP && !s->request_begun && len) {
+        s->request_begun = true;
+        wsg_session_set_timer(s, wsg_session_entrance(s)->head_timeout_ms);
+    }
+    wsb_err err = wsg_http_in_next(s->in.http, data, len, ret_used, &ev);
+    if (err == WSB_MORE)
+        return WSB_MORE;
+    if (err) {
+        *ret_used = len;
+        refuse_bytes(s);
+        return WSB_MORE;
+    }
+    if (ev.kind == WSG_HTTP_EV_HEAD)
+        on_head(s, ev.head);
+    else if (!s->exchange)
+        return WSB_OK; /* END of a request that was answered when its head came */
+    else if (ev.kind == WSG_HTTP_EV_BODY)
+        on_body(s, ev.body);
+    else
+        on_end(s);
+    return WSB_OK;
+}

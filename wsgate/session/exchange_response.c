@@ -1,0 +1,210 @@
+/*
+ * The response of an exchange: its head and its body, from a handler, from a static directory, or of our own where there is
+ * nothing better to say. Relies on http/response.h for every rule of the protocol.
+ */
+#include "base/log.h"
+#include "session/parts.h"
+
+wsb_err wsg_exchange_begin_response(struct wsg_session *s, const struct wsg_answer *a)
+{
+    struct wsg_exchange *x = s->exchange;
+    struct wsg_http_framing framing;
+    struct wsg_http_response r = {
+        .status = a->status,
+        .date = wsg_env_date(s->env),
+        .body = a->body,
+        .length = a->length,
+        .request_minor = x->minor,
+        .keep_alive = x->keep_alive && !s->env->draining,
+        .headers = a->headers,
+        .header_count = a->header_count,
+    };
+    wsb_buf_clear(&s->env->text);
+    wsb_err err = wsg_http_response_head_write(&s->env->text, &r, &framing);
+    if (!err)
+        err = wsg_outq_append(&s->out, &s->env->pool, s->env->text.data, s->env->text.len);
+    if (err)
+        return err;
+    x->status = (uint16_t)a->status;
+    x->response_begun = true;
+    x->has_body = framing.has_body && x->method != WSG_HTTP_HEAD;
+    x->is_chunked = framing.is_chunked;
+    x->keep_alive = framing.keep_alive;
+    wsg_session_mark_dirty(s);
+    return WSB_OK;
+}
+
+wsb_err wsg_exchange_append_text(struct wsg_session *s)
+{
+    return wsg_outq_append(&s->out, &s->env->pool, s->env->text.data, s->env->text.len);
+}
+
+wsb_err wsg_exchange_append_body(struct wsg_session *s, struct wsb_span body)
+{
+    struct wsg_exchange *x = s->exchange;
+    wsb_err err = WSB_OK;
+    if (!x->has_body || body.len == 0)
+        return WSB_OK;
+    x->in_line = body.ptr[body.len - 1] != '\n';
+    wsb_buf_clear(&s->env->text);
+    if (x->is_chunked &&
+        ((err = wsg_http_chunk_head_write(&s->env->text, body.len)) || (err = wsg_exchange_append_text(s))))
+        return err;
+    err = wsg_outq_append(&s->out, &s->env->pool, body.ptr, body.len);
+    if (!err && x->is_chunked) {
+        wsb_buf_clear(&s->env->text);
+        if (!(err = wsg_http_chunk_tail_write(&s->env->text)))
+            err = wsg_exchange_append_text(s);
+    }
+    wsg_session_mark_dirty(s);
+    return err;
+}
+
+wsb_err wsg_exchange_end_body(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    wsb_err err = WSB_OK;
+    if (x->has_body && x->is_chunked) {
+        wsb_buf_clear(&s->env->text);
+        if (!(err = wsg_http_chunk_last_write(&s->env->text)))
+            err = wsg_exchange_append_text(s);
+        wsg_session_mark_dirty(s);
+    }
+    x->response_complete = true;
+    return err;
+}
+
+/* A whole answer of our own; the request may be in any state, even unparsable (then there is no exchange). */
+static void answer_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers,
+                         size_t count)
+{
+    struct wsg_exchange *x = s->exchange;
+    struct wsg_http_framing framing;
+    bool reusable = x && x->keep_alive && x->request_complete && !s->env->draining;
+    struct wsg_http_error e = {
+        .status = status,
+        .date = wsg_env_date(s->env),
+        .request_minor = x ? x->minor : 1,
+        .is_head = x ? x->method == WSG_HTTP_HEAD : wsg_http_in_method(s->in.http) == WSG_HTTP_HEAD,
+        .keep_alive = reusable,
+        .headers = headers,
+        .header_count = count,
+    };
+    WSB_LOG(WSB_LOG_HTTP, status >= 500 ? WSB_LOG_WARN : WSB_LOG_INFO, "refused", WSB_KID("conn", s->id),
+            WSB_KU("status", status), WSB_KS("why", why), WSB_KS("target", s->target ? s->target : ""),
+            WSB_KS("peer", s->peer));
+    wsb_buf_clear(&s->env->text);
+    if (wsg_http_error_response_write(&s->env->text, &e, &framing) != WSB_OK || wsg_exchange_append_text(s) != WSB_OK) {
+        wsg_session_kill(s, "out of memory");
+        return;
+    }
+    wsg_session_mark_dirty(s);
+    if (!x) {
+        wsg_session_linger(s);
+        return;
+    }
+    x->status = (uint16_t)status;
+    x->response_begun = x->response_complete = true;
+    x->keep_alive = reusable;
+    wsg_exchange_finish_if_complete(s);
+}
+
+void wsg_exchange_refuse(struct wsg_session *s, enum wsg_refusal reason, int status, const char *why,
+                         const struct wsg_http_header *headers, size_t count)
+{
+    if (s->route)
+        wsg_count(&s->route->tally.refused[reason], 1);
+    else
+        wsg_gatekeeping_count(s->env->gatekeeping, reason);
+    answer_error(s, status, why, headers, count);
+}
+
+void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers,
+                        size_t count)
+{
+    if (s->route)
+        wsg_count(&s->route->tally.refused[WSG_REFUSED_OTHER], 1);
+    answer_error(s, status, why, headers, count);
+}
+
+/* Fields of a handler, less those that are ours. */
+static size_t clean_fields(const struct wsg_command *c, struct wsg_http_header out[WSG_FIELDS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < c->field_count; i++) {
+        if (!wsg_http_response_is_reserved(c->fields[i].name))
+            out[count++] = (struct wsg_http_header){c->fields[i].name, c->fields[i].value};
+    }
+    return count;
+}
+
+static bool takes_response(struct wsg_session *s, const struct wsg_command *c, bool begun)
+{
+    struct wsg_exchange *x = s->exchange;
+    if (s->state == WSG_SESSION_EXCHANGE && x && x->is_sent && !x->response_complete && x->response_begun == begun)
+        return true;
+    wsg_outcome(s, c, WSB_OUTCOME_REFUSED, begun ? "no response has been begun" : "no request waits for a response");
+    return false;
+}
+
+static void after_response_part(struct wsg_session *s, const struct wsg_command *c, wsb_err err)
+{
+    if (!err && !(c->flags & WSB_FLAG_MORE))
+        err = wsg_exchange_end_body(s);
+    if (err) { /* half a response is out: only closing tells the client */
+        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "out of memory");
+        wsg_exchange_abort(s, "out of memory");
+        return;
+    }
+    wsg_session_add_receipt(s, c);
+    if (s->exchange->response_complete && !s->exchange->request_complete) {
+        wsg_exchange_emit_aborted(s, "answered before the request was complete"); /* what still comes is nobody's */
+        s->exchange->is_sent = false;
+    }
+    if (s->exchange->response_complete)
+        wsg_exchange_finish_if_complete(s);
+    else
+        wsg_stream_arm(s);
+    if (s->state == WSG_SESSION_HTTP)
+        wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
+}
+
+void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
+{
+    struct wsg_http_header headers[WSG_FIELDS_MAX];
+    bool more = (c->flags & WSB_FLAG_MORE) != 0;
+    bool is_empty_head = s->exchange && s->exchange->method == WSG_HTTP_HEAD && c->payload.len == 0;
+    struct wsg_answer a = {
+        .status = c->status ? c->status : 200,
+        /* An empty answer to HEAD does not say how long the answer to GET would be. */
+        .body = more || is_empty_head ? WSG_HTTP_BODY_UNKNOWN : WSG_HTTP_BODY_LENGTH,
+        .length = c->payload.len,
+        .headers = headers,
+        .header_count = clean_fields(c, headers),
+    };
+    if (!takes_response(s, c, /*begun=*/false))
+        return;
+    if (a.status < 200 || wsg_exchange_begin_response(s, &a) != WSB_OK) {
+        wsg_outcome(s, c, WSB_OUTCOME_INVALID, "status or headers cannot be sent");
+        wsg_exchange_error(s, 502, "the handler's response is invalid", NULL, 0);
+        if (s->state == WSG_SESSION_HTTP)
+            wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
+        return;
+    }
+    wsg_stream_begin(s, &a);
+    after_response_part(s, c, wsg_exchange_append_body(s, c->payload));
+}
+
+void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c)
+{
+    if (!takes_response(s, c, /*begun=*/true))
+        return;
+    if (wsg_session_waiting(s) > s->route->policy.max_queue)
+        wsg_session_make_room(s);
+    if (wsg_session_waiting(s) > s->route->policy.max_queue) {
+        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "the client does not take what is sent");
+        wsg_exchange_abort(s, "slow client");
+        return;
+    }
+    after_response_part(s, c, wsg_exchange_append_body(s, c->payload));
+}
