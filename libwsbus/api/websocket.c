@@ -20,12 +20,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api/dialing.h"
-#include "api/resolve.h"
+#include "dial/dialing.h"
+#include "dial/wait.h"
 #include "base/utf8.h"
 #include "ws/close.h"
 
 enum {
+    MAX_MESSAGE = 16 << 20, /* of a message from the server, unless the options say otherwise */
     SLOT_BITS = 16,
     QUEUE_BYTES = 1 << 20, /* of messages that nobody has read: more is left to the kernel */
     OUT_BYTES = 16 << 20,
@@ -499,6 +500,18 @@ static bool options_are_sane(const char *url, const struct wsb_open_options *o)
     return ok;
 }
 
+static void dial(struct conn *c, const char *url, const struct wsb_open_options *o, struct wsb_open_result *result)
+{
+    static const struct wsb_dial_terms terms = {.stop_fd = -1};
+    struct wsb_deflate_params params;
+    if (wsb_dial(url, o, &terms, &c->peer, result, &params) == WSB_REASON_OK &&
+        wsb_peer_begin(&c->peer, o->max_message ? o->max_message : MAX_MESSAGE,
+                       result->is_compressed ? &params : NULL) != WSB_OK)
+        result->reason = WSB_REASON_NOMEM;
+    if (result->reason && !result->why[0])
+        (void)snprintf(result->why, sizeof result->why, "%s", wsb_reason_name(result->reason));
+}
+
 bool wsb_open(const char *url, const struct wsb_open_options *options, wsb_websocket *ret,
               struct wsb_open_result *ret_result)
 {
@@ -516,7 +529,7 @@ bool wsb_open(const char *url, const struct wsb_open_options *options, wsb_webso
     }
     if (c) {
         result = (struct wsb_open_result){0};
-        (void)wsb_dial(url, o, &c->peer, &result);
+        dial(c, url, o, &result);
         c->heard_ms = wsb_monotonic_ms();
         if (result.reason == WSB_REASON_OK && !slot_take(c, ret)) {
             result.reason = WSB_REASON_MISUSE;

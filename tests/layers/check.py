@@ -23,6 +23,7 @@ API = "libwsbus/api"
 WS = "libwsbus/ws"
 TLS = "libwsbus/tls"
 TOKEN = "libwsbus/token"
+DIAL = "libwsbus/dial"
 
 LEVEL_0 = {PUBLIC, BASE, WIRE}
 POLICY = "wsgate/policy"
@@ -54,11 +55,13 @@ FOLDERS = {
     # level 4: the only place that joins level 3
     "wsgate/session": BELOW_SESSION,
     # level 5: gate owns sessions and links, admin looks at a gate, main.c starts both
-    "wsgate/gate": BELOW_GATE | {RING},
+    "wsgate/gate": BELOW_GATE | {RING, DIAL},
     "wsgate/admin": BELOW_GATE | {"wsgate/gate"},
     "wsgate/main.c": BELOW_GATE | {"wsgate/gate", "wsgate/admin"},
+    # beside sessions: a client's connection from its URL on, for those who may wait
+    DIAL: LEVEL_0 | {WS, TLS},
     # beside the gate
-    API: LEVEL_0 | {LINK, WS, TLS},
+    API: LEVEL_0 | {LINK, DIAL, WS, TLS},
     "wsctl": {PUBLIC, BASE, TOKEN},
     "wsbench": {PUBLIC, BASE, WS, TLS},  # a client of any server; frames and masks are the same at both ends
     "examples": {PUBLIC},

@@ -1,32 +1,28 @@
 /* What the thread and its caller share has a count of two, so that either may go first. */
-#include "api/resolve.h"
+#include "dial/resolve.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
+#include <unistd.h>
+
+#include "dial/wait.h"
 
 struct lookup {
     pthread_mutex_t lock;
-    pthread_cond_t done;
+    int done_fd; /* owned; readable once it is done */
     int refs;
-    bool is_done;
     int status;
     struct addrinfo *found; /* owned */
     char port[8];
     char host[]; /* terminated */
 };
-
-uint64_t wsb_monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static int look_up(const char *host, const char *port, int flags, struct addrinfo **ret)
 {
@@ -44,7 +40,7 @@ static void lookup_unref(struct lookup *l)
     if (l->found)
         freeaddrinfo(l->found);
     pthread_mutex_destroy(&l->lock);
-    pthread_cond_destroy(&l->done);
+    (void)close(l->done_fd);
     free(l);
 }
 
@@ -56,9 +52,8 @@ static void *lookup_main(void *arg)
     pthread_mutex_lock(&l->lock);
     l->status = status;
     l->found = status ? NULL : found;
-    l->is_done = true;
-    pthread_cond_signal(&l->done);
     pthread_mutex_unlock(&l->lock);
+    (void)!eventfd_write(l->done_fd, 1);
     lookup_unref(l);
     return NULL;
 }
@@ -66,18 +61,18 @@ static void *lookup_main(void *arg)
 static struct lookup *lookup_new(const char *host, const char *port)
 {
     size_t len = strlen(host) + 1;
-    pthread_condattr_t attr;
     struct lookup *l = calloc(1, sizeof *l + len);
     if (!l)
         return NULL;
+    l->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (l->done_fd < 0) {
+        free(l);
+        return NULL;
+    }
     memcpy(l->host, host, len);
     (void)snprintf(l->port, sizeof l->port, "%s", port);
     l->refs = 2;
     pthread_mutex_init(&l->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&l->done, &attr);
-    pthread_condattr_destroy(&attr);
     return l;
 }
 
@@ -97,24 +92,21 @@ static bool start(struct lookup *l)
     return !failed;
 }
 
-static wsb_err lookup_wait(struct lookup *l, uint64_t until_ms, int *ret_status, struct addrinfo **ret)
+static wsb_err lookup_wait(struct lookup *l, uint64_t until_ms, int stop_fd, int *ret_status, struct addrinfo **ret)
 {
-    const struct timespec at = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
-    int timed_out = 0;
+    wsb_err err = wsb_wait_fd(l->done_fd, POLLIN, until_ms, stop_fd);
+    if (err)
+        return err;
     pthread_mutex_lock(&l->lock);
-    while (!l->is_done && !timed_out)
-        timed_out = pthread_cond_timedwait(&l->done, &l->lock, &at);
-    wsb_err err = l->is_done ? WSB_OK : WSB_ERR_TIMEOUT;
-    if (!err) {
-        *ret_status = l->status;
-        *ret = l->found;
-        l->found = NULL;
-    }
+    *ret_status = l->status;
+    *ret = l->found;
+    l->found = NULL;
     pthread_mutex_unlock(&l->lock);
-    return err;
+    return WSB_OK;
 }
 
-wsb_err wsb_resolve(const char *host, uint16_t port, uint64_t until_ms, struct addrinfo **ret, struct wsb_fault *fault)
+wsb_err wsb_resolve(const char *host, uint16_t port, uint64_t until_ms, int stop_fd, struct addrinfo **ret,
+                    struct wsb_fault *fault)
 {
     char text[8];
     struct addrinfo *found = NULL;
@@ -123,17 +115,18 @@ wsb_err wsb_resolve(const char *host, uint16_t port, uint64_t until_ms, struct a
         return WSB_OK;
     struct lookup *l = lookup_new(host, text);
     if (!l)
-        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory or descriptors");
     if (!start(l)) {
         l->refs = 1;
         lookup_unref(l);
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "cannot start a thread to look up a name");
     }
     int status = 0;
-    wsb_err err = lookup_wait(l, until_ms, &status, &found);
+    wsb_err err = lookup_wait(l, until_ms, stop_fd, &status, &found);
     lookup_unref(l);
     if (err)
-        return wsb_fault_set(fault, err, 0, "%.120s: its address was not found in time", host);
+        return wsb_fault_set(fault, err, 0, "%.120s: %s", host,
+                             err == WSB_CLOSED ? "nobody asks for it any more" : "its address was not found in time");
     if (status)
         return wsb_fault_set(fault, WSB_ERR_NOT_FOUND, 0, "%.120s: %s", host, gai_strerror(status));
     *ret = found;

@@ -1,5 +1,5 @@
 /* Two ways for bytes, in and out; with TLS both have one stage more. */
-#include "api/peer.h"
+#include "dial/peer.h"
 
 #include <errno.h>
 #include <stdlib.h>

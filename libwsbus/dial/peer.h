@@ -1,5 +1,5 @@
-#ifndef WSB_API_PEER_H
-#define WSB_API_PEER_H
+#ifndef WSB_DIAL_PEER_H
+#define WSB_DIAL_PEER_H
 
 /*
  * A client's end of one WebSocket: socket, TLS, frames, compression. It never waits: what it would have to wait for is

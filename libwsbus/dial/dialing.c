@@ -1,5 +1,5 @@
 /* Every step waits by poll() until the one deadline; whatever goes wrong says so in words where it does. */
-#include "api/dialing.h"
+#include "dial/dialing.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -12,12 +12,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "api/resolve.h"
+#include "dial/resolve.h"
+#include "dial/wait.h"
 #include "ws/dial.h"
 
 enum {
     TIMEOUT_MS = 30000,
-    MAX_MESSAGE = 16 << 20,
     BODY_MAX = 64 << 10,
     ATTEMPT_LEAST_MS = 250, /* for one address of several */
 };
@@ -26,11 +26,11 @@ struct dialing {
     const struct wsb_open_options *o;
     struct wsb_url url;
     struct wsb_dial_request request;
-    struct wsb_deflate_offer offer;
     char key[WSB_DIAL_KEY_SIZE];
     struct wsb_tls_context *context; /* owned; NULL: ws:// */
     struct wsb_peer *peer;           /* borrowed */
     uint64_t until_ms;
+    int stop_fd;
     struct wsb_fault fault;
 };
 
@@ -40,33 +40,18 @@ static enum wsb_reason late(struct dialing *d, const char *what)
     return WSB_REASON_TIMEOUT;
 }
 
-static int left_ms(uint64_t until_ms)
+static enum wsb_reason stopped(struct dialing *d)
 {
-    uint64_t now_ms = wsb_monotonic_ms();
-    uint64_t left = until_ms > now_ms ? until_ms - now_ms : 0;
-    return left < INT32_MAX ? (int)left : INT32_MAX;
-}
-
-/* False: the time is over. */
-static bool wait_for(int fd, short events, uint64_t until_ms)
-{
-    for (;;) {
-        struct pollfd p = {.fd = fd, .events = events};
-        int n = poll(&p, 1, left_ms(until_ms));
-        if (n > 0)
-            return true;
-        if (n == 0 && left_ms(until_ms) == 0)
-            return false;
-        if (n < 0 && errno != EINTR && errno != EAGAIN)
-            return false;
-    }
+    (void)!wsb_fault_set(&d->fault, WSB_CLOSED, 0, "given up");
+    return WSB_REASON_SIGNAL;
 }
 
 /* ----------------------------------------------------------------- the socket */
 
-static bool connect_one(struct dialing *d, const struct sockaddr *address, socklen_t len, uint64_t until_ms)
+static enum wsb_reason connect_one(struct dialing *d, const struct sockaddr *address, socklen_t len, uint64_t until_ms)
 {
     int failed = 0;
+    wsb_err waited = WSB_OK;
     socklen_t size = sizeof failed;
     int on = 1;
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -75,7 +60,8 @@ static bool connect_one(struct dialing *d, const struct sockaddr *address, sockl
     else if (connect(fd, address, len) != 0)
         failed = errno;
     if (fd >= 0 && (failed == EINPROGRESS || failed == EINTR)) {
-        if (!wait_for(fd, POLLOUT, until_ms))
+        waited = wsb_wait_fd(fd, POLLOUT, until_ms, d->stop_fd);
+        if (waited)
             failed = ETIMEDOUT;
         else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &size) != 0)
             failed = errno;
@@ -85,12 +71,12 @@ static bool connect_one(struct dialing *d, const struct sockaddr *address, sockl
                              d->o->unix_socket ? d->o->unix_socket : d->url.authority, strerror(failed));
         if (fd >= 0)
             (void)close(fd);
-        return false;
+        return waited == WSB_CLOSED ? stopped(d) : WSB_REASON_IO;
     }
     if (address->sa_family != AF_UNIX)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* what is to be sent is sent in one piece */
     d->peer->fd = fd;
-    return true;
+    return WSB_REASON_OK;
 }
 
 static enum wsb_reason connect_unix(struct dialing *d)
@@ -103,7 +89,7 @@ static enum wsb_reason connect_unix(struct dialing *d)
         return WSB_REASON_ADDRESS;
     }
     memcpy(a.sun_path, d->o->unix_socket, len + 1);
-    return connect_one(d, (struct sockaddr *)&a, sizeof a, d->until_ms) ? WSB_REASON_OK : WSB_REASON_IO;
+    return connect_one(d, (struct sockaddr *)&a, sizeof a, d->until_ms);
 }
 
 /* One address after the other; each has its share of what time is left. */
@@ -111,23 +97,22 @@ static enum wsb_reason connect_tcp(struct dialing *d)
 {
     struct addrinfo *found = NULL;
     size_t left = 0;
-    wsb_err err = wsb_resolve(d->url.host, d->url.port, d->until_ms, &found, &d->fault);
+    wsb_err err = wsb_resolve(d->url.host, d->url.port, d->until_ms, d->stop_fd, &found, &d->fault);
     if (err)
         return err == WSB_ERR_TIMEOUT ? WSB_REASON_TIMEOUT
                : err == WSB_ERR_NOMEM ? WSB_REASON_NOMEM
+               : err == WSB_CLOSED    ? WSB_REASON_SIGNAL
                                       : WSB_REASON_ADDRESS;
     for (const struct addrinfo *a = found; a; a = a->ai_next)
         left++;
-    bool ok = false;
-    for (const struct addrinfo *a = found; a && !ok; a = a->ai_next, left--) {
-        uint64_t share_ms = (uint64_t)left_ms(d->until_ms) / left;
+    enum wsb_reason reason = WSB_REASON_IO;
+    for (const struct addrinfo *a = found; a && reason == WSB_REASON_IO; a = a->ai_next, left--) {
+        uint64_t share_ms = (uint64_t)wsb_ms_left(d->until_ms) / left;
         uint64_t until_ms = wsb_monotonic_ms() + (share_ms > ATTEMPT_LEAST_MS ? share_ms : ATTEMPT_LEAST_MS);
-        ok = connect_one(d, a->ai_addr, a->ai_addrlen, until_ms < d->until_ms ? until_ms : d->until_ms);
+        reason = connect_one(d, a->ai_addr, a->ai_addrlen, until_ms < d->until_ms ? until_ms : d->until_ms);
     }
     freeaddrinfo(found);
-    if (ok)
-        return WSB_REASON_OK;
-    return left_ms(d->until_ms) == 0 ? WSB_REASON_TIMEOUT : WSB_REASON_IO;
+    return reason == WSB_REASON_IO && wsb_ms_left(d->until_ms) == 0 ? WSB_REASON_TIMEOUT : reason;
 }
 
 /* ------------------------------------------------------------------------ TLS */
@@ -153,8 +138,9 @@ static enum wsb_reason exchange(struct dialing *d, const char *what)
     short events = (short)(POLLIN | (err == WSB_AGAIN ? POLLOUT : 0));
     if (err && err != WSB_AGAIN)
         return WSB_REASON_IO;
-    if (!d->peer->has_ended && !wait_for(d->peer->fd, events, d->until_ms))
-        return late(d, what);
+    wsb_err waited = d->peer->has_ended ? WSB_OK : wsb_wait_fd(d->peer->fd, events, d->until_ms, d->stop_fd);
+    if (waited)
+        return waited == WSB_CLOSED ? stopped(d) : late(d, what);
     err = wsb_peer_fill(d->peer, &d->fault);
     if (err == WSB_CLOSED) {
         (void)!wsb_fault_set(&d->fault, WSB_ERR_IO, 0, "the server closed the connection during %s", what);
@@ -309,7 +295,7 @@ static enum wsb_reason request_write(struct dialing *d)
                                    : WSB_REASON_OK;
 }
 
-static enum wsb_reason answer_read(struct dialing *d, struct wsb_open_result *result)
+static enum wsb_reason answer_read(struct dialing *d, struct wsb_open_result *result, struct wsb_deflate_params *params)
 {
     struct wsb_dial_answer a = {0};
     size_t used = 0;
@@ -328,11 +314,11 @@ static enum wsb_reason answer_read(struct dialing *d, struct wsb_open_result *re
         body_read(d, &a, result);
         return WSB_REASON_REFUSED;
     }
-    err = wsb_peer_begin(d->peer, d->o->max_message ? d->o->max_message : MAX_MESSAGE, a.is_packed ? &a.params : NULL);
-    return err ? WSB_REASON_NOMEM : WSB_REASON_OK;
+    *params = a.params;
+    return WSB_REASON_OK;
 }
 
-static enum wsb_reason dial(struct dialing *d, struct wsb_open_result *result)
+static enum wsb_reason dial(struct dialing *d, struct wsb_open_result *result, struct wsb_deflate_params *params)
 {
     enum wsb_reason reason = request_write(d); /* what cannot be asked is told before anybody is bothered */
     if (!reason)
@@ -343,19 +329,22 @@ static enum wsb_reason dial(struct dialing *d, struct wsb_open_result *result)
         reason = tls_shake(d, result);
     if (!reason)
         reason = request_write(d);
-    return reason ? reason : answer_read(d, result);
+    return reason ? reason : answer_read(d, result, params);
 }
 
-enum wsb_reason wsb_dial(const char *url, const struct wsb_open_options *o, struct wsb_peer *peer,
-                         struct wsb_open_result *result)
+enum wsb_reason wsb_dial(const char *url, const struct wsb_open_options *o, const struct wsb_dial_terms *terms,
+                         struct wsb_peer *peer, struct wsb_open_result *result, struct wsb_deflate_params *ret_params)
 {
+    static const struct wsb_deflate_offer usual = {.client_bits = WSB_DEFLATE_BITS_MAX};
     struct dialing *d = calloc(1, sizeof *d);
-    if (!d)
+    if (!d) {
+        result->reason = WSB_REASON_NOMEM;
         return WSB_REASON_NOMEM;
+    }
     d->o = o;
     d->peer = peer;
     d->until_ms = wsb_monotonic_ms() + (o->timeout_ms ? o->timeout_ms : TIMEOUT_MS);
-    d->offer = (struct wsb_deflate_offer){.client_bits = WSB_DEFLATE_BITS_MAX};
+    d->stop_fd = terms->stop_fd;
     d->request = (struct wsb_dial_request){
         .url = &d->url,
         .headers = o->headers,
@@ -363,13 +352,14 @@ enum wsb_reason wsb_dial(const char *url, const struct wsb_open_options *o, stru
         .subprotocols = o->subprotocols,
         .subprotocol_count = o->subprotocol_count,
         .origin = o->origin,
-        .offer = o->no_compression ? NULL : &d->offer,
+        .offer = o->no_compression ? NULL
+                 : terms->offer    ? terms->offer
+                                   : &usual,
     };
-    enum wsb_reason reason = wsb_url_parse(url, &d->url, &d->fault) ? WSB_REASON_ADDRESS : dial(d, result);
+    enum wsb_reason reason = wsb_url_parse(url, &d->url, &d->fault) ? WSB_REASON_ADDRESS : dial(d, result, ret_params);
     if (reason) {
         wsb_peer_deinit(peer);
-        (void)snprintf(result->why, sizeof result->why, "%s",
-                       d->fault.text[0] ? d->fault.text : wsb_reason_name(reason));
+        (void)snprintf(result->why, sizeof result->why, "%s", d->fault.text);
     }
     result->reason = reason;
     wsb_tls_context_unref(d->context);
