@@ -2,8 +2,8 @@
 #define WSG_SESSION_PARTS_H
 
 /*
- * What the files of session/ share, and nobody else uses: session.c owns the socket and the life of a client, exchange.c
- * and its kin speak HTTP with it, websocket.c WebSocket, events.c tells the bus.
+ * What the files of session/ share, and nobody else uses: life.c lets a client in and out, session.c has its socket and its
+ * time, exchange.c and its kin speak HTTP with it, websocket.c WebSocket, events.c tells the bus.
  */
 
 #include "base/json.h"
@@ -79,13 +79,20 @@ struct wsg_asked_ping {
     uint32_t hash; /* of its payload, so that its pong is known */
 };
 
+/* life.c */
+void wsg_session_end_http(struct wsg_session *s); /* no more requests are read from it */
+/* Not let in: told so with a 503, or cut off, as the configuration says. */
+void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why);
+void wsg_session_linger(struct wsg_session *s);
+uint32_t wsg_session_linger_ms(const struct wsg_session *s); /* how long it is waited for the client to close */
+
 /* session.c */
+void wsg_session_on_socket(struct wsg_watch *w, uint32_t events);
+void wsg_session_on_timer(struct wsg_timer *t);
 void wsg_session_mark_dirty(struct wsg_session *s);
 void wsg_session_mark_fanned(struct wsg_session *s); /* the same with what many get: it may wait a moment for more */
 void wsg_session_keep_unread(struct wsg_session *s, const uint8_t *data, size_t len);
 void wsg_session_drop_unread(struct wsg_session *s);
-/* Not let in: told so with a 503, or cut off, as the configuration says. */
-void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why);
 void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms);
 void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on);
 void wsg_session_watch(struct wsg_session *s); /* bring what epoll waits for in line with the state */
@@ -98,9 +105,7 @@ struct wsg_receipt *wsg_session_add_receipt(struct wsg_session *s, const struct 
 void wsg_session_end_receipt(struct wsg_session *s, struct wsg_receipt *r, enum wsb_outcome outcome,
                              const char *reason);
 void wsg_session_end_pause(struct wsg_session *s); /* of the handler, if there is one */
-void wsg_session_linger(struct wsg_session *s);
 wsb_err wsg_session_renew_id(struct wsg_session *s);
-void wsg_session_end_http(struct wsg_session *s); /* no more requests are read from it */
 const char *wsg_env_date(struct wsg_env *env);
 
 /* What a read brought, in plain. */

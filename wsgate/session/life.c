@@ -1,0 +1,224 @@
+/*
+ * How a client comes, says goodbye and goes. Nothing is freed in a dispatch: kill() takes the session out of everything, the
+ * round's end frees it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "session/compress.h"
+#include "session/parts.h"
+
+enum { LINGER_MS = 2000 };
+
+_Static_assert(sizeof(struct wsg_session) <= 440, "an idle connection pays for this; what few need is not in it");
+
+/* --------------------------------------------------------------------- begin */
+
+void wsg_session_end_http(struct wsg_session *s)
+{
+    if (!s->in.http)
+        return;
+    wsg_http_in_deinit(s->in.http);
+    free(s->in.http);
+    s->in.http = NULL;
+}
+
+static void peer_format(int fd, const struct wsg_address *peer, char out[WSG_ADDRESS_TEXT])
+{
+    unsigned uid;
+    wsg_address_format(peer, out);
+    if (wsg_address_is_unix(peer) && wsg_socket_peer_uid(fd, &uid))
+        (void)snprintf(out, WSG_ADDRESS_TEXT, "unix:%u", uid);
+}
+
+void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why)
+{
+    wsg_gatekeeping_count(s->env->gatekeeping, why);
+    if (s->env->gatekeeping->answers && why != WSG_REFUSED_ADDRESS && !s->secure) {
+        wsg_exchange_error(s, 503, wsg_refusal_name(why), NULL, 0);
+        return;
+    }
+    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_INFO, "refused", WSB_KS("why", wsg_refusal_name(why)), WSB_KS("peer", s->peer));
+    wsg_session_kill(s, wsg_refusal_name(why));
+}
+
+/* A session that nothing but its maker knows yet. */
+static struct wsg_session *session_new(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer,
+                                       struct wsb_tls_context *tls)
+{
+    const struct wsg_entrance *by = &env->gatekeeping->entrances[entrance];
+    char text[WSG_ADDRESS_TEXT];
+    struct wsg_session *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->watch = (struct wsg_watch){.fd = fd, .fn = wsg_session_on_socket};
+    s->timer.fn = wsg_session_on_timer;
+    s->env = env;
+    s->entrance = entrance;
+    s->state = by->has_proxy_header ? WSG_SESSION_PROXY : tls ? WSG_SESSION_SECURING : WSG_SESSION_HTTP;
+    s->receipts_end = &s->receipts;
+    s->in.http = malloc(sizeof *s->in.http);
+    peer_format(fd, peer, text);
+    if (s->in.http && wsg_session_set_peer(s, wsb_span_str(text)) && (!tls || wsg_secure_begin(s, tls) == WSB_OK)) {
+        wsg_http_in_init(s->in.http, &by->http_limits);
+        return s;
+    }
+    free(s->in.http);
+    free(s->peer);
+    free(s);
+    return NULL;
+}
+
+/* Put it where the others are. */
+static wsb_err enlist(struct wsg_session *s)
+{
+    struct wsg_env *env = s->env;
+    const struct wsg_entrance *by = wsg_session_entrance(s);
+    uint32_t timeout_ms = s->state == WSG_SESSION_SECURING ? by->handshake_timeout_ms : by->head_timeout_ms;
+    wsb_err err = wsg_slots_add(&env->slots, s, &s->id);
+    if (err)
+        return err;
+    s->opened_ms = s->active_ms = wsg_loop_now_ms(env->loop);
+    err = wsg_loop_watch(env->loop, &s->watch, EPOLLIN);
+    if (!err)
+        err = wsg_loop_arm(env->loop, &s->timer, s->opened_ms + timeout_ms);
+    if (err) {
+        wsg_loop_unwatch(env->loop, &s->watch);
+        wsg_slots_remove(&env->slots, s->id);
+    }
+    return err;
+}
+
+wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer,
+                         struct wsb_tls_context *tls)
+{
+    struct wsg_session *s = session_new(env, fd, entrance, peer, tls);
+    wsb_err err = s ? enlist(s) : WSB_ERR_NOMEM;
+    enum wsg_refusal why;
+    if (err) {
+        wsg_gatekeeping_count(env->gatekeeping, WSG_REFUSED_MEMORY);
+        close(fd);
+        if (s) {
+            wsg_secure_free(s);
+            wsg_session_end_http(s);
+            free(s->peer);
+            free(s);
+        }
+        return err;
+    }
+    struct wsb_ip ip = wsg_ip_of_peer(s->peer);
+    if (s->state == WSG_SESSION_PROXY) {
+        if (!wsb_ip_nets_have(&env->gatekeeping->trusted, &ip))
+            wsg_session_turn_away(s, WSG_REFUSED_ADDRESS);
+        else
+            s->is_trusted = true;
+    } else if (!wsg_gatekeeping_enter(s, &ip, &why)) {
+        wsg_session_turn_away(s, why);
+    }
+    return WSB_OK;
+}
+
+/* ----------------------------------------------------------------------- end */
+
+uint32_t wsg_session_linger_ms(const struct wsg_session *s)
+{
+    return s->env->close_timeout_ms < LINGER_MS ? s->env->close_timeout_ms : LINGER_MS;
+}
+
+/* Say no more, let the output leave, then wait a moment for the client to close. */
+void wsg_session_linger(struct wsg_session *s)
+{
+    if (s->state == WSG_SESSION_DEAD)
+        return;
+    s->state = WSG_SESSION_LINGER;
+    wsg_session_end_pause(s);
+    s->paused = 0;
+    wsg_session_drop_unread(s);
+    wsg_compress_end(s);
+    wsg_session_set_timer(s, s->out.bytes ? s->env->close_timeout_ms : wsg_session_linger_ms(s));
+    wsg_session_mark_dirty(s);
+    wsg_session_watch(s);
+}
+
+static void drop_receipts(struct wsg_session *s)
+{
+    while (s->receipts)
+        wsg_session_end_receipt(s, s->receipts, WSB_OUTCOME_GONE, "closed before it was written");
+}
+
+static void remove_from_stalled(struct wsg_session *s)
+{
+    struct wsg_session **at = &s->env->stalled;
+    while (*at && *at != s)
+        at = &(*at)->next_stalled;
+    if (*at)
+        *at = s->next_stalled;
+    s->is_stalled = false;
+}
+
+void wsg_session_kill(struct wsg_session *s, const char *why)
+{
+    if (s->state == WSG_SESSION_DEAD)
+        return;
+    WSB_LOG(s->in_is_ws ? WSB_LOG_WS : WSB_LOG_HTTP, WSB_LOG_DEBUG, "connection ended", WSB_KID("conn", s->id),
+            WSB_KS("why", why), WSB_KS("peer", s->peer));
+    drop_receipts(s);
+    wsg_deliver_end(s);
+    wsg_session_end_pause(s);
+    if (s->in_is_ws)
+        wsg_count(&s->route->tally.closed, 1);
+    if (s->exchange && s->exchange->is_sent)
+        wsg_emit_done(s);
+    if (s->is_stalled)
+        remove_from_stalled(s);
+    if (s->is_tapped)
+        s->env->taps--;
+    wsg_gatekeeping_leave(s);
+    s->state = WSG_SESSION_DEAD;
+    wsg_loop_unwatch(s->env->loop, &s->watch);
+    wsg_loop_disarm(s->env->loop, &s->timer);
+    if (s->secure)
+        wsg_secure_end(s);
+    close(s->watch.fd);
+    s->watch.fd = -1;
+    wsg_outq_deinit(&s->out, &s->env->pool);
+    wsg_slots_remove(&s->env->slots, s->id);
+    s->next_dead = s->env->dead;
+    s->env->dead = s;
+}
+
+static void session_free(struct wsg_session *s)
+{
+    wsg_secure_free(s);
+    wsg_exchange_free(s);
+    if (s->in_is_ws)
+        wsb_ws_in_deinit(&s->in.ws);
+    else
+        wsg_session_end_http(s);
+    wsg_session_drop_unread(s);
+    free(s->peer);
+    wsg_compress_end(s); /* it may be in the place of the next */
+    free(s->close_reason);
+    free(s->asked_ping);
+    free(s->terms);
+    free(s);
+}
+
+void wsg_sessions_reap(struct wsg_env *env)
+{
+    struct wsg_session *s = env->dead;
+    env->dead = NULL;
+    while (s) {
+        struct wsg_session *next = s->next_dead;
+        if (s->is_dirty) { /* still on that list: after the next flush */
+            s->next_dead = env->dead;
+            env->dead = s;
+        } else {
+            session_free(s);
+        }
+        s = next;
+    }
+}
