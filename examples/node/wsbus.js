@@ -352,6 +352,11 @@ export class Handler {
     this.#conns.delete(conn); /* the gate says nothing more about it */
   }
 
+  /* Ask for the body of a request with meta.expect_continue, of a route with expect = handler: it comes as "body" events. */
+  continue(conn) {
+    this.#put("respond", { conn, meta: { status: 100 } });
+  }
+
   /* What the program still has is not done with: another handler gets it. */
   async bye() {
     if (!this.#open) return;

@@ -290,6 +290,10 @@ class Commands:
             headers = {"content-type": "text/plain; charset=utf-8", **(headers or {})}
         return self._command("respond", conn, body, 0, outcome, MORE if more else 0, {"status": status, "headers": headers or {}})
 
+    def continue_(self, conn, outcome=False):
+        """Ask for the body of a request with meta["expect_continue"], of a route with expect = handler: it comes as "body" events."""
+        return self._command("respond", conn, outcome=outcome, meta={"status": 100})
+
     def body(self, conn, data, more=True, outcome=False):
         return self._command("body", conn, data, 0, outcome, MORE if more else 0)
 

@@ -76,7 +76,7 @@ FUNCTIONS = {  # name: what it returns, what it takes behind the handle
     "publish": (c_bool, POINTER(CAudience), c_int, c_char_p, c_size_t, POINTER(CSendOptions)),
     "join": (c_bool, c_uint64, c_char_p), "leave": (c_bool, c_uint64, c_char_p), "close": (c_bool, c_uint64, c_uint, c_char_p),
     "accept": (c_bool, c_uint64, POINTER(CAcceptOptions)), "reject": (c_bool, c_uint64, c_uint, c_char_p),
-    "respond": (c_bool, c_uint64, POINTER(CResponse)), "respond_more": (c_bool, c_uint64, c_char_p, c_size_t, c_bool),
+    "respond": (c_bool, c_uint64, POINTER(CResponse)), "continue": (c_bool, c_uint64), "respond_more": (c_bool, c_uint64, c_char_p, c_size_t, c_bool),
     "log": (c_bool, c_int, c_char_p), "reason": (c_int,),
 }
 WITHOUT_HANDLE = {
@@ -249,6 +249,10 @@ class Handler:
             body, headers = body.encode(), {"content-type": "text/plain; charset=utf-8", **(headers or {})}
         body = bytes(body)
         return self._call("respond", conn, CResponse(status, *_fields(headers), body, len(body), more))
+
+    def continue_(self, conn):
+        """Ask for the body of a request with meta["expect_continue"], of a route with expect = handler: it comes as "body" events."""
+        return self._call("continue", conn)
 
     def body(self, conn, data, more=True):
         data = bytes(data)

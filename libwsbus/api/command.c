@@ -627,6 +627,20 @@ bool wsb_respond(wsb_handler handler, wsb_conn conn, const struct wsb_response *
     return wsb_done(h, reason);
 }
 
+bool wsb_continue(wsb_handler handler, wsb_conn conn)
+{
+    struct wsb_json j;
+    struct wsb_handle *h = wsb_begin(handler);
+    if (!h)
+        return false;
+    enum wsb_reason reason = check_conn(h, conn);
+    if (reason)
+        return wsb_done(h, reason);
+    wsb_json_ku64(begin_meta(h, &j), "status", 100);
+    reason = end_meta(&j);
+    return wsb_done(h, reason ? reason : put_for(h, conn, WSB_RESPOND, 0, no_meta()));
+}
+
 bool wsb_respond_more(wsb_handler handler, wsb_conn conn, const void *data, size_t len, bool last)
 {
     struct wsb_handle *h = wsb_begin(handler);

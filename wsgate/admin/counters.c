@@ -74,6 +74,7 @@ TALLY(rate_pauses)
 GET(route_refused_by, atomic_load_explicit(&s->route->tally.refused[reason], memory_order_relaxed))
 GET(route_ended, atomic_load_explicit(&s->route->tally.ended[reason], memory_order_relaxed))
 TALLY(requests)
+TALLY(continued)
 TALLY(messages_in)
 TALLY(bytes_in)
 TALLY(messages_out)
@@ -232,6 +233,7 @@ const struct wsg_counter wsg_counters[] = {
     {ROUTE_ROW("ended",          "ended_connections"),       WSG_COUNTER, PLAIN, "WebSocket connections that the gate ended.", route_ended, WSG_ENDINGS, ending},
     {ROUTE_ROW("rate_pauses",    "rate_pauses"),             WSG_COUNTER, PLAIN, "Times that a client was not read because it sent too much in a second.", route_rate_pauses, ONE},
     {ROUTE_ROW("requests",       "requests"),                WSG_COUNTER, PLAIN, "HTTP requests.", route_requests, ONE},
+    {ROUTE_ROW("continued",      "continued_requests"),      WSG_COUNTER, PLAIN, "HTTP requests whose body a handler asked for with 100 Continue.", route_continued, ONE},
     {ROUTE_ROW("messages_in",    "in_messages"),             WSG_COUNTER, PLAIN, "Messages of clients.", route_messages_in, ONE},
     {ROUTE_ROW("bytes_in",       "in_bytes"),                WSG_COUNTER, BYTES, "Bytes of messages of clients.", route_bytes_in, ONE},
     {ROUTE_ROW("delivered",      "delivered_messages"),      WSG_COUNTER, PLAIN, "Messages of clients that a handler has done with.", route_delivered, ONE},

@@ -62,6 +62,7 @@ const char *wsg_out_drop_name(enum wsg_out_drop reason);
 struct wsg_route_tally {
     /* by the workers */
     _Atomic uint64_t opened, closed, requests;
+    _Atomic uint64_t continued;             /* requests whose body a handler asked for with 100 */
     _Atomic uint64_t refused[WSG_REFUSALS]; /* handshakes and requests */
     _Atomic uint64_t ended[WSG_ENDINGS];    /* connections, by the gate */
     _Atomic uint64_t messages_in, bytes_in;
@@ -110,6 +111,7 @@ struct wsg_route_policy {
     size_t max_queue; /* bytes waiting for one client */
     uint32_t max_queue_messages;
     size_t max_body;
+    bool expect_by_handler; /* 100 Continue is for the handler to say */
     uint32_t accept_timeout_ms;
     uint32_t request_timeout_ms;
     uint32_t stream_timeout_ms;   /* silence of a response that has begun; 0: any */

@@ -129,6 +129,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "max_queue_messages", NULL, WSG_OPTION_COUNT32,   ROUTE(max_queue_messages), RANGE(1, UINT32_MAX)},
     {WSG_SECTION_ROUTE, "slow_client",        NULL, WSG_OPTION_WORD,      ROUTE(slow),               WORDS(slow_words)},
     {WSG_SECTION_ROUTE, "max_body",           NULL, WSG_OPTION_SIZE,      ROUTE(max_body),           RANGE(0, 1024 * GIB)},
+    {WSG_SECTION_ROUTE, "expect",             NULL, WSG_OPTION_WORD_BOOL, ROUTE(expect_by_handler),  WORDS(accept_words)},
     {WSG_SECTION_ROUTE, "accept_timeout",     NULL, WSG_OPTION_DURATION,  ROUTE(accept_timeout_ms),  RANGE(1, DAY_MS)},
     {WSG_SECTION_ROUTE, "request_timeout",    NULL, WSG_OPTION_DURATION,  ROUTE(request_timeout_ms), RANGE(1, DAY_MS)},
     {WSG_SECTION_ROUTE, "stream_timeout",     NULL, WSG_OPTION_DURATION,  ROUTE(stream_timeout_ms),  RANGE(0, DAY_MS)},

@@ -436,7 +436,8 @@ static void on_respond(const struct wsg_incoming *in)
     struct wsg_command c = command_of(in);
     c.status = in->meta->status;
     struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
-    if (in->e->header.type == WSB_RESPOND && p && p->is_request && is_its_own(in, p))
+    bool begins = in->e->header.type == WSB_RESPOND && c.status != 100; /* that only asks for the body */
+    if (begins && p && p->is_request && is_its_own(in, p))
         wsg_hub_answered(in->hub, p);
     give(in, &c);
 }

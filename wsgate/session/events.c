@@ -263,6 +263,8 @@ wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *h
     wsb_json_kstr(&j, "query", head->query);
     if (!is_websocket)
         wsb_json_kcstr(&j, "version", head->minor ? "1.1" : "1.0");
+    if (!is_websocket && head->expect_continue && s->route->policy.expect_by_handler)
+        wsb_json_kbool(&j, "expect_continue", true);
     wsb_json_kstr(&j, "host", head->host);
     wsb_json_kcstr(&j, "peer", s->peer);
     if (s->exchange->proxy)

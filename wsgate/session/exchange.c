@@ -128,10 +128,11 @@ void wsg_exchange_timeout(struct wsg_session *s)
         return;
     }
     if (x->is_sent) {
+        bool was_held = (s->paused & WSG_PAUSE_HANDLER) != 0; /* by us, not by the client */
+        bool had_turn = x->request_complete || x->expect == WSG_EXPECT_WAITS;
         wsg_exchange_emit_aborted(s, "request timed out");
         x->is_sent = false;
-        bool was_held = (s->paused & WSG_PAUSE_HANDLER) != 0; /* by us, not by the client */
-        wsg_exchange_error(s, x->request_complete ? 504 : was_held ? 503 : 408, "timed out", NULL, 0);
+        wsg_exchange_error(s, had_turn ? 504 : was_held ? 503 : 408, "timed out", NULL, 0);
     } else {
         wsg_exchange_error(s, 408, "the request's body did not come in time", NULL, 0);
     }

@@ -30,6 +30,27 @@ static bool find_client(struct wsg_session *s, const struct wsg_http_head *head,
     return x->proxy && wsg_session_set_peer(s, wsb_span_str(client));
 }
 
+static void send_request(struct wsg_session *s, bool more)
+{
+    wsg_emit_begin(s, WSB_REQUEST, more ? WSB_FLAG_MORE : 0);
+    wsg_count(&s->route->tally.requests, 1);
+}
+
+/* RFC 9110 §10.1.1: the client may wait for 100 Continue before it sends the body. */
+static void on_expectation(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    if (s->route->policy.expect_by_handler) {
+        x->expect = WSG_EXPECT_WAITS;
+        send_request(s, /*more=*/true);
+        wsg_session_set_timer(s, s->route->policy.request_timeout_ms);
+        return;
+    }
+    wsb_buf_clear(&s->env->text);
+    if (wsg_http_continue_write(&s->env->text) == WSB_OK && wsg_exchange_append_text(s) == WSB_OK)
+        wsg_session_mark_dirty(s);
+}
+
 static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
 {
     struct wsg_exchange *x = s->exchange;
@@ -49,11 +70,8 @@ static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head
         wsg_exchange_error(s, 500, "out of memory", NULL, 0);
         return;
     }
-    if (head->expect_continue) {
-        wsb_buf_clear(&s->env->text);
-        if (wsg_http_continue_write(&s->env->text) == WSB_OK && wsg_exchange_append_text(s) == WSB_OK)
-            wsg_session_mark_dirty(s);
-    }
+    if (head->expect_continue)
+        on_expectation(s);
 }
 
 static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
@@ -107,17 +125,13 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
         wsg_exchange_error(s, 404, "no route", NULL, 0);
 }
 
-static void send_request(struct wsg_session *s, bool more)
-{
-    wsg_emit_begin(s, WSB_REQUEST, more ? WSB_FLAG_MORE : 0);
-    wsg_count(&s->route->tally.requests, 1);
-}
-
 static void on_body(struct wsg_session *s, struct wsb_span body)
 {
     struct wsg_exchange *x = s->exchange;
     x->body_bytes += body.len;
     s->bytes_in += body.len;
+    if (x->expect == WSG_EXPECT_WAITS)
+        x->expect = WSG_EXPECT_ARRIVES;
     if (x->response_complete || !s->route) { /* answered already: the rest is read only to find the next request */
         if (x->body_bytes > (s->route ? s->route->policy.max_body : WSG_BODY_WHOLE))
             wsg_session_linger(s);

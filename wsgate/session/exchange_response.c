@@ -9,13 +9,16 @@ wsb_err wsg_exchange_begin_response(struct wsg_session *s, const struct wsg_answ
 {
     struct wsg_exchange *x = s->exchange;
     struct wsg_http_framing framing;
+    /* RFC 9110 §10.1.1: whoever waits for 100 and gets this may send its body, or not; RFC 9112 §9.3: so nothing says where
+     * the next request would begin. */
+    bool knows_next = x->expect != WSG_EXPECT_WAITS;
     struct wsg_http_response r = {
         .status = a->status,
         .date = wsg_env_date(s->env),
         .body = a->body,
         .length = a->length,
         .request_minor = x->minor,
-        .keep_alive = x->keep_alive && !s->env->draining,
+        .keep_alive = x->keep_alive && knows_next && !s->env->draining,
         .headers = a->headers,
         .header_count = a->header_count,
     };
@@ -169,6 +172,43 @@ static void after_response_part(struct wsg_session *s, const struct wsg_command 
         wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
 }
 
+/* NULL: it may be said. */
+static const char *why_not_continue(const struct wsg_session *s, const struct wsg_command *c)
+{
+    const struct wsg_exchange *x = s->exchange;
+    if (x->minor == 0)
+        return "HTTP/1.0 has no 100 Continue"; /* RFC 9110 §15.2 */
+    if (x->expect == WSG_EXPECT_NONE)
+        return "the request does not expect 100 Continue of its handler";
+    if (x->expect == WSG_EXPECT_ASKED)
+        return "100 Continue was said already";
+    return c->payload.len || c->field_count ? "100 Continue has neither headers nor a body" : NULL;
+}
+
+/* The handler wants the body. The response is still to come. */
+static void ask_for_body(struct wsg_session *s, const struct wsg_command *c)
+{
+    struct wsg_exchange *x = s->exchange;
+    const char *why_not = why_not_continue(s, c);
+    if (why_not) {
+        wsg_outcome(s, c, WSB_OUTCOME_REFUSED, why_not);
+        return;
+    }
+    if (x->expect == WSG_EXPECT_WAITS) { /* RFC 9110 §10.1.1: not needed where the body has begun */
+        wsb_buf_clear(&s->env->text);
+        if (wsg_http_continue_write(&s->env->text) != WSB_OK || wsg_exchange_append_text(s) != WSB_OK) {
+            wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "out of memory");
+            wsg_exchange_abort(s, "out of memory");
+            return;
+        }
+        wsg_session_set_timer(s, wsg_session_entrance(s)->head_timeout_ms);
+    }
+    wsg_session_mark_dirty(s);
+    x->expect = WSG_EXPECT_ASKED;
+    wsg_count(&s->route->tally.continued, 1);
+    wsg_session_add_receipt(s, c);
+}
+
 void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
 {
     struct wsg_http_header headers[WSG_FIELDS_MAX];
@@ -184,6 +224,10 @@ void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
     };
     if (!takes_response(s, c, /*begun=*/false))
         return;
+    if (a.status == 100) {
+        ask_for_body(s, c);
+        return;
+    }
     if (a.status < 200 || wsg_exchange_begin_response(s, &a) != WSB_OK) {
         wsg_outcome(s, c, WSB_OUTCOME_INVALID, "status or headers cannot be sent");
         wsg_exchange_error(s, 502, "the handler's response is invalid", NULL, 0);

@@ -19,6 +19,19 @@ enum {
     WSG_CONTROL_ROOM = 16 << 10      /* pongs beyond max_queue: a full queue is no reason to break the protocol */
 };
 
+/*
+ * Whose turn it is with Expect: 100-continue (RFC 9110 §10.1.1), on routes that leave it to their handlers.
+ *
+ *     NONE    WAITS ──100 of the handler──▶ ASKED
+ *               └──body──▶ ARRIVES ──100──▶ ASKED
+ */
+enum wsg_expect {
+    WSG_EXPECT_NONE,    /* nothing is expected, or the gate has answered */
+    WSG_EXPECT_WAITS,   /* the client sends nothing before it hears from the handler */
+    WSG_EXPECT_ARRIVES, /* the client did not wait: 100 is not needed any more */
+    WSG_EXPECT_ASKED    /* the handler wants the body */
+};
+
 /* One HTTP request and its response, or a handshake that waits for its handler. */
 struct wsg_exchange {
     uint8_t method; /* enum wsg_http_method */
@@ -31,6 +44,7 @@ struct wsg_exchange {
     bool response_complete;
     bool has_body;
     bool is_chunked;
+    uint8_t expect; /* enum wsg_expect */
     bool is_events; /* the response is a text/event-stream that may have comments of ours */
     bool in_line;   /* and what was sent of it ends in the middle of a line */
     uint16_t status;

@@ -422,6 +422,17 @@ WSB_API bool wsb_close(wsb_handler h, wsb_conn conn, unsigned code, const char *
  */
 WSB_API bool wsb_ping(wsb_handler h, wsb_conn conn, const void *data, size_t len, uint64_t *ret_seq);
 
+/**
+ * Ask for the body of a request whose client waits for 100 Continue: a REQUEST with `expect_continue` in its metadata, on a
+ * route with `expect = handler`. The body comes in BODY events. wsb_respond() without it is a refusal: the client need not
+ * send what nobody wants.
+ *
+ * Returns   true: the bus took it; false: GONE, GATE_GONE, FULL, NOMEM, MISUSE
+ * Threads   any
+ * Source    docs/protocol.md §5 HTTP, RFC 9110 §10.1.1
+ */
+WSB_API bool wsb_continue(wsb_handler h, wsb_conn conn);
+
 /* An HTTP response, or its beginning. */
 struct wsb_response {
     unsigned status;                 /* 200 to 599; 0: 200 */

@@ -243,6 +243,11 @@ static bool respond(wsb_handler h)
     return wsb_respond(h, 9, &(struct wsb_response){201, f, 2, "body", 4, true});
 }
 
+static bool ask_for_body(wsb_handler h)
+{
+    return wsb_continue(h, 9);
+}
+
 static bool respond_end(wsb_handler h)
 {
     return wsb_respond_more(h, 9, "end", 3, true);
@@ -283,6 +288,7 @@ static void test_commands_say_what_the_protocol_says(void **state)
         {list_route, WSB_LIST, 0, 1, 0, "", "{\"route\":\"echo\",\"limit\":262144}"},
         {ping_client, WSB_PING, 0, 0, 5, "p", ""},
         {log_line, WSB_LOG, WSB_LOG_WARN, 0, 0, "a ? b", ""},
+        {ask_for_body, WSB_RESPOND, 0, 1, 9, "", "{\"status\":100}"},
         {respond, WSB_RESPOND, 0, 3, 9, "body", "{\"status\":201,\"headers\":{\"set-cookie\":[\"a=1\",\"b=2\"]}}"},
         {respond_end, WSB_BODY, 0, 0, 9, "end", ""},
     };

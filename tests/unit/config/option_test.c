@@ -110,6 +110,7 @@ static const struct row {
     {ROUTE, "slow_client", "conflate", "slow_client = conflate", "drop_new",
      "'drop_new' is not one of close, drop-new, drop-old or conflate"},
     {ROUTE, "max_body", "0", "max_body = 0", "-1", "'-1'" SIZE},
+    {ROUTE, "expect", "handler", "expect = handler", "client", "'client' is not one of gate or handler"},
     {ROUTE, "accept_timeout", "1h", "accept_timeout = 3600000ms", "0", "'0'" TO_DAY},
     {ROUTE, "request_timeout", "500ms", "request_timeout = 500ms", "5", "'5'" TIME},
     {ROUTE, "stream_timeout", "0", "stream_timeout = 0ms", "25h", "'25h' is out of range: from 0 to 24h"},

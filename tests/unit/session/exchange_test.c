@@ -1,0 +1,155 @@
+/* Requests and responses of HTTP with everything that may happen between them: who asks for a body, and when. */
+#include "session/command.h"
+#include "unit/session/fixture.h"
+
+static struct wsg_route_policy *policy(struct fixture *f)
+{
+    return &f->routes.routes[0].policy;
+}
+
+/* What a client says that has a body and wants to be asked for it. */
+static void begin_expecting(struct fixture *f, const char *version)
+{
+    char request[128];
+    policy(f)->expect_by_handler = true;
+    snprintf(request, sizeof request,
+             "POST /ws/1 HTTP/%s\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n", version);
+    say_text(f, request);
+}
+
+static void say_continue(struct fixture *f, const char *want)
+{
+    f->replies[0] = 0;
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .status = 100, .flags = WSB_FLAG_WANT_OUTCOME});
+    assert_string_equal(f->replies, want);
+}
+
+static void test_a_handler_asks_for_the_body(void **state)
+{
+    struct fixture *f = *state;
+    begin_expecting(f, "1.1");
+    assert_string_equal(f->events, "request+");
+    HAS(f->meta, "\"expect_continue\":true");
+    assert_int_equal(f->got_len, 0);
+    say_continue(f, "outcomewritten");
+    assert_string_equal((char *)f->got, "HTTP/1.1 100 Continue\r\n\r\n");
+    say_continue(f, "outcomerefused"); /* once is enough */
+    HAS(f->meta, "said already");
+    say_text(f, "body");
+    assert_string_equal(f->events, "request+ body:body+ body");
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .payload = wsb_span_str("thanks")});
+    HAS(f->got, "HTTP/1.1 200");
+    assert_null(strstr((char *)f->got, "Connection: close"));
+    assert_int_equal(atomic_load(&f->routes.routes[0].tally.continued), 1);
+}
+
+static void test_a_body_that_nobody_asked_for_ends_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    begin_expecting(f, "1.1");
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .status = 413, .payload = wsb_span_str("no")});
+    HAS(f->got, "HTTP/1.1 413");
+    HAS(f->got, "Connection: close");
+    HAS(f->events, "aborted");
+    f->events[0] = 0;
+    say_text(f, "bodyGET /ws/2 HTTP/1.1\r\nHost: h\r\n\r\n"); /* nothing of this is a request */
+    assert_string_equal(f->events, "");
+}
+
+static void test_a_client_that_does_not_wait_needs_no_100(void **state)
+{
+    struct fixture *f = *state;
+    begin_expecting(f, "1.1");
+    say_text(f, "bo");
+    assert_string_equal(f->events, "request+ body:bo+");
+    say_continue(f, "outcomewritten");
+    say_text(f, "dy");
+    assert_int_equal(f->got_len, 0); /* RFC 9110 §10.1.1: it may be omitted once the body has begun */
+    tell(f, (struct wsg_command){.type = WSB_RESPOND});
+    assert_memory_equal(f->got, "HTTP/1.1 200", 12);
+    assert_null(strstr((char *)f->got, "Connection: close"));
+}
+
+static void test_100_where_nobody_expects_it_is_refused(void **state)
+{
+    static const struct {
+        const char *version, *why;
+        bool by_handler;
+    } rows[] = {
+        {"1.1", "does not expect", false}, /* the gate has said it */
+        {"1.0", "HTTP/1.0 has no 100", true},
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char request[160];
+        policy(f)->expect_by_handler = rows[i].by_handler;
+        snprintf(request, sizeof request,
+                 "POST /ws/1 HTTP/%s\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\nbody",
+                 rows[i].version);
+        say_text(f, request);
+        assert_string_equal(f->events, "request:body");
+        assert_null(strstr(f->meta, "expect_continue"));
+        forget(f);
+        say_continue(f, "outcomerefused");
+        HAS(f->meta, rows[i].why);
+        assert_int_equal(f->got_len, 0);
+        hang_up(f);
+        forget(f);
+        connect_client(f);
+    }
+}
+
+static void test_100_has_neither_headers_nor_a_body(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_field field = {wsb_span_str("X-A"), wsb_span_str("1")};
+    begin_expecting(f, "1.1");
+    struct wsg_command c = {.type = WSB_RESPOND, .status = 100, .flags = WSB_FLAG_WANT_OUTCOME};
+    c.payload = wsb_span_str("body");
+    tell(f, c);
+    c.payload.len = 0;
+    c.fields = &field;
+    c.field_count = 1;
+    tell(f, c);
+    assert_string_equal(f->replies, "outcomerefused outcomerefused");
+    assert_int_equal(f->got_len, 0);
+    say_continue(f, "outcomewritten");
+}
+
+static void test_100_behind_a_response_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    begin_expecting(f, "1.1");
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .flags = WSB_FLAG_MORE, .payload = wsb_span_str("begun")});
+    HAS(f->got, "Connection: close");
+    say_continue(f, "outcomerefused");
+}
+
+static void test_who_is_never_answered_gets_504(void **state)
+{
+    struct fixture *f = *state;
+    policy(f)->request_timeout_ms = 1;
+    begin_expecting(f, "1.1");
+    for (int i = 0; i < 1000 && !strstr(f->events, "aborted"); i++) {
+        wsg_loop_round(f->env.loop, 5);
+        turn(f);
+    }
+    assert_string_equal(f->events, "request+ aborted");
+    HAS(f->got, "HTTP/1.1 504");
+    HAS(f->got, "Connection: close");
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_handler_asks_for_the_body),
+        TEST(test_a_body_that_nobody_asked_for_ends_the_connection),
+        TEST(test_a_client_that_does_not_wait_needs_no_100),
+        TEST(test_100_where_nobody_expects_it_is_refused),
+        TEST(test_100_has_neither_headers_nor_a_body),
+        TEST(test_100_behind_a_response_is_refused),
+        TEST(test_who_is_never_answered_gets_504),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
