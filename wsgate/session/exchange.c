@@ -120,9 +120,22 @@ void wsg_exchange_fail(struct wsg_session *s, int status, const char *why)
         wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
 }
 
+/* The response is complete, perhaps of a file and without a route, and the rest of the request does not come. */
+static void end_leftover(struct wsg_session *s)
+{
+    if (wsg_session_has_taken(s))
+        wsg_session_set_timer(s, wsg_session_entrance(s)->head_timeout_ms);
+    else
+        wsg_exchange_abort(s, "the rest of the request did not come in time");
+}
+
 void wsg_exchange_timeout(struct wsg_session *s)
 {
     struct wsg_exchange *x = s->exchange;
+    if (x->response_complete) {
+        end_leftover(s);
+        return;
+    }
     if (x->response_begun) {
         wsg_stream_timeout(s);
         return;
