@@ -28,6 +28,7 @@ struct zmq_client {
     void *socket;
     void *monitor;
     struct received *spare; /* owned: made for a message that then was not there */
+    bool is_up;             /* as the monitor has told */
 };
 
 static const char monitor_name[] = "inproc://link-changes"; /* one context has one client */
@@ -132,6 +133,8 @@ static enum wsb_link_change zc_change(struct wsb_client *c)
         wsb_err err = wsb_zmq_recv_part(self(c)->monitor, &m);
         if (!err)
             change = read_change(&m);
+        if (change != WSB_LINK_SAME)
+            self(c)->is_up = change == WSB_LINK_UP;
         bool more = !err && zmq_msg_more(&m) != 0;
         zmq_msg_close(&m);
         if (err)
@@ -163,10 +166,15 @@ static size_t zc_fds(const struct wsb_client *c, int ret[WSB_CLIENT_FDS])
 
 /* ----------------------------------------------------------------- sending */
 
-/* The header decides whether there is somebody to send to; the other parts follow it. */
+/* The header decides whether there is somebody to send to; the other parts follow it. The monitor may be ahead of the socket,
+ * which would take a message for a gate that is known to be gone. */
 static wsb_err zc_send(struct wsb_client *c, const struct wsb_header *h, struct wsb_block *payload,
                        struct wsb_span meta)
 {
+    if (!self(c)->is_up) {
+        wsb_block_free(payload);
+        return WSB_AGAIN;
+    }
     return wsb_zmq_send_envelope(self(c)->socket, h, payload, meta);
 }
 
