@@ -34,6 +34,7 @@ export const COMMAND = {
 const BATCH = 127;
 const NOTHING = Buffer.alloc(0);
 const BATCH_BYTES = 256 << 10;
+const RETRY_MS = 100; /* after the gate has not taken something */
 const WAITING_BYTES_MAX = 64 << 20; /* of commands that the gate does not take, or that wait for its welcome */
 const PONGS_MAX = 16; /* waiting for a gate that does not read */
 const TURN_MS = 100; /* a program that does not wait lets go and listens so often */
@@ -269,7 +270,7 @@ export class Handler {
 
   #done = new Map(); /* connection -> {seq} of the last event the program is done with, not told yet */
   #taken = { messages: 0, bytes: 0 }; /* not granted again yet */
-  lost = 0; /* commands that could not leave */
+  lost = 0; /* commands for which there was no room any more */
   stale = 0; /* commands for connections that are others' now */
 
   /* bus: the gate's runtime directory, or undefined for the usual one, or tcp://HOST:PORT, with serverKey and keyFile when the gate
@@ -416,34 +417,42 @@ export class Handler {
     let count = this.#out.length;
     let isSent;
     do {
-      const commands = this.#unsure ? [] : this.#cut(count);
-      count = Math.min(count - commands.length, this.#out.length);
+      const commands = this.#unsure ? [] : this.#batchOf(count);
+      count -= commands.length;
       const news = this.#unsure || count > 0 ? null : this.#news();
       const records = [...this.#own.splice(0), ...commands.map(({ record }) => record), ...(news?.records ?? [])];
       isSent = records.length === 0 || await this.#send(records);
-      this.#outBytes -= bytesOf(commands);
-      if (isSent) news?.haveTold();
-      else this.#lose(commands);
+      if (isSent) {
+        this.#haveLeft(commands);
+        news?.haveTold();
+      }
+      count = Math.min(count, this.#out.length); /* something may have become stale meanwhile */
     } while (isSent && count > 0 && !this.#unsure);
     this.#isLeaving = false;
-    const isMore = isSent && !this.#unsure && (this.#out.length > 0 || this.#done.size > 0);
-    if (isMore || this.#own.length) this.#flushSoon();
+    const isMore = !this.#unsure && (this.#out.length > 0 || this.#done.size > 0);
+    if (!isSent) this.#tryLater();
+    else if (isMore || this.#own.length) this.#flushSoon();
   }
 
-  /* The next batch, of `count` commands at most. */
-  #cut(count) {
+  /* The next batch, of `count` commands at most. They stay where they are until they have left: an event must not be acknowledged
+   * whose answer was thrown away. */
+  #batchOf(count) {
     let bytes = 0;
     const end = this.#out.findIndex(({ record }, at) => at === count || (bytes += sizeOf(record)) > BATCH_BYTES);
-    return this.#out.splice(0, end < 0 ? count : Math.max(end, Math.min(count, 1)));
+    return this.#out.slice(0, end < 0 ? count : Math.max(end, Math.min(count, 1)));
   }
 
-  /* There is no gate, or it has not read for long. */
-  #lose(commands) {
-    this.lost += commands.length;
-    if (this.#unsure) return; /* the others wait for the welcome */
-    this.lost += this.#out.length;
-    this.#outBytes -= bytesOf(this.#out);
-    this.#out = [];
+  /* Those of them that became stale meanwhile are not there any more. */
+  #haveLeft(commands) {
+    const left = new Set(commands);
+    const end = this.#out.findIndex((command) => !left.has(command));
+    const gone = this.#out.splice(0, end < 0 ? this.#out.length : end);
+    this.#outBytes -= bytesOf(gone);
+  }
+
+  /* There is no gate, or it has not read for long: what it has to hear waits. */
+  #tryLater() {
+    if (this.#open) setTimeout(() => this.#open && this.#flush(), RETRY_MS).unref();
   }
 
   async #send(records) {

@@ -61,7 +61,7 @@ CREDIT = (16384, 32 << 20)  # messages and bytes that the gate may send ahead
 ACK_EVENTS, ACK_MS = 1024, 100  # acknowledged at least every so many, and by a slow program with the first after so long
 INBOX_EVENTS = 4096  # taken ahead of a program that grants no credit, about
 REFUSED_EVENTS = 65536  # outcomes of our own for a program that does not read, about
-WAITING_BYTES = 64 << 20  # of commands, while nobody knows whether the gate still knows us
+WAITING_BYTES = 64 << 20  # of commands that the gate does not take, or that wait for its welcome
 PAST_CONNS = 65536  # remembered of those that are others' now
 PAID = frozenset(("data", "request", "body"))  # they cost credit
 COUNTED = PAID | {"open", "aborted", "closed"}  # they have a seq of their connection
@@ -356,7 +356,8 @@ class Handler(Commands):
         super().__init__()
         self.routes, self.name = list(routes), name or os.path.basename(sys.argv[0]) or "python"
         self.epoch, self.id, self.level = None, None, "info"  # of the last welcome that was read
-        self.lost = 0  # commands that could not leave
+        self.lost = 0  # commands for which there was no room any more
+        self._is_deaf = False  # the gate did not take the last that we had to say
         self.stale = 0  # commands for connections that are others' now
         self._terms = {"ack": ack, "presence": presence, "weight": weight}
         self._acks, self._manual, self._credit = ack, manual_ack, credit
@@ -462,13 +463,13 @@ class Handler(Commands):
         if names_conns and self._is_stale(conn):
             self._refuse(record, conn)
             return
-        if self._unsure and self._out_bytes + _size(record) > WAITING_BYTES:
-            self.lost += 1
+        if self._out_bytes + _size(record) > WAITING_BYTES:
+            self.lost += 1  # nobody takes it, and memory has an end
             return
         self._out.append((record, conn, names_conns))
         self._out_bytes += _size(record)
         if self._out_bytes >= BATCH_BYTES:
-            self.flush()
+            self.flush(wait_ms=0 if self._is_deaf else None)
 
     def _is_stale(self, conn):
         """Is it about connections that belong to others, as far as the bus has told us?"""
@@ -483,12 +484,13 @@ class Handler(Commands):
             self._refused.append(Event(stale, b"", b'{"reason":"the connection is another handler\'s"}'))
 
     def _leave(self, wait_ms=None):
-        """What was commanded leaves, and behind it what the gate is told about events: that is not lost with it, it waits."""
+        """What was commanded leaves, and behind it what the gate is told about events: never in front of it. What finds no room
+        stays: an event must not be acknowledged whose answer was thrown away."""
         wait_ms = wait_ms if self._out else 0
         for batch in _batches([record for record, _, _ in self._out] + self._news()):
-            if not self._send_batch(batch, wait_ms):
-                self.lost += len(self._out)  # there is no gate, or it has not read for long
-                self._out, self._out_bytes = [], 0
+            self._is_deaf = not self._send_batch(batch, wait_ms)
+            if self._is_deaf:  # there is no gate, or it has not read for long
+                self._out_bytes = sum(_size(record) for record, _, _ in self._out)
                 return
             del self._out[:len(batch)]
         self._out_bytes = 0
