@@ -330,6 +330,8 @@ const char *wsg_cli_help(void)
            "      --shm-handlers N           at most (256)\n"
            "      --shm-allow NAMES          who may, like 'alice @staff' (whoever can open the socket)\n"
            "      --metrics ADDRESS          serve /metrics, /healthz and /readyz: 127.0.0.1:9464 or unix:/path\n"
+           "      --request-id on|off        each request has an id (on)\n"
+           "      --trace pass|make          make a traceparent where there is none (pass)\n"
            "      --workers N|auto           threads that serve clients, up to 64 (auto: one for each core)\n"
            "      --max-connections N        open at once (65536)\n"
            "      --max-connections-per-address N, --accept-rate N, --accept-burst N, --refuse drop|503\n"

@@ -24,6 +24,7 @@ void wsg_config_init(struct wsg_config *c)
         .shm_handlers = 256,
         .max_connections = 65536,
         .accept_burst = 32,
+        .request_id = true,
         .max_head = 16 * KIB,
         .max_headers = 100,
         .max_handshakes = 1024,

@@ -145,6 +145,8 @@ struct wsg_config {
     bool answer_refused;              /* refuse = 503: who is one too many is told; default: cut off */
     struct wsg_texts trusted_proxies; /* owned; networks of proxies that are believed */
     enum wsg_forwarded_by forwarded;  /* the header of theirs that counts; default none */
+    bool request_id;                  /* requests have ids; default yes */
+    bool begin_traces;                /* trace = make; default pass */
     size_t max_head;                  /* of a request, bytes; default 16 KiB */
     uint32_t max_headers;             /* default 100 */
     size_t compress_memory;        /* bytes, for contexts that compressors keep, of all connections; default 64 MiB */

@@ -55,6 +55,7 @@ static const struct wsg_word version_words[] = {{"1.2", false}, {"1.3", true}, {
 static const struct wsg_word pin_words[] = {{"fewest", false}, {"hash", true}, {NULL, 0}};
 static const struct wsg_word forwarded_words[] = {
     {"none", WSG_BY_NO_HEADER}, {"x-forwarded-for", WSG_BY_X_FORWARDED}, {"forwarded", WSG_BY_FORWARDED}, {NULL, 0}};
+static const struct wsg_word trace_words[] = {{"pass", false}, {"make", true}, {NULL, 0}};
 static const struct wsg_word refuse_words[] = {{"drop", false}, {"503", true}, {NULL, 0}};
 static const struct wsg_word expiry_words[] = {{"keep", false}, {"close", true}, {NULL, 0}};
 static const struct wsg_word rate_words[] = {{"pause", WSG_RATE_PAUSE}, {"close", WSG_RATE_CLOSE}, {NULL, 0}};
@@ -83,6 +84,8 @@ const struct wsg_option wsg_options[] = {
 
     {WSG_SECTION_TOP, "trusted_proxies", NULL, WSG_OPTION_LIST, TOP(trusted_proxies), LIST(WSG_CONFIG_NETS_MAX, wsb_ip_net_check)},
     {WSG_SECTION_TOP, "forwarded",   NULL,          WSG_OPTION_WORD,    TOP(forwarded),   WORDS(forwarded_words)},
+    {WSG_SECTION_TOP, "request_id",  "request-id",  WSG_OPTION_BOOL,    TOP(request_id),  PLAIN},
+    {WSG_SECTION_TOP, "trace",       "trace",       WSG_OPTION_WORD_BOOL, TOP(begin_traces), WORDS(trace_words)},
 
     {WSG_SECTION_LISTEN, "mode",           NULL, WSG_OPTION_MODE, LISTEN(mode),           PLAIN},
     {WSG_SECTION_LISTEN, "allow",          NULL, WSG_OPTION_LIST, LISTEN(allow),          LIST(WSG_CONFIG_NETS_MAX, wsb_ip_net_check)},

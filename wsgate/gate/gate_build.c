@@ -150,7 +150,11 @@ static wsb_err init_worker(struct wsg_gate *g, size_t index, size_t count, uint6
         .gatekeeping = &g->gatekeeping,
         .secure = {.tally = &g->tls_tally, .handshakes_max = share_of(c->max_handshakes, count)},
         .deflate_account = &g->deflate_account,
+        .has_request_ids = c->request_id,
+        .begins_traces = c->begin_traces,
     };
+    if (getrandom(&w->env.naming_seed, sizeof w->env.naming_seed, 0) != sizeof w->env.naming_seed)
+        return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
     wsg_slots_init(&w->env.slots, epoch, (uint8_t)index);
     return wsg_worker_init(w, g, (uint8_t)index, fault);
 }

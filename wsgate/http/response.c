@@ -151,6 +151,8 @@ static wsb_err head_write(struct wsb_buf *out, const struct wsg_http_response *r
         err = connection_write(out, r, f);
     for (size_t i = 0; !err && i < r->header_count; i++)
         err = field_write(out, &r->headers[i]);
+    for (size_t i = 0; !err && i < r->added_count; i++)
+        err = field_write(out, &r->added[i]);
     /* RFC 9110 §15.5.6 */
     if (!err && r->status == 405 && wsg_http_header_find(r->headers, r->header_count, "Allow", NULL) == 0)
         err = wsb_buf_append_str(out, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n");
@@ -220,6 +222,8 @@ wsb_err wsg_http_error_response_write(struct wsb_buf *out, const struct wsg_http
         .keep_alive = error->keep_alive,
         .headers = headers,
         .header_count = error->header_count + 1,
+        .added = error->added,
+        .added_count = error->added_count,
     };
     size_t begin = out->len;
     struct wsg_http_framing framing;

@@ -19,6 +19,8 @@ struct wsg_http_response {
     const char *date;                      /* from wsg_http_date_format; NULL: no Date, for a gate without a clock */
     const struct wsg_http_header *headers; /* extra ones; borrowed */
     size_t header_count;
+    const struct wsg_http_header *added; /* besides those: what the gate adds to whatever it answers; borrowed */
+    size_t added_count;
     uint64_t length;
     enum wsg_http_body body;
     int status;            /* 100 to 999 */
@@ -67,6 +69,8 @@ struct wsg_http_error {
     const char *date;
     const struct wsg_http_header *headers; /* extra ones, at most 15; borrowed */
     size_t header_count;
+    const struct wsg_http_header *added; /* borrowed */
+    size_t added_count;
     int status; /* 300 to 999 */
     uint8_t request_minor;
     bool is_head;    /* the request was HEAD: no body */

@@ -182,11 +182,20 @@ void wsg_tap(struct wsg_session *s, enum wsg_outbox_kind kind, uint8_t opcode, s
 
 /* ---------------------------------------------------------------- metadata */
 
+/* Without a traceparent that is valid there is no trace that a tracestate could be of. */
+static bool is_of_trace(const char *name)
+{
+    return strcmp(name, "traceparent") == 0 || strcmp(name, "tracestate") == 0;
+}
+
 /* Headers as one object: repeated ones are joined, as RFC 9110 §5.3 allows. */
-static void put_headers(struct wsb_json *j, const struct wsg_http_head *head, struct wsb_buf *scratch)
+static void put_headers(struct wsb_json *j, const struct wsg_http_head *head, const char *traceparent,
+                        struct wsb_buf *scratch)
 {
     wsb_json_key(j, "headers");
     wsb_json_object(j);
+    if (traceparent)
+        wsb_json_kcstr(j, "traceparent", traceparent);
     for (size_t i = 0; i < head->header_count; i++) {
         char name[256];
         struct wsb_span n = head->headers[i].name;
@@ -197,7 +206,7 @@ static void put_headers(struct wsb_json *j, const struct wsg_http_head *head, st
         name[len] = 0;
         for (size_t k = 0; k < i && !seen; k++)
             seen = head->headers[k].name.len == n.len && wsb_span_ieq_str(head->headers[k].name, name);
-        if (seen || n.len >= sizeof name)
+        if (seen || n.len >= sizeof name || (traceparent && is_of_trace(name)))
             continue;
         wsb_buf_clear(scratch);
         for (size_t k = i; k < head->header_count; k++) {
@@ -281,7 +290,11 @@ wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *h
         wsb_json_kcstr(&j, "extensions", wsg_compress_text(s, extensions));
         put_offered(&j, head);
     }
-    put_headers(&j, head, &s->env->text2);
+    if (s->exchange->request_id[0])
+        wsb_json_kcstr(&j, "request_id", s->exchange->request_id);
+    char traceparent[WSG_TRACEPARENT_LEN + 1];
+    bool is_begun = wsg_env_begin_trace(s->env, head, traceparent);
+    put_headers(&j, head, is_begun ? traceparent : NULL, &s->env->text2);
     if (s->exchange->claims)
         put_claims(&j, s->exchange->claims);
     wsb_json_object_end(&j);

@@ -29,7 +29,7 @@ static void log_exchange(const struct wsg_session *s)
             WSB_KS("method", wsg_http_method_name(x->method)), WSB_KS("target", s->target ? s->target : ""),
             WSB_KU("status", x->status), WSB_KS("peer", s->peer),
             WSB_KS("route", x->is_local || !s->route ? "" : s->route->name),
-            WSB_KU("us", wsg_loop_now_us(s->env->loop) - x->begun_us));
+            WSB_KU("us", wsg_loop_now_us(s->env->loop) - x->begun_us), WSB_KS("request_id", x->request_id));
 }
 
 void wsg_exchange_emit_aborted(struct wsg_session *s, const char *why)

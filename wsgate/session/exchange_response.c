@@ -12,6 +12,8 @@ wsb_err wsg_exchange_begin_response(struct wsg_session *s, const struct wsg_answ
     /* RFC 9110 §10.1.1: whoever waits for 100 and gets this may send its body, or not; RFC 9112 §9.3: so nothing says where
      * the next request would begin. */
     bool knows_next = x->expect != WSG_EXPECT_WAITS;
+    struct wsg_added added;
+    wsg_exchange_added(x, &added);
     struct wsg_http_response r = {
         .status = a->status,
         .date = wsg_env_date(s->env),
@@ -21,6 +23,8 @@ wsb_err wsg_exchange_begin_response(struct wsg_session *s, const struct wsg_answ
         .keep_alive = x->keep_alive && knows_next && !s->env->draining,
         .headers = a->headers,
         .header_count = a->header_count,
+        .added = added.at,
+        .added_count = added.count,
     };
     wsb_buf_clear(&s->env->text);
     wsb_err err = wsg_http_response_head_write(&s->env->text, &r, &framing);
@@ -83,7 +87,14 @@ static void answer_error(struct wsg_session *s, int status, const char *why, con
 {
     struct wsg_exchange *x = s->exchange;
     struct wsg_http_framing framing;
+    struct wsg_added added = {.count = 0};
     bool reusable = x && x->keep_alive && x->request_complete && !s->env->draining;
+    char made[WSG_REQUEST_ID_OWN + 1];
+    const char *request_id = x ? x->request_id : wsg_env_request_id(s->env, made);
+    if (x)
+        wsg_exchange_added(x, &added);
+    else
+        wsg_added_id(&added, request_id);
     struct wsg_http_error e = {
         .status = status,
         .date = wsg_env_date(s->env),
@@ -92,10 +103,12 @@ static void answer_error(struct wsg_session *s, int status, const char *why, con
         .keep_alive = reusable,
         .headers = headers,
         .header_count = count,
+        .added = added.at,
+        .added_count = added.count,
     };
     WSB_LOG(WSB_LOG_HTTP, status >= 500 ? WSB_LOG_WARN : WSB_LOG_INFO, "refused", WSB_KID("conn", s->id),
             WSB_KU("status", status), WSB_KS("why", why), WSB_KS("target", s->target ? s->target : ""),
-            WSB_KS("peer", s->peer));
+            WSB_KS("peer", s->peer), WSB_KS("request_id", request_id));
     wsb_buf_clear(&s->env->text);
     if (wsg_http_error_response_write(&s->env->text, &e, &framing) != WSB_OK || wsg_exchange_append_text(s) != WSB_OK) {
         wsg_session_kill(s, "out of memory");
@@ -131,11 +144,12 @@ void wsg_exchange_error(struct wsg_session *s, int status, const char *why, cons
 }
 
 /* Fields of a handler, less those that are ours. */
-static size_t clean_fields(const struct wsg_command *c, struct wsg_http_header out[WSG_FIELDS_MAX])
+static size_t clean_fields(const struct wsg_exchange *x, const struct wsg_command *c,
+                           struct wsg_http_header out[WSG_FIELDS_MAX])
 {
     size_t count = 0;
     for (size_t i = 0; i < c->field_count; i++) {
-        if (!wsg_http_response_is_reserved(c->fields[i].name))
+        if (!wsg_exchange_is_ours(x, c->fields[i].name))
             out[count++] = (struct wsg_http_header){c->fields[i].name, c->fields[i].value};
     }
     return count;
@@ -213,17 +227,17 @@ void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
 {
     struct wsg_http_header headers[WSG_FIELDS_MAX];
     bool more = (c->flags & WSB_FLAG_MORE) != 0;
-    bool is_empty_head = s->exchange && s->exchange->method == WSG_HTTP_HEAD && c->payload.len == 0;
+    if (!takes_response(s, c, /*begun=*/false))
+        return;
+    bool is_empty_head = s->exchange->method == WSG_HTTP_HEAD && c->payload.len == 0;
     struct wsg_answer a = {
         .status = c->status ? c->status : 200,
         /* An empty answer to HEAD does not say how long the answer to GET would be. */
         .body = more || is_empty_head ? WSG_HTTP_BODY_UNKNOWN : WSG_HTTP_BODY_LENGTH,
         .length = c->payload.len,
         .headers = headers,
-        .header_count = clean_fields(c, headers),
+        .header_count = clean_fields(s->exchange, c, headers),
     };
-    if (!takes_response(s, c, /*begun=*/false))
-        return;
     if (a.status == 100) {
         ask_for_body(s, c);
         return;

@@ -7,7 +7,9 @@
  */
 
 #include "base/json.h"
+#include "http/request_id.h"
 #include "http/response.h"
+#include "http/traceparent.h"
 #include "session/quota.h"
 #include "session/session.h"
 
@@ -50,14 +52,15 @@ struct wsg_exchange {
     uint16_t status;
     uint64_t begun_us;
     uint64_t body_bytes;
-    uint64_t key;        /* hash of what the route pins by; 0: none */
-    struct wsb_buf body; /* owned; until REQUEST or OPEN is sent: its payload */
-    struct wsb_buf meta; /* owned; of REQUEST or OPEN */
-    char accept[32];     /* PENDING: Sec-WebSocket-Accept */
-    char *proxy;         /* owned; the peer itself, while the session's is the client that it named; NULL: none did */
-    bool is_secure;      /* the client speaks TLS, with us or with the proxy */
-    json_t *claims;      /* owned; of the token that was good; NULL: none was wanted */
-    char *offered;       /* owned; PENDING: the client's subprotocols, each ended by a NUL, and one more NUL */
+    uint64_t key;                            /* hash of what the route pins by; 0: none */
+    struct wsb_buf body;                     /* owned; until REQUEST or OPEN is sent: its payload */
+    struct wsb_buf meta;                     /* owned; of REQUEST or OPEN */
+    char accept[32];                         /* PENDING: Sec-WebSocket-Accept */
+    char request_id[WSG_REQUEST_ID_MAX + 1]; /* "": requests have none */
+    char *proxy;    /* owned; the peer itself, while the session's is the client that it named; NULL: none did */
+    bool is_secure; /* the client speaks TLS, with us or with the proxy */
+    json_t *claims; /* owned; of the token that was good; NULL: none was wanted */
+    char *offered;  /* owned; PENDING: the client's subprotocols, each ended by a NUL, and one more NUL */
 };
 
 /* The head of a response. */
@@ -67,6 +70,13 @@ struct wsg_answer {
     uint64_t length;
     const struct wsg_http_header *headers;
     size_t header_count;
+};
+
+/* Fields that the gate adds to whatever is answered; borrowed from the exchange. */
+enum { WSG_ADDED_MAX = 1 };
+struct wsg_added {
+    struct wsg_http_header at[WSG_ADDED_MAX];
+    size_t count;
 };
 
 /* A command whose outcome is known when the kernel has all up to position `end`, or when its message is dropped. */
@@ -166,6 +176,17 @@ WSB_MUST_CHECK wsb_err wsg_exchange_begin_response(struct wsg_session *s, const 
 WSB_MUST_CHECK wsb_err wsg_exchange_append_body(struct wsg_session *s, struct wsb_span body);
 WSB_MUST_CHECK wsb_err wsg_exchange_end_body(struct wsg_session *s);
 WSB_MUST_CHECK wsb_err wsg_exchange_append_text(struct wsg_session *s); /* env->text, as it is */
+
+/* naming.c */
+void wsg_exchange_name(struct wsg_session *s, const struct wsg_http_head *head); /* its request_id */
+/* Of a request that never became an exchange; "" when requests have none. */
+const char *wsg_env_request_id(struct wsg_env *env, char made[WSG_REQUEST_ID_OWN + 1]);
+void wsg_exchange_added(const struct wsg_exchange *x, struct wsg_added *ret);
+void wsg_added_id(struct wsg_added *added, const char *request_id); /* nothing, when it is "" */
+/* A field that handlers do not decide about. */
+bool wsg_exchange_is_ours(const struct wsg_exchange *x, struct wsb_span field);
+/* Where the request belongs to no trace, and the gate is to begin one: true, and its traceparent. */
+bool wsg_env_begin_trace(struct wsg_env *env, const struct wsg_http_head *head, char out[WSG_TRACEPARENT_LEN + 1]);
 
 /* exchange_stream.c */
 void wsg_stream_begin(struct wsg_session *s, const struct wsg_answer *a); /* its head is written */

@@ -25,6 +25,7 @@
  * Threads   its worker's
  */
 
+#include "base/siphash.h"
 #include "bus/route.h"
 #include "bus/slots.h"
 #include "http/date.h"
@@ -99,6 +100,10 @@ struct wsg_env {
     size_t static_count;
     struct wsg_gatekeeping *gatekeeping; /* borrowed; shared by all workers */
     uint32_t keepalive_timeout_ms, close_timeout_ms;
+    bool has_request_ids;
+    bool begins_traces;
+    struct wsb_seed naming_seed; /* random, and the worker's own */
+    uint64_t named;              /* so many numbers were drawn from it */
     struct wsg_slots slots;
     struct wsg_chunk_pool pool;
     struct wsg_outbox outbox;

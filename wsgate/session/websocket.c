@@ -27,22 +27,31 @@ static void handshake_of(const struct wsg_http_head *head, struct wsb_handshake_
     };
 }
 
+static wsb_err append_line(struct wsb_buf *lines, struct wsb_span name, struct wsb_span value)
+{
+    return wsb_buf_printf(lines, "%.*s: %.*s\r\n", (int)name.len, (const char *)name.ptr, (int)value.len,
+                          (const char *)value.ptr);
+}
+
 static wsb_err write_101(struct wsg_session *s, const char *accept, const struct wsg_command *c)
 {
     wsb_err err = WSB_OK;
     struct wsb_span subprotocol = wsb_span_str(s->subprotocol);
     const struct wsb_deflate_params *deflate = s->is_compressed ? wsb_deflate_params_of(s->deflate) : NULL;
+    struct wsg_added added;
+    wsg_exchange_added(s->exchange, &added);
     wsb_buf_clear(&s->env->text);
     wsb_buf_clear(&s->env->text2);
     for (size_t i = 0; c && i < c->field_count && !err; i++) {
         const struct wsg_field *f = &c->fields[i];
-        if (wsg_http_response_is_reserved(f->name))
+        if (wsg_exchange_is_ours(s->exchange, f->name))
             continue;
         if (!wsg_http_is_token(f->name) || !wsg_http_is_field_value(f->value))
             return WSB_ERR_REFUSED; /* here, while it is one field: a line break in it would make it two */
-        err = wsb_buf_printf(&s->env->text2, "%.*s: %.*s\r\n", (int)f->name.len, (const char *)f->name.ptr,
-                             (int)f->value.len, (const char *)f->value.ptr);
+        err = append_line(&s->env->text2, f->name, f->value);
     }
+    for (size_t i = 0; i < added.count && !err; i++)
+        err = append_line(&s->env->text2, added.at[i].name, added.at[i].value);
     if (!err)
         err = wsb_handshake_response_write(&s->env->text, accept, subprotocol, deflate, wsb_buf_span(&s->env->text2));
     if (!err)
@@ -65,6 +74,10 @@ static void become_websocket(struct wsg_session *s)
     };
     bool has_terms = wsg_terms_begin(s);
     char extensions[WSB_DEFLATE_TEXT_SIZE];
+    WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
+            WSB_KS("target", s->target), WSB_KS("subprotocol", s->subprotocol ? s->subprotocol : ""),
+            WSB_KS("extensions", wsg_compress_text(s, extensions)), WSB_KS("peer", s->peer),
+            WSB_KS("request_id", s->exchange->request_id));
     wsg_exchange_free(s);
     wsg_session_end_http(s);
     wsb_ws_in_init(&s->in.ws, WSB_ROLE_SERVER, s->is_compressed ? WSB_RSV1 : 0, &limits);
@@ -82,9 +95,6 @@ static void become_websocket(struct wsg_session *s)
         return;
     }
     wsg_deadlines_arm(s);
-    WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
-            WSB_KS("target", s->target), WSB_KS("subprotocol", s->subprotocol ? s->subprotocol : ""),
-            WSB_KS("extensions", wsg_compress_text(s, extensions)), WSB_KS("peer", s->peer));
     if (s->env->draining)
         wsg_websocket_end(s, WSG_ENDED_DRAINING, WSB_CLOSE_GOING_AWAY, "the gate is shutting down");
 }
@@ -276,7 +286,8 @@ void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c)
     }
     if (!valid || write_101(s, x->accept, c) != WSB_OK) {
         wsg_outcome(s, c, WSB_OUTCOME_INVALID, "a subprotocol that was not offered, or headers that cannot be sent");
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "invalid ACCEPT", WSB_KID("conn", s->id), WSB_KS("route", s->route->name));
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "invalid ACCEPT", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
+                WSB_KS("request_id", x->request_id));
         wsg_emit_closed(s, WSG_BY_GATE, WSB_CLOSE_ABNORMAL, wsb_span_str("invalid ACCEPT"), /*clean=*/false);
         x->is_sent = false;
         x->keep_alive = false;

@@ -41,6 +41,8 @@ static const struct row {
      "'10.0.0.1/8' has bits behind its 8: write 10.0.0.0/8, or fewer addresses"},
     {WSG_SECTION_TOP, "forwarded", "x-forwarded-for", "forwarded = x-forwarded-for", "yes",
      "'yes' is not one of none, x-forwarded-for or forwarded"},
+    {WSG_SECTION_TOP, "request_id", "off", "request_id = no", "maybe", "'maybe' is not yes or no"},
+    {WSG_SECTION_TOP, "trace", "make", "trace = make", "on", "'on' is not one of pass or make"},
     {BUS, "handlers", "tcp://[::1]:5555", "handlers = \"tcp://[::1]:5555\"", "tcp://127.0.0.1",
      "'tcp://127.0.0.1' is not an endpoint: write it like tcp://127.0.0.1:5555 or tcp://[::1]:5555"},
     {BUS, "events", "tcp://localhost:*", "events = \"tcp://localhost:*\"", "tcp://127.0.0.1:65536",
