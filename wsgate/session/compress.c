@@ -139,7 +139,7 @@ void wsg_compress_pack(struct wsg_session *s, const struct wsg_command *c, bool 
     if (c->payload.len < s->route->policy.compress_threshold || (c->flags & WSB_FLAG_PLAIN))
         return;
     s->env->is_deflate_used = true;
-    if (c->frame && c->is_for_many) {
+    if (out->frame && c->is_for_many) {
         struct wsg_shared *frame = pack_for_many(s, c);
         if (frame) {
             out->frame = frame;

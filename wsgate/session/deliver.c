@@ -4,9 +4,9 @@
  * does not read costs what its route allows and delays nobody.
  */
 #include "session/compress.h"
+#include "session/framing.h"
 #include "session/parts.h"
 #include "ws/close.h"
-#include "ws/frame.h"
 
 /* ------------------------------------------------------------------- counting */
 
@@ -146,20 +146,6 @@ void wsg_deliver_check_writable(struct wsg_session *s)
 
 /* -------------------------------------------------------------------- sending */
 
-static size_t write_header(uint8_t header[WSB_FRAME_HDR_MAX], uint8_t opcode, const struct wsg_outgoing *out)
-{
-    return wsb_frame_hdr_write(
-        header,
-        &(struct wsb_frame_hdr){.opcode = opcode, .fin = true, .rsv = out->rsv, .payload_len = out->payload.len});
-}
-
-static void fill(uint8_t *to, const uint8_t *header, size_t header_len, struct wsb_span payload)
-{
-    memcpy(to, header, header_len);
-    if (payload.len)
-        memcpy(to + header_len, payload.ptr, payload.len);
-}
-
 /* A message that nothing drops: it joins the others without a place of its own. */
 static wsb_err append_fixed(struct wsg_session *s, const struct wsg_command *c, const struct wsg_outgoing *out)
 {
@@ -167,10 +153,12 @@ static wsb_err append_fixed(struct wsg_session *s, const struct wsg_command *c, 
     uint8_t *to;
     if (out->frame)
         return wsg_outq_message_shared(&s->out, &s->env->pool, out->frame, (uint32_t)c->payload.len);
-    size_t n = write_header(header, c->code, out);
+    size_t n = wsg_frame_head(s, header, c->code, out->rsv, out->payload.len);
+    if (n == 0)
+        return WSB_ERR_IO;
     wsb_err err = wsg_outq_message(&s->out, &s->env->pool, n + out->payload.len, (uint32_t)c->payload.len, &to);
     if (!err)
-        fill(to, header, n, out->payload);
+        wsg_frame_fill(to, header, n, out->payload);
     return err;
 }
 
@@ -178,20 +166,22 @@ static wsb_err append_loose(struct wsg_session *s, const struct wsg_command *c, 
                             struct wsg_loose *m, struct wsg_chunk **ret)
 {
     uint8_t header[WSB_FRAME_HDR_MAX];
-    size_t n = out->frame ? 0 : write_header(header, c->code, out);
+    size_t n = out->frame ? 0 : wsg_frame_head(s, header, c->code, out->rsv, out->payload.len);
+    if (!out->frame && n == 0)
+        return WSB_ERR_IO;
     m->shared = out->frame;
     m->len = out->frame ? out->frame->len : n + out->payload.len;
     m->size = (uint32_t)c->payload.len;
     wsb_err err = wsg_outq_loose(&s->out, m, ret);
     if (!err && !out->frame)
-        fill(wsg_outq_bytes(*ret), header, n, out->payload);
+        wsg_frame_fill(wsg_outq_bytes(*ret), header, n, out->payload);
     return err;
 }
 
 static wsb_err append(struct wsg_session *s, const struct wsg_command *c, bool is_loose, struct wsg_loose *m)
 {
     struct wsg_chunk *chunk = NULL;
-    struct wsg_outgoing out = {.frame = c->frame, .payload = c->payload};
+    struct wsg_outgoing out = {.frame = s->is_dialed ? NULL : c->frame, .payload = c->payload};
     if (s->is_compressed)
         wsg_compress_pack(s, c, /*may_be_dropped=*/is_loose, &out);
     wsb_err err = is_loose ? append_loose(s, c, &out, m, &chunk) : append_fixed(s, c, &out);
@@ -202,7 +192,7 @@ static wsb_err append(struct wsg_session *s, const struct wsg_command *c, bool i
     struct wsg_receipt *r = wsg_session_add_receipt(s, c);
     if (chunk && r)
         wsg_outq_set_note(&s->out, chunk, r);
-    if (c->frame)
+    if (c->frame) /* also of those who could not share it: it is the moment that counts */
         wsg_session_mark_fanned(s);
     else
         wsg_session_mark_dirty(s);

@@ -71,6 +71,7 @@ void wsg_env_deinit(struct wsg_env *env)
 {
     free(env->scratch);
     free(env->traffic);
+    free(env->masks);
     env->scratch = NULL;
     wsg_secure_env_deinit(&env->secure);
     env->traffic = NULL;

@@ -118,6 +118,7 @@ struct wsg_env {
     struct wsb_deflate_shared *deflate;          /* owned; NULL likewise */
     struct wsg_fanned fanned;
     bool is_deflate_used;        /* in this round */
+    struct wsg_masks *masks;     /* owned; NULL while we are nobody's client */
     struct wsg_session *dead;    /* to be freed when the round is over */
     struct wsg_session *stalled; /* paused because of the outbox */
     bool outbox_full;            /* the bus is behind; sessions stop reading until the gate says otherwise */
@@ -155,6 +156,7 @@ struct wsg_session {
     bool is_trusted : 1; /* the peer is a proxy that is believed */
     bool is_compressed : 1;
     bool is_counted : 1; /* the peer's address counts this connection */
+    bool is_dialed : 1;  /* we are the client */
     uint8_t entrance;    /* index of the listener it came through */
     uint16_t close_code;
     union {

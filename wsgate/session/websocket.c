@@ -8,9 +8,9 @@
 #include "base/log.h"
 #include "base/origin.h"
 #include "session/compress.h"
+#include "session/framing.h"
 #include "session/parts.h"
 #include "ws/close.h"
-#include "ws/frame.h"
 #include "ws/handshake.h"
 
 static void handshake_of(const struct wsg_http_head *head, struct wsb_handshake_header *headers,
@@ -321,6 +321,19 @@ void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c)
 
 /* ----------------------------------------------------------------- incoming */
 
+wsb_err wsg_websocket_append(struct wsg_session *s, uint8_t opcode, struct wsb_span payload)
+{
+    uint8_t header[WSB_FRAME_HDR_MAX];
+    uint8_t *to;
+    size_t n = wsg_frame_head(s, header, opcode, 0, payload.len);
+    wsb_err err = n ? wsg_outq_space(&s->out, &s->env->pool, n + payload.len, &to) : WSB_ERR_IO;
+    if (err)
+        return err;
+    wsg_frame_fill(to, header, n, payload);
+    wsg_session_mark_dirty(s);
+    return WSB_OK;
+}
+
 /* Our close frame, once. */
 static void send_close(struct wsg_session *s, uint16_t code, struct wsb_span reason)
 {
@@ -329,8 +342,7 @@ static void send_close(struct wsg_session *s, uint16_t code, struct wsb_span rea
     if (s->close_sent || len == 0)
         return;
     s->close_sent = true;
-    if (wsg_outq_append(&s->out, &s->env->pool, frame, len) == WSB_OK)
-        wsg_session_mark_dirty(s);
+    (void)!wsg_websocket_append(s, WSB_OP_CLOSE, wsb_span(frame + 2, len - 2)); /* its header is ours to write */
 }
 
 static enum wsg_ending ending_of(wsb_err err)
@@ -381,22 +393,6 @@ static void on_message(struct wsg_session *s, struct wsb_ws_event *ev)
     struct wsg_traffic *t = wsg_session_traffic(s);
     t->messages_in++;
     t->bytes_in += ev->len;
-}
-
-wsb_err wsg_websocket_append(struct wsg_session *s, uint8_t opcode, struct wsb_span payload)
-{
-    uint8_t header[WSB_FRAME_HDR_MAX];
-    uint8_t *to;
-    size_t n =
-        wsb_frame_hdr_write(header, &(struct wsb_frame_hdr){.opcode = opcode, .fin = true, .payload_len = payload.len});
-    wsb_err err = wsg_outq_space(&s->out, &s->env->pool, n + payload.len, &to);
-    if (err)
-        return err;
-    memcpy(to, header, n);
-    if (payload.len)
-        memcpy(to + n, payload.ptr, payload.len);
-    wsg_session_mark_dirty(s);
-    return WSB_OK;
 }
 
 static void on_ping(struct wsg_session *s, const struct wsb_ws_event *ev)
