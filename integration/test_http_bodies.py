@@ -1,10 +1,12 @@
 """Bodies of requests: who asks for one, how long it may take, and what it may cost."""
 
+import signal
 import subprocess
+import threading
 
 import pytest
 
-from conftest import BOTH_WIRES, eventually
+from conftest import BOTH_WIRES, BUILD, eventually
 from raw import Raw
 from test_http import get
 
@@ -125,3 +127,132 @@ def test_curl_waits_for_the_handler(asked, take_seat, tmp_path):
         assert (out, curl.returncode) == ("201 %d" % (2 * MIB) if wanted else "403 0", 0), err
         if not wanted:
             assert bus.hear("aborted").conn == request.conn
+
+
+# --- time
+
+
+def trickle(client, until):
+    """A byte now and then, for as long as the gate says nothing."""
+    client.socket.settimeout(0.02)
+    while True:
+        try:
+            return until(client)
+        except TimeoutError:
+            client.send("x")
+
+
+@pytest.mark.parametrize("size", [1000, 200000])
+def test_a_body_that_drips_is_408(make_gate, take_seat, size):
+    gate = make_gate(routes=["web=/web/{rest*},body_timeout=300ms"])
+    bus = take_seat(gate, ["web"])
+    with Raw(gate) as client:
+        client.send(get("/web/", "POST", ["Content-Length: %d" % size], "x" * min(size // 2, 70000)))
+        status, headers = trickle(client, Raw.read_head)
+        assert (status, headers["connection"]) == (408, "close")
+    if size > 70000:  # the handler has heard of it
+        conn = bus.hear("request").conn
+        while (event := bus.hear("body", "aborted")).type == "body":
+            pass
+        assert (event.conn, event.meta["reason"]) == (conn, "request timed out")
+    assert gate.wsctl("stats")["routes"]["web"]["refused_by"]["body_timeout"] == 1
+    gate.wait_line("refused.*status=408.*the request's body did not come in time")
+
+
+def test_a_body_that_drips_into_a_response_is_cut_off(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web/{rest*},body_timeout=300ms,stream_timeout=0"])
+    bus = take_seat(gate, ["web"])
+    with Raw(gate) as client:
+        client.send(get("/web/", "POST", ["Content-Length: 200000"], "x" * 70000))
+        conn = bus.hear("request").conn
+        bus.respond(conn, "begun", more=True)
+        bus.flush()
+        assert client.read_head()[0] == 200
+        try:
+            trickle(client, lambda client: client.read(1000))
+        except (AssertionError, ConnectionError):
+            pass
+        while (event := bus.hear("body", "aborted")).type == "body":
+            pass
+        assert (event.conn, event.meta["reason"]) == (conn, "the request's body did not come in time")
+
+
+def test_a_large_body_may_take_its_time_where_the_route_says_so(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web/{rest*},body_timeout=0"], args=["--head-timeout", "10s"])
+    bus = take_seat(gate, ["web"])
+    with Raw(gate) as client:
+        client.send(get("/web/", "POST", ["Content-Length: 20"]))
+        for _ in range(20):
+            assert client.is_quiet(0.03)
+            client.send("x")
+        bus.respond(bus.hear("request").conn, "thanks")
+        bus.flush()
+        assert client.read_response().body == b"thanks"
+
+
+# --- a handler that does not keep up
+
+
+def post(gate, size, done):
+    """A client in a thread: the response to a body of that size, or how it came to none."""
+
+    def run():
+        with Raw(gate) as client:
+            client.socket.settimeout(120)
+            try:
+                client.send(get("/web/", "POST", ["Content-Length: %d" % size]))
+                for at in range(0, size, MIB):
+                    client.send(bytes([at // MIB % 256]) * min(MIB, size - at))
+                done.append(client.read_response())
+            except (OSError, AssertionError) as failure:
+                done.append(failure)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def is_paused(gate, for_ms=0):
+    return any(c["paused"] and c["idle_ms"] >= for_ms for c in gate.wsctl("list")["connections"])
+
+
+def test_a_body_waits_for_its_handler(make_gate, take_seat):
+    """64 MiB for one who reads nothing: the client waits, its time stands still, and the gate holds little of it."""
+    gate = make_gate(routes=["web=/web/{rest*},max_body=64MiB,body_timeout=600ms"], args=["--workers", "2"])
+    bus = take_seat(gate, ["web"], credit=(64, MIB))
+    before, done, size = gate.memory_kib(), [], 64 * MIB
+    thread = post(gate, size, done)
+    request = bus.hear("request")
+    eventually(lambda: is_paused(gate, 1500), "a client that has not been read for longer than its body may take")
+    gate.assert_grew_less(before, 16)
+    total, wrong = len(request.payload), 0
+    while (event := bus.hear("body")).more:
+        wrong += any(part != bytes([(total + at) // MIB % 256]) for at, part in ((0, event.payload[:1]),) if part)
+        total += len(event.payload)
+    assert (total + len(event.payload), wrong) == (size, 0)
+    gate.assert_grew_less(before, 24)
+    bus.respond(request.conn, "all")
+    bus.flush()
+    thread.join(60)
+    assert done[0].body == b"all"
+
+
+@pytest.mark.parametrize("link", ["auto", "zmq"])
+def test_a_body_for_a_handler_that_is_stopped(make_gate, processes, link):
+    """It is found out and given up; until then the gate holds little of the body."""
+    gate = make_gate(routes=["web=/web/{rest*},max_body=64MiB"])
+    before = gate.memory_kib()
+    handler = processes([BUILD / "examples" / "wsbus-http", "--bus", gate.dir, "--route", "web"], env={"WSBUS_LINK": link} if link == "zmq" else None)
+    gate.wait_handlers("web", 1)
+    handler.signal(signal.SIGSTOP)
+    done = []
+    thread = post(gate, 64 * MIB, done)
+    try:
+        eventually(lambda: done or is_paused(gate), "a client that is not read")
+        gate.assert_grew_less(before, 32)
+        eventually(lambda: done, "the end of a request whose handler is gone")
+        gate.assert_grew_less(before, 32)
+    finally:
+        handler.signal(signal.SIGCONT)
+    thread.join(60)
+    assert not isinstance(done[0], tuple) or done[0].status in (502, 503)

@@ -164,8 +164,8 @@ struct wsg_route *wsg_routes_find(const struct wsg_routes *t, struct wsb_span na
 const char *wsg_refusal_name(enum wsg_refusal why)
 {
     static const char *const names[] = {
-        "connections", "no_memory", "address",    "per_address", "rate",       "proxy",     "origin",
-        "subprotocol", "token",     "no_handler", "draining",    "by_handler", "malformed", "other",
+        "connections", "no_memory",  "address",  "per_address", "rate",      "proxy",        "origin", "subprotocol",
+        "token",       "no_handler", "draining", "by_handler",  "malformed", "body_timeout", "other",
     };
     return names[why];
 }

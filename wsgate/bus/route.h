@@ -113,6 +113,7 @@ struct wsg_route_policy {
     size_t max_body;
     bool expect_by_handler; /* 100 Continue is for the handler to say */
     uint32_t accept_timeout_ms;
+    uint32_t body_timeout_ms; /* for the whole body of a request; 0: any time */
     uint32_t request_timeout_ms;
     uint32_t stream_timeout_ms;   /* silence of a response that has begun; 0: any */
     uint32_t sse_keepalive_ms;    /* between comments of an event stream; 0: none */

@@ -93,6 +93,7 @@ void wsg_route_config_init(struct wsg_route_config *r)
         .ack_timeout_ms = 30000,
         .max_body = 16 * MIB,
         .accept_timeout_ms = 10000,
+        .body_timeout_ms = 60000,
         .request_timeout_ms = 30000,
         .stream_timeout_ms = UINT32_MAX,
         .sse_keepalive_ms = 15000,

@@ -68,6 +68,7 @@ struct wsg_route_config {
     size_t max_body;               /* of a request, bytes; default 16 MiB */
     bool expect_by_handler;        /* expect = handler: 100 Continue is for the handler to say; default gate */
     uint32_t accept_timeout_ms;    /* default 10 s */
+    uint32_t body_timeout_ms;      /* for the whole body of a request; 0: any time; default 60 s */
     uint32_t request_timeout_ms;   /* default 30 s */
     uint32_t stream_timeout_ms;    /* 0: none; UINT32_MAX (default): as request_timeout_ms */
     uint32_t sse_keepalive_ms;     /* 0: none; default 15 s */

@@ -134,6 +134,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "max_body",           NULL, WSG_OPTION_SIZE,      ROUTE(max_body),           RANGE(0, 1024 * GIB)},
     {WSG_SECTION_ROUTE, "expect",             NULL, WSG_OPTION_WORD_BOOL, ROUTE(expect_by_handler),  WORDS(accept_words)},
     {WSG_SECTION_ROUTE, "accept_timeout",     NULL, WSG_OPTION_DURATION,  ROUTE(accept_timeout_ms),  RANGE(1, DAY_MS)},
+    {WSG_SECTION_ROUTE, "body_timeout",       NULL, WSG_OPTION_DURATION,  ROUTE(body_timeout_ms),    RANGE(0, DAY_MS)},
     {WSG_SECTION_ROUTE, "request_timeout",    NULL, WSG_OPTION_DURATION,  ROUTE(request_timeout_ms), RANGE(1, DAY_MS)},
     {WSG_SECTION_ROUTE, "stream_timeout",     NULL, WSG_OPTION_DURATION,  ROUTE(stream_timeout_ms),  RANGE(0, DAY_MS)},
     {WSG_SECTION_ROUTE, "sse_keepalive",      NULL, WSG_OPTION_DURATION,  ROUTE(sse_keepalive_ms),   RANGE(0, DAY_MS)},

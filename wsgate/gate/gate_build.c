@@ -61,6 +61,7 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .max_body = r->max_body,
             .expect_by_handler = r->expect_by_handler,
             .accept_timeout_ms = r->accept_timeout_ms,
+            .body_timeout_ms = r->body_timeout_ms,
             .request_timeout_ms = r->request_timeout_ms,
             .stream_timeout_ms = r->stream_timeout_ms != UINT32_MAX ? r->stream_timeout_ms : r->request_timeout_ms,
             .sse_keepalive_ms = r->sse_keepalive_ms,

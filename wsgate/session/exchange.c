@@ -129,26 +129,42 @@ static void end_leftover(struct wsg_session *s)
         wsg_exchange_abort(s, "the rest of the request did not come in time");
 }
 
+static void end_late_body(struct wsg_session *s)
+{
+    static const char why[] = "the request's body did not come in time";
+    struct wsg_exchange *x = s->exchange;
+    if (x->response_begun) {
+        wsg_exchange_abort(s, why);
+        return;
+    }
+    if (x->is_sent)
+        wsg_exchange_emit_aborted(s, "request timed out");
+    x->is_sent = false;
+    wsg_exchange_refuse(s, WSG_REFUSED_BODY_TIMEOUT, 408, why, NULL, 0);
+}
+
+/* Neither an answer, nor a word about the body. */
+static void end_unanswered(struct wsg_session *s)
+{
+    bool was_held = !s->exchange->request_complete && (s->paused & WSG_PAUSE_HANDLER); /* by us, not by the client */
+    wsg_exchange_emit_aborted(s, "request timed out");
+    s->exchange->is_sent = false;
+    wsg_exchange_error(s, was_held ? 503 : 504, "timed out", NULL, 0);
+    if (s->state == WSG_SESSION_HTTP)
+        wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
+}
+
 void wsg_exchange_timeout(struct wsg_session *s)
 {
     struct wsg_exchange *x = s->exchange;
-    if (x->response_complete) {
+    if (x->response_complete)
         end_leftover(s);
-        return;
-    }
-    if (x->response_begun) {
+    else if (wsg_body_is_late(s))
+        end_late_body(s);
+    else if (x->response_begun)
         wsg_stream_timeout(s);
-        return;
-    }
-    if (x->is_sent) {
-        bool was_held = (s->paused & WSG_PAUSE_HANDLER) != 0; /* by us, not by the client */
-        bool had_turn = x->request_complete || x->expect == WSG_EXPECT_WAITS;
-        wsg_exchange_emit_aborted(s, "request timed out");
-        x->is_sent = false;
-        wsg_exchange_error(s, had_turn ? 504 : was_held ? 503 : 408, "timed out", NULL, 0);
-    } else {
-        wsg_exchange_error(s, 408, "the request's body did not come in time", NULL, 0);
-    }
-    if (s->state == WSG_SESSION_HTTP)
-        wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
+    else if (x->clock.runs)
+        wsg_body_arm(s); /* it came early */
+    else
+        end_unanswered(s);
 }

@@ -30,6 +30,56 @@ static bool find_client(struct wsg_session *s, const struct wsg_http_head *head,
     return x->proxy && wsg_session_set_peer(s, wsb_span_str(client));
 }
 
+/* ---------------------------------------------------------- the time of a body */
+
+static bool is_clients_turn(const struct wsg_session *s)
+{
+    const struct wsg_exchange *x = s->exchange;
+    bool is_held = s->is_stalled || (s->paused & (WSG_PAUSE_HANDLER | WSG_PAUSE_OUTBOX));
+    return s->state == WSG_SESSION_EXCHANGE && !x->request_complete && x->expect != WSG_EXPECT_WAITS && !is_held;
+}
+
+static uint64_t body_left_ms(const struct wsg_session *s)
+{
+    struct wsg_body_limits limits = {.silence_ms = wsg_session_entrance(s)->head_timeout_ms,
+                                     .total_ms = s->route ? s->route->policy.body_timeout_ms : 0};
+    return wsg_body_clock_left_ms(&s->exchange->clock, &limits, wsg_loop_now_ms(s->env->loop));
+}
+
+bool wsg_body_is_late(const struct wsg_session *s)
+{
+    return body_left_ms(s) == 0;
+}
+
+uint64_t wsg_body_cap_ms(const struct wsg_session *s, uint64_t after_ms)
+{
+    uint64_t left_ms = body_left_ms(s);
+    return left_ms < after_ms ? left_ms : after_ms;
+}
+
+void wsg_body_arm(struct wsg_session *s)
+{
+    if (s->exchange->clock.runs)
+        wsg_session_set_timer(s, (uint32_t)wsg_body_cap_ms(s, UINT32_MAX));
+}
+
+void wsg_body_check(struct wsg_session *s)
+{
+    struct wsg_body_clock *c = &s->exchange->clock;
+    uint64_t now_ms = wsg_loop_now_ms(s->env->loop);
+    bool runs = is_clients_turn(s);
+    if (runs == c->runs)
+        return;
+    if (!runs) {
+        wsg_body_clock_stop(c, now_ms);
+        return;
+    }
+    wsg_body_clock_start(c, now_ms);
+    wsg_body_arm(s);
+}
+
+/* ------------------------------------------------------------------------ head */
+
 static void send_request(struct wsg_session *s, bool more)
 {
     wsg_emit_begin(s, WSB_REQUEST, more ? WSB_FLAG_MORE : 0);
@@ -72,6 +122,7 @@ static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head
     }
     if (head->expect_continue)
         on_expectation(s);
+    wsg_body_check(s);
 }
 
 static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
@@ -126,6 +177,8 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
         wsg_exchange_error(s, 404, "no route", NULL, 0);
 }
 
+/* ------------------------------------------------------------------------ body */
+
 static void on_body(struct wsg_session *s, struct wsb_span body)
 {
     struct wsg_exchange *x = s->exchange;
@@ -133,6 +186,8 @@ static void on_body(struct wsg_session *s, struct wsb_span body)
     s->bytes_in += body.len;
     if (x->expect == WSG_EXPECT_WAITS)
         x->expect = WSG_EXPECT_ARRIVES;
+    wsg_body_clock_hear(&x->clock, wsg_loop_now_ms(s->env->loop));
+    wsg_body_check(s);
     if (x->response_complete || !s->route) { /* answered already: the rest is read only to find the next request */
         if (x->body_bytes > (s->route ? s->route->policy.max_body : WSG_BODY_WHOLE))
             wsg_session_linger(s);
@@ -146,7 +201,7 @@ static void on_body(struct wsg_session *s, struct wsb_span body)
         wsg_exchange_error(s, 413, "the body is longer than the route allows", NULL, 0);
         return;
     }
-    wsg_session_set_timer(s, wsg_session_entrance(s)->head_timeout_ms);
+    wsg_body_arm(s);
     if (x->is_sent) {
         wsg_emit(s, WSB_BODY_EV, 0, WSB_FLAG_MORE, body, wsb_span(NULL, 0));
         return;

@@ -215,10 +215,10 @@ static void ask_for_body(struct wsg_session *s, const struct wsg_command *c)
             wsg_exchange_abort(s, "out of memory");
             return;
         }
-        wsg_session_set_timer(s, wsg_session_entrance(s)->head_timeout_ms);
     }
     wsg_session_mark_dirty(s);
     x->expect = WSG_EXPECT_ASKED;
+    wsg_body_check(s);
     wsg_count(&s->route->tally.continued, 1);
     wsg_session_add_receipt(s, c);
 }

@@ -10,6 +10,7 @@
 #include "http/request_id.h"
 #include "http/response.h"
 #include "http/traceparent.h"
+#include "session/body_clock.h"
 #include "session/quota.h"
 #include "session/session.h"
 
@@ -52,6 +53,7 @@ struct wsg_exchange {
     uint16_t status;
     uint64_t begun_us;
     uint64_t body_bytes;
+    struct wsg_body_clock clock;             /* of the request's body */
     uint64_t key;                            /* hash of what the route pins by; 0: none */
     struct wsb_buf body;                     /* owned; until REQUEST or OPEN is sent: its payload */
     struct wsb_buf meta;                     /* owned; of REQUEST or OPEN */
@@ -162,6 +164,13 @@ void wsg_exchange_free(struct wsg_session *s);
 wsb_err wsg_exchange_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used);
 /* By the rules of its route. True: refused, and answered. */
 bool wsg_exchange_refuse_address(struct wsg_session *s);
+
+/* Its body is the client's turn, or not any more: whatever it may depend on has changed. */
+void wsg_body_check(struct wsg_session *s);
+void wsg_body_arm(struct wsg_session *s); /* the timer, for when it is late */
+bool wsg_body_is_late(const struct wsg_session *s);
+/* No longer than until the body is late, if any is to come. */
+uint64_t wsg_body_cap_ms(const struct wsg_session *s, uint64_t after_ms);
 
 /* exchange_response.c */
 void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c);

@@ -138,6 +138,8 @@ wsb_err wsg_session_renew_id(struct wsg_session *s)
 void wsg_session_watch(struct wsg_session *s)
 {
     uint32_t events = 0;
+    if (s->exchange)
+        wsg_body_check(s);
     if (s->state == WSG_SESSION_DEAD)
         return;
     if (s->paused == 0 && !s->is_stalled && !s->read_ended)

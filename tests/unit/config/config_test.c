@@ -44,6 +44,7 @@ static void test_config_defaults(void **state)
     assert_int_equal(r.max_queue, 4194304);
     assert_int_equal(r.max_body, 16777216);
     assert_int_equal(r.accept_timeout_ms, 10000);
+    assert_int_equal(r.body_timeout_ms, 60000);
     assert_int_equal(r.request_timeout_ms, 30000);
     assert_int_equal(r.stream_timeout_ms, UINT32_MAX);
     assert_int_equal(r.sse_keepalive_ms, 15000);

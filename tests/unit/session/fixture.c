@@ -27,6 +27,7 @@ struct wsg_route_policy policy_of(bool by_handler, bool close_without)
         .max_queue = 20000,
         .max_body = 100000,
         .accept_timeout_ms = 10000,
+        .body_timeout_ms = 60000,
         .request_timeout_ms = 10000,
         .stream_timeout_ms = 10000,
         .sse_keepalive_ms = 15000,
