@@ -105,7 +105,7 @@ static wsb_err shared_deflater(struct wsb_deflate_shared *s, unsigned bits, unsi
 
 /* ------------------------------------------------------------- a connection */
 
-static bool charge(struct wsb_deflate_account *a, size_t bytes)
+bool wsb_deflate_account_charge(struct wsb_deflate_account *a, size_t bytes)
 {
     size_t before = atomic_fetch_add_explicit(&a->used, bytes, memory_order_relaxed);
     if (before <= a->max && bytes <= a->max - before)
@@ -113,6 +113,11 @@ static bool charge(struct wsb_deflate_account *a, size_t bytes)
     atomic_fetch_sub_explicit(&a->used, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
     return false;
+}
+
+void wsb_deflate_account_release(struct wsb_deflate_account *a, size_t bytes)
+{
+    atomic_fetch_sub_explicit(&a->used, bytes, memory_order_relaxed);
 }
 
 wsb_err wsb_deflate_new(struct wsb_deflate **ret, struct wsb_deflate_shared *shared, enum wsb_role role,
@@ -132,7 +137,7 @@ wsb_err wsb_deflate_new(struct wsb_deflate **ret, struct wsb_deflate_shared *sha
                          d->write_bits >= WSB_DEFLATE_WRITE_BITS_MIN;
     size_t cost = (d->reads_in_order ? wsb_inflater_cost(d->read_bits) : 0) +
                   (d->writes_in_order ? wsb_deflater_cost(d->write_bits) : 0);
-    if (cost && !charge(shared->account, cost)) {
+    if (cost && !wsb_deflate_account_charge(shared->account, cost)) {
         free(d);
         return WSB_ERR_FULL;
     }
@@ -145,7 +150,7 @@ void wsb_deflate_free(struct wsb_deflate *d)
 {
     if (!d)
         return;
-    atomic_fetch_sub_explicit(&d->shared->account->used, d->charged, memory_order_relaxed);
+    wsb_deflate_account_release(d->shared->account, d->charged);
     wsb_inflater_free(d->inflater);
     wsb_deflater_free(d->deflater);
     free(d);

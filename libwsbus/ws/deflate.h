@@ -30,8 +30,12 @@
 struct wsb_deflate_account {
     _Atomic size_t used;      /* bytes */
     size_t max;               /* set once */
-    _Atomic uint64_t refused; /* connections that wanted to keep a context and could not */
+    _Atomic uint64_t refused; /* those who wanted to keep a context and could not */
 };
+
+/* False: there is not so much left, which is counted. */
+bool wsb_deflate_account_charge(struct wsb_deflate_account *a, size_t bytes);
+void wsb_deflate_account_release(struct wsb_deflate_account *a, size_t bytes);
 
 /* What the connections of one thread share. */
 struct wsb_deflate_shared;

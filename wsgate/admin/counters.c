@@ -75,6 +75,9 @@ GET(route_refused_by, atomic_load_explicit(&s->route->tally.refused[reason], mem
 GET(route_ended, atomic_load_explicit(&s->route->tally.ended[reason], memory_order_relaxed))
 TALLY(requests)
 TALLY(continued)
+TALLY(gzipped)
+TALLY(gzip_from_bytes)
+TALLY(gzip_bytes)
 TALLY(messages_in)
 TALLY(bytes_in)
 TALLY(messages_out)
@@ -201,7 +204,7 @@ const struct wsg_counter wsg_counters[] = {
     {GATE_ROW("tls_not_after_ms", "tls_not_after_seconds"), WSG_GAUGE, MS, "When the first certificate ends, Unix time; 0: there is none.", tls_not_after, ONE},
 
     {GATE_ROW("compress_memory", "compress_bytes"),      WSG_GAUGE,   BYTES, "Memory for contexts that compressors keep.", gate_compress_memory, ONE},
-    {GATE_ROW("compress_refused", "compress_refusals"),  WSG_COUNTER, PLAIN, "Connections that keep no context for want of compress_memory.", gate_compress_refused, ONE},
+    {GATE_ROW("compress_refused", "compress_refusals"),  WSG_COUNTER, PLAIN, "Connections that keep no context, and responses that are not compressed, for want of compress_memory.", gate_compress_refused, ONE},
 
     {BUS_ROW("events",         "events"),             WSG_COUNTER, PLAIN, "Events to handlers.", bus_events, ONE},
     {BUS_ROW("commands",       "commands"),           WSG_COUNTER, PLAIN, "Commands of handlers and of others.", bus_commands, ONE},
@@ -234,6 +237,9 @@ const struct wsg_counter wsg_counters[] = {
     {ROUTE_ROW("rate_pauses",    "rate_pauses"),             WSG_COUNTER, PLAIN, "Times that a client was not read because it sent too much in a second.", route_rate_pauses, ONE},
     {ROUTE_ROW("requests",       "requests"),                WSG_COUNTER, PLAIN, "HTTP requests.", route_requests, ONE},
     {ROUTE_ROW("continued",      "continued_requests"),      WSG_COUNTER, PLAIN, "HTTP requests whose body a handler asked for with 100 Continue.", route_continued, ONE},
+    {ROUTE_ROW("gzipped",        "gzip_responses"),          WSG_COUNTER, PLAIN, "Responses that were compressed.", route_gzipped, ONE},
+    {ROUTE_ROW("gzip_from_bytes", "gzip_from_bytes"),        WSG_COUNTER, BYTES, "Their bytes before.", route_gzip_from_bytes, ONE},
+    {ROUTE_ROW("gzip_bytes",     "gzip_bytes"),              WSG_COUNTER, BYTES, "Their bytes on the wire.", route_gzip_bytes, ONE},
     {ROUTE_ROW("messages_in",    "in_messages"),             WSG_COUNTER, PLAIN, "Messages of clients.", route_messages_in, ONE},
     {ROUTE_ROW("bytes_in",       "in_bytes"),                WSG_COUNTER, BYTES, "Bytes of messages of clients.", route_bytes_in, ONE},
     {ROUTE_ROW("delivered",      "delivered_messages"),      WSG_COUNTER, PLAIN, "Messages of clients that a handler has done with.", route_delivered, ONE},

@@ -62,9 +62,10 @@ const char *wsg_out_drop_name(enum wsg_out_drop reason);
 struct wsg_route_tally {
     /* by the workers */
     _Atomic uint64_t opened, closed, requests;
-    _Atomic uint64_t continued;             /* requests whose body a handler asked for with 100 */
-    _Atomic uint64_t refused[WSG_REFUSALS]; /* handshakes and requests */
-    _Atomic uint64_t ended[WSG_ENDINGS];    /* connections, by the gate */
+    _Atomic uint64_t gzipped, gzip_from_bytes, gzip_bytes; /* responses that left as gzip; bytes before and after */
+    _Atomic uint64_t continued;                            /* requests whose body a handler asked for with 100 */
+    _Atomic uint64_t refused[WSG_REFUSALS];                /* handshakes and requests */
+    _Atomic uint64_t ended[WSG_ENDINGS];                   /* connections, by the gate */
     _Atomic uint64_t messages_in, bytes_in;
     _Atomic uint64_t messages_out, bytes_out; /* for an existing connection of the route */
     _Atomic uint64_t written, written_bytes;  /* the kernel has them */
@@ -105,6 +106,9 @@ struct wsg_route_policy {
     size_t compress_threshold; /* bytes; smaller messages go as they are */
     uint32_t compress_level;   /* 1 to 9 */
     uint32_t compress_window;  /* 9 to 15, log2 of bytes: of those who keep their context */
+    bool gzip;                 /* responses, for clients that take it */
+    uint32_t gzip_level;       /* 1 to 9 */
+    size_t gzip_min;           /* bytes; a smaller body that comes whole goes as it is */
     size_t max_message;
     size_t max_frame;
     uint32_t max_fragments;

@@ -81,6 +81,8 @@ void wsg_route_config_init(struct wsg_route_config *r)
         .compress_threshold = 256,
         .compress_level = 1,
         .compress_window = 12,
+        .gzip_level = 5,
+        .gzip_min = KIB,
         .max_message = 16 * MIB,
         .max_frame = 0, /* max_message, once that is known */
         .max_fragments = 65536,

@@ -60,6 +60,9 @@ struct wsg_route_config {
     size_t compress_threshold;     /* bytes: smaller messages go as they are; default 256 */
     uint32_t compress_level;       /* default 1 */
     uint32_t compress_window;      /* log2 of bytes, with compress_takeover; default 12 */
+    bool gzip;                     /* responses, for clients that take it */
+    uint32_t gzip_level;           /* default 5 */
+    size_t gzip_min;               /* bytes: a smaller body that comes whole goes as it is; default 1 KiB */
     size_t max_message;            /* bytes; default 16 MiB */
     size_t max_frame;              /* bytes; default max_message */
     uint32_t max_fragments;        /* of one message; default 65,536 */
@@ -95,8 +98,9 @@ struct wsg_route_config {
 
 struct wsg_static_config {
     struct wsg_origin origin;
-    char *prefix; /* owned; begins and ends with '/' */
-    char *dir;    /* owned */
+    char *prefix;     /* owned; begins and ends with '/' */
+    char *dir;        /* owned */
+    bool gzip_static; /* name.gz stands for name, for clients that take it */
 };
 
 struct wsg_listener_config {

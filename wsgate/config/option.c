@@ -125,6 +125,9 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "compress_threshold", NULL, WSG_OPTION_SIZE,      ROUTE(compress_threshold), RANGE(0, GIB)},
     {WSG_SECTION_ROUTE, "compress_level",     NULL, WSG_OPTION_COUNT32,   ROUTE(compress_level),     RANGE(1, 9)},
     {WSG_SECTION_ROUTE, "compress_window",    NULL, WSG_OPTION_COUNT32,   ROUTE(compress_window),    RANGE(9, 15)},
+    {WSG_SECTION_ROUTE, "gzip",               NULL, WSG_OPTION_BOOL,      ROUTE(gzip),               PLAIN},
+    {WSG_SECTION_ROUTE, "gzip_level",         NULL, WSG_OPTION_COUNT32,   ROUTE(gzip_level),         RANGE(1, 9)},
+    {WSG_SECTION_ROUTE, "gzip_min",           NULL, WSG_OPTION_SIZE,      ROUTE(gzip_min),           RANGE(0, GIB)},
     {WSG_SECTION_ROUTE, "max_message",        NULL, WSG_OPTION_SIZE,      ROUTE(max_message),        RANGE(1, GIB)},
     {WSG_SECTION_ROUTE, "max_frame",          NULL, WSG_OPTION_SIZE,      ROUTE(max_frame),          RANGE(1, GIB)},
     {WSG_SECTION_ROUTE, "max_fragments",      NULL, WSG_OPTION_COUNT32,   ROUTE(max_fragments),      RANGE(1, UINT32_MAX)},
@@ -161,6 +164,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "over_rate",          NULL, WSG_OPTION_WORD,      ROUTE(over_rate),          WORDS(rate_words)},
 
     {WSG_SECTION_STATIC, "directory", NULL, WSG_OPTION_TEXT, STATIC(dir), PLAIN},
+    {WSG_SECTION_STATIC, "gzip_static", NULL, WSG_OPTION_BOOL, STATIC(gzip_static), PLAIN},
 
     {WSG_SECTION_BUS, "handlers",      "bus-handlers",  WSG_OPTION_TEXT, TOP(bus_handlers),  CHECK(endpoint_check)},
     {WSG_SECTION_BUS, "events",        "bus-events",    WSG_OPTION_TEXT, TOP(bus_events),    CHECK(endpoint_check)},

@@ -53,6 +53,9 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .compress_threshold = r->compress_threshold,
             .compress_level = r->compress_level,
             .compress_window = r->compress_window,
+            .gzip = r->gzip,
+            .gzip_level = r->gzip_level,
+            .gzip_min = r->gzip_min,
             .max_message = r->max_message,
             .max_frame = r->max_frame,
             .max_fragments = r->max_fragments,
@@ -114,7 +117,8 @@ static wsb_err open_statics(struct wsg_gate *g, struct wsb_fault *fault)
         if (fd < 0)
             return wsb_fault_set(fault, WSB_ERR_IO, errno, "static directory %s: %s", c->statics[i].dir,
                                  strerror(errno));
-        g->statics[g->static_count++] = (struct wsg_static_root){wsb_span_str(c->statics[i].prefix), fd};
+        g->statics[g->static_count++] = (struct wsg_static_root){
+            .prefix = wsb_span_str(c->statics[i].prefix), .dirfd = fd, .has_gzip = c->statics[i].gzip_static};
     }
     qsort(g->statics, g->static_count, sizeof *g->statics, by_prefix_length);
     return WSB_OK;

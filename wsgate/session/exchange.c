@@ -13,6 +13,7 @@ void wsg_exchange_free(struct wsg_session *s)
     struct wsg_exchange *x = s->exchange;
     if (!x)
         return;
+    wsg_packing_free(s);
     wsb_buf_deinit(&x->body);
     wsb_buf_deinit(&x->meta);
     free(x->offered);

@@ -120,6 +120,7 @@ static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head
         wsg_exchange_error(s, 500, "out of memory", NULL, 0);
         return;
     }
+    wsg_packing_note_client(s, head);
     if (head->expect_continue)
         on_expectation(s);
     wsg_body_check(s);

@@ -46,13 +46,13 @@ wsb_err wsg_exchange_append_text(struct wsg_session *s)
     return wsg_outq_append(&s->out, &s->env->pool, s->env->text.data, s->env->text.len);
 }
 
-wsb_err wsg_exchange_append_body(struct wsg_session *s, struct wsb_span body)
+/* As it leaves. */
+static wsb_err append_coded(struct wsg_session *s, struct wsb_span body)
 {
     struct wsg_exchange *x = s->exchange;
     wsb_err err = WSB_OK;
-    if (!x->has_body || body.len == 0)
+    if (body.len == 0)
         return WSB_OK;
-    x->in_line = body.ptr[body.len - 1] != '\n';
     wsb_buf_clear(&s->env->text);
     if (x->is_chunked &&
         ((err = wsg_http_chunk_head_write(&s->env->text, body.len)) || (err = wsg_exchange_append_text(s))))
@@ -67,11 +67,24 @@ wsb_err wsg_exchange_append_body(struct wsg_session *s, struct wsb_span body)
     return err;
 }
 
+wsb_err wsg_exchange_append_body(struct wsg_session *s, struct wsb_span body)
+{
+    struct wsg_exchange *x = s->exchange;
+    if (!x->has_body || body.len == 0)
+        return WSB_OK;
+    x->in_line = body.ptr[body.len - 1] != '\n';
+    wsb_err err = x->packing ? wsg_packing_next(s, body, /*is_last=*/false, &body) : WSB_OK;
+    return err ? err : append_coded(s, body);
+}
+
 wsb_err wsg_exchange_end_body(struct wsg_session *s)
 {
     struct wsg_exchange *x = s->exchange;
-    wsb_err err = WSB_OK;
-    if (x->has_body && x->is_chunked) {
+    struct wsb_span rest = {NULL, 0};
+    wsb_err err = x->packing ? wsg_packing_next(s, rest, /*is_last=*/true, &rest) : WSB_OK;
+    if (!err)
+        err = append_coded(s, rest);
+    if (!err && x->has_body && x->is_chunked) {
         wsb_buf_clear(&s->env->text);
         if (!(err = wsg_http_chunk_last_write(&s->env->text)))
             err = wsg_exchange_append_text(s);
@@ -225,7 +238,7 @@ static void ask_for_body(struct wsg_session *s, const struct wsg_command *c)
 
 void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
 {
-    struct wsg_http_header headers[WSG_FIELDS_MAX];
+    struct wsg_http_header headers[WSG_FIELDS_MAX + WSG_CODING_FIELDS];
     bool more = (c->flags & WSB_FLAG_MORE) != 0;
     if (!takes_response(s, c, /*begun=*/false))
         return;
@@ -242,6 +255,7 @@ void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
         ask_for_body(s, c);
         return;
     }
+    struct wsb_span body = wsg_packing_begin(s, &a, headers, c->payload);
     if (a.status < 200 || wsg_exchange_begin_response(s, &a) != WSB_OK) {
         wsg_outcome(s, c, WSB_OUTCOME_INVALID, "status or headers cannot be sent");
         wsg_exchange_error(s, 502, "the handler's response is invalid", NULL, 0);
@@ -250,7 +264,7 @@ void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
         return;
     }
     wsg_stream_begin(s, &a);
-    after_response_part(s, c, wsg_exchange_append_body(s, c->payload));
+    after_response_part(s, c, wsg_exchange_append_body(s, body));
 }
 
 void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c)

@@ -2,6 +2,7 @@
  * Requests that a static directory answers: which file, or redirect, or refusal. Relies on http/ for what may be opened and
  * for ranges and conditions; the exchange does the rest.
  */
+#include <stdio.h>
 #include <unistd.h>
 
 #include "http/mime.h"
@@ -22,13 +23,21 @@ static void redirect(struct wsg_session *s, const struct wsg_http_head *head)
     wsg_exchange_error(s, 301, "redirect to the directory", &location, 1);
 }
 
-static void send_file(struct wsg_session *s, const struct wsg_http_head *head, const char *name,
-                      struct wsg_static_file *file)
+/* What is sent, and how. */
+struct sending {
+    struct wsg_static_file file;
+    const char *name; /* of which its type is told */
+    bool varies;      /* other clients may be sent the same in another coding */
+    bool is_gzip;
+};
+
+static void send_file(struct wsg_session *s, const struct wsg_http_head *head, struct sending *what)
 {
+    struct wsg_static_file *file = &what->file;
     char modified[WSG_HTTP_DATE_SIZE];
     char range[WSG_CONTENT_RANGE_SIZE];
     struct wsg_static_plan plan;
-    struct wsg_http_header headers[6];
+    struct wsg_http_header headers[6 + WSG_CODING_FIELDS];
     size_t count = 0;
     wsg_static_plan(head,
                     &(struct wsg_file_facts){file->size, file->mtime_s, file->etag,
@@ -38,14 +47,19 @@ static void send_file(struct wsg_session *s, const struct wsg_http_head *head, c
     wsg_content_range_format(&plan, file->size, range);
     bool is_success = plan.status == 200 || plan.status == 206;
     if (is_success)
-        headers[count++] =
-            (struct wsg_http_header){wsb_span_str("Content-Type"), wsb_span_str(wsg_mime_type(wsb_span_str(name)))};
+        headers[count++] = (struct wsg_http_header){wsb_span_str("Content-Type"),
+                                                    wsb_span_str(wsg_mime_type(wsb_span_str(what->name)))};
     headers[count++] = (struct wsg_http_header){wsb_span_str("ETag"), wsb_span_str(file->etag)};
     headers[count++] = (struct wsg_http_header){wsb_span_str("Last-Modified"), wsb_span_str(modified)};
     headers[count++] = (struct wsg_http_header){wsb_span_str("Accept-Ranges"), wsb_span_str("bytes")};
     headers[count++] = (struct wsg_http_header){wsb_span_str("X-Content-Type-Options"), wsb_span_str("nosniff")};
     if (range[0])
         headers[count++] = (struct wsg_http_header){wsb_span_str("Content-Range"), wsb_span_str(range)};
+    /* RFC 9110 §14.1.2: ranges are of the representation that was chosen, coded as it is. */
+    if (what->is_gzip && is_success)
+        headers[count++] = (struct wsg_http_header){wsb_span_str("Content-Encoding"), wsb_span_str("gzip")};
+    if (what->varies)
+        headers[count++] = (struct wsg_http_header){wsb_span_str("Vary"), wsb_span_str("Accept-Encoding")};
     struct wsg_answer a = {plan.status, WSG_HTTP_BODY_LENGTH, is_success ? plan.length : 0, headers, count};
     if (wsg_exchange_begin_response(s, &a) != WSB_OK) {
         close(file->fd);
@@ -60,26 +74,47 @@ static void send_file(struct wsg_session *s, const struct wsg_http_head *head, c
     s->exchange->response_complete = true;
 }
 
+/* The same file lies beside it as gzip: who takes that, and what stands for it, depends on the client. */
+static void choose_gzip(const struct wsg_static_root *root, const struct wsg_http_head *head, struct sending *what)
+{
+    char name[WSG_STATIC_NAME_SIZE];
+    struct wsg_codings codings;
+    struct wsg_static_file packed;
+    int n = snprintf(name, sizeof name, "%s.gz", what->name);
+    if (!root->has_gzip || n < 0 || (size_t)n >= sizeof name || wsg_static_open(root->dirfd, name, &packed) != WSB_OK)
+        return;
+    if (packed.is_directory)
+        return;
+    wsg_codings_parse(head->headers, head->header_count, &codings);
+    what->varies = true;
+    what->is_gzip = wsg_codings_want_gzip(&codings);
+    close(what->is_gzip ? what->file.fd : packed.fd);
+    if (what->is_gzip)
+        what->file = packed;
+}
+
 static void serve_static(struct wsg_session *s, const struct wsg_http_head *head, const struct wsg_static_root *root,
                          const char *name)
 {
     static const struct wsg_http_header allow = {{(const uint8_t *)"Allow", 5}, {(const uint8_t *)"GET, HEAD", 9}};
-    struct wsg_static_file file;
+    struct sending what = {.name = name};
     if (head->method != WSG_HTTP_GET && head->method != WSG_HTTP_HEAD) {
         wsg_exchange_error(s, 405, "static files are for GET and HEAD", &allow, 1);
         return;
     }
-    wsb_err err = wsg_static_open(root->dirfd, name, &file);
+    wsb_err err = wsg_static_open(root->dirfd, name, &what.file);
+    if (!err && !what.file.is_directory)
+        choose_gzip(root, head, &what);
     if (err)
         wsg_exchange_error(s,
                            err == WSB_ERR_NOT_FOUND ? 404
                            : err == WSB_ERR_REFUSED ? 403
                                                     : 500,
                            wsb_err_name(err), NULL, 0);
-    else if (file.is_directory)
+    else if (what.file.is_directory)
         redirect(s, head);
     else
-        send_file(s, head, name, &file);
+        send_file(s, head, &what);
 }
 
 bool wsg_exchange_try_static(struct wsg_session *s, const struct wsg_http_head *head)

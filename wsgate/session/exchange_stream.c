@@ -13,7 +13,7 @@ static bool is_event_stream(struct wsb_span type)
            (type.len == len || type.ptr[len] == ';' || type.ptr[len] == ' ' || type.ptr[len] == '\t');
 }
 
-/* Comments can be added to what is told in plain, and whose length is not. */
+/* Comments can be added to what is told in plain, and whose length is not. What we pack ourselves is told to us in plain. */
 void wsg_stream_begin(struct wsg_session *s, const struct wsg_answer *a)
 {
     bool is_events = false;
@@ -23,7 +23,8 @@ void wsg_stream_begin(struct wsg_session *s, const struct wsg_answer *a)
         is_events = is_events || (wsb_span_ieq_str(h->name, "content-type") && is_event_stream(h->value));
         is_encoded = is_encoded || wsb_span_ieq_str(h->name, "content-encoding");
     }
-    s->exchange->is_events = is_events && !is_encoded && s->exchange->has_body && a->body == WSG_HTTP_BODY_UNKNOWN;
+    s->exchange->is_events =
+        is_events && (!is_encoded || s->exchange->packing) && s->exchange->has_body && a->body == WSG_HTTP_BODY_UNKNOWN;
 }
 
 void wsg_stream_arm(struct wsg_session *s)

@@ -7,6 +7,7 @@
  */
 
 #include "base/json.h"
+#include "http/coding.h"
 #include "http/request_id.h"
 #include "http/response.h"
 #include "http/traceparent.h"
@@ -35,6 +36,8 @@ enum wsg_expect {
     WSG_EXPECT_ASKED    /* the handler wants the body */
 };
 
+struct wsg_packing;
+
 /* One HTTP request and its response, or a handshake that waits for its handler. */
 struct wsg_exchange {
     uint8_t method; /* enum wsg_http_method */
@@ -47,9 +50,11 @@ struct wsg_exchange {
     bool response_complete;
     bool has_body;
     bool is_chunked;
-    uint8_t expect; /* enum wsg_expect */
-    bool is_events; /* the response is a text/event-stream that may have comments of ours */
-    bool in_line;   /* and what was sent of it ends in the middle of a line */
+    bool takes_gzip;             /* the client, on a route that has it */
+    struct wsg_packing *packing; /* owned; the response goes as gzip, part by part; NULL: as it is */
+    uint8_t expect;              /* enum wsg_expect */
+    bool is_events;              /* the response is a text/event-stream that may have comments of ours */
+    bool in_line;                /* and what was sent of it ends in the middle of a line */
     uint16_t status;
     uint64_t begun_us;
     uint64_t body_bytes;
@@ -196,6 +201,19 @@ void wsg_added_id(struct wsg_added *added, const char *request_id); /* nothing, 
 bool wsg_exchange_is_ours(const struct wsg_exchange *x, struct wsb_span field);
 /* Where the request belongs to no trace, and the gate is to begin one: true, and its traceparent. */
 bool wsg_env_begin_trace(struct wsg_env *env, const struct wsg_http_head *head, char out[WSG_TRACEPARENT_LEN + 1]);
+
+/* exchange_gzip.c */
+void wsg_packing_note_client(struct wsg_session *s, const struct wsg_http_head *head); /* what it takes */
+/*
+ * Before the head of a response is written. `headers` are those of `a`, with room for WSG_CODING_FIELDS more. Returns what the
+ * body has become, perhaps the same, until env->packed and text2 are used again.
+ */
+struct wsb_span wsg_packing_begin(struct wsg_session *s, struct wsg_answer *a, struct wsg_http_header *headers,
+                                  struct wsb_span body);
+/* With x->packing: what to send for a part. *ret is good until the next call. */
+WSB_MUST_CHECK wsb_err wsg_packing_next(struct wsg_session *s, struct wsb_span part, bool is_last,
+                                        struct wsb_span *ret);
+void wsg_packing_free(struct wsg_session *s);
 
 /* exchange_stream.c */
 void wsg_stream_begin(struct wsg_session *s, const struct wsg_answer *a); /* its head is written */

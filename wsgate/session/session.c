@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "session/compress.h"
+#include "http/gzip.h"
 #include "session/parts.h"
 
 enum {
@@ -61,6 +62,7 @@ wsb_err wsg_env_init(struct wsg_env *env)
     wsg_outbox_init(&env->outbox, 0);
     wsb_buf_init(&env->text, 0);
     wsb_buf_init(&env->text2, 0);
+    wsb_buf_init(&env->packed, 0);
     env->date_s = -1;
     if (!env->scratch || !env->traffic)
         return WSB_ERR_NOMEM;
@@ -81,6 +83,9 @@ void wsg_env_deinit(struct wsg_env *env)
     wsg_outbox_deinit(&env->outbox);
     wsb_buf_deinit(&env->text);
     wsb_buf_deinit(&env->text2);
+    wsb_buf_deinit(&env->packed);
+    wsg_gzip_free(env->gzip);
+    env->gzip = NULL;
     wsg_chunk_pool_deinit(&env->pool);
     wsg_slots_deinit(&env->slots);
 }

@@ -63,6 +63,7 @@ enum wsg_pause {
 struct wsg_static_root {
     struct wsb_span prefix; /* borrowed */
     int dirfd;              /* owned by the gate */
+    bool has_gzip;          /* files may lie beside themselves as gzip, name.gz */
 };
 
 struct wsg_session;
@@ -92,6 +93,8 @@ struct wsg_fanned {
 
 enum { WSG_SCRATCH_BYTES = 64 << 10 };
 
+struct wsg_gzip;
+
 /* What all sessions of a worker share. The gate fills it in; only the lists and buffers change afterwards. */
 struct wsg_env {
     struct wsg_loop *loop;                 /* borrowed */
@@ -112,6 +115,8 @@ struct wsg_env {
     uint8_t *scratch;    /* owned; WSG_SCRATCH_BYTES, what one read brings */
     struct wsb_buf text; /* scratch for heads and metadata, at most until the next use */
     struct wsb_buf text2;
+    struct wsg_gzip *gzip;     /* owned; NULL: it was not needed yet */
+    struct wsb_buf packed;     /* scratch: what it made of a body */
     struct wsg_session *dirty; /* with output queued this round */
     struct wsg_fan fan;
     struct wsb_deflate_account *deflate_account; /* borrowed; NULL: nobody is compressed */

@@ -103,6 +103,9 @@ static const struct row {
     {ROUTE, "compress_threshold", "0", "compress_threshold = 0", "2GiB", "'2GiB' is out of range: from 0 to 1GiB"},
     {ROUTE, "compress_level", "9", "compress_level = 9", "0", "'0' is out of range: from 1 to 9"},
     {ROUTE, "compress_window", "15", "compress_window = 15", "8", "'8' is out of range: from 9 to 15"},
+    {ROUTE, "gzip", "on", "gzip = yes", "br", "'br' is not yes or no"},
+    {ROUTE, "gzip_level", "9", "gzip_level = 9", "0", "'0' is out of range: from 1 to 9"},
+    {ROUTE, "gzip_min", "0", "gzip_min = 0", "2GiB", "'2GiB' is out of range: from 0 to 1GiB"},
     {ROUTE, "max_message", "20MiB", "max_message = 20971520", "2GiB", "'2GiB' is out of range: from 1B to 1GiB"},
     {ROUTE, "max_frame", "64KiB", "max_frame = 65536", "64kb", "'64kb'" SIZE},
     {ROUTE, "max_fragments", "4294967295", "max_fragments = 4294967295", "4294967296",
@@ -144,6 +147,7 @@ static const struct row {
     {ROUTE, "byte_rate", "64KiB", "byte_rate = 65536", "2000GiB", "'2000GiB' is out of range: from 0 to 1024GiB"},
     {ROUTE, "byte_burst", "0", "byte_burst = 0", "1k", "'1k'" SIZE},
     {ROUTE, "over_rate", "close", "over_rate = close", "drop", "'drop' is not one of pause or close"},
+    {WSG_SECTION_STATIC, "gzip_static", "yes", "gzip_static = yes", "always", "'always' is not yes or no"},
     {WSG_SECTION_STATIC, "directory", "/srv", "directory = \"/srv\"", "", "'' is empty"},
     {WSG_SECTION_LOG, "level", "warn", "level = warn", "warning", "'warning'" LEVELS},
     {WSG_SECTION_LOG, "format", "json", "format = json", "xml", "'xml' is not one of logfmt or json"},
@@ -188,7 +192,7 @@ static void file_text(char *buf, size_t buf_len, const struct row *row, const ch
     const char *tail = row->section ? "}\n" : "";
     if (row->section == ROUTE && strcmp(row->name, "path") == 0)
         head = "route r {\n\n";
-    if (row->section == WSG_SECTION_STATIC)
+    if (row->section == WSG_SECTION_STATIC && strcmp(row->name, "directory") == 0)
         head = "static / {\n\n";
     if (row->section == WSG_SECTION_LISTEN && strstr(row->name, "client_ce")) /* what TLS options want each other for */
         tail = "certificates = /a\nclient_ca = /b\n}\n";
