@@ -28,7 +28,7 @@ DIAL = "libwsbus/dial"
 LEVEL_0 = {PUBLIC, BASE, WIRE}
 POLICY = "wsgate/policy"
 LEVEL_1 = {"wsgate/loop", POLICY}
-LEVEL_2 = {"wsgate/net", LINK}
+LEVEL_2 = {"wsgate/net", "wsgate/access", LINK}
 LEVEL_3 = {TLS, WS, TOKEN, "wsgate/http", "wsgate/bus", "wsgate/config"}
 BELOW_SESSION = LEVEL_0 | LEVEL_1 | LEVEL_2 | LEVEL_3
 BELOW_GATE = BELOW_SESSION | {"wsgate/session"}
@@ -42,8 +42,9 @@ FOLDERS = {
     "wsgate/loop": LEVEL_0,
     POLICY: set(),
     RING: {PUBLIC, BASE},
-    # level 2: the two that do I/O
+    # level 2: those that do I/O
     "wsgate/net": LEVEL_0 | LEVEL_1,
+    "wsgate/access": LEVEL_0 | {POLICY},
     LINK: LEVEL_0 | {RING},
     # level 3: bytes in, bytes and events out; never each other
     TLS: LEVEL_0,

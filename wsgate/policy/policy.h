@@ -20,6 +20,9 @@ enum wsg_slow { WSG_SLOW_AS_ROUTE, WSG_SLOW_CLOSE, WSG_SLOW_DROP_NEW, WSG_SLOW_D
 /* What proxies in front of the gate write the client's address into. */
 enum wsg_forwarded_by { WSG_BY_NO_HEADER, WSG_BY_X_FORWARDED, WSG_BY_FORWARDED };
 
+/* How the access log is written. */
+enum wsg_access_format { WSG_ACCESS_COMBINED, WSG_ACCESS_JSON };
+
 /* When a client sends more than its route allows in a second. */
 enum wsg_over_rate { WSG_RATE_PAUSE, WSG_RATE_CLOSE };
 
