@@ -1,4 +1,4 @@
-/* wsctl log [set MODULE=LEVEL [--for TIME]] */
+/* wsctl log [set MODULE=LEVEL [--for TIME] | reopen] */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -82,22 +82,24 @@ int cmd_log(struct wsc_run *run)
     int status = wsc_begin(run, options, WSC_COUNT(options));
     if (status != WSC_GO_ON)
         return status;
-    if (run->argc && (strcmp(run->argv[0], "set") != 0 || run->argc != 2))
-        return wsc_complain(run, WSC_USAGE, "usage: wsctl log [set MODULE=LEVEL [--for TIME]]");
-    if (for_ms && !run->argc)
+    bool is_reopen = run->argc == 1 && strcmp(run->argv[0], "reopen") == 0;
+    bool is_set = run->argc == 2 && strcmp(run->argv[0], "set") == 0;
+    if (run->argc && !is_reopen && !is_set)
+        return wsc_complain(run, WSC_USAGE, "usage: wsctl log [set MODULE=LEVEL [--for TIME] | reopen]");
+    if (for_ms && !is_set)
         return wsc_complain(run, WSC_USAGE, "--for goes with set MODULE=LEVEL");
-    if (run->argc) {
+    if (is_set) {
         params = params_of(run->argv[1], for_ms);
         if (!params)
             return wsc_complain(run, WSC_USAGE, "'%.60s' is not MODULE=LEVEL", run->argv[1]);
     }
-    status = wsc_ask(run, params ? "log_set" : "log_get", params, run->timeout_ms, &r);
+    status = wsc_ask(run, is_set ? "log_set" : is_reopen ? "log_reopen" : "log_get", params, run->timeout_ms, &r);
     if (status != WSC_GO_ON)
         return status;
     status = WSC_OK;
     if (run->json)
         wsc_print_json(r);
-    else
+    else if (!is_reopen)
         status = print_levels(r);
     json_decref(r);
     return status;

@@ -65,6 +65,8 @@ int cmd_status(struct wsc_run *run)
     wsc_print_field("taps", "%" PRIu64, wsc_u64(r, "taps"));
     if (wsc_u64(r, "log_lines_lost"))
         wsc_print_field("log lines lost", "%" PRIu64, wsc_u64(r, "log_lines_lost"));
+    if (wsc_u64(r, "access_lines_lost"))
+        wsc_print_field("access lines lost", "%" PRIu64, wsc_u64(r, "access_lines_lost"));
     print_levels(json_object_get(r, "log"));
     json_decref(r);
     return WSC_OK;

@@ -36,7 +36,9 @@ static const struct wsc_command commands[] = {
     {"move", "ID HANDLER", "Give a connection to another handler", NULL, cmd_move, 2, 2},
     {"routes", "", "The routes", NULL, cmd_routes, 0, 0},
     {"groups", "[NAME]", "The groups, users or tags, or the members of one", NULL, cmd_groups, 0, 1},
-    {"log", "[set MODULE=LEVEL]", "Show or set logging levels",
+    {"log", "[VERB]", "Show or set logging levels; reopen the access log",
+     "set MODULE=LEVEL   --for TIME: and back again after this time\n"
+     "reopen             open the access log's file anew, after it was moved away\n"
      "MODULE: gate, http, ws, bus, link, admin, handler, all; or handler:ID for the process of a handler.\n"
      "LEVEL: debug, info, wslog, warn, error.",
      cmd_log, 0, 2},

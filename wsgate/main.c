@@ -32,6 +32,13 @@ static void reload(struct wsg_gate *gate)
     (void)!wsg_gate_reload(gate, &fault);
 }
 
+static void reopen_log(struct wsg_gate *gate)
+{
+    struct wsb_fault fault = {0};
+    if (wsg_gate_reopen_log(gate, &fault) == WSB_ERR_NOT_FOUND)
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "nothing to reopen", WSB_KS("why", fault.text));
+}
+
 static void on_signal(struct wsg_watch *w, uint32_t events)
 {
     struct signals *s = (struct signals *)(void *)w; /* the watch is its first member */
@@ -42,6 +49,8 @@ static void on_signal(struct wsg_watch *w, uint32_t events)
                 WSB_KI("from_pid", info.ssi_pid));
         if (info.ssi_signo == SIGHUP)
             reload(s->gate);
+        else if (info.ssi_signo == SIGUSR1)
+            reopen_log(s->gate);
         else
             wsg_gate_drain(s->gate);
     }
@@ -54,6 +63,7 @@ static void block_signals(sigset_t *ret)
     sigaddset(ret, SIGTERM);
     sigaddset(ret, SIGINT);
     sigaddset(ret, SIGHUP);
+    sigaddset(ret, SIGUSR1);
     (void)sigprocmask(SIG_BLOCK, ret, NULL);
 }
 

@@ -22,6 +22,8 @@ GET(gate_accepted, s->stats.accepted)
 GET(gate_refused, s->stats.refused)
 GET(gate_refused_by, s->stats.refused_by[reason])
 GET(gate_log_lines_lost, wsb_log_lost())
+GET(gate_access_lines, s->stats.access.lines)
+GET(gate_access_lines_lost, s->stats.access.lost)
 GET(gate_uptime_ms, s->now_ms - wsg_gate_started_ms(s->gate))
 GET(gate_workers, wsg_gate_worker_count(s->gate))
 GET(gate_max_connections, wsg_gate_config(s->gate)->max_connections)
@@ -196,6 +198,8 @@ const struct wsg_counter wsg_counters[] = {
     {GATE_ROW("workers",        "workers"),              WSG_GAUGE,   PLAIN, "Threads that serve clients.", gate_workers, ONE},
     {GATE_ROW(NULL,             "draining"),             WSG_GAUGE,   PLAIN, "1 while the gate ends.", gate_draining, ONE},
     {GATE_ROW("log_lines_lost", "lost_log_lines"),       WSG_COUNTER, PLAIN, "Log lines that were not written.", gate_log_lines_lost, ONE},
+    {GATE_ROW("access_lines",   "access_log_lines"),     WSG_COUNTER, PLAIN, "Lines for the access log.", gate_access_lines, ONE},
+    {GATE_ROW("access_lines_lost", "lost_access_log_lines"), WSG_COUNTER, PLAIN, "Those that were not written.", gate_access_lines_lost, ONE},
     {GATE_ROW("tls_handshakes", "tls_handshakes"),       WSG_COUNTER, PLAIN, "TLS handshakes, by version.", tls_handshakes, WSG_SECURE_VERSIONS, tls_version},
     {GATE_ROW("tls_resumed",    "tls_resumed_sessions"), WSG_COUNTER, PLAIN, "Those that resumed a session.", tls_resumed, ONE},
     {GATE_ROW("tls_failed",     "tls_failed_handshakes"), WSG_COUNTER, PLAIN, "TLS handshakes that came to nothing.", tls_failed, WSG_SECURE_FAILURES, tls_failure},

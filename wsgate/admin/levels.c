@@ -1,4 +1,4 @@
-/* Logging levels: the gate's modules and the handlers', for good or for a time. */
+/* Logging levels: the gate's modules and the handlers', for good or for a time; and the access log's file. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,4 +208,16 @@ void wsg_levels_deinit(struct wsg_admin *a)
     struct wsg_temporary *t, *next;
     DL_FOREACH_SAFE (a->temporary, t, next)
         forget(t);
+}
+
+/* ------------------------------------------------------------------- access log */
+
+void wsg_on_log_reopen(const struct wsg_call *call)
+{
+    struct wsb_fault fault = {0};
+    wsg_audit(call, "access log");
+    if (wsg_gate_reopen_log(call->admin->gate, &fault) != WSB_OK)
+        wsg_answer_error(call->client, call->id, WSG_RPC_REFUSED, "%s", fault.text);
+    else
+        wsg_answer_ok(call);
 }

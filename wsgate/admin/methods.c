@@ -117,6 +117,7 @@ static void on_status(const struct wsg_call *call)
     wsb_json_ku64(&j, "groups", HASH_COUNT(hub->groups.by_name));
     wsb_json_ku64(&j, "taps", a->tap_count);
     wsb_json_ku64(&j, "log_lines_lost", wsb_log_lost());
+    wsb_json_ku64(&j, "access_lines_lost", stats.access.lost);
     wsb_json_key(&j, "log");
     wsg_levels_write(a, &j);
     wsb_json_object_end(&j);
@@ -317,6 +318,7 @@ const struct wsg_method *wsg_method_find(const char *name)
         {"ping", wsg_on_ping, "id timeout_ms "},
         {"log_get", wsg_on_log_get, ""},
         {"log_set", wsg_on_log_set, "module handler level for_s "},
+        {"log_reopen", wsg_on_log_reopen, ""},
         {"tap", wsg_on_tap, "id route max_bytes "},
         {"untap", wsg_on_untap, "sub "},
         {"tls", wsg_on_tls, ""},

@@ -4,7 +4,7 @@
 /*
  * What the files of admin/ share, and nobody else uses: admin.c owns the socket and its clients, methods.c answers what
  * the first worker knows by itself, scan.c what needs a listing of all connections, order.c what is answered by
- * connections, levels.c logging levels, tap.c live frames, tls.c certificates.
+ * connections, levels.c logging, tap.c live frames, tls.c certificates.
  */
 
 #include <uthash.h>
@@ -137,6 +137,7 @@ void wsg_orders_forget(struct wsg_admin_client *c);
 /* levels.c */
 void wsg_on_log_get(const struct wsg_call *call);
 void wsg_on_log_set(const struct wsg_call *call);
+void wsg_on_log_reopen(const struct wsg_call *call);
 void wsg_levels_write(struct wsg_admin *a, struct wsb_json *j);
 void wsg_levels_deinit(struct wsg_admin *a);
 

@@ -354,5 +354,7 @@ const char *wsg_cli_help(void)
            "Logs:\n"
            "      --log-level LEVEL          debug, info, wslog, warn or error (info)\n"
            "      --log MODULE=LEVEL         for gate, http, ws, bus, link, admin or handler (repeatable)\n"
-           "      --log-format FORMAT        logfmt or json (logfmt)\n";
+           "      --log-format FORMAT        logfmt or json (logfmt)\n"
+           "      --access-log FILE|off      a line for each request and each WebSocket connection (off)\n"
+           "      --access-format FORMAT     combined or json (combined)\n";
 }

@@ -69,6 +69,7 @@ void wsg_config_deinit(struct wsg_config *c)
     free(c->shm_allow);
     free(c->make_key);
     free(c->metrics);
+    free(c->access_log);
     texts_deinit(&c->trusted_proxies);
     *c = (struct wsg_config){0};
 }

@@ -164,8 +164,10 @@ struct wsg_config {
     uint32_t max_handshakes;       /* of TLS, under way at once; default 1,024 */
     uint32_t handshake_timeout_ms; /* of TLS; default 10 s */
     enum wsb_log_format log_format;
-    enum wsb_level log_level;           /* default info */
-    int module_levels[WSB_LOG_MODULES]; /* -1: as log_level */
+    enum wsb_level log_level;             /* default info */
+    int module_levels[WSB_LOG_MODULES];   /* -1: as log_level */
+    char *access_log;                     /* owned; the file of the access log; NULL or "off": there is none */
+    enum wsg_access_format access_format; /* default combined */
 };
 
 /* Defaults only: no listener, no route. */

@@ -61,6 +61,7 @@ static const struct wsg_word expiry_words[] = {{"keep", false}, {"close", true},
 static const struct wsg_word rate_words[] = {{"pause", WSG_RATE_PAUSE}, {"close", WSG_RATE_CLOSE}, {NULL, 0}};
 static const struct wsg_word check_words[] = {{"yes", false}, {"no", true}, {NULL, 0}};
 static const struct wsg_word format_words[] = {{"logfmt", WSB_LOG_LOGFMT}, {"json", WSB_LOG_JSON}, {NULL, 0}};
+static const struct wsg_word access_words[] = {{"combined", WSG_ACCESS_COMBINED}, {"json", WSG_ACCESS_JSON}, {NULL, 0}};
 static const struct wsg_word level_words[] = {{"debug", WSB_LOG_DEBUG}, {"info", WSB_LOG_INFO},
                                               {"wslog", WSB_LOG_WSLOG}, {"warn", WSB_LOG_WARN},
                                               {"error", WSB_LOG_ERROR}, {NULL, 0}};
@@ -181,6 +182,8 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_LOG, "level",  "log-level",  WSG_OPTION_WORD,   TOP(log_level),  WORDS(level_words)},
     {WSG_SECTION_LOG, "format", "log-format", WSG_OPTION_WORD,   TOP(log_format), WORDS(format_words)},
     {WSG_SECTION_LOG, "levels", "log",        WSG_OPTION_LEVELS, 0,               WORDS(level_words)},
+    {WSG_SECTION_LOG, "access_log",    "access-log",    WSG_OPTION_TEXT, TOP(access_log),    PLAIN},
+    {WSG_SECTION_LOG, "access_format", "access-format", WSG_OPTION_WORD, TOP(access_format), WORDS(access_words)},
 
     {WSG_SECTION_TIMEOUTS, "tls_handshake", "tls-handshake-timeout", WSG_OPTION_DURATION, TOP(handshake_timeout_ms), RANGE(1, DAY_MS)},
     {WSG_SECTION_TIMEOUTS, "head",          "head-timeout",      WSG_OPTION_DURATION, TOP(head_timeout_ms),      RANGE(1, DAY_MS)},

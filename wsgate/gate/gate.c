@@ -100,6 +100,8 @@ void wsg_gate_stats(struct wsg_gate *g, struct wsg_gate_stats *ret)
         .compress_memory = atomic_load_explicit(&g->deflate_account.used, memory_order_relaxed),
         .compress_refused = atomic_load_explicit(&g->deflate_account.refused, memory_order_relaxed),
     };
+    if (g->access_log)
+        wsg_access_log_stats(g->access_log, &ret->access);
     for (int i = 0; i < WSG_REFUSALS; i++)
         ret->refused += ret->refused_by[i] = atomic_load_explicit(&g->gatekeeping.refused[i], memory_order_relaxed);
 }

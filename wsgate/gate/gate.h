@@ -7,6 +7,7 @@
  *   BUILT ──run──▶ RUNNING ──drain──▶ DRAINING ──nobody left, or time up──▶ stopped: run returns
  */
 
+#include "access/log.h"
 #include "config/config.h"
 #include "gate/hub.h"
 #include "gate/tls_listeners.h"
@@ -17,6 +18,7 @@ struct wsg_gate;
 struct wsg_gate_stats {
     uint64_t accepted, refused; /* connections; refused with requests of no route */
     uint64_t refused_by[WSG_REFUSALS];
+    struct wsg_access_stats access;
     size_t connections;
     size_t compress_memory;    /* bytes in use for contexts of compressors */
     uint64_t compress_refused; /* connections for whose contexts there was none left */
@@ -49,6 +51,13 @@ void wsg_gate_drain(struct wsg_gate *g);
  * Returns  WSB_OK; else nothing has changed, and the fault says which file is wrong, and how
  */
 WSB_MUST_CHECK wsb_err wsg_gate_reload(struct wsg_gate *g, struct wsb_fault *fault);
+
+/**
+ * Open the file of the access log anew: the one that was open has been moved away. In the first worker's thread.
+ *
+ * Returns  WSB_OK; WSB_ERR_NOT_FOUND there is none; else the old file stays open, and the fault says why
+ */
+WSB_MUST_CHECK wsb_err wsg_gate_reopen_log(struct wsg_gate *g, struct wsb_fault *fault);
 
 /* For the first worker's thread: the control socket. */
 struct wsg_hub *wsg_gate_hub(struct wsg_gate *g);

@@ -155,6 +155,7 @@ static wsb_err init_worker(struct wsg_gate *g, size_t index, size_t count, uint6
         .gatekeeping = &g->gatekeeping,
         .secure = {.tally = &g->tls_tally, .handshakes_max = share_of(c->max_handshakes, count)},
         .deflate_account = &g->deflate_account,
+        .access = g->access_log ? wsg_access_log_lane(g->access_log, index) : NULL,
         .has_request_ids = c->request_id,
         .begins_traces = c->begin_traces,
     };
@@ -345,6 +346,14 @@ static wsb_err open_tls(struct wsg_gate *g, struct wsb_fault *fault)
     return err ? wsb_fault_set(fault, err, 0, "out of memory") : WSB_OK;
 }
 
+static wsb_err open_access_log(struct wsg_gate *g, size_t workers, struct wsb_fault *fault)
+{
+    const struct wsg_config *c = g->config;
+    if (!c->access_log || strcmp(c->access_log, "off") == 0)
+        return WSB_OK;
+    return wsg_access_log_open(&g->access_log, c->access_log, c->access_format, workers, fault);
+}
+
 static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
 {
     const struct wsg_config *c = g->config;
@@ -359,6 +368,8 @@ static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
         (err = open_statics(g, fault)) || (err = wsg_entrances_build(&g->gatekeeping, c, fault)))
         return err;
     count = count < WSG_ID_WORKERS ? count : WSG_ID_WORKERS;
+    if ((err = open_access_log(g, count, fault)))
+        return err;
     g->workers = calloc(count, sizeof *g->workers);
     if (!g->workers)
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
@@ -413,6 +424,7 @@ void wsg_gate_free(struct wsg_gate *g)
     wsb_curve_deinit(&g->curve);
     for (size_t i = g->worker_count; i-- > 0;)
         wsg_worker_deinit(&g->workers[i]);
+    wsg_access_log_close(g->access_log); /* it has what their last clients did */
     for (size_t i = 0; i < g->static_count; i++)
         close(g->statics[i].dirfd);
     wsg_entrances_deinit(&g->gatekeeping);

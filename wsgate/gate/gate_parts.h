@@ -6,6 +6,7 @@
  * configuration, gate_list.c what it tells of its connections, gate_reload.c what it reads again while it runs.
  */
 
+#include "access/log.h"
 #include "base/runtime_dir.h"
 #include "config/allow.h"
 #include "gate/entrances.h"
@@ -45,6 +46,7 @@ struct wsg_gate {
     _Atomic size_t connections;
     _Atomic uint64_t accepted;
     struct wsg_gatekeeping gatekeeping;
+    struct wsg_access_log *access_log; /* owned; NULL: there is none */
 };
 
 /* What the hub asks of its gate. */

@@ -1,4 +1,5 @@
-/* What is read again while the gate runs: certificates, and the keys of tokens. All of it is good, or nothing changes. */
+/* What is read again while the gate runs, certificates and the keys of tokens: all of it is good, or nothing changes. And the
+ * access log, whose file is opened again. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -71,3 +72,15 @@ wsb_err wsg_gate_reload(struct wsg_gate *g, struct wsb_fault *fault)
     return WSB_OK;
 }
 /* NOLINTEND(clang-analyzer-unix.Malloc) */
+
+wsb_err wsg_gate_reopen_log(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    if (!g->access_log)
+        return wsb_fault_set(fault, WSB_ERR_NOT_FOUND, 0, "there is no access log: access_log is not set");
+    wsb_err err = wsg_access_log_reopen(g->access_log, fault);
+    if (err)
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_ERROR, "access log not reopened", WSB_KS("why", fault->text));
+    else
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "access log reopened", WSB_KS("path", g->config->access_log));
+    return err;
+}

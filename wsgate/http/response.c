@@ -228,8 +228,10 @@ wsb_err wsg_http_error_response_write(struct wsb_buf *out, const struct wsg_http
     size_t begin = out->len;
     struct wsg_http_framing framing;
     wsb_err err = wsg_http_response_head_write(out, &response, &framing);
-    if (!err && framing.has_body && !error->is_head)
+    if (!err && framing.has_body && !error->is_head) {
+        framing.body_len = text_len;
         err = wsb_buf_append(out, text, text_len);
+    }
     if (err) {
         out->len = begin;
         return err;

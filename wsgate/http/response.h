@@ -33,6 +33,7 @@ struct wsg_http_framing {
     bool has_body;   /* the status allows one; the answer to a HEAD has none all the same */
     bool is_chunked; /* write it with the chunk writers */
     bool keep_alive; /* false: close after the response */
+    size_t body_len; /* of an error answer: its text, which is written already */
 };
 
 /* The reason phrase of a status; of the class for one we do not know. */

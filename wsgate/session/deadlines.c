@@ -84,14 +84,25 @@ bool wsg_terms_begin(struct wsg_session *s)
     struct wsg_quota_limits limits = quota_limits(&s->route->policy);
     bool has_quota = limits.message_rate || limits.byte_rate;
     uint64_t until_ms = token_end_ms(s);
-    if (!has_quota && until_ms == UINT64_MAX)
+    struct wsg_access_note *note = s->exchange ? s->exchange->note : NULL;
+    if (!has_quota && until_ms == UINT64_MAX && !note)
         return true;
     s->terms = malloc(sizeof *s->terms);
     if (!s->terms)
         return false;
-    *s->terms = (struct wsg_terms){.has_quota = has_quota, .until_ms = until_ms};
+    *s->terms = (struct wsg_terms){.has_quota = has_quota, .until_ms = until_ms, .note = note};
+    if (note)
+        s->exchange->note = NULL;
     wsg_quota_init(&s->terms->quota, &limits, wsg_loop_now_ms(s->env->loop));
     return true;
+}
+
+void wsg_terms_free(struct wsg_session *s)
+{
+    if (s->terms)
+        free(s->terms->note);
+    free(s->terms);
+    s->terms = NULL;
 }
 
 /* Whatever makes work counts, pings too. */

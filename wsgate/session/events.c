@@ -80,6 +80,7 @@ wsb_err wsg_emit_message(struct wsg_session *s, const struct wsb_ws_event *ev)
 
 void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason, bool clean)
 {
+    wsg_access_end_websocket(s, by, code, clean);
     struct wsb_json j;
     uint64_t age_ms = wsg_loop_now_ms(s->env->loop) - s->opened_ms;
     wsb_buf_clear(&s->env->text);

@@ -18,6 +18,7 @@ void wsg_exchange_free(struct wsg_session *s)
     wsb_buf_deinit(&x->meta);
     free(x->offered);
     free(x->proxy);
+    free(x->note);
     json_decref(x->claims);
     free(x);
     s->exchange = NULL;
@@ -46,6 +47,7 @@ static void finish(struct wsg_session *s)
     struct wsg_exchange *x = s->exchange;
     bool keep = x->keep_alive && x->request_complete && !s->env->draining;
     log_exchange(s);
+    wsg_access_end(s);
     if (x->is_sent)
         wsg_emit_done(s);
     wsg_session_end_pause(s);     /* that was for this exchange; the hub has forgotten it with its id */

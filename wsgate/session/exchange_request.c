@@ -148,6 +148,7 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
     s->exchange = x;
     s->state = WSG_SESSION_EXCHANGE;
     wsg_exchange_name(s, head);
+    wsg_access_begin(s, head);
     if (!find_client(s, head, &is_broken)) {
         wsg_session_kill(s, "out of memory");
         return;

@@ -34,6 +34,7 @@ wsb_err wsg_exchange_begin_response(struct wsg_session *s, const struct wsg_answ
         return err;
     x->status = (uint16_t)a->status;
     x->response_begun = true;
+    x->head_end = s->out.queued;
     x->has_body = framing.has_body && x->method != WSG_HTTP_HEAD;
     x->is_chunked = framing.is_chunked;
     x->keep_alive = framing.keep_alive;
@@ -129,10 +130,12 @@ static void answer_error(struct wsg_session *s, int status, const char *why, con
     }
     wsg_session_mark_dirty(s);
     if (!x) {
+        wsg_access_refused(s, status, request_id, framing.body_len);
         wsg_session_linger(s);
         return;
     }
     x->status = (uint16_t)status;
+    x->head_end = s->out.queued - framing.body_len;
     x->response_begun = x->response_complete = true;
     x->keep_alive = reusable;
     wsg_exchange_finish_if_complete(s);

@@ -165,6 +165,9 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
         return;
     WSB_LOG(s->in_is_ws ? WSB_LOG_WS : WSB_LOG_HTTP, WSB_LOG_DEBUG, "connection ended", WSB_KID("conn", s->id),
             WSB_KS("why", why), WSB_KS("peer", s->peer));
+    if (s->exchange)
+        wsg_access_end(s);
+    wsg_access_end_websocket(s, WSG_BY_NETWORK, 1006, /*clean=*/false); /* unless that was told */
     drop_receipts(s);
     wsg_deliver_end(s);
     wsg_session_end_pause(s);
@@ -203,7 +206,7 @@ static void session_free(struct wsg_session *s)
     wsg_compress_end(s); /* it may be in the place of the next */
     free(s->close_reason);
     free(s->asked_ping);
-    free(s->terms);
+    wsg_terms_free(s);
     free(s);
 }
 

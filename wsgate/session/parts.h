@@ -6,6 +6,7 @@
  * time, exchange.c and its kin speak HTTP with it, websocket.c WebSocket, events.c tells the bus.
  */
 
+#include "access/log.h"
 #include "base/json.h"
 #include "http/coding.h"
 #include "http/request_id.h"
@@ -64,6 +65,8 @@ struct wsg_exchange {
     struct wsb_buf meta;                     /* owned; of REQUEST or OPEN */
     char accept[32];                         /* PENDING: Sec-WebSocket-Accept */
     char request_id[WSG_REQUEST_ID_MAX + 1]; /* "": requests have none */
+    uint64_t head_end;                       /* position in the output where the head of the response ends */
+    struct wsg_access_note *note;            /* owned; NULL: nobody writes down what becomes of it */
     char *proxy;    /* owned; the peer itself, while the session's is the client that it named; NULL: none did */
     bool is_secure; /* the client speaks TLS, with us or with the proxy */
     json_t *claims; /* owned; of the token that was good; NULL: none was wanted */
@@ -95,11 +98,12 @@ struct wsg_receipt {
     uint64_t seq;
 };
 
-/* What an open connection may do, where that is not everything. */
+/* What an open connection may do, where that is not everything, and what will be written down of it, if anything. */
 struct wsg_terms {
     bool has_quota;
     struct wsg_quota quota;
-    uint64_t until_ms; /* UINT64_MAX: no end */
+    uint64_t until_ms;            /* UINT64_MAX: no end */
+    struct wsg_access_note *note; /* owned; of its handshake; NULL: nothing */
 };
 
 /* A ping that a handler or somebody at the control socket asked for. */
@@ -191,6 +195,14 @@ WSB_MUST_CHECK wsb_err wsg_exchange_append_body(struct wsg_session *s, struct ws
 WSB_MUST_CHECK wsb_err wsg_exchange_end_body(struct wsg_session *s);
 WSB_MUST_CHECK wsb_err wsg_exchange_append_text(struct wsg_session *s); /* env->text, as it is */
 
+/* access.c: lines of the access log */
+void wsg_access_begin(struct wsg_session *s, const struct wsg_http_head *head); /* of a request that has its id */
+void wsg_access_end(struct wsg_session *s); /* its exchange is over, complete or not */
+/* Of a request that was refused before it became an exchange: it could not be read, or its connection was turned away. */
+void wsg_access_refused(struct wsg_session *s, int status, const char *request_id, size_t bytes);
+/* An open WebSocket has ended. */
+void wsg_access_end_websocket(struct wsg_session *s, enum wsg_by by, uint16_t code, bool clean);
+
 /* naming.c */
 void wsg_exchange_name(struct wsg_session *s, const struct wsg_http_head *head); /* its request_id */
 /* Of a request that never became an exchange; "" when requests have none. */
@@ -238,6 +250,7 @@ WSB_MUST_CHECK wsb_err wsg_websocket_append(struct wsg_session *s, uint8_t opcod
 /* deadlines.c */
 /* Before the exchange is forgotten: what it says of the connection's terms. False without memory. */
 bool wsg_terms_begin(struct wsg_session *s);
+void wsg_terms_free(struct wsg_session *s);
 void wsg_terms_charge(struct wsg_session *s, size_t bytes); /* a message has come, or a ping: whatever makes work */
 /* One timer for all that may end or check an open connection. It may come early: then it is set again. */
 void wsg_deadlines_arm(struct wsg_session *s);

@@ -67,6 +67,7 @@ struct wsg_static_root {
 };
 
 struct wsg_session;
+struct wsg_access_lane;
 
 /* Sessions that something published is waiting in, see docs/adr/0007. */
 struct wsg_fan {
@@ -103,6 +104,7 @@ struct wsg_env {
     size_t static_count;
     struct wsg_gatekeeping *gatekeeping; /* borrowed; shared by all workers */
     uint32_t keepalive_timeout_ms, close_timeout_ms;
+    struct wsg_access_lane *access; /* borrowed; NULL: there is no access log */
     bool has_request_ids;
     bool begins_traces;
     struct wsb_seed naming_seed; /* random, and the worker's own */
@@ -134,6 +136,7 @@ struct wsg_env {
     char date[WSG_HTTP_DATE_SIZE];
 };
 
+struct wsg_access_note;
 struct wsg_exchange;
 struct wsg_receipt;
 struct wsg_asked_ping;
@@ -191,7 +194,7 @@ struct wsg_session {
     };
     uint64_t alive_ping_us;            /* when our own ping left that was not answered yet; 0: none under way */
     struct wsg_asked_ping *asked_ping; /* owned; NULL: no ping that somebody asked for is under way */
-    struct wsg_terms *terms;           /* owned; OPEN, of a route with rates, or of a token's time; NULL: none */
+    struct wsg_terms *terms;           /* owned; OPEN, with rates, a token's time or an access log; NULL: none */
     uint32_t heard_ms;                 /* OPEN: the low bits of when the latest ping was answered */
     uint32_t receipt_count;
     uint32_t discarded;                                      /* bytes that came after we had said goodbye */

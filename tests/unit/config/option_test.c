@@ -153,6 +153,8 @@ static const struct row {
     {WSG_SECTION_LOG, "format", "json", "format = json", "xml", "'xml' is not one of logfmt or json"},
     {WSG_SECTION_LOG, "levels", "ws=debug", "levels = {\"ws=debug\"}", "tls=debug",
      "'tls=debug' is not MODULE=LEVEL, where a module is one of gate, http, ws, bus, link, admin or handler"},
+    {WSG_SECTION_LOG, "access_log", "/var/log/a", "access_log = \"/var/log/a\"", "", "'' is empty"},
+    {WSG_SECTION_LOG, "access_format", "json", "access_format = json", "clf", "'clf' is not one of combined or json"},
     {WSG_SECTION_TIMEOUTS, "tls_handshake", "3s", "tls_handshake = 3000ms", "0", "'0'" TO_DAY},
     {WSG_SECTION_TIMEOUTS, "head", "24h", "head = 86400000ms", "25h", "'25h'" TO_DAY},
     {WSG_SECTION_TIMEOUTS, "keepalive", "2m", "keepalive = 120000ms", "2min", "'2min'" TIME},
