@@ -36,6 +36,16 @@ static wsb_err agree(struct wsg_session *s, const struct wsb_handshake_request *
     return err;
 }
 
+wsb_err wsg_compress_begin_client(struct wsg_session *s, const struct wsb_deflate_params *params)
+{
+    if (!s->env->deflate)
+        return WSB_ERR_NOMEM; /* nobody offers it then */
+    wsb_err err =
+        wsb_deflate_new(&s->deflate, s->env->deflate, WSB_ROLE_CLIENT, params, (int)s->route->policy.compress_level);
+    s->is_compressed = err == WSB_OK;
+    return err;
+}
+
 bool wsg_compress_agree(struct wsg_session *s, const struct wsb_handshake_request *req)
 {
     const struct wsg_route_policy *p = &s->route->policy;

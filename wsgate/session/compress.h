@@ -19,6 +19,8 @@ struct wsg_outgoing {
 
 /* Agree with a client, as far as it offers and its route allows. False: out of memory. */
 bool wsg_compress_agree(struct wsg_session *s, const struct wsb_handshake_request *req);
+/* What was agreed with a server of which we are the client. WSB_ERR_FULL: compress_memory is used up. */
+WSB_MUST_CHECK wsb_err wsg_compress_begin_client(struct wsg_session *s, const struct wsb_deflate_params *params);
 /* "permessage-deflate; …" as it was answered; "" when nothing was agreed. */
 const char *wsg_compress_text(const struct wsg_session *s, char text[WSB_DEFLATE_TEXT_SIZE]);
 /* No more messages, either way. */

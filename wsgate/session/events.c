@@ -83,6 +83,8 @@ void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struc
     wsg_access_end_websocket(s, by, code, clean);
     struct wsb_json j;
     uint64_t age_ms = wsg_loop_now_ms(s->env->loop) - s->opened_ms;
+    if (s->is_dialed)
+        wsg_dialed_note(s, by, code, reason);
     wsb_buf_clear(&s->env->text);
     wsb_json_begin(&j, &s->env->text);
     wsb_json_object(&j);
@@ -190,8 +192,8 @@ static bool is_of_trace(const char *name)
 }
 
 /* Headers as one object: repeated ones are joined, as RFC 9110 §5.3 allows. */
-static void put_headers(struct wsb_json *j, const struct wsg_http_head *head, const char *traceparent,
-                        struct wsb_buf *scratch)
+void wsg_meta_put_headers(struct wsb_json *j, const struct wsg_http_head *head, const char *traceparent,
+                          struct wsb_buf *scratch)
 {
     wsb_json_key(j, "headers");
     wsb_json_object(j);
@@ -295,7 +297,7 @@ wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *h
         wsb_json_kcstr(&j, "request_id", s->exchange->request_id);
     char traceparent[WSG_TRACEPARENT_LEN + 1];
     bool is_begun = wsg_env_begin_trace(s->env, head, traceparent);
-    put_headers(&j, head, is_begun ? traceparent : NULL, &s->env->text2);
+    wsg_meta_put_headers(&j, head, is_begun ? traceparent : NULL, &s->env->text2);
     if (s->exchange->claims)
         put_claims(&j, s->exchange->claims);
     wsb_json_object_end(&j);

@@ -45,39 +45,45 @@ void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why)
     wsg_session_kill(s, wsg_refusal_name(why));
 }
 
-/* A session that nothing but its maker knows yet. */
-static struct wsg_session *session_new(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer,
-                                       struct wsb_tls_context *tls)
+struct wsg_session *wsg_session_new(struct wsg_env *env, int fd, const char *peer)
 {
-    const struct wsg_entrance *by = &env->gatekeeping->entrances[entrance];
-    char text[WSG_ADDRESS_TEXT];
     struct wsg_session *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
     s->watch = (struct wsg_watch){.fd = fd, .fn = wsg_session_on_socket};
     s->timer.fn = wsg_session_on_timer;
     s->env = env;
-    s->entrance = entrance;
-    s->state = by->has_proxy_header ? WSG_SESSION_PROXY : tls ? WSG_SESSION_SECURING : WSG_SESSION_HTTP;
     s->receipts_end = &s->receipts;
-    s->in.http = malloc(sizeof *s->in.http);
-    peer_format(fd, peer, text);
-    if (s->in.http && wsg_session_set_peer(s, wsb_span_str(text)) && (!tls || wsg_secure_begin(s, tls) == WSB_OK)) {
-        wsg_http_in_init(s->in.http, &by->http_limits);
+    if (wsg_session_set_peer(s, wsb_span_str(peer)))
         return s;
-    }
-    free(s->in.http);
-    free(s->peer);
     free(s);
     return NULL;
 }
 
-/* Put it where the others are. */
-static wsb_err enlist(struct wsg_session *s)
+/* Of somebody who has come by a listener. */
+static struct wsg_session *session_of(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer,
+                                      struct wsb_tls_context *tls)
+{
+    const struct wsg_entrance *by = &env->gatekeeping->entrances[entrance];
+    char text[WSG_ADDRESS_TEXT];
+    peer_format(fd, peer, text);
+    struct wsg_session *s = wsg_session_new(env, fd, text);
+    if (!s)
+        return NULL;
+    s->entrance = entrance;
+    s->state = by->has_proxy_header ? WSG_SESSION_PROXY : tls ? WSG_SESSION_SECURING : WSG_SESSION_HTTP;
+    s->in.http = malloc(sizeof *s->in.http);
+    if (s->in.http)
+        wsg_http_in_init(s->in.http, &by->http_limits);
+    if (s->in.http && (!tls || wsg_secure_begin(s, tls) == WSB_OK))
+        return s;
+    wsg_session_free(s);
+    return NULL;
+}
+
+wsb_err wsg_session_enlist(struct wsg_session *s, uint32_t timeout_ms)
 {
     struct wsg_env *env = s->env;
-    const struct wsg_entrance *by = wsg_session_entrance(s);
-    uint32_t timeout_ms = s->state == WSG_SESSION_SECURING ? by->handshake_timeout_ms : by->head_timeout_ms;
     wsb_err err = wsg_slots_add(&env->slots, s, &s->id);
     if (err)
         return err;
@@ -95,18 +101,16 @@ static wsb_err enlist(struct wsg_session *s)
 wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer,
                          struct wsb_tls_context *tls)
 {
-    struct wsg_session *s = session_new(env, fd, entrance, peer, tls);
-    wsb_err err = s ? enlist(s) : WSB_ERR_NOMEM;
+    const struct wsg_entrance *by = &env->gatekeeping->entrances[entrance];
+    struct wsg_session *s = session_of(env, fd, entrance, peer, tls);
+    bool is_secure = s && s->state == WSG_SESSION_SECURING;
+    wsb_err err = s ? wsg_session_enlist(s, is_secure ? by->handshake_timeout_ms : by->head_timeout_ms) : WSB_ERR_NOMEM;
     enum wsg_refusal why;
     if (err) {
         wsg_gatekeeping_count(env->gatekeeping, WSG_REFUSED_MEMORY);
         close(fd);
-        if (s) {
-            wsg_secure_free(s);
-            wsg_session_end_http(s);
-            free(s->peer);
-            free(s);
-        }
+        if (s)
+            wsg_session_free(s);
         return err;
     }
     struct wsb_ip ip = wsg_ip_of_peer(s->peer);
@@ -180,6 +184,8 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
     if (s->is_tapped)
         s->env->taps--;
     wsg_gatekeeping_leave(s);
+    if (s->is_dialed)
+        wsg_dialed_end(s);
     s->state = WSG_SESSION_DEAD;
     wsg_loop_unwatch(s->env->loop, &s->watch);
     wsg_loop_disarm(s->env->loop, &s->timer);
@@ -193,7 +199,7 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
     s->env->dead = s;
 }
 
-static void session_free(struct wsg_session *s)
+void wsg_session_free(struct wsg_session *s)
 {
     wsg_secure_free(s);
     wsg_exchange_free(s);
@@ -220,7 +226,7 @@ void wsg_sessions_reap(struct wsg_env *env)
             s->next_dead = env->dead;
             env->dead = s;
         } else {
-            session_free(s);
+            wsg_session_free(s);
         }
         s = next;
     }

@@ -115,6 +115,11 @@ struct wsg_asked_ping {
 };
 
 /* life.c */
+/* A session that nothing but its maker knows yet; NULL: no memory. wsg_session_free() is for those that were never enlisted. */
+struct wsg_session *wsg_session_new(struct wsg_env *env, int fd, const char *peer);
+void wsg_session_free(struct wsg_session *s);
+/* Put it where the others are, with its timer set. */
+WSB_MUST_CHECK wsb_err wsg_session_enlist(struct wsg_session *s, uint32_t timeout_ms);
 void wsg_session_end_http(struct wsg_session *s); /* no more requests are read from it */
 /* Not let in: told so with a 503, or cut off, as the configuration says. */
 void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why);
@@ -152,6 +157,8 @@ void wsg_session_end_of_input(struct wsg_session *s, const char *why);
 
 /* secure.c: of sessions with TLS only, but for the last two */
 WSB_MUST_CHECK wsb_err wsg_secure_begin(struct wsg_session *s, struct wsb_tls_context *context);
+/* A stream that is open already, on which we are the client. Takes it on success. */
+WSB_MUST_CHECK wsb_err wsg_secure_adopt(struct wsg_session *s, struct wsb_tls_stream *stream);
 void wsg_secure_read(struct wsg_session *s);                                   /* the socket is readable */
 WSB_MUST_CHECK wsb_err wsg_secure_flush(struct wsg_session *s, size_t budget); /* as wsg_outq_flush() */
 uint64_t wsg_secure_sent(const struct wsg_session *s);                         /* bytes that the kernel took, ever */
@@ -235,7 +242,13 @@ void wsg_stream_timeout(struct wsg_session *s);
 /* exchange_static.c: true: a static directory took the request, and its answer is queued */
 bool wsg_exchange_try_static(struct wsg_session *s, const struct wsg_http_head *head);
 
+/* dialed.c: of sessions that are dialed only */
+void wsg_dialed_note(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason); /* it is closing */
+void wsg_dialed_end(struct wsg_session *s);                                                         /* it is gone */
+
 /* websocket.c */
+/* The handshake is done: what comes now are frames. */
+void wsg_websocket_open(struct wsg_session *s);
 void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head);
 wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used);
 void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c);
@@ -304,6 +317,9 @@ void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum
 void wsg_outcome(struct wsg_session *s, const struct wsg_command *c, enum wsb_outcome outcome, const char *reason);
 void wsg_emit_pong(struct wsg_session *s, struct wsb_span payload, uint64_t rtt_us);
 void wsg_tap(struct wsg_session *s, enum wsg_outbox_kind kind, uint8_t opcode, struct wsb_span payload);
+/* Headers as one object of the metadata. `traceparent`: instead of what they say of it; NULL: as they are. */
+void wsg_meta_put_headers(struct wsb_json *j, const struct wsg_http_head *head, const char *traceparent,
+                          struct wsb_buf *scratch);
 wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params,
                             bool is_websocket, struct wsb_span subprotocol, struct wsb_buf *out);
 

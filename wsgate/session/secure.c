@@ -78,19 +78,59 @@ void wsg_secure_env_deinit(struct wsg_secure_env *e)
 
 /* ------------------------------------------------------------------ begin, end */
 
-wsb_err wsg_secure_begin(struct wsg_session *s, struct wsb_tls_context *context)
+static struct wsg_secure *secure_new(struct wsg_env *env)
 {
-    struct wsg_secure_env *e = &s->env->secure;
+    struct wsg_secure_env *e = &env->secure;
     if (!e->scratch)
         e->scratch = malloc((size_t)IN_BYTES + OUT_BYTES + FILE_BYTES);
     struct wsg_secure *sec = e->scratch ? calloc(1, sizeof *sec) : NULL;
+    if (sec)
+        wsb_buf_init(&sec->unsent, UNSENT_MAX);
+    return sec;
+}
+
+wsb_err wsg_secure_begin(struct wsg_session *s, struct wsb_tls_context *context)
+{
+    struct wsg_secure *sec = secure_new(s->env);
     if (!sec)
         return WSB_ERR_NOMEM;
     sec->context = wsb_tls_context_ref(context);
     sec->is_shaking = true;
-    e->handshakes++;
-    wsb_buf_init(&sec->unsent, UNSENT_MAX);
+    s->env->secure.handshakes++;
     s->secure = sec;
+    return WSB_OK;
+}
+
+static bool keep_text(char **ret, const char *text)
+{
+    *ret = text ? strdup(text) : NULL;
+    return *ret || !text;
+}
+
+/* What the handshake agreed on. False without memory. */
+static bool keep_info(struct wsg_secure *sec, const struct wsb_tls_info *info)
+{
+    if (!keep_text(&sec->name, info->name) || !keep_text(&sec->subject, info->has_certificate ? info->subject : NULL))
+        return false;
+    memcpy(sec->fingerprint, info->fingerprint, sizeof sec->fingerprint);
+    sec->version = info->version;
+    sec->cipher = info->cipher;
+    sec->is_resumed = info->is_resumed;
+    return true;
+}
+
+wsb_err wsg_secure_adopt(struct wsg_session *s, struct wsb_tls_stream *stream)
+{
+    struct wsb_tls_info info;
+    wsb_tls_stream_info(stream, &info);
+    s->secure = secure_new(s->env);
+    if (!s->secure)
+        return WSB_ERR_NOMEM;
+    if (!keep_info(s->secure, &info)) {
+        wsg_secure_free(s);
+        return WSB_ERR_NOMEM;
+    }
+    s->secure->stream = stream;
     return WSB_OK;
 }
 
@@ -331,26 +371,16 @@ static bool begin_stream(struct wsg_session *s, uint8_t first)
     return true;
 }
 
-static bool keep_text(char **ret, const char *text)
-{
-    *ret = text ? strdup(text) : NULL;
-    return *ret || !text;
-}
-
 static void established(struct wsg_session *s)
 {
     struct wsg_secure *sec = s->secure;
     struct wsg_secure_tally *tally = s->env->secure.tally;
     struct wsb_tls_info info;
     wsb_tls_stream_info(sec->stream, &info);
-    if (!keep_text(&sec->name, info.name) || !keep_text(&sec->subject, info.has_certificate ? info.subject : NULL)) {
+    if (!keep_info(sec, &info)) {
         fail(s, WSB_TLS_OTHER, "out of memory");
         return;
     }
-    memcpy(sec->fingerprint, info.fingerprint, sizeof sec->fingerprint);
-    sec->version = info.version;
-    sec->cipher = info.cipher;
-    sec->is_resumed = info.is_resumed;
     leave_handshake(s);
     wsg_count(&tally->done[strcmp(info.version, "TLSv1.2") == 0 ? WSB_TLS_1_2 : WSB_TLS_1_3], 1);
     wsg_count(&tally->resumed, info.is_resumed);
@@ -462,7 +492,7 @@ void wsg_secure_write_meta(const struct wsg_session *s, struct wsb_json *j)
     if (info.name)
         wsb_json_kcstr(j, "name", info.name);
     if (info.subject) {
-        wsb_json_key(j, "client");
+        wsb_json_key(j, s->is_dialed ? "server" : "client");
         wsb_json_object(j);
         wsb_json_kcstr(j, "subject", info.subject);
         wsb_json_kcstr(j, "fingerprint", info.fingerprint);

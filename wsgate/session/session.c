@@ -43,12 +43,14 @@ const char *wsg_session_describe(const struct wsg_session *s)
     case WSG_SESSION_PENDING:
         return "WebSocket(server, CONNECTING)";
     case WSG_SESSION_OPEN:
-        return "WebSocket(server, CONNECTED)";
+        return s->is_dialed ? "WebSocket(client, CONNECTED)" : "WebSocket(server, CONNECTED)";
     case WSG_SESSION_CLOSING:
-        return "WebSocket(server, CLOSING)";
+        return s->is_dialed ? "WebSocket(client, CLOSING)" : "WebSocket(server, CLOSING)";
     case WSG_SESSION_LINGER:
     case WSG_SESSION_DEAD:
-        return s->in_is_ws ? "WebSocket(server, CLOSED)" : "HTTP(server, CLOSED)";
+        return s->is_dialed  ? "WebSocket(client, CLOSED)"
+               : s->in_is_ws ? "WebSocket(server, CLOSED)"
+                             : "HTTP(server, CLOSED)";
     }
     return "";
 }

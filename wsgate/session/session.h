@@ -22,6 +22,8 @@
  *        anything final was said             ▼                   ▼
  *   HTTP, EXCHANGE, PENDING ─────────────▶ LINGER ──output gone, peer closed, or time up──▶ DEAD
  *
+ * A connection that the gate has dialed itself comes to OPEN at once, see dialed.h.
+ *
  * Threads   its worker's
  */
 
@@ -126,6 +128,7 @@ struct wsg_env {
     struct wsg_fanned fanned;
     bool is_deflate_used;        /* in this round */
     struct wsg_masks *masks;     /* owned; NULL while we are nobody's client */
+    struct wsg_dialed *dialed;   /* of the sessions in which we are the client */
     struct wsg_session *dead;    /* to be freed when the round is over */
     struct wsg_session *stalled; /* paused because of the outbox */
     bool outbox_full;            /* the bus is behind; sessions stop reading until the gate says otherwise */
@@ -142,6 +145,8 @@ struct wsg_receipt;
 struct wsg_asked_ping;
 struct wsg_terms;
 struct wsg_secure;
+struct wsg_masks;
+struct wsg_dialed;
 
 struct wsg_session {
     struct wsg_watch watch;

@@ -64,7 +64,7 @@ static wsb_err write_101(struct wsg_session *s, const char *accept, const struct
 /* ------------------------------------------------------------------ opening */
 
 /* From HTTP to WebSocket: what the client sent behind its request is the first of its frames. */
-static void become_websocket(struct wsg_session *s)
+void wsg_websocket_open(struct wsg_session *s)
 {
     const struct wsg_route_policy *p = &s->route->policy;
     struct wsb_ws_limits limits = {
@@ -80,7 +80,8 @@ static void become_websocket(struct wsg_session *s)
             WSB_KS("request_id", s->exchange->request_id));
     wsg_exchange_free(s);
     wsg_session_end_http(s);
-    wsb_ws_in_init(&s->in.ws, WSB_ROLE_SERVER, s->is_compressed ? WSB_RSV1 : 0, &limits);
+    wsb_ws_in_init(&s->in.ws, s->is_dialed ? WSB_ROLE_CLIENT : WSB_ROLE_SERVER, s->is_compressed ? WSB_RSV1 : 0,
+                   &limits);
     s->in_is_ws = true;
     s->state = WSG_SESSION_OPEN;
     s->opened_ms = wsg_loop_now_ms(s->env->loop);
@@ -138,7 +139,7 @@ static void open_now(struct wsg_session *s, const struct wsb_handshake *hs, bool
     }
     if (is_for_bus)
         wsg_emit_begin(s, WSB_OPEN, 0);
-    become_websocket(s);
+    wsg_websocket_open(s);
     if (!is_for_bus) /* it never heard of it: close with nobody to tell */
         wsg_websocket_end(s, WSG_ENDED_HANDLER, WSB_CLOSE_TRY_AGAIN_LATER, "no handler");
 }
@@ -178,13 +179,6 @@ static bool origin_is_allowed(const struct wsg_session *s, const struct wsg_http
     return count <= 1 && wsb_origin_is_allowed(rules->at, rules->count, count ? origin : wsb_span(NULL, 0), head->host);
 }
 
-static bool is_full(const struct wsg_route *r)
-{
-    uint64_t open = atomic_load_explicit(&r->tally.opened, memory_order_relaxed) -
-                    atomic_load_explicit(&r->tally.closed, memory_order_relaxed);
-    return r->policy.max_connections && open >= r->policy.max_connections;
-}
-
 /* Behind a proxy it is only now that somebody's connection is known as his. */
 static bool counts_client(struct wsg_session *s, enum wsg_refusal *ret_why)
 {
@@ -203,7 +197,7 @@ static bool refuse_by_route(struct wsg_session *s, const struct wsg_http_head *h
         wsg_exchange_refuse(s, WSG_REFUSED_DRAINING, 503, "the gate is shutting down", NULL, 0);
     else if (!wsg_session_has_handler(s) && p->no_handler == WSG_NO_HANDLER_REFUSE)
         wsg_exchange_refuse(s, WSG_REFUSED_NO_HANDLER, 503, "no handler", NULL, 0);
-    else if (is_full(s->route))
+    else if (wsg_route_is_full(s->route))
         wsg_exchange_refuse(s, WSG_REFUSED_CONNECTIONS, 503, "the route has as many connections as it may", NULL, 0);
     else if (!origin_is_allowed(s, head))
         wsg_exchange_refuse(s, WSG_REFUSED_ORIGIN, 403, "the origin is not allowed", NULL, 0);
@@ -295,7 +289,7 @@ void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c)
         return;
     }
     wsg_session_add_receipt(s, c);
-    become_websocket(s);
+    wsg_websocket_open(s);
     wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
 }
 
