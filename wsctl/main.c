@@ -52,6 +52,12 @@ static const struct wsc_command commands[] = {
      "//...                a text that begins with a slash\n"
      "Texts are printed as they come, binary messages in hexadecimal; --json prints an object a line.",
      cmd_connect, 1, 1},
+    {"dial", "[URL | VERB]", "What the gate connects to as a client; one more, or one less",
+     "URL          connect to it for --route, again and again, until the gate ends or it is stopped; prints its name\n"
+     "list         all of them, and how it goes; also without an argument\n"
+     "stop NAME    close its connection with 1000 and attempt no other\n"
+     "start NAME   one of the configuration that was stopped",
+     cmd_dial, 0, 2},
     {"token", "VERB", "Make keys and tokens, and check tokens; needs no gate",
      "new FILE      a key set with a new random key\n"
      "make          a token, signed with a symmetric key of --keys\n"

@@ -40,6 +40,12 @@ TLS(failed, failed[reason])
 TLS(held, held)
 TLS(truncated, truncated)
 
+GET(gate_dials, wsg_gate_dials(s->gate)->count)
+GET(gate_dials_open, wsg_dials_open_count(wsg_gate_dials(s->gate)))
+GET(gate_dial_attempts, wsg_gate_dials(s->gate)->stats.attempts)
+GET(gate_dial_opened, wsg_gate_dials(s->gate)->stats.opened)
+GET(gate_dial_failed, wsg_gate_dials(s->gate)->stats.failed[reason])
+
 static uint64_t tls_not_after(const struct wsg_counter_source *s, int reason)
 {
     int64_t end_s = wsg_tls_listeners_end_s(wsg_gate_tls(s->gate));
@@ -177,6 +183,11 @@ static const char *tls_failure(int failure)
     return wsg_secure_failure_name(failure);
 }
 
+static const char *dial_failure(int failure)
+{
+    return wsg_dial_failure_name((enum wsg_dial_failure)failure);
+}
+
 #define GATE_ROW(key, metric)  WSG_OF_GATE, key, "wsbus_gate_" metric
 #define BUS_ROW(key, metric)   WSG_OF_BUS, key, "wsbus_bus_" metric
 #define ROUTE_ROW(key, metric) WSG_OF_ROUTE, key, "wsbus_route_" metric
@@ -206,6 +217,12 @@ const struct wsg_counter wsg_counters[] = {
     {GATE_ROW("tls_held",       "tls_holds"),            WSG_COUNTER, PLAIN, "Times that nobody was accepted for too many TLS handshakes.", tls_held, ONE},
     {GATE_ROW("tls_truncated",  "tls_truncated_connections"), WSG_COUNTER, PLAIN, "Connections that ended without close_notify.", tls_truncated, ONE},
     {GATE_ROW("tls_not_after_ms", "tls_not_after_seconds"), WSG_GAUGE, MS, "When the first certificate ends, Unix time; 0: there is none.", tls_not_after, ONE},
+
+    {GATE_ROW("dials",          "dials"),                WSG_GAUGE,   PLAIN, "Servers that are to be dialed.", gate_dials, ONE},
+    {GATE_ROW("dials_open",     "open_dials"),           WSG_GAUGE,   PLAIN, "Those that have a connection now.", gate_dials_open, ONE},
+    {GATE_ROW("dial_attempts",  "dial_attempts"),        WSG_COUNTER, PLAIN, "Attempts to connect to them.", gate_dial_attempts, ONE},
+    {GATE_ROW("dial_opened",    "dial_opened_connections"), WSG_COUNTER, PLAIN, "Attempts that brought a connection.", gate_dial_opened, ONE},
+    {GATE_ROW("dial_failed",    "dial_failed_attempts"), WSG_COUNTER, PLAIN, "Attempts that came to nothing.", gate_dial_failed, WSG_DIAL_FAILURES, dial_failure},
 
     {GATE_ROW("compress_memory", "compress_bytes"),      WSG_GAUGE,   BYTES, "Memory for contexts that compressors keep.", gate_compress_memory, ONE},
     {GATE_ROW("compress_refused", "compress_refusals"),  WSG_COUNTER, PLAIN, "Connections that keep no context, and responses that are not compressed, for want of compress_memory.", gate_compress_refused, ONE},

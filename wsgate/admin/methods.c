@@ -8,6 +8,10 @@
 #include "admin/parts.h"
 #include "base/log.h"
 
+#define DIAL_PARAMS                                                                                                    \
+    "name once url route headers subprotocols origin user groups ca certificate key insecure timeout retry_min "       \
+    "retry_max "
+
 enum { MEMBERS_DEFAULT = 1000, MEMBERS_MAX = 100000 };
 
 /* ------------------------------------------------------------------ helpers */
@@ -323,6 +327,10 @@ const struct wsg_method *wsg_method_find(const char *name)
         {"untap", wsg_on_untap, "sub "},
         {"tls", wsg_on_tls, ""},
         {"reload", wsg_on_reload, ""},
+        {"dials", wsg_on_dials, ""},
+        {"dial", wsg_on_dial, DIAL_PARAMS},
+        {"dial_stop", wsg_on_dial_stop, "name "},
+        {"dial_start", wsg_on_dial_start, "name "},
         {"shutdown", on_shutdown, "now "},
     };
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {

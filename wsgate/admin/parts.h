@@ -4,7 +4,7 @@
 /*
  * What the files of admin/ share, and nobody else uses: admin.c owns the socket and its clients, methods.c answers what
  * the first worker knows by itself, scan.c what needs a listing of all connections, order.c what is answered by
- * connections, levels.c logging, tap.c live frames, tls.c certificates.
+ * connections, levels.c logging, tap.c live frames, tls.c certificates, dials.c what the gate dials.
  */
 
 #include <uthash.h>
@@ -144,6 +144,12 @@ void wsg_levels_deinit(struct wsg_admin *a);
 /* tls.c */
 void wsg_on_tls(const struct wsg_call *call);
 void wsg_on_reload(const struct wsg_call *call);
+
+/* dials.c */
+void wsg_on_dials(const struct wsg_call *call);
+void wsg_on_dial(const struct wsg_call *call);
+void wsg_on_dial_stop(const struct wsg_call *call);
+void wsg_on_dial_start(const struct wsg_call *call);
 
 /* tap.c */
 void wsg_on_tap(const struct wsg_call *call);

@@ -57,6 +57,9 @@ void wsg_config_deinit(struct wsg_config *c)
         wsg_route_config_deinit(&c->routes[i]);
     for (size_t i = 0; i < c->static_count; i++)
         wsg_static_config_deinit(&c->statics[i]);
+    for (size_t i = 0; i < c->dial_count; i++)
+        wsg_dial_config_deinit(&c->dials[i]);
+    free(c->dials);
     free(c->listeners);
     free(c->routes);
     free(c->statics);
@@ -136,6 +139,28 @@ void wsg_static_config_deinit(struct wsg_static_config *s)
     free(s->dir);
     free(s->origin.file);
     *s = (struct wsg_static_config){0};
+}
+
+void wsg_dial_config_init(struct wsg_dial_config *d)
+{
+    *d = (struct wsg_dial_config){.timeout_ms = 10000, .retry_min_ms = 500, .retry_max_ms = 60000};
+}
+
+void wsg_dial_config_deinit(struct wsg_dial_config *d)
+{
+    texts_deinit(&d->headers);
+    texts_deinit(&d->subprotocols);
+    texts_deinit(&d->groups);
+    free(d->name);
+    free(d->url);
+    free(d->route);
+    free(d->from);
+    free(d->user);
+    free(d->ca);
+    free(d->certificate);
+    free(d->key);
+    free(d->origin.file);
+    *d = (struct wsg_dial_config){0};
 }
 
 void wsg_listener_config_init(struct wsg_listener_config *l)
@@ -249,6 +274,43 @@ wsb_err wsg_config_add_static(struct wsg_config *c, struct wsg_static_config *s,
     return WSB_OK;
 }
 
+/* Whether the URL, the headers and the files are good is found out by whoever uses them. */
+wsb_err wsg_dial_config_check(const struct wsg_dial_config *d, struct wsb_fault *fault)
+{
+    assert(d->name);
+    wsb_err err = wsg_value_check_name(d->name, fault);
+    if (err)
+        return err;
+    if (!d->url)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "url is missing, like url = \"wss://example.org/feed\"");
+    if (!d->route)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "route is missing: the name of the one whose handlers have the connection");
+    if (d->key && !d->certificate)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "key: certificate is missing");
+    if (d->retry_max_ms < d->retry_min_ms)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "retry_max: %u ms are less than retry_min, %u ms",
+                             d->retry_max_ms, d->retry_min_ms);
+    return WSB_OK;
+}
+
+wsb_err wsg_config_add_dial(struct wsg_config *c, struct wsg_dial_config *d, struct wsb_fault *fault)
+{
+    wsb_err err = wsg_dial_config_check(d, fault);
+    if (err)
+        return err;
+    for (size_t i = 0; i < c->dial_count; i++) {
+        if (strcmp(c->dials[i].name, d->name) == 0)
+            return is_there_already("a dial of this name", &c->dials[i].origin, "", fault);
+    }
+    err = array_grow((void **)&c->dials, c->dial_count, sizeof *d, WSG_CONFIG_DIALS_MAX, "dials", fault);
+    if (err)
+        return err;
+    c->dials[c->dial_count++] = *d;
+    *d = (struct wsg_dial_config){0};
+    return WSB_OK;
+}
+
 /* Two listeners on port 0 are two ports: the kernel chooses each. */
 static bool is_any_port(const char *address)
 {
@@ -349,6 +411,30 @@ static wsb_err bus_check(const struct wsg_config *c, struct wsb_fault *fault)
     return err ? err : endpoint_check("commands", c->bus_commands, has_keys, fault);
 }
 
+static const struct wsg_route_config *find_route(const struct wsg_config *c, const char *name)
+{
+    for (size_t i = 0; i < c->route_count; i++) {
+        if (strcmp(c->routes[i].name, name) == 0)
+            return &c->routes[i];
+    }
+    return NULL;
+}
+
+static wsb_err dials_check(const struct wsg_config *c, struct wsb_fault *fault)
+{
+    for (size_t i = 0; i < c->dial_count; i++) {
+        const struct wsg_dial_config *d = &c->dials[i];
+        const struct wsg_route_config *r = find_route(c, d->route);
+        char where[120];
+        if (r && ((unsigned)r->kind & WSG_ROUTE_WEBSOCKET))
+            continue;
+        (void)wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "dial '%.64s': route: %s '%.64s'", d->name,
+                            r ? "it does not speak WebSocket:" : "there is no route", d->route);
+        return wsg_fault_prefix(fault, "%s", wsg_origin_text(&d->origin, "", where, sizeof where));
+    }
+    return WSB_OK;
+}
+
 wsb_err wsg_config_check(const struct wsg_config *c, struct wsb_fault *fault)
 {
     if (c->listener_count == 0)
@@ -366,5 +452,6 @@ wsb_err wsg_config_check(const struct wsg_config *c, struct wsb_fault *fault)
     if (c->forwarded != WSG_BY_NO_HEADER && c->trusted_proxies.count == 0)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                              "forwarded: trusted_proxies is missing, the networks of those who may write the header");
-    return bus_check(c, fault);
+    wsb_err err = dials_check(c, fault);
+    return err ? err : bus_check(c, fault);
 }

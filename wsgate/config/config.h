@@ -23,6 +23,8 @@ enum {
     WSG_CONFIG_NETS_MAX = 256,         /* of each list of networks */
     WSG_CONFIG_ORIGINS_MAX = 64,       /* of a route */
     WSG_CONFIG_CERTIFICATES_MAX = 256, /* of a listener */
+    WSG_CONFIG_DIALS_MAX = 256,
+    WSG_CONFIG_DIAL_HEADERS_MAX = 32, /* of a dial */
 };
 
 enum wsg_route_kind { WSG_ROUTE_WEBSOCKET = 1, WSG_ROUTE_HTTP = 2, WSG_ROUTE_BOTH = 3 };
@@ -103,6 +105,26 @@ struct wsg_static_config {
     bool gzip_static; /* name.gz stands for name, for clients that take it */
 };
 
+/* A WebSocket server that the gate connects to, as a client. */
+struct wsg_dial_config {
+    struct wsg_origin origin;
+    char *name;                    /* owned; as a route's */
+    char *url;                     /* owned; ws:// or wss:// */
+    char *route;                   /* owned; whose handlers have the connection */
+    struct wsg_texts headers;      /* owned; "Name: value" */
+    struct wsg_texts subprotocols; /* owned; that we speak, the preferred first */
+    char *from;                    /* owned; the Origin header; NULL: none */
+    char *user;                    /* owned; NULL: none */
+    struct wsg_texts groups;       /* owned; that the connection joins */
+    char *ca;                      /* owned; file of those whom to trust; NULL: the system's authorities */
+    char *certificate;             /* owned; file; NULL: none of our own */
+    char *key;                     /* owned; file; NULL: in that of the certificate */
+    bool insecure;                 /* take any certificate */
+    uint32_t timeout_ms;           /* from the name to the 101; default 10 s */
+    uint32_t retry_min_ms;         /* default 500 ms */
+    uint32_t retry_max_ms;         /* default 60 s */
+};
+
 struct wsg_listener_config {
     struct wsg_origin origin;
     char *address;                /* owned; see net/address.h */
@@ -128,6 +150,8 @@ struct wsg_config {
     size_t route_count;
     struct wsg_static_config *statics; /* owned */
     size_t static_count;
+    struct wsg_dial_config *dials; /* owned */
+    size_t dial_count;
     char *runtime_dir;                /* owned; NULL: found by the rules of docs/protocol.md §1 */
     unsigned bus_mode;                /* of the endpoints' files; default 0600 */
     char *bus_handlers;               /* owned; endpoints on TCP besides, base/endpoint.h; NULL: none */
@@ -179,13 +203,15 @@ void wsg_route_config_init(struct wsg_route_config *r);
 void wsg_route_config_deinit(struct wsg_route_config *r);
 void wsg_static_config_init(struct wsg_static_config *s);
 void wsg_static_config_deinit(struct wsg_static_config *s);
+void wsg_dial_config_init(struct wsg_dial_config *d);
+void wsg_dial_config_deinit(struct wsg_dial_config *d);
 void wsg_listener_config_init(struct wsg_listener_config *l);
 void wsg_listener_config_deinit(struct wsg_listener_config *l);
 
 /**
  * Check a part that has been filled in, derive what it left open (max_frame), and add it.
  *
- * @r, @s, @l  has its name, prefix or address; taken and zeroed on success, still the caller's on failure
+ * @r, @s, @d, @l  has its name, prefix or address; taken and zeroed on success, still the caller's on failure
  * @fault      says what is wrong with it, without its place: the caller knows that
  *
  * Returns     WSB_OK; WSB_ERR_CONFIG a value that cannot be; WSB_ERR_EXISTS the name, prefix or address is there already;
@@ -194,11 +220,17 @@ void wsg_listener_config_deinit(struct wsg_listener_config *l);
 WSB_MUST_CHECK wsb_err wsg_config_add_route(struct wsg_config *c, struct wsg_route_config *r, struct wsb_fault *fault);
 WSB_MUST_CHECK wsb_err wsg_config_add_static(struct wsg_config *c, struct wsg_static_config *s,
                                              struct wsb_fault *fault);
+WSB_MUST_CHECK wsb_err wsg_config_add_dial(struct wsg_config *c, struct wsg_dial_config *d, struct wsb_fault *fault);
 WSB_MUST_CHECK wsb_err wsg_config_add_listener(struct wsg_config *c, struct wsg_listener_config *l,
                                                struct wsb_fault *fault);
 
 /*
- * What the whole has to satisfy once everything is there: something to listen on. Whether routes overlap, directories
+ * What one has to satisfy that does not come from a file: the same as in wsg_config_add_dial(), but that its name is free.
+ */
+WSB_MUST_CHECK wsb_err wsg_dial_config_check(const struct wsg_dial_config *d, struct wsb_fault *fault);
+
+/*
+ * What the whole has to satisfy once everything is there: something to listen on, routes for what is dialed. Whether routes overlap, directories
  * exist and addresses are free is found out by whoever uses them.
  */
 WSB_MUST_CHECK wsb_err wsg_config_check(const struct wsg_config *c, struct wsb_fault *fault);

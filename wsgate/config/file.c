@@ -30,6 +30,7 @@ struct reader {
         struct wsg_listener_config listener;
         struct wsg_route_config route;
         struct wsg_static_config files;
+        struct wsg_dial_config dial;
     } part; /* owned while open is set: what that section says */
     enum wsg_section open_section;
 };
@@ -39,7 +40,7 @@ static _Thread_local struct reader *reading;
 
 static bool is_titled(enum wsg_section s)
 {
-    return s == WSG_SECTION_LISTEN || s == WSG_SECTION_ROUTE || s == WSG_SECTION_STATIC;
+    return s == WSG_SECTION_LISTEN || s == WSG_SECTION_ROUTE || s == WSG_SECTION_STATIC || s == WSG_SECTION_DIAL;
 }
 
 static enum wsg_section section_of(const cfg_t *cfg)
@@ -102,6 +103,8 @@ static void part_deinit(struct reader *r)
         wsg_listener_config_deinit(&r->part.listener);
     else if (r->open_section == WSG_SECTION_ROUTE)
         wsg_route_config_deinit(&r->part.route);
+    else if (r->open_section == WSG_SECTION_DIAL)
+        wsg_dial_config_deinit(&r->part.dial);
     else
         wsg_static_config_deinit(&r->part.files);
     r->open = NULL;
@@ -134,6 +137,10 @@ static wsb_err part_open(struct reader *r, cfg_t *cfg, enum wsg_section section)
         wsg_route_config_init(&r->part.route);
         origin = &r->part.route.origin;
         title = &r->part.route.name;
+    } else if (section == WSG_SECTION_DIAL) {
+        wsg_dial_config_init(&r->part.dial);
+        origin = &r->part.dial.origin;
+        title = &r->part.dial.name;
     } else {
         wsg_static_config_init(&r->part.files);
         origin = &r->part.files.origin;
@@ -185,6 +192,8 @@ static wsb_err part_add(struct reader *r)
         return wsg_config_add_listener(r->config, &r->part.listener, r->fault);
     case WSG_SECTION_ROUTE:
         return wsg_config_add_route(r->config, &r->part.route, r->fault);
+    case WSG_SECTION_DIAL:
+        return wsg_config_add_dial(r->config, &r->part.dial, r->fault);
     default:
         return wsg_config_add_static(r->config, &r->part.files, r->fault);
     }

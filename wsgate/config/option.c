@@ -69,6 +69,7 @@ static const struct wsg_word level_words[] = {{"debug", WSB_LOG_DEBUG}, {"info",
 #define TOP(field)       offsetof(struct wsg_config, field)
 #define LISTEN(field)    offsetof(struct wsg_listener_config, field)
 #define ROUTE(field)     offsetof(struct wsg_route_config, field)
+#define DIAL(field)      offsetof(struct wsg_dial_config, field)
 #define STATIC(field)    offsetof(struct wsg_static_config, field)
 #define RANGE(low, high) (low), (high), NULL, NULL
 #define WORDS(words)     0, 0, words, NULL
@@ -167,6 +168,21 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_STATIC, "directory", NULL, WSG_OPTION_TEXT, STATIC(dir), PLAIN},
     {WSG_SECTION_STATIC, "gzip_static", NULL, WSG_OPTION_BOOL, STATIC(gzip_static), PLAIN},
 
+    {WSG_SECTION_DIAL, "url",          NULL, WSG_OPTION_TEXT,     DIAL(url),          PLAIN},
+    {WSG_SECTION_DIAL, "route",        NULL, WSG_OPTION_TEXT,     DIAL(route),        PLAIN},
+    {WSG_SECTION_DIAL, "headers",      NULL, WSG_OPTION_LIST,     DIAL(headers),      LIST(WSG_CONFIG_DIAL_HEADERS_MAX, wsg_value_check_text)},
+    {WSG_SECTION_DIAL, "subprotocols", NULL, WSG_OPTION_LIST,     DIAL(subprotocols), LIST(WSG_CONFIG_SUBPROTOCOLS_MAX, wsg_value_check_token)},
+    {WSG_SECTION_DIAL, "origin",       NULL, WSG_OPTION_TEXT,     DIAL(from),         PLAIN},
+    {WSG_SECTION_DIAL, "user",         NULL, WSG_OPTION_TEXT,     DIAL(user),         PLAIN},
+    {WSG_SECTION_DIAL, "groups",       NULL, WSG_OPTION_LIST,     DIAL(groups),       LIST(WSG_CONFIG_JOINS_MAX, wsg_value_check_text)},
+    {WSG_SECTION_DIAL, "ca",           NULL, WSG_OPTION_TEXT,     DIAL(ca),           PLAIN},
+    {WSG_SECTION_DIAL, "certificate",  NULL, WSG_OPTION_TEXT,     DIAL(certificate),  PLAIN},
+    {WSG_SECTION_DIAL, "key",          NULL, WSG_OPTION_TEXT,     DIAL(key),          PLAIN},
+    {WSG_SECTION_DIAL, "insecure",     NULL, WSG_OPTION_BOOL,     DIAL(insecure),     PLAIN},
+    {WSG_SECTION_DIAL, "timeout",      NULL, WSG_OPTION_DURATION, DIAL(timeout_ms),   RANGE(1, DAY_MS)},
+    {WSG_SECTION_DIAL, "retry_min",    NULL, WSG_OPTION_DURATION, DIAL(retry_min_ms), RANGE(1, DAY_MS)},
+    {WSG_SECTION_DIAL, "retry_max",    NULL, WSG_OPTION_DURATION, DIAL(retry_max_ms), RANGE(1, DAY_MS)},
+
     {WSG_SECTION_BUS, "handlers",      "bus-handlers",  WSG_OPTION_TEXT, TOP(bus_handlers),  CHECK(endpoint_check)},
     {WSG_SECTION_BUS, "events",        "bus-events",    WSG_OPTION_TEXT, TOP(bus_events),    CHECK(endpoint_check)},
     {WSG_SECTION_BUS, "commands",      "bus-commands",  WSG_OPTION_TEXT, TOP(bus_commands),  CHECK(endpoint_check)},
@@ -206,7 +222,7 @@ const struct wsg_option wsg_options[] = {
 /* clang-format on */
 const size_t wsg_option_count = sizeof wsg_options / sizeof wsg_options[0];
 
-static const char *const section_names[WSG_SECTIONS] = {"",    "listen", "route",    "static",
+static const char *const section_names[WSG_SECTIONS] = {"",    "listen", "route",    "static", "dial",
                                                         "bus", "log",    "timeouts", "limits"};
 
 const char *wsg_section_name(enum wsg_section section)

@@ -17,6 +17,7 @@ enum wsg_section {
     WSG_SECTION_LISTEN, /* titled, of struct wsg_listener_config */
     WSG_SECTION_ROUTE,  /* titled, of struct wsg_route_config */
     WSG_SECTION_STATIC, /* titled, of struct wsg_static_config */
+    WSG_SECTION_DIAL,   /* titled, of struct wsg_dial_config */
     WSG_SECTION_BUS,    /* this one, the next three and TOP: of struct wsg_config */
     WSG_SECTION_LOG,
     WSG_SECTION_TIMEOUTS,

@@ -57,6 +57,11 @@ const struct wsg_tls_listeners *wsg_gate_tls(const struct wsg_gate *g)
     return &g->tls;
 }
 
+struct wsg_dials *wsg_gate_dials(struct wsg_gate *g)
+{
+    return &g->dials;
+}
+
 const struct wsg_secure_tally *wsg_gate_tls_tally(const struct wsg_gate *g)
 {
     return &g->tls_tally;
@@ -264,6 +269,7 @@ void wsg_gate_drain(struct wsg_gate *g)
     g->draining = true;
     WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "draining", WSB_KU("connections", atomic_load(&g->connections)),
             WSB_KU("timeout_ms", g->config->drain_timeout_ms));
+    wsg_dials_drain(&g->dials);
     for (size_t i = 0; i < g->worker_count; i++) {
         struct each_task *e = malloc(sizeof *e);
         if (!e) {

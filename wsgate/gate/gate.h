@@ -10,6 +10,7 @@
 #include "access/log.h"
 #include "config/config.h"
 #include "gate/hub.h"
+#include "gate/dials.h"
 #include "gate/tls_listeners.h"
 #include "gate/worker.h"
 
@@ -66,6 +67,7 @@ const struct wsg_config *wsg_gate_config(const struct wsg_gate *g);
 struct wsg_routes *wsg_gate_routes(struct wsg_gate *g);
 const char *wsg_gate_dir(const struct wsg_gate *g);
 const struct wsg_tls_listeners *wsg_gate_tls(const struct wsg_gate *g);
+struct wsg_dials *wsg_gate_dials(struct wsg_gate *g);
 const struct wsg_secure_tally *wsg_gate_tls_tally(const struct wsg_gate *g);
 uint64_t wsg_gate_started_ms(const struct wsg_gate *g);
 bool wsg_gate_is_draining(const struct wsg_gate *g);

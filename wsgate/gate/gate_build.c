@@ -387,7 +387,8 @@ static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
     g->started_ms = wsg_loop_now_ms(g->workers[0].loop);
     if ((err = open_bus(g, epoch, fault)) || (err = open_tls(g, fault)))
         return err;
-    return open_listeners(g, fault);
+    err = open_listeners(g, fault);
+    return err ? err : wsg_dials_begin(&g->dials, g, fault);
 }
 
 wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_gate **ret, struct wsb_fault *fault)
@@ -420,11 +421,13 @@ void wsg_gate_free(struct wsg_gate *g)
         wsg_loop_disarm(g->workers[0].loop, &g->key_news);
         wsg_loop_disarm(g->workers[0].loop, &g->ticket_rotation);
     }
+    wsg_dials_halt(&g->dials);
     wsg_hub_close(&g->hub);
     wsb_curve_deinit(&g->curve);
     for (size_t i = g->worker_count; i-- > 0;)
         wsg_worker_deinit(&g->workers[i]);
     wsg_access_log_close(g->access_log); /* it has what their last clients did */
+    wsg_dials_deinit(&g->dials);
     for (size_t i = 0; i < g->static_count; i++)
         close(g->statics[i].dirfd);
     wsg_entrances_deinit(&g->gatekeeping);
@@ -452,6 +455,8 @@ wsb_err wsg_gate_check(const struct wsg_config *config, void (*warn)(const char 
         err = wsg_address_parse(config->listeners[i].address, &ignored, fault);
     if (!err)
         err = wsg_tls_listeners_load(&g.tls, config, fault);
+    if (!err)
+        err = wsg_dials_check(config, fault);
     if (!err && warn)
         wsg_tls_listeners_warn(&g.tls, config, (int64_t)time(NULL), warn);
     wsg_tls_listeners_deinit(&g.tls);

@@ -9,6 +9,7 @@
 #include "access/log.h"
 #include "base/runtime_dir.h"
 #include "config/allow.h"
+#include "gate/dials.h"
 #include "gate/entrances.h"
 #include "gate/gate.h"
 
@@ -47,6 +48,7 @@ struct wsg_gate {
     _Atomic uint64_t accepted;
     struct wsg_gatekeeping gatekeeping;
     struct wsg_access_log *access_log; /* owned; NULL: there is none */
+    struct wsg_dials dials;
 };
 
 /* What the hub asks of its gate. */

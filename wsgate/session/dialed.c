@@ -182,6 +182,7 @@ wsb_err wsg_session_adopt(struct wsg_env *env, struct wsg_dialed *d)
         err = wsg_session_enlist(s, env->close_timeout_ms);
     if (err) {
         (void)close(d->fd);
+        d->fd = -1;
         wsb_tls_stream_free(d->tls);
         d->tls = NULL;
         wsb_buf_deinit(&d->unread);
