@@ -172,12 +172,12 @@ struct wsg_route *wsg_routes_match(const struct wsg_routes *t, struct wsb_span h
                                    bool *ret_other_kind);
 struct wsg_route *wsg_routes_find(const struct wsg_routes *t, struct wsb_span name);
 
-/* Are there as many WebSockets as it may have? */
-static inline bool wsg_route_is_full(const struct wsg_route *r)
+/* Are there as many WebSockets as it may have, with `more` that are on their way? */
+static inline bool wsg_route_is_full(const struct wsg_route *r, uint64_t more)
 {
     uint64_t open = atomic_load_explicit(&r->tally.opened, memory_order_relaxed) -
                     atomic_load_explicit(&r->tally.closed, memory_order_relaxed);
-    return r->policy.max_connections && open >= r->policy.max_connections;
+    return r->policy.max_connections && open + more >= r->policy.max_connections;
 }
 
 #endif

@@ -272,13 +272,22 @@ static void on_attempted(struct wsg_task *t)
         fail(d, failure_of(o.reason), why);
 }
 
+/* Others of the route that may have a connection soon. */
+static uint64_t count_under_way(const struct wsg_dial *d)
+{
+    uint64_t count = 0;
+    for (const struct wsg_dial *o = d->dials->first; o; o = o->next)
+        count += o->route == d->route && (o->state == WSG_DIAL_CONNECTING || o->state == WSG_DIAL_OPENING);
+    return count;
+}
+
 /* Somebody must be there for what comes, and room for it. */
 static bool may_attempt(const struct wsg_dial *d)
 {
     const struct wsg_route *r = d->route;
     bool is_served = r->policy.publish || r->policy.no_handler == WSG_NO_HANDLER_WAIT ||
                      atomic_load_explicit(&r->handlers, memory_order_relaxed) > 0;
-    return is_served && !wsg_route_is_full(r);
+    return is_served && !wsg_route_is_full(r, count_under_way(d));
 }
 
 static void attempt(struct wsg_dial *d)

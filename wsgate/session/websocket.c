@@ -197,7 +197,7 @@ static bool refuse_by_route(struct wsg_session *s, const struct wsg_http_head *h
         wsg_exchange_refuse(s, WSG_REFUSED_DRAINING, 503, "the gate is shutting down", NULL, 0);
     else if (!wsg_session_has_handler(s) && p->no_handler == WSG_NO_HANDLER_REFUSE)
         wsg_exchange_refuse(s, WSG_REFUSED_NO_HANDLER, 503, "no handler", NULL, 0);
-    else if (wsg_route_is_full(s->route))
+    else if (wsg_route_is_full(s->route, 0))
         wsg_exchange_refuse(s, WSG_REFUSED_CONNECTIONS, 503, "the route has as many connections as it may", NULL, 0);
     else if (!origin_is_allowed(s, head))
         wsg_exchange_refuse(s, WSG_REFUSED_ORIGIN, 403, "the origin is not allowed", NULL, 0);

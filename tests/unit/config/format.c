@@ -157,6 +157,8 @@ void config_format(const struct wsg_config *c, struct wsb_buf *ret)
         put_section(ret, WSG_SECTION_ROUTE, c->routes[i].name, &c->routes[i]);
     for (size_t i = 0; i < c->static_count; i++)
         put_section(ret, WSG_SECTION_STATIC, c->statics[i].prefix, &c->statics[i]);
+    for (size_t i = 0; i < c->dial_count; i++)
+        put_section(ret, WSG_SECTION_DIAL, c->dials[i].name, &c->dials[i]);
     put_section(ret, WSG_SECTION_BUS, NULL, c);
     put_section(ret, WSG_SECTION_LOG, NULL, c);
     put_section(ret, WSG_SECTION_TIMEOUTS, NULL, c);

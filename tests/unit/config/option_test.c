@@ -149,6 +149,21 @@ static const struct row {
     {ROUTE, "over_rate", "close", "over_rate = close", "drop", "'drop' is not one of pause or close"},
     {WSG_SECTION_STATIC, "gzip_static", "yes", "gzip_static = yes", "always", "'always' is not yes or no"},
     {WSG_SECTION_STATIC, "directory", "/srv", "directory = \"/srv\"", "", "'' is empty"},
+    {WSG_SECTION_DIAL, "url", "ws://h/", "url = \"ws://h/\"", "", "'' is empty"},
+    {WSG_SECTION_DIAL, "route", "r", "route = \"r\"", "", "'' is empty"},
+    {WSG_SECTION_DIAL, "headers", "A: b", "headers = {\"A: b\"}", "", "'' is empty"},
+    {WSG_SECTION_DIAL, "subprotocols", "v1", "subprotocols = {\"v1\"}", "a b",
+     "'a b' is not a subprotocol: 1 to 128 letters, digits and !#$%&'*+-./^_`|~"},
+    {WSG_SECTION_DIAL, "origin", "https://o", "origin = \"https://o\"", "", "'' is empty"},
+    {WSG_SECTION_DIAL, "user", "u", "user = \"u\"", "", "'' is empty"},
+    {WSG_SECTION_DIAL, "groups", "g", "groups = {\"g\"}", "", "'' is empty"},
+    {WSG_SECTION_DIAL, "ca", "/a", "ca = \"/a\"", "", "'' is empty"},
+    {WSG_SECTION_DIAL, "certificate", "/a", "certificate = \"/a\"", "", "'' is empty"},
+    {WSG_SECTION_DIAL, "key", "/a", "key = \"/a\"", "", "'' is empty"},
+    {WSG_SECTION_DIAL, "insecure", "yes", "insecure = yes", "maybe", "'maybe' is not yes or no"},
+    {WSG_SECTION_DIAL, "timeout", "3s", "timeout = 3000ms", "0", "'0'" TO_DAY},
+    {WSG_SECTION_DIAL, "retry_min", "1s", "retry_min = 1000ms", "0", "'0'" TO_DAY},
+    {WSG_SECTION_DIAL, "retry_max", "24h", "retry_max = 86400000ms", "25h", "'25h'" TO_DAY},
     {WSG_SECTION_LOG, "level", "warn", "level = warn", "warning", "'warning'" LEVELS},
     {WSG_SECTION_LOG, "format", "json", "format = json", "xml", "'xml' is not one of logfmt or json"},
     {WSG_SECTION_LOG, "levels", "ws=debug", "levels = {\"ws=debug\"}", "tls=debug",
@@ -186,6 +201,7 @@ static void file_text(char *buf, size_t buf_len, const struct row *row, const ch
                                                      "listen \"unix:/a\" {\n",
                                                      "route r {\npath = /r\n",
                                                      "static / {\ndirectory = /d\n",
+                                                     "dial d {\n",
                                                      "bus {\n",
                                                      "log {\n",
                                                      "timeouts {\n",
@@ -196,6 +212,11 @@ static void file_text(char *buf, size_t buf_len, const struct row *row, const ch
         head = "route r {\n\n";
     if (row->section == WSG_SECTION_STATIC && strcmp(row->name, "directory") == 0)
         head = "static / {\n\n";
+    if (row->section == WSG_SECTION_DIAL)
+        tail = strcmp(row->name, "url") == 0     ? "route = r\n}\n"
+               : strcmp(row->name, "route") == 0 ? "url = \"ws://h/\"\n}\n"
+               : strcmp(row->name, "key") == 0   ? "url = \"ws://h/\"\nroute = r\ncertificate = /c\n}\n"
+                                                 : "url = \"ws://h/\"\nroute = r\n}\n";
     if (row->section == WSG_SECTION_LISTEN && strstr(row->name, "client_ce")) /* what TLS options want each other for */
         tail = "certificates = /a\nclient_ca = /b\n}\n";
     else if (row->section == WSG_SECTION_LISTEN && strcmp(row->name, "client_ca") == 0)
@@ -250,7 +271,8 @@ static void test_option_bad_value_in_the_file(void **state)
 {
     (void)state;
     static const char *const where[WSG_SECTIONS] = {
-        "", "listen 'unix:/a': ", "route 'r': ", "static '/': ", "bus: ", "log: ", "timeouts: ", "limits: "};
+        "",      "listen 'unix:/a': ", "route 'r': ", "static '/': ", "dial 'd': ", "bus: ",
+        "log: ", "timeouts: ",         "limits: "};
     for (size_t i = 0; i < ROWS; i++) {
         char text[300];
         char want[300];
