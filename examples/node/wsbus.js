@@ -348,9 +348,21 @@ export class Handler {
     return this.#put("list", { meta: { ...audience({ group, route, user, tag }), limit } });
   }
 
-  respond(conn, body, { status = 200, headers = {} } = {}) {
-    this.#put("respond", { conn, payload: Buffer.from(body), meta: { status, headers } });
-    this.#conns.delete(conn); /* the gate says nothing more about it */
+  /* more: body() brings the rest. */
+  respond(conn, body, { status = 200, headers = {}, more = false } = {}) {
+    this.#put("respond", { conn, payload: Buffer.from(body), meta: { status, headers }, flags: more ? FLAG.MORE : 0 });
+    if (!more) this.#conns.delete(conn); /* the gate says nothing more about it */
+  }
+
+  /* More of a response. at: the byte of the body with which it begins, from the first one of respond() on. Such a part is refused
+   * while the client's queue is full, and so is all behind it; then "writable" comes, and meta.at is where to go on. Without it
+   * the exchange ends. outcome: an "outcome" event has the seq that is returned. */
+  body(conn, data, { more = true, at, outcome = false } = {}) {
+    const meta = at === undefined ? undefined : { at };
+    const flags = (more ? FLAG.MORE : 0) | (outcome ? FLAG.WANT_OUTCOME : 0);
+    const seq = this.#put("body", { conn, payload: Buffer.from(data), meta, flags });
+    if (!more) this.#conns.delete(conn);
+    return seq;
   }
 
   /* Ask for the body of a request with meta.expect_continue, of a route with expect = handler: it comes as "body" events. */
@@ -606,7 +618,7 @@ export class Handler {
       this.#read = registrationOf(event);
       for (const each of this.#conns) this.#remember(each);
       this.#conns.clear();
-    } else if (type === "open" || type === "request") {
+    } else if (type === "open" || type === "request" || type === "writable") { /* the last: also where the end of a response was refused */
       this.#conns.add(conn);
       this.#past.delete(conn);
     } else if (type === "closed" || type === "aborted") {

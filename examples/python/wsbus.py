@@ -294,8 +294,11 @@ class Commands:
         """Ask for the body of a request with meta["expect_continue"], of a route with expect = handler: it comes as "body" events."""
         return self._command("respond", conn, outcome=outcome, meta={"status": 100})
 
-    def body(self, conn, data, more=True, outcome=False):
-        return self._command("body", conn, data, 0, outcome, MORE if more else 0)
+    def body(self, conn, data, more=True, outcome=False, at=None):
+        """More of a response. at: the byte of the body with which it begins, from the first one of respond() on. Such a part is refused
+        while the client's queue is full, and so is all behind it; then "writable" comes, and meta["at"] is where to go on. Without
+        it the exchange ends."""
+        return self._command("body", conn, data, 0, outcome, MORE if more else 0, None if at is None else {"at": at})
 
     def join(self, conn, *groups, outcome=False):
         return self._command("join", conn, outcome=outcome, meta={"groups": list(groups)})
@@ -620,7 +623,7 @@ class Handler(Commands):
             self.epoch, self.id = given
             self._remember(self._conns)
             self._conns.clear()
-        elif event.type in ("open", "request"):
+        elif event.type in ("open", "request", "writable"):  # the last: also where the end of a response was refused
             self._conns.add(event.conn)
             self._past.pop(event.conn, None)
         elif event.type in ("closed", "aborted"):

@@ -24,7 +24,7 @@ import os
 import sys
 import threading
 import time
-from ctypes import POINTER, c_bool, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p, pointer
 
 TEXT, BINARY = 1, 2
 LINKS = {"auto": 0, "zmq": 1, "shm": 2}
@@ -68,7 +68,9 @@ CAcceptOptions = _struct(
     group_count=c_size_t, user=c_char_p, tags=POINTER(c_char_p), tag_count=c_size_t)
 CResponse = _struct(
     "wsb_response", status=c_uint, headers=POINTER(CField), header_count=c_size_t, body=c_char_p, len=c_size_t, more=c_bool)
-STRUCTS = (CHandler, COptions, CEvent, CSendOptions, CAudience, CField, CAcceptOptions, CResponse)
+CPart = _struct(
+    "wsb_part", data=c_char_p, len=c_size_t, last=c_bool, at=POINTER(c_uint64), ret_seq=POINTER(c_uint64))
+STRUCTS = (CHandler, COptions, CEvent, CSendOptions, CAudience, CField, CAcceptOptions, CResponse, CPart)
 FUNCTIONS = {  # name: what it returns, what it takes behind the handle
     "handler_close": (c_bool,), "readguarded": (c_bool, POINTER(CEvent), c_int), "flush": (c_bool,), "handler_fd": (c_int,),
     "send": (c_bool, c_uint64, c_int, c_char_p, c_size_t, POINTER(CSendOptions)), "ack": (c_bool, c_uint64, c_uint64),
@@ -76,7 +78,7 @@ FUNCTIONS = {  # name: what it returns, what it takes behind the handle
     "publish": (c_bool, POINTER(CAudience), c_int, c_char_p, c_size_t, POINTER(CSendOptions)),
     "join": (c_bool, c_uint64, c_char_p), "leave": (c_bool, c_uint64, c_char_p), "close": (c_bool, c_uint64, c_uint, c_char_p),
     "accept": (c_bool, c_uint64, POINTER(CAcceptOptions)), "reject": (c_bool, c_uint64, c_uint, c_char_p),
-    "respond": (c_bool, c_uint64, POINTER(CResponse)), "continue": (c_bool, c_uint64), "respond_more": (c_bool, c_uint64, c_char_p, c_size_t, c_bool),
+    "respond": (c_bool, c_uint64, POINTER(CResponse)), "continue": (c_bool, c_uint64), "respond_part": (c_bool, c_uint64, POINTER(CPart)),
     "log": (c_bool, c_int, c_char_p), "reason": (c_int,),
 }
 WITHOUT_HANDLE = {
@@ -254,9 +256,12 @@ class Handler:
         """Ask for the body of a request with meta["expect_continue"], of a route with expect = handler: it comes as "body" events."""
         return self._call("continue", conn)
 
-    def body(self, conn, data, more=True):
+    def body(self, conn, data, more=True, at=None):
+        """More of a response. at: the byte of the body with which it begins, from the first one of respond() on. Such a part is refused
+        while the client's queue is full, and so is all behind it; then "writable" comes, and meta["at"] is where to go on. Without
+        it the exchange ends."""
         data = bytes(data)
-        return self._call("respond_more", conn, data, len(data), not more)
+        return self._call("respond_part", conn, CPart(data, len(data), not more, None if at is None else pointer(c_uint64(at))))
 
     def ack(self, conn, seq):
         """With manual_ack: done with this event of the connection, and all before it."""

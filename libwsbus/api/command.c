@@ -641,20 +641,43 @@ bool wsb_continue(wsb_handler handler, wsb_conn conn)
     return wsb_done(h, reason ? reason : put_for(h, conn, WSB_RESPOND, 0, no_meta()));
 }
 
-bool wsb_respond_more(wsb_handler handler, wsb_conn conn, const void *data, size_t len, bool last)
+static enum wsb_reason check_part(const struct wsb_handle *h, wsb_conn conn, const struct wsb_part *p)
 {
+    if (!p || (p->at && *p->at > INT64_MAX))
+        return WSB_REASON_MISUSE;
+    enum wsb_reason reason = check_payload(h, p->data, p->len);
+    return reason ? reason : check_conn(h, conn);
+}
+
+bool wsb_respond_part(wsb_handler handler, wsb_conn conn, const struct wsb_part *p)
+{
+    struct wsb_json j;
+    struct wsb_span meta = no_meta();
     struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
-    enum wsb_reason reason = check_payload(h, data, len);
+    enum wsb_reason reason = check_part(h, conn, p);
+    if (reason)
+        return wsb_done(h, reason);
+    if (p->at) {
+        wsb_json_ku64(begin_meta(h, &j), "at", *p->at);
+        reason = end_meta(&j);
+        meta = wsb_buf_span(&h->scratch);
+    }
+    unsigned flags = (p->last ? 0u : WSB_FLAG_MORE) | (p->ret_seq ? WSB_FLAG_WANT_OUTCOME : 0u);
+    const struct wsb_header d = {.type = WSB_BODY, .flags = (uint8_t)flags, .conn = conn, .seq = ++h->seq};
     if (!reason)
-        reason = check_conn(h, conn);
-    const struct wsb_header d = {.type = WSB_BODY, .flags = last ? 0 : WSB_FLAG_MORE, .conn = conn, .seq = ++h->seq};
-    if (!reason)
-        reason = wsb_put(h, &d, wsb_span(data, len), no_meta());
-    if (!reason && last)
-        wsb_conns_closed(&h->conns, conn);
+        reason = wsb_put(h, &d, wsb_span(p->data, p->len), meta);
+    if (!reason && p->last)
+        wsb_conns_closed(&h->conns, conn); /* unless it is refused: then WRITABLE says that it is not over */
+    if (!reason && p->ret_seq)
+        *p->ret_seq = d.seq;
     return wsb_done(h, reason);
+}
+
+bool wsb_respond_more(wsb_handler handler, wsb_conn conn, const void *data, size_t len, bool last)
+{
+    return wsb_respond_part(handler, conn, &(struct wsb_part){.data = data, .len = len, .last = last});
 }
 
 bool wsb_flush(wsb_handler handler)

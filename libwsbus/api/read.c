@@ -18,6 +18,7 @@ static void follow(struct wsb_handle *h, const struct wsb_header *d)
     switch (d->type) {
     case WSB_OPEN:
     case WSB_REQUEST:
+    case WSB_WRITABLE: /* also where the last part of a response was refused: it is not over */
         wsb_conns_opened(&h->conns, d->conn);
         break;
     case WSB_CLOSED_EV:

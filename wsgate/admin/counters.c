@@ -83,6 +83,7 @@ GET(route_refused_by, atomic_load_explicit(&s->route->tally.refused[reason], mem
 GET(route_ended, atomic_load_explicit(&s->route->tally.ended[reason], memory_order_relaxed))
 TALLY(requests)
 TALLY(continued)
+TALLY(body_refused)
 TALLY(gzipped)
 TALLY(gzip_from_bytes)
 TALLY(gzip_bytes)
@@ -258,6 +259,7 @@ const struct wsg_counter wsg_counters[] = {
     {ROUTE_ROW("rate_pauses",    "rate_pauses"),             WSG_COUNTER, PLAIN, "Times that a client was not read because it sent too much in a second.", route_rate_pauses, ONE},
     {ROUTE_ROW("requests",       "requests"),                WSG_COUNTER, PLAIN, "HTTP requests.", route_requests, ONE},
     {ROUTE_ROW("continued",      "continued_requests"),      WSG_COUNTER, PLAIN, "HTTP requests whose body a handler asked for with 100 Continue.", route_continued, ONE},
+    {ROUTE_ROW("body_refused",   "refused_parts"),           WSG_COUNTER, PLAIN, "Parts of responses that were refused because the client's queue was full.", route_body_refused, ONE},
     {ROUTE_ROW("gzipped",        "gzip_responses"),          WSG_COUNTER, PLAIN, "Responses that were compressed.", route_gzipped, ONE},
     {ROUTE_ROW("gzip_from_bytes", "gzip_from_bytes"),        WSG_COUNTER, BYTES, "Their bytes before.", route_gzip_from_bytes, ONE},
     {ROUTE_ROW("gzip_bytes",     "gzip_bytes"),              WSG_COUNTER, BYTES, "Their bytes on the wire.", route_gzip_bytes, ONE},

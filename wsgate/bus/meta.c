@@ -226,6 +226,7 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
     int64_t weight = 1;
     int64_t heartbeat_ms = 0;
     int64_t limit = 1000;
+    int64_t at = -1;
     bool has_except = false;
     wsb_err err;
     if ((err = get_ids(root, "to", &m->to, &m->to_count, &m->has_to, fault)) ||
@@ -235,7 +236,8 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
         (err = get_int(root, "pid", 0, INT32_MAX, &m->pid, fault)) ||
         (err = get_int(root, "weight", 1, 1000, &weight, fault)) ||
         (err = get_int(root, "heartbeat_ms", 0, 60000, &heartbeat_ms, fault)) ||
-        (err = get_int(root, "limit", 0, WSG_TARGETS_MAX, &limit, fault)) || (err = decode_names(root, m, fault)) ||
+        (err = get_int(root, "limit", 0, WSG_TARGETS_MAX, &limit, fault)) ||
+        (err = get_int(root, "at", 0, INT64_MAX, &at, fault)) || (err = decode_names(root, m, fault)) ||
         (err = get_amounts(root, m, fault)) || (err = get_slow(root, &m->slow, fault)) ||
         (err = get_flag(root, "batch", &m->batch, fault)) || (err = get_flag(root, "ack", &m->ack, fault)) ||
         (err = get_flag(root, "presence", &m->presence, fault)) || (err = get_flag(root, "all", &m->all, fault)) ||
@@ -246,6 +248,7 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
     m->weight = (uint32_t)weight;
     m->heartbeat_ms = (uint32_t)heartbeat_ms;
     m->limit = (uint32_t)limit;
+    m->at = at;
     wsg_meta_sort_except(m);
     return WSB_OK;
 }
@@ -253,7 +256,7 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
 wsb_err wsg_meta_parse(struct wsb_span json, struct wsg_meta *ret, struct wsb_fault *fault)
 {
     json_error_t error;
-    *ret = (struct wsg_meta){.code = 1000, .level = -1, .weight = 1, .limit = 1000};
+    *ret = (struct wsg_meta){.code = 1000, .level = -1, .weight = 1, .limit = 1000, .at = -1};
     if (json.len == 0)
         return WSB_OK;
     json_t *root = json_loadb((const char *)json.ptr, json.len, JSON_REJECT_DUPLICATES, &error);

@@ -47,6 +47,7 @@ struct wsg_meta {
     uint32_t heartbeat_ms;    /* of HELLO; how often its ZeroMQ sends heartbeats; 0: never */
     uint32_t weight;          /* of HELLO; default 1 */
     uint32_t limit;           /* of LIST; default 1000 */
+    int64_t at;               /* of BODY: where in the response it belongs; -1: not said */
     struct wsb_span user;     /* ptr NULL: not said */
     struct wsb_span tag;
     struct wsb_span key;

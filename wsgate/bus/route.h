@@ -63,6 +63,7 @@ struct wsg_route_tally {
     /* by the workers */
     _Atomic uint64_t opened, closed, requests;
     _Atomic uint64_t gzipped, gzip_from_bytes, gzip_bytes; /* responses that left as gzip; bytes before and after */
+    _Atomic uint64_t body_refused;                         /* parts of responses, since the client's queue was full */
     _Atomic uint64_t continued;                            /* requests whose body a handler asked for with 100 */
     _Atomic uint64_t refused[WSG_REFUSALS];                /* handshakes and requests */
     _Atomic uint64_t ended[WSG_ENDINGS];                   /* connections, by the gate */

@@ -435,6 +435,8 @@ static void on_respond(const struct wsg_incoming *in)
 {
     struct wsg_command c = command_of(in);
     c.status = in->meta->status;
+    c.has_at = in->meta->at >= 0;
+    c.at = c.has_at ? (uint64_t)in->meta->at : 0;
     struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
     bool begins = in->e->header.type == WSB_RESPOND && c.status != 100; /* that only asks for the body */
     if (begins && p && p->is_request && is_its_own(in, p))

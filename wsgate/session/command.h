@@ -26,6 +26,8 @@ struct wsg_command {
     uint8_t flags;
     uint8_t by;      /* enum wsg_by: whose wish a CLOSE is */
     uint16_t status; /* CLOSE: close code; RESPOND, REJECT: HTTP status */
+    bool has_at;
+    uint64_t at; /* BODY: where in the response it belongs; without it: behind what came before */
     uint64_t origin;
     uint64_t seq;
     uint8_t slow;                   /* enum wsg_slow; SEND, PUBLISH: when the client is slow */

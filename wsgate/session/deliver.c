@@ -141,7 +141,7 @@ void wsg_deliver_check_writable(struct wsg_session *s)
     if (wsg_session_waiting(s) > p->max_queue / 2 || s->out.messages > p->max_queue_messages / 2)
         return;
     s->was_full = false;
-    wsg_emit_writable(s);
+    wsg_emit_writable(s, wsb_span(NULL, 0));
 }
 
 /* -------------------------------------------------------------------- sending */

@@ -113,10 +113,11 @@ void wsg_emit_done(struct wsg_session *s)
     put(s, &out);
 }
 
-void wsg_emit_writable(struct wsg_session *s)
+void wsg_emit_writable(struct wsg_session *s, struct wsb_span meta)
 {
     struct wsg_out out = event_of(s, WSB_WRITABLE, 0, 0);
     out.kind = WSG_OUT_WRITABLE;
+    out.envelope.meta = meta;
     put(s, &out);
 }
 

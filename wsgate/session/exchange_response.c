@@ -2,6 +2,9 @@
  * The response of an exchange: its head and its body, from a handler, from a static directory, or of our own where there is
  * nothing better to say. Relies on http/response.h for every rule of the protocol.
  */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/log.h"
 #include "session/parts.h"
 
@@ -267,19 +270,71 @@ void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
         return;
     }
     wsg_stream_begin(s, &a);
+    s->exchange->response_bytes = c->payload.len;
     after_response_part(s, c, wsg_exchange_append_body(s, body));
+}
+
+/* ------------------------------------------------------------- parts of a response */
+
+/* As much as max_queue may wait, and one part besides: a part of any size can be sent. */
+static bool has_room(struct wsg_session *s)
+{
+    if (wsg_session_waiting(s) > s->route->policy.max_queue)
+        wsg_session_make_room(s);
+    return wsg_session_waiting(s) <= s->route->policy.max_queue;
+}
+
+static void refuse_misplaced(struct wsg_session *s, const struct wsg_command *c)
+{
+    char why[64];
+    (void)snprintf(why, sizeof why, "the response goes on at byte %" PRIu64, s->exchange->response_bytes);
+    wsg_outcome(s, c, WSB_OUTCOME_DROPPED, why);
+}
+
+/* There is no room for the part. Whoever could not learn of it would leave a hole. */
+static void refuse_part(struct wsg_session *s, const struct wsg_command *c)
+{
+    bool is_told = c->has_at || (c->flags & WSB_FLAG_WANT_OUTCOME);
+    wsg_count(&s->route->tally.body_refused, 1);
+    wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "the client does not take what is sent: wait for WRITABLE");
+    if (is_told)
+        s->exchange->room = WSG_ROOM_FULL;
+    else
+        wsg_exchange_abort(s, "slow client");
 }
 
 void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c)
 {
     if (!takes_response(s, c, /*begun=*/true))
         return;
-    if (wsg_session_waiting(s) > s->route->policy.max_queue)
-        wsg_session_make_room(s);
-    if (wsg_session_waiting(s) > s->route->policy.max_queue) {
-        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "the client does not take what is sent");
-        wsg_exchange_abort(s, "slow client");
+    struct wsg_exchange *x = s->exchange;
+    if (c->has_at && c->at != x->response_bytes) {
+        refuse_misplaced(s, c);
         return;
     }
+    if (!c->has_at && x->room != WSG_ROOM_FREE) { /* it was sent behind one that was refused */
+        wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "an earlier part was refused");
+        wsg_exchange_abort(s, "a part of the response was refused, and not sent again");
+        return;
+    }
+    if (!has_room(s)) {
+        refuse_part(s, c);
+        return;
+    }
+    x->room = WSG_ROOM_FREE;
+    x->response_bytes += c->payload.len;
     after_response_part(s, c, wsg_exchange_append_body(s, c->payload));
+}
+
+/* A part is refused only when more waits than may, so that it is the client that has made the room. */
+void wsg_exchange_check_writable(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    char meta[40];
+    if (x->room != WSG_ROOM_FULL || !x->is_sent || s->state != WSG_SESSION_EXCHANGE ||
+        wsg_session_waiting(s) > s->route->policy.max_queue / 2)
+        return;
+    int n = snprintf(meta, sizeof meta, "{\"at\":%" PRIu64 "}", x->response_bytes);
+    x->room = WSG_ROOM_TOLD;
+    wsg_emit_writable(s, wsb_span(meta, (size_t)n));
 }

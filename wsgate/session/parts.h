@@ -37,6 +37,20 @@ enum wsg_expect {
     WSG_EXPECT_ASKED    /* the handler wants the body */
 };
 
+/*
+ * Whether the client's queue has room for the response. A part that is refused leaves no hole: until one that says where it
+ * belongs is taken, no other is.
+ *
+ *     FREE ──a part is refused──▶ FULL ──the queue is down to half──▶ TOLD
+ *       ▲                          │ ▲                                 │
+ *       └──the right part comes────┘ └──and is refused again───────────┘
+ */
+enum wsg_room {
+    WSG_ROOM_FREE,
+    WSG_ROOM_FULL, /* WRITABLE is owed */
+    WSG_ROOM_TOLD  /* WRITABLE was told */
+};
+
 struct wsg_packing;
 
 /* One HTTP request and its response, or a handshake that waits for its handler. */
@@ -54,11 +68,13 @@ struct wsg_exchange {
     bool takes_gzip;             /* the client, on a route that has it */
     struct wsg_packing *packing; /* owned; the response goes as gzip, part by part; NULL: as it is */
     uint8_t expect;              /* enum wsg_expect */
+    uint8_t room;                /* enum wsg_room */
     bool is_events;              /* the response is a text/event-stream that may have comments of ours */
     bool in_line;                /* and what was sent of it ends in the middle of a line */
     uint16_t status;
     uint64_t begun_us;
     uint64_t body_bytes;
+    uint64_t response_bytes;                 /* of the body, as its handler gave it: what was taken */
     struct wsg_body_clock clock;             /* of the request's body */
     uint64_t key;                            /* hash of what the route pins by; 0: none */
     struct wsb_buf body;                     /* owned; until REQUEST or OPEN is sent: its payload */
@@ -191,6 +207,7 @@ uint64_t wsg_body_cap_ms(const struct wsg_session *s, uint64_t after_ms);
 /* exchange_response.c */
 void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c);
 void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c);
+void wsg_exchange_check_writable(struct wsg_session *s); /* some of the queue may have left */
 void wsg_exchange_error(struct wsg_session *s, int status, const char *why, const struct wsg_http_header *headers,
                         size_t count);
 /* The same, counted by its reason. */
@@ -310,7 +327,7 @@ void wsg_emit_begin(struct wsg_session *s, uint8_t type, uint8_t flags);
 wsb_err wsg_emit_message(struct wsg_session *s, const struct wsb_ws_event *ev);
 void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason, bool clean);
 void wsg_emit_done(struct wsg_session *s);
-void wsg_emit_writable(struct wsg_session *s);
+void wsg_emit_writable(struct wsg_session *s, struct wsb_span meta);
 void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum wsb_outcome outcome,
                       const char *reason);
 /* The same, only if the command wants to know. */

@@ -465,6 +465,8 @@ static void flush(struct wsg_session *s)
     }
     s->wants_write = err == WSB_AGAIN || err == WSB_MORE;
     wsg_deliver_check_writable(s);
+    if (s->exchange)
+        wsg_exchange_check_writable(s);
     if (!err)
         on_drained(s);
     if ((s->paused & WSG_PAUSE_OUTPUT) && s->out.bytes <= WSG_HTTP_OUTPUT_MAX / 2)

@@ -92,16 +92,17 @@ enum wsb_reason {
 /* Kinds of events, numbered as on the bus. */
 enum wsb_event_type {
     WSB_EV_NONE = 0,
-    WSB_EV_WELCOME = 1,   /* registered: all connections of before are gone */
-    WSB_EV_OPEN = 2,      /* a client is connected; with `pending` it waits for wsb_accept() or wsb_reject() */
-    WSB_EV_DATA = 3,      /* a whole message */
-    WSB_EV_CLOSED = 4,    /* the connection is over: wsb_event_close() */
-    WSB_EV_PONG = 5,      /* the answer to wsb_ping(); "rtt_us" when a client gave it */
-    WSB_EV_REQUEST = 6,   /* an HTTP request, with its body, or the beginning of it when `more` */
-    WSB_EV_BODY = 7,      /* more of the request's body */
-    WSB_EV_ABORTED = 8,   /* the request is over without a response */
-    WSB_EV_OUTCOME = 9,   /* what came of a command that asked: `seq` is its number, `reason` the outcome */
-    WSB_EV_WRITABLE = 10, /* the queue of this client was full and has room again */
+    WSB_EV_WELCOME = 1, /* registered: all connections of before are gone */
+    WSB_EV_OPEN = 2,    /* a client is connected; with `pending` it waits for wsb_accept() or wsb_reject() */
+    WSB_EV_DATA = 3,    /* a whole message */
+    WSB_EV_CLOSED = 4,  /* the connection is over: wsb_event_close() */
+    WSB_EV_PONG = 5,    /* the answer to wsb_ping(); "rtt_us" when a client gave it */
+    WSB_EV_REQUEST = 6, /* an HTTP request, with its body, or the beginning of it when `more` */
+    WSB_EV_BODY = 7,    /* more of the request's body */
+    WSB_EV_ABORTED = 8, /* the request is over without a response */
+    WSB_EV_OUTCOME = 9, /* what came of a command that asked: `seq` is its number, `reason` the outcome */
+    WSB_EV_WRITABLE =
+        10, /* the queue of this client was full and has room again; of a response, "at" is where it goes on */
     WSB_EV_REVOKED =
         11,            /* the connection belongs to another handler now; forget it, also what threads still do for it */
     WSB_EV_DRAIN = 14, /* with `more`: no new connections come, and those that are here move to others. Without: nothing
@@ -459,6 +460,27 @@ WSB_API bool wsb_respond(wsb_handler h, wsb_conn conn, const struct wsb_response
  * Returns, Threads: as wsb_respond()
  */
 WSB_API bool wsb_respond_more(wsb_handler h, wsb_conn conn, const void *data, size_t len, bool last);
+
+struct wsb_part {
+    const void *data;
+    size_t len;
+    bool last; /* it ends the body */
+    /* NULL: behind what was sent before. Otherwise the byte of the body with which it begins, counted from the first one of
+     * wsb_respond(): taken there only, and refused, without harm, while the client's queue is full. */
+    const uint64_t *at;
+    uint64_t
+        *ret_seq; /* may be NULL; otherwise an OUTCOME event of this number tells what became of it. Set on success */
+};
+
+/**
+ * More of a response's body, for a handler that keeps pace with its client. A part that says where it belongs and finds the
+ * client's queue full is refused (OUTCOME: DROPPED), and so is all that is behind it; WSB_EV_WRITABLE, whose metadata has `at`,
+ * tells when there is room, and where to go on. wsb_respond_more() in its place ends the exchange.
+ *
+ * Returns, Threads: as wsb_respond()
+ * Source    docs/protocol.md §5 HTTP
+ */
+WSB_API bool wsb_respond_part(wsb_handler h, wsb_conn conn, const struct wsb_part *part);
 
 /**
  * Write one line to stderr and to the gate's log, when the level is on. Never waits: what does not fit is lost.

@@ -243,6 +243,13 @@ static bool respond(wsb_handler h)
     return wsb_respond(h, 9, &(struct wsb_response){201, f, 2, "body", 4, true});
 }
 
+static bool respond_part(wsb_handler h)
+{
+    uint64_t at = 4;
+    uint64_t seq = 0;
+    return wsb_respond_part(h, 9, &(struct wsb_part){.data = "more", .len = 4, .at = &at, .ret_seq = &seq}) && seq;
+}
+
 static bool ask_for_body(wsb_handler h)
 {
     return wsb_continue(h, 9);
@@ -290,6 +297,7 @@ static void test_commands_say_what_the_protocol_says(void **state)
         {log_line, WSB_LOG, WSB_LOG_WARN, 0, 0, "a ? b", ""},
         {ask_for_body, WSB_RESPOND, 0, 1, 9, "", "{\"status\":100}"},
         {respond, WSB_RESPOND, 0, 3, 9, "body", "{\"status\":201,\"headers\":{\"set-cookie\":[\"a=1\",\"b=2\"]}}"},
+        {respond_part, WSB_BODY, 0, 11, 9, "more", "{\"at\":4}"},
         {respond_end, WSB_BODY, 0, 0, 9, "end", ""},
     };
     (void)state;
@@ -460,6 +468,10 @@ static void test_arguments_that_make_no_sense(void **state)
     REFUSED(WSB_REASON_MISUSE,
             wsb_respond(h, 5, &(struct wsb_response){.headers = &bad_name, .header_count = SIZE_MAX}));
     REFUSED(WSB_REASON_MISUSE, wsb_respond_more(h, 5, NULL, 1, true));
+    const uint64_t nowhere = UINT64_MAX;
+    REFUSED(WSB_REASON_MISUSE, wsb_respond_part(h, 5, NULL));
+    REFUSED(WSB_REASON_MISUSE, wsb_respond_part(h, 5, &(struct wsb_part){.at = &nowhere}));
+    REFUSED(WSB_REASON_MISUSE, wsb_continue(h, 0));
     REFUSED(WSB_REASON_MISUSE, wsb_log(h, (enum wsb_level)5, "x"));
     REFUSED(WSB_REASON_MISUSE, wsb_log(h, WSB_LOG_WARN, NULL));
 #undef REFUSED

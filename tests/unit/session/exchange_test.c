@@ -139,6 +139,131 @@ static void test_who_is_never_answered_gets_504(void **state)
     HAS(f->got, "Connection: close");
 }
 
+/* ------------------------------------------------------- parts and a full queue */
+
+enum { PART = 16000, FEW = 40 };
+
+static char part[PART];
+
+static void begin_response(struct fixture *f)
+{
+    memset(part, 'p', PART);
+    f->reads_nothing = true;
+    say_text(f, "GET /ws/1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .flags = WSB_FLAG_MORE, .payload = wsb_span_str("begun")});
+    forget(f);
+}
+
+/* -1: it says nothing of where it belongs. */
+static void say_part(struct fixture *f, int64_t at, uint8_t flags)
+{
+    tell(f, (struct wsg_command){.type = WSB_BODY,
+                                 .flags = flags,
+                                 .has_at = at >= 0,
+                                 .at = at >= 0 ? (uint64_t)at : 0,
+                                 .payload = wsb_span(part, PART)});
+}
+
+/* Parts until one is refused. Returns where that one belongs. */
+static int64_t fill_queue(struct fixture *f)
+{
+    int64_t at = 5;
+    f->replies[0] = 0;
+    for (int i = 0; i < FEW && !strstr(f->replies, "dropped"); i++) {
+        say_part(f, at, WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME);
+        at += PART;
+    }
+    assert_non_null(strstr(f->replies, "dropped"));
+    return at - PART;
+}
+
+static void test_a_part_that_is_refused_can_be_sent_again(void **state)
+{
+    struct fixture *f = *state;
+    char meta[40];
+    begin_response(f);
+    int64_t at = fill_queue(f);
+    assert_string_equal(f->events, "");                            /* the exchange lives */
+    say_part(f, at + PART, WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME); /* it was under way when the other was refused */
+    HAS(f->meta, "goes on at byte");
+    assert_int_equal(f->writables, 0);
+    f->reads_nothing = false;
+    for (int i = 0; i < 100 && !f->writables; i++)
+        turn(f);
+    assert_int_equal(f->writables, 1);
+    snprintf(meta, sizeof meta, "{\"at\":%lld}", (long long)at);
+    assert_string_equal(f->meta, meta);
+    f->replies[0] = 0;
+    say_part(f, at + PART, WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME); /* still not its turn, though there is room */
+    assert_string_equal(f->replies, "outcomedropped");
+    say_part(f, at, WSB_FLAG_MORE);
+    say_part(f, at, WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME); /* and not twice */
+    assert_string_equal(f->replies, "outcomedropped outcomedropped");
+    tell(f, (struct wsg_command){.type = WSB_BODY, .payload = wsb_span_str("end")});
+    turn(f);
+    assert_memory_equal(f->got + f->got_len - 13, "3\r\nend\r\n0\r\n\r\n", 13);
+    size_t count = 0;
+    for (size_t i = 0; i < f->got_len; i++)
+        count += f->got[i] == 'p';
+    assert_int_equal(count, at - 5 + PART);
+    assert_int_equal(atomic_load(&f->routes.routes[0].tally.body_refused), 1);
+}
+
+static void test_whoever_does_not_heed_a_refusal_loses_the_exchange(void **state)
+{
+    static const struct {
+        const char *name;
+        bool is_full;      /* a part has been refused already */
+        bool has_room_now; /* and WRITABLE was told */
+        uint8_t flags;
+    } rows[] = {
+        {"behind a refused part", true, false, WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME},
+        {"behind a refused part, without an outcome", true, false, WSB_FLAG_MORE},
+        {"behind a refused part, with room", true, true, WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME},
+        {"the last one, with room", true, true, WSB_FLAG_WANT_OUTCOME},
+        {"who cannot learn of it", false, false, WSB_FLAG_MORE},
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        begin_response(f);
+        f->writables = 0;
+        if (rows[i].is_full)
+            (void)fill_queue(f);
+        f->reads_nothing = !rows[i].has_room_now;
+        for (int k = 0; k < 100 && rows[i].has_room_now && !f->writables; k++)
+            turn(f);
+        for (int k = 0; k < FEW && !strstr(f->events, "aborted"); k++)
+            say_part(f, -1, rows[i].flags);
+        if (strcmp(f->events + strlen(f->events) - 7, "aborted") != 0)
+            fail_msg("%s: %s", rows[i].name, f->events);
+        f->reads_nothing = false;
+        turn(f);
+        assert_null(strstr((char *)f->got, "0\r\n\r\n")); /* it does not look whole */
+        hang_up(f);
+        forget(f);
+        connect_client(f);
+    }
+}
+
+static void test_a_part_in_the_wrong_place_is_not_taken(void **state)
+{
+    struct fixture *f = *state;
+    begin_response(f);
+    f->reads_nothing = false;
+    for (int at = 0; at < 8; at++) {
+        if (at == 5)
+            continue;
+        f->replies[0] = 0;
+        say_part(f, at, WSB_FLAG_MORE | WSB_FLAG_WANT_OUTCOME);
+        assert_string_equal(f->replies, "outcomedropped");
+        HAS(f->meta, "goes on at byte 5");
+    }
+    f->replies[0] = 0;
+    say_part(f, 5, WSB_FLAG_WANT_OUTCOME);
+    assert_string_equal(f->replies, "outcomewritten");
+    assert_memory_equal(f->got + f->got_len - 5, "0\r\n\r\n", 5);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -150,6 +275,9 @@ int main(void)
         TEST(test_100_has_neither_headers_nor_a_body),
         TEST(test_100_behind_a_response_is_refused),
         TEST(test_who_is_never_answered_gets_504),
+        TEST(test_a_part_that_is_refused_can_be_sent_again),
+        TEST(test_whoever_does_not_heed_a_refusal_loses_the_exchange),
+        TEST(test_a_part_in_the_wrong_place_is_not_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
