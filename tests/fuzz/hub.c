@@ -60,6 +60,8 @@ static void check(const struct fixture *f)
         for (const struct wsg_pin *p = h->lane.pins; p; p = p->next) {
             unsent += p->backlog.unsent_bytes;
             unacked += p->unacked;
+            assert_int_equal(p->asked != NULL, p->admission == WSG_PENDING);
+            assert_true(p->admission != WSG_ADMITTING || p->sent_seq == 0); /* nobody has heard of it */
             for (const struct wsg_kept *k = p->backlog.first; k; k = k->next)
                 messages += k->type == WSB_DATA;
         }
@@ -94,9 +96,14 @@ static void session_says(struct fixture *f, struct script *s, uint8_t generation
         out.envelope.header.flags = (uint8_t)((more & 4 ? WSB_FLAG_PENDING : 0) | (more & 8 ? WSB_FLAG_MORE : 0));
         out.is_idempotent = more & 16;
         out.key = more & 32 ? more : 0;
-        out.envelope.meta = wsb_span_str("{\"a\":1}");
+        out.envelope.meta =
+            wsb_span_str(more & 128 ? "{\"a\":{\"subprotocol\":\"\"},\"subprotocol\":\"\"}" : "{\"a\":1}");
         if (!(more & 2) && more & 64)
             out.envelope.payload = wsb_span("ann\0g\0room\0", 11);
+    } else if (what == 7) { /* it has its 101, or says so */
+        out.kind = WSG_OUT_ADMITTED;
+        out.envelope.header.type = WSB_OPEN;
+        out.envelope.payload = wsb_span("v12", more % 4);
     } else {
         const struct wsg_pin *p = wsg_pins_find(&f->hub.pins, out.envelope.header.conn);
         out.envelope.header.type = types[what % sizeof types];
@@ -184,6 +191,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                             .ack_timeout_ms = 30000};
     memset(&f, 0, sizeof f);
     fixture_open(&f, &policy);
+    if (how & 128)
+        wsg_routes_set_gatekeeper(&f.routes, 0, "q");
     f.server.sink = ignore;
     for (int step = 0; step < STEPS_MAX && s.at < s.end; step++) {
         uint8_t what = next(&s);

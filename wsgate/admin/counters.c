@@ -81,6 +81,7 @@ TALLY(closed)
 TALLY(rate_pauses)
 GET(route_refused_by, atomic_load_explicit(&s->route->tally.refused[reason], memory_order_relaxed))
 GET(route_ended, atomic_load_explicit(&s->route->tally.ended[reason], memory_order_relaxed))
+TALLY(asked)
 TALLY(requests)
 TALLY(continued)
 TALLY(body_refused)
@@ -255,6 +256,7 @@ const struct wsg_counter wsg_counters[] = {
     {ROUTE_ROW("closed",         "closed_connections"),      WSG_COUNTER, PLAIN, "WebSocket connections ended.", route_closed, ONE},
     {WSG_OF_ROUTE, "refused", NULL,                          WSG_COUNTER, PLAIN, "", route_refused, ONE},
     {ROUTE_ROW("refused_by",     "refused"),                 WSG_COUNTER, PLAIN, "Handshakes and requests refused.", route_refused_by, WSG_REFUSALS, refusal},
+    {ROUTE_ROW("asked",          "asked_handshakes"),        WSG_COUNTER, PLAIN, "Handshakes that a handler was asked about.", route_asked, ONE},
     {ROUTE_ROW("ended",          "ended_connections"),       WSG_COUNTER, PLAIN, "WebSocket connections that the gate ended.", route_ended, WSG_ENDINGS, ending},
     {ROUTE_ROW("rate_pauses",    "rate_pauses"),             WSG_COUNTER, PLAIN, "Times that a client was not read because it sent too much in a second.", route_rate_pauses, ONE},
     {ROUTE_ROW("requests",       "requests"),                WSG_COUNTER, PLAIN, "HTTP requests.", route_requests, ONE},

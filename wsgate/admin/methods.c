@@ -179,12 +179,13 @@ static void write_route(struct wsg_admin *a, const struct wsg_route *r, struct w
     const struct wsg_group *members = wsg_groups_find(&wsg_gate_hub(a->gate)->members, wsb_span_str(r->name));
     wsb_json_object(j);
     wsb_json_kcstr(j, "name", r->name);
-    wsb_json_kcstr(j, "path", wsb_pattern_text(r->pattern));
+    wsb_json_kcstr(j, "path", r->pattern ? wsb_pattern_text(r->pattern) : "");
     wsb_json_kcstr(j, "host", r->host ? r->host : "");
     wsb_json_kbool(j, "websocket", (r->policy.kinds & WSG_KIND_WEBSOCKET) != 0);
     wsb_json_kbool(j, "http", (r->policy.kinds & WSG_KIND_HTTP) != 0);
     wsb_json_kcstr(j, "deliver", r->policy.publish ? "publish" : "handler");
-    wsb_json_kcstr(j, "accept", r->policy.accept_by_handler ? "handler" : "gate");
+    wsb_json_kcstr(j, "accept", r->gatekeeper ? "gatekeeper" : r->policy.accept_by_handler ? "handler" : "gate");
+    wsb_json_kcstr(j, "gatekeeper", r->gatekeeper ? r->gatekeeper->name : "");
     static const char *const no_handler[] = {"refuse", "close", "wait"};
     wsb_json_kcstr(j, "no_handler", no_handler[r->policy.no_handler]);
     wsb_json_ku64(j, "handlers", atomic_load_explicit(&r->handlers, memory_order_relaxed));

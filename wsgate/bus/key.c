@@ -26,7 +26,7 @@ static const struct source_word {
 
 static bool param_find(const struct wsb_pattern *path, struct wsb_span name, size_t *ret_index)
 {
-    for (size_t i = 0; i < wsb_pattern_param_count(path); i++) {
+    for (size_t i = 0; path && i < wsb_pattern_param_count(path); i++) {
         if (wsb_span_eq_str(name, wsb_pattern_param_name(path, i))) {
             *ret_index = i;
             return true;
@@ -39,7 +39,8 @@ static wsb_err param_refuse(const char *text, const struct wsb_pattern *path, st
                             struct wsb_fault *fault)
 {
     return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'%.60s': the path %.60s has no parameter '%.*s'", text,
-                         wsb_pattern_text(path), (int)(name.len < 40 ? name.len : 40), (const char *)name.ptr);
+                         path ? wsb_pattern_text(path) : "(none)", (int)(name.len < 40 ? name.len : 40),
+                         (const char *)name.ptr);
 }
 
 static wsb_err named_parse(const char *text, const struct source_word *w, const struct wsb_pattern *path,

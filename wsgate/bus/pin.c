@@ -177,7 +177,7 @@ void wsg_pins_remove(struct wsg_pins *t, struct wsg_pin *p)
     }
     t->count--;
     free(p->former);
-    free(p->first_names);
+    free(p->asked);
     free(p->meta);
     free(p);
 }

@@ -24,6 +24,21 @@ struct wsg_member {
     struct wsg_member *next; /* of the same connection */
 };
 
+/* A client that waits for its 101 until a handler accepts it: see gate/hub_admit.c. */
+enum wsg_admission {
+    WSG_ADMITTED,
+    WSG_PENDING,  /* OPEN waits for ACCEPT or REJECT */
+    WSG_ADMITTING /* accepted by a gatekeeper: its owner hears of it when the client has its 101 */
+};
+
+/* What is done when it is accepted. */
+struct wsg_asked {
+    struct wsg_route *wanted; /* borrowed; the route it goes to, where a gatekeeper was asked; NULL: it stays */
+    uint64_t key;             /* what it is pinned by there */
+    uint32_t names_len;
+    char names[]; /* groups that it joins, each ended by a NUL */
+};
+
 struct wsg_pin {
     wsb_conn conn;
     struct wsg_route *route;     /* borrowed */
@@ -40,12 +55,11 @@ struct wsg_pin {
     uint32_t charged; /* bytes of itself, once the client is gone and it is only kept for its events */
     struct wsg_backlog backlog;
     struct wsg_member *members; /* owned */
-    char *first_names;          /* owned; what it joins once it is accepted, each ended by a NUL; NULL: nothing */
-    uint32_t first_names_len;
+    struct wsg_asked *asked;    /* owned; while it is pending; else NULL */
+    uint8_t admission : 2;      /* enum wsg_admission */
     bool is_request : 1;
     bool is_idempotent : 1; /* the request may be given to a second handler */
     bool is_answered : 1;   /* the response has begun */
-    bool is_pending : 1;    /* OPEN waits for ACCEPT or REJECT */
     bool is_placed : 1;     /* an operator moved it: its key says nothing any more */
     bool is_paused : 1;     /* the client is not read */
     bool is_closed : 1;     /* the client is gone; its events are not */
@@ -53,6 +67,7 @@ struct wsg_pin {
     bool is_moving : 1;     /* what follows waits for the next owner */
     bool is_waiting : 1;    /* on its lane's list */
     bool was_opened : 1;    /* an owner was sent OPEN */
+    bool was_asked : 1;     /* a gatekeeper let it in */
     uint32_t *former;       /* owned array: handlers that it was taken from, and that may not command it any more */
     uint32_t former_count;
     uint32_t move_to; /* while it moves: a handler's id, or 0 for any */
@@ -86,6 +101,12 @@ struct wsg_pin *wsg_pins_find(const struct wsg_pins *t, wsb_conn conn);
 WSB_MUST_CHECK wsb_err wsg_pins_bury(struct wsg_pins *t, struct wsg_pin *p);
 /* Leaves lane and groups and frees it; what is kept must have been accounted for. */
 void wsg_pins_remove(struct wsg_pins *t, struct wsg_pin *p);
+
+/* It waits for the handler of another route than the client asked for. */
+static inline bool wsg_pin_asks_elsewhere(const struct wsg_pin *p)
+{
+    return p->asked && p->asked->wanted;
+}
 
 /* Into the hands of a handler; of nobody (NULL) with the orphans' lane, or with none. It has been sent nothing yet. */
 void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h, struct wsg_lane *lane);

@@ -39,7 +39,8 @@ static bool is_name(const char *name)
 static bool overlaps(const struct wsg_route *a, const struct wsg_route *b)
 {
     bool same_host = a->host && b->host ? strcasecmp(a->host, b->host) == 0 : a->host == b->host;
-    return same_host && (a->policy.kinds & b->policy.kinds) && wsb_pattern_compare(a->pattern, b->pattern) == 0;
+    return a->pattern && b->pattern && same_host && (a->policy.kinds & b->policy.kinds) &&
+           wsb_pattern_compare(a->pattern, b->pattern) == 0;
 }
 
 static wsb_err check_sources(struct wsg_route *r, struct wsb_fault *fault)
@@ -88,7 +89,7 @@ wsb_err wsg_routes_add(struct wsg_routes *t, const char *name, const char *path,
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s' is there twice", name);
     struct wsb_pattern *pattern = NULL;
     struct wsb_fault inner = {0};
-    wsb_err err = wsb_pattern_new(&pattern, path, &inner);
+    wsb_err err = path ? wsb_pattern_new(&pattern, path, &inner) : WSB_OK;
     if (err)
         return wsb_fault_set(fault, err, 0, "route '%s', path '%.80s': %.120s", name, path, inner.text);
     *r = (struct wsg_route){.index = (uint16_t)t->count, .host = host, .pattern = pattern, .policy = *policy};
@@ -112,8 +113,12 @@ static bool comes_before(const struct wsg_route *a, const struct wsg_route *b)
 
 void wsg_routes_seal(struct wsg_routes *t)
 {
+    t->matched = 0;
     for (size_t i = 0; i < t->count; i++) { /* insertion sort: once at start, and stable */
-        size_t at = i;
+        size_t at = t->matched;
+        if (!t->routes[i].pattern)
+            continue; /* nobody comes to it by a path */
+        t->matched++;
         while (at > 0 && comes_before(&t->routes[i], &t->routes[t->order[at - 1]])) {
             t->order[at] = t->order[at - 1];
             at--;
@@ -139,7 +144,7 @@ struct wsg_route *wsg_routes_match(const struct wsg_routes *t, struct wsb_span h
 {
     struct wsb_span name = host_name(host);
     *ret_other_kind = false;
-    for (size_t i = 0; i < t->count; i++) {
+    for (size_t i = 0; i < t->matched; i++) {
         struct wsg_route *r = &t->routes[t->order[i]];
         if (r->host && !wsb_span_ieq_str(name, r->host))
             continue;
@@ -161,11 +166,18 @@ struct wsg_route *wsg_routes_find(const struct wsg_routes *t, struct wsb_span na
     return NULL;
 }
 
+void wsg_routes_set_gatekeeper(struct wsg_routes *t, size_t index, const char *name)
+{
+    t->routes[index].gatekeeper = wsg_routes_find(t, wsb_span_str(name));
+    assert(t->routes[index].gatekeeper); /* the configuration was checked */
+}
+
 const char *wsg_refusal_name(enum wsg_refusal why)
 {
     static const char *const names[] = {
-        "connections", "no_memory",  "address",  "per_address", "rate",      "proxy",        "origin", "subprotocol",
-        "token",       "no_handler", "draining", "by_handler",  "malformed", "body_timeout", "other",
+        "connections",   "no_memory",      "address",   "per_address",  "rate",     "proxy",
+        "origin",        "subprotocol",    "token",     "no_handler",   "draining", "by_handler",
+        "no_gatekeeper", "accept_timeout", "malformed", "body_timeout", "other",
     };
     return names[why];
 }

@@ -65,6 +65,7 @@ struct wsg_route_tally {
     _Atomic uint64_t gzipped, gzip_from_bytes, gzip_bytes; /* responses that left as gzip; bytes before and after */
     _Atomic uint64_t body_refused;                         /* parts of responses, since the client's queue was full */
     _Atomic uint64_t continued;                            /* requests whose body a handler asked for with 100 */
+    _Atomic uint64_t asked;                                /* handshakes that a handler was asked about */
     _Atomic uint64_t refused[WSG_REFUSALS];                /* handshakes and requests */
     _Atomic uint64_t ended[WSG_ENDINGS];                   /* connections, by the gate */
     _Atomic uint64_t messages_in, bytes_in;
@@ -138,8 +139,9 @@ struct wsg_route_policy {
 struct wsg_route {
     uint16_t index;
     char name[WSG_ROUTE_NAME_MAX + 1];
-    const char *host;            /* borrowed; NULL: any */
-    struct wsb_pattern *pattern; /* owned */
+    const char *host;             /* borrowed; NULL: any */
+    struct wsb_pattern *pattern;  /* owned; NULL: no request matches, other routes ask it */
+    struct wsg_route *gatekeeper; /* borrowed; whose handlers let clients in; NULL: nobody else's */
     struct wsg_route_policy policy;
     struct wsg_source pin_key;
     struct wsg_source user;
@@ -154,17 +156,20 @@ struct wsg_route {
 struct wsg_routes {
     struct wsg_route *routes; /* owned */
     size_t count;
-    uint16_t *order;      /* owned; most specific pattern first */
+    uint16_t *order;      /* owned; most specific pattern first: `matched` of them */
+    size_t matched;       /* those with a pattern */
     struct wsb_seed seed; /* of the hashes of keys: set once, before anybody matches */
 };
 
 /* Make room for `count` routes; add them, then seal the table. */
 WSB_MUST_CHECK wsb_err wsg_routes_init(struct wsg_routes *t, size_t count);
 void wsg_routes_deinit(struct wsg_routes *t);
-/* name, path and host are checked; host is borrowed for the table's life. */
+/* name, path (NULL: it has none) and host are checked; host is borrowed for the table's life. */
 WSB_MUST_CHECK wsb_err wsg_routes_add(struct wsg_routes *t, const char *name, const char *path, const char *host,
                                       const struct wsg_route_policy *policy, struct wsb_fault *fault);
 void wsg_routes_seal(struct wsg_routes *t);
+/* Handlers of the route with this name, which is there and another one, say who may come in to the route at `index`. */
+void wsg_routes_set_gatekeeper(struct wsg_routes *t, size_t index, const char *name);
 
 /* The most specific route for a decoded path; NULL when there is none. `kind` is one of enum wsg_kind; *ret_other_kind says
  * that the path would have matched a route of the other kind. */

@@ -42,61 +42,71 @@ void wsg_hub_flush(struct wsg_hub *h)
 
 /* --------------------------------------------------------------- events of sessions */
 
-static bool keep_meta(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span meta)
+bool wsg_hub_keep_meta(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span meta)
 {
-    wsb_buf_clear(&h->text);
-    if (wsg_words_pack(&h->words, meta, &h->text) != WSB_OK)
+    wsb_buf_clear(&h->said);
+    if (wsg_words_pack(&h->words, meta, &h->said) != WSB_OK)
         return false;
-    p->meta = malloc(h->text.len ? h->text.len : 1);
-    if (!p->meta)
+    char *packed = malloc(h->said.len ? h->said.len : 1);
+    if (!packed)
         return false;
-    if (h->text.len)
-        memcpy(p->meta, h->text.data, h->text.len);
-    p->meta_len = (uint32_t)h->text.len;
+    if (h->said.len)
+        memcpy(packed, h->said.data, h->said.len);
+    free(p->meta);
+    p->meta = packed;
+    p->meta_len = (uint32_t)h->said.len;
     return true;
+}
+
+/* What OPEN says is kept for the next owner, and until it is accepted what is to be done then. False without memory. */
+static bool keep_open(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_out *out, struct wsb_span groups)
+{
+    struct wsg_route *wanted = &h->routes->routes[out->route];
+    return wsg_hub_keep_meta(h, p, out->envelope.meta) &&
+           (!(out->envelope.header.flags & WSB_FLAG_PENDING) ||
+            wsg_hub_ask(p, wanted != p->route ? wanted : NULL, out->key, groups));
 }
 
 static void on_open(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_out *out)
 {
-    struct wsb_envelope e = out->envelope;
-    p->is_pending = (e.header.flags & WSB_FLAG_PENDING) != 0;
-    p->opened_ns = e.header.time_ns;
-    p->seq = 1;
-    (void)!wsg_groups_join(&h->members, p, wsb_span_str(p->route->name));
-    wsg_hub_join_first(h, p, e.payload);
-    if (p->route->policy.tap || p->route->policy.publish) {
-        e.header.seq = 1;
-        e.payload = wsb_span(NULL, 0);
-        e.meta = wsg_hub_open_meta(h, p);
-        wsg_hub_publish_copy(h, p, &e);
+    struct wsb_span groups = wsg_hub_take_user(h, p, out->envelope.payload);
+    if (!keep_open(h, p, out, groups)) {
+        wsb_conn conn = p->conn;
+        wsg_hub_end_pin(h, p, WSG_IN_NO_MEMORY);
+        wsg_hub_fail(h, conn, 500, WSG_REFUSED_MEMORY, "out of memory");
+        return;
     }
+    p->opened_ns = out->envelope.header.time_ns;
+    p->seq = 1;
+    if (p->admission != WSG_PENDING)
+        wsg_hub_join_listed(h, p, groups);
+    (void)!wsg_groups_join(&h->members, p, wsb_span_str(p->route->name));
+    wsg_hub_publish_open(h, p);
     if (p->route->policy.publish || !wsg_hub_place(h, p))
         return;
-    wsg_hub_pause_if_full(h, p);
+    if (p->admission != WSG_PENDING) /* one that waits is not read as it is */
+        wsg_hub_pause_if_full(h, p);
     wsg_hub_go_on(h, p);
 }
 
 static void on_begin(struct wsg_hub *h, const struct wsg_out *out)
 {
     struct wsb_envelope e = out->envelope;
-    struct wsg_route *route = &h->routes->routes[out->route];
+    struct wsg_route *wanted = &h->routes->routes[out->route];
+    bool asks_elsewhere = e.header.type == WSB_OPEN && (e.header.flags & WSB_FLAG_PENDING) && wanted->gatekeeper;
+    struct wsg_route *route = asks_elsewhere ? wanted->gatekeeper : wanted;
     struct wsg_pin *p;
     if (wsg_pins_add(&h->pins, e.header.conn, route, &p) != WSB_OK) {
-        wsg_hub_fail(h, e.header.conn, 500, "out of memory");
+        wsg_hub_fail(h, e.header.conn, 500, WSG_REFUSED_MEMORY, "out of memory");
         return;
     }
     p->is_request = e.header.type == WSB_REQUEST;
     p->is_idempotent = out->is_idempotent && !(e.header.flags & WSB_FLAG_MORE);
-    p->key = out->key;
-    if (p->is_request) {
-        if (route->policy.publish || wsg_hub_place(h, p))
-            wsg_hub_deliver(h, p, &e);
-    } else if (keep_meta(h, p, e.meta)) {
+    p->key = asks_elsewhere ? 0 : out->key; /* it is the wanted route's: of its gatekeepers the one with the fewest */
+    if (!p->is_request)
         on_open(h, p, out);
-    } else {
-        wsg_hub_end_pin(h, p, WSG_IN_NO_MEMORY);
-        wsg_hub_fail(h, e.header.conn, 500, "out of memory");
-    }
+    else if (route->policy.publish || wsg_hub_place(h, p))
+        wsg_hub_deliver(h, p, &e);
 }
 
 static void on_event(struct wsg_hub *h, const struct wsg_out *out)
@@ -154,6 +164,9 @@ void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox)
             break;
         case WSG_OUT_WRITABLE:
             on_writable(h, &out);
+            break;
+        case WSG_OUT_ADMITTED:
+            wsg_hub_on_admitted(h, &out);
             break;
         case WSG_OUT_DONE:
             on_done(h, &out);

@@ -391,6 +391,11 @@ static void for_each_pin(const struct wsg_incoming *in, size_t names,
                 outcome_to_all(in, WSB_OUTCOME_GONE, &ids[i], 1, "not an open WebSocket");
             continue;
         }
+        if (wsg_pin_asks_elsewhere(p) && fn != tag) {
+            if (wants_outcome(in))
+                outcome_to_all(in, WSB_OUTCOME_REFUSED, &ids[i], 1, "it waits to be accepted: ACCEPT names its groups");
+            continue;
+        }
         bool done = fn(in, p);
         if (wants_outcome(in))
             outcome_to_all(in, done ? WSB_OUTCOME_WRITTEN : WSB_OUTCOME_REFUSED, &ids[i], 1,
@@ -417,18 +422,32 @@ static void on_tag(const struct wsg_incoming *in)
         for_each_pin(in, names, tag);
 }
 
+/* Nobody would serve it: that is said before it is let in. The gatekeeper hears CLOSED. */
+static void refuse_to_admit(const struct wsg_incoming *in, const struct wsg_pin *p)
+{
+    if (wants_outcome(in))
+        outcome_to_all(in, WSB_OUTCOME_REFUSED, &p->conn, 1, "its route has no handler, or one with too much");
+    wsg_hub_fail(in->hub, p->conn, 503, WSG_REFUSED_NO_HANDLER, "accepted, and no handler");
+}
+
 static void on_accept(const struct wsg_incoming *in)
 {
+    struct wsg_hub *h = in->hub;
     struct wsg_command c = command_of(in);
-    struct wsg_pin *p = wsg_pins_find(&in->hub->pins, in->e->header.conn);
-    if (p && p->is_pending && !p->is_closed && is_its_own(in, p)) {
-        p->is_pending = false;
-        wsg_hub_join_accepted(in->hub, p);
-        bool joined = join_all(in, p);
-        if (!wsg_hub_tag(in->hub, p, in->meta) || !joined)
-            wsg_refuse(in, WSB_ERROR_LIMIT, limits_of_names);
+    struct wsg_pin *p = wsg_pins_find(&h->pins, in->e->header.conn);
+    bool waits = p && p->admission == WSG_PENDING && !p->is_closed && !p->is_failed && is_its_own(in, p);
+    if (waits && !wsg_hub_can_admit(h, p)) {
+        refuse_to_admit(in, p);
+        return;
     }
-    give(in, &c);
+    give(in, &c); /* before it is another's */
+    if (!waits)
+        return;
+    wsg_hub_admit(h, p);
+    bool joined = join_all(in, p);
+    if (!wsg_hub_tag(h, p, in->meta) || !joined)
+        wsg_refuse(in, WSB_ERROR_LIMIT, limits_of_names);
+    wsg_hub_settle_in(h, p);
 }
 
 static void on_respond(const struct wsg_incoming *in)

@@ -56,32 +56,42 @@ static void count_delivered(struct wsg_hub *h, struct wsg_pin *p, const struct w
     p->handler->delivered += freed->messages;
 }
 
-static void end_moving(struct wsg_pin *p)
+void wsg_hub_end_moving(struct wsg_pin *p)
 {
     if (p->is_moving && p->handler)
         p->handler->moving--;
     p->is_moving = false;
 }
 
-void wsg_hub_end_pin(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reason)
+void wsg_hub_drop_backlog(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reason)
 {
     struct wsg_backlog_sum freed = {0};
     if (p->lane)
         p->lane->unsent_bytes -= p->backlog.unsent_bytes;
     wsg_backlog_clear(&p->backlog, &freed);
     freed.bytes += p->charged;
+    p->charged = 0;
     discharge(h, p, &freed);
     count_dropped(p, reason, freed.messages);
+}
+
+void wsg_hub_end_pin(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reason)
+{
+    wsg_hub_drop_backlog(h, p, reason);
     wsg_hub_leave_all(h, p);
-    end_moving(p);
+    wsg_hub_end_moving(p);
     if (p->handler && p->handler->drain)
         h->drain_pending = true;
     wsg_pins_remove(&h->pins, p);
 }
 
-void wsg_hub_fail(struct wsg_hub *h, wsb_conn conn, uint16_t status, const char *why)
+void wsg_hub_fail(struct wsg_hub *h, wsb_conn conn, uint16_t status, enum wsg_refusal reason, const char *why)
 {
-    struct wsg_command c = {.type = WSG_CMD_FAIL, .by = WSG_BY_GATE, .status = status, .reason = wsb_span_str(why)};
+    struct wsg_command c = {.type = WSG_CMD_FAIL,
+                            .code = (uint8_t)reason,
+                            .by = WSG_BY_GATE,
+                            .status = status,
+                            .reason = wsb_span_str(why)};
     h->host.command(h->host.ctx, &c, &conn, 1);
 }
 
@@ -89,22 +99,20 @@ void wsg_hub_give_up(struct wsg_hub *h, struct wsg_pin *p, uint16_t status, cons
 {
     wsb_conn conn = p->conn;
     bool is_there = !p->is_closed;
-    end_moving(p);
+    enum wsg_refusal refusal = wsg_hub_refusal(p);
+    wsg_hub_end_moving(p);
     if (p->is_request)
         wsg_tally(&p->route->tally.requests_failed[reason], 1);
     if (p->is_request || p->is_closed) {
         wsg_hub_end_pin(h, p, reason);
     } else {
-        struct wsg_backlog_sum freed = {0};
         p->is_failed = true;
         wsg_pin_wait_no_more(p);
         wsg_pin_assign(p, NULL, NULL);
-        wsg_backlog_clear(&p->backlog, &freed);
-        discharge(h, p, &freed);
-        count_dropped(p, reason, freed.messages);
+        wsg_hub_drop_backlog(h, p, reason);
     }
     if (is_there)
-        wsg_hub_fail(h, conn, status, why);
+        wsg_hub_fail(h, conn, status, refusal, why);
 }
 
 /* ------------------------------------------------------------------- back-pressure */
@@ -258,14 +266,16 @@ static bool introduce(struct wsg_hub *h, struct wsg_pin *p)
 {
     if (p->is_request || p->sent_seq)
         return true;
+    if (p->admission == WSG_ADMITTING)
+        return false;
     if (p->handler->paused) {
         wsg_pin_wait(p);
         return false;
     }
     struct wsb_envelope e = {
         .header = {.type = WSB_OPEN,
-                   .flags =
-                       (uint8_t)((p->was_opened ? WSB_FLAG_REDELIVERED : 0) | (p->is_pending ? WSB_FLAG_PENDING : 0)),
+                   .flags = (uint8_t)((p->was_opened ? WSB_FLAG_REDELIVERED : 0) |
+                                      (p->admission == WSG_PENDING ? WSB_FLAG_PENDING : 0)),
                    .conn = p->conn,
                    .seq = 1,
                    .time_ns = p->opened_ns},
@@ -494,7 +504,7 @@ static void hold(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelope
         }
         count_dropped(p, WSG_IN_FULL_CLOSE, 1);
         p->is_failed = true;
-        wsg_hub_fail(h, p->conn, 503, "the handler is full");
+        wsg_hub_fail(h, p->conn, 503, wsg_hub_refusal(p), "the handler is full");
         break;
     }
 }
@@ -553,6 +563,10 @@ static void deliver_message(struct wsg_hub *h, struct wsg_pin *p, const struct w
 
 void wsg_hub_deliver(struct wsg_hub *h, struct wsg_pin *p, struct wsb_envelope *e)
 {
+    if (p->admission == WSG_ADMITTING && e->header.type == WSB_CLOSED_EV) {
+        wsg_hub_end_pin(h, p, WSG_IN_LOST); /* it never got its 101, and nobody has heard of it */
+        return;
+    }
     e->header.seq = ++p->seq;
     wsg_hub_publish_copy(h, p, e);
     if (p->route->policy.publish && e->header.type == WSB_DATA)
@@ -571,6 +585,8 @@ void wsg_hub_acked(struct wsg_hub *h, struct wsg_handler *from, wsb_conn conn, u
 {
     struct wsg_backlog_sum freed = {0};
     struct wsg_pin *p = wsg_pins_find(&h->pins, conn);
+    if (p && p->was_asked && seq == 1 && p->handler != from && wsg_pin_was_of(p, from))
+        return; /* a gatekeeper has done with OPEN: it said so by ACCEPT */
     if (!p || p->handler != from || !from->acks) {
         from->stale++;
         h->stats.stale++;

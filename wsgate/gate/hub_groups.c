@@ -49,6 +49,8 @@ struct wsb_span wsg_hub_open_meta(struct wsg_hub *h, const struct wsg_pin *p)
     wsb_buf_clear(&h->text);
     wsb_json_begin(&j, &h->text);
     wsb_json_object(&j);
+    if (wsg_pin_asks_elsewhere(p))
+        wsb_json_kcstr(&j, "gatekeeper", p->route->name);
     put_user(&j, h, p);
     put_names(&j, "groups", &h->groups, p);
     put_names(&j, "tags", &h->tags, p);
@@ -168,7 +170,7 @@ static void cannot_join(const struct wsg_pin *p, struct wsb_span name)
     WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "cannot join", WSB_KID("conn", p->conn), WSB_KSPAN("name", name));
 }
 
-static void join_listed(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list)
+void wsg_hub_join_listed(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list)
 {
     while (list.len) {
         struct wsb_span name = next_name(&list);
@@ -177,31 +179,14 @@ static void join_listed(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span li
     }
 }
 
-/* Who waits to be accepted has a name, but is in no group, and nobody hears of it. */
-void wsg_hub_join_first(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list)
+struct wsb_span wsg_hub_take_user(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list)
 {
     if (list.len == 0)
-        return;
+        return list;
     struct wsb_span user = next_name(&list);
     if (!wsg_hub_set_user(h, p, user))
         cannot_join(p, user);
-    if (!p->is_pending) {
-        join_listed(h, p, list);
-        return;
-    }
-    p->first_names = list.len ? malloc(list.len) : NULL;
-    if (p->first_names) {
-        memcpy(p->first_names, list.ptr, list.len);
-        p->first_names_len = (uint32_t)list.len;
-    }
-}
-
-void wsg_hub_join_accepted(struct wsg_hub *h, struct wsg_pin *p)
-{
-    if (p->first_names)
-        join_listed(h, p, wsb_span(p->first_names, p->first_names_len));
-    free(p->first_names);
-    p->first_names = NULL;
+    return list;
 }
 
 /* --------------------------------------------------------------- who is meant */
@@ -239,7 +224,8 @@ static bool gather_group(struct wsg_hub *h, const struct wsg_group *g, const str
     }
     for (size_t i = 0; i < g->count; i++) {
         const struct wsg_pin *p = g->members[i]->pin;
-        if (!p->is_pending && !(meta && wsg_meta_excepts(meta, p->conn)) && wsg_hub_allows(h, user, p->route))
+        if (p->admission != WSG_PENDING && !(meta && wsg_meta_excepts(meta, p->conn)) &&
+            wsg_hub_allows(h, user, p->route))
             h->targets[(*count)++] = p->conn;
     }
     return true;

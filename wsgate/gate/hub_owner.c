@@ -35,24 +35,36 @@ static void orphan(struct wsg_hub *h, struct wsg_pin *p)
     sweep_soon(h);
 }
 
+/* What becomes of one more: *ret_to NULL, and true, when it is to wait for a handler. */
+static bool find_place(const struct wsg_hub *h, const struct wsg_route *r, uint64_t key, struct wsg_handler **ret_to)
+{
+    bool is_full = r->retained.bytes / 2 >= r->policy.max_retained; /* see hub_deliver.c */
+    *ret_to = is_full ? NULL : wsg_handlers_pick(&h->handlers, r, key, NULL);
+    return *ret_to || (!is_full && r->policy.no_handler == WSG_NO_HANDLER_WAIT);
+}
+
+bool wsg_hub_has_place(const struct wsg_hub *h, const struct wsg_route *r, uint64_t key)
+{
+    struct wsg_handler *ignored;
+    return find_place(h, r, key, &ignored);
+}
+
 bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p)
 {
-    bool waits = p->route->policy.no_handler == WSG_NO_HANDLER_WAIT;
-    bool is_full = p->route->retained.bytes / 2 >= p->route->policy.max_retained; /* see hub_deliver.c */
-    struct wsg_handler *to = is_full ? NULL : pick(h, p, NULL);
-    if (to) {
+    struct wsg_handler *to;
+    bool has_place = find_place(h, p->route, p->key, &to);
+    if (to)
         wsg_pin_assign(p, to, NULL);
-        return true;
-    }
-    if (waits && !is_full) {
+    else if (has_place)
         orphan(h, p);
+    if (has_place)
         return true;
-    }
     wsb_conn conn = p->conn;
+    enum wsg_refusal refusal = wsg_hub_refusal(p);
     if (p->is_request)
         wsg_tally(&p->route->tally.requests_failed[WSG_IN_NO_HANDLER], 1);
     wsg_hub_end_pin(h, p, WSG_IN_NO_HANDLER);
-    wsg_hub_fail(h, conn, 503, "no handler, or too much waits for them");
+    wsg_hub_fail(h, conn, 503, refusal, "no handler, or too much waits for them");
     return false;
 }
 
@@ -72,8 +84,10 @@ void wsg_hub_finish_move(struct wsg_hub *h, struct wsg_pin *p)
     struct wsg_handler *to = next_owner(h, p);
     p->is_moving = false;
     from->moving--;
-    if (to && wsg_pin_add_former(p, from->id, &h->handlers)) {
-        wsg_hub_tell(h, from, WSB_REVOKED, 0, p->conn, "moved to another handler");
+    bool has_heard = p->sent_seq != 0; /* otherwise it has nothing to be told, or held to */
+    if (to && (!has_heard || wsg_pin_add_former(p, from->id, &h->handlers))) {
+        if (has_heard)
+            wsg_hub_tell(h, from, WSB_REVOKED, 0, p->conn, "moved to another handler");
         wsg_pin_assign(p, to, NULL);
         h->stats.moved++;
     }
@@ -278,6 +292,8 @@ static void revoke_all(struct wsg_hub *h, struct wsg_handler *handler, const cha
     struct wsg_pin *p;
     wsg_handlers_remember(&h->handlers, handler);
     DL_FOREACH (handler->lane.pins, p) {
+        if (!p->sent_seq)
+            continue; /* it never heard of it */
         wsg_hub_tell(h, handler, WSB_REVOKED, 0, p->conn, why);
         (void)wsg_pin_add_former(p, handler->id, &h->handlers); /* without memory it is told, but not held to it */
     }

@@ -9,6 +9,7 @@
  *     hub_express.c   a client's message straight into its handler's memory
  *     hub_deliver.c   each event to its owner: credit, what is kept, back-pressure, acknowledgement
  *     hub_owner.c     whose a connection is: picking, moving, draining, death
+ *     hub_admit.c     clients that wait until a handler accepts them
  *     hub_groups.c    groups, users, tags, presence, who gets what is published
  *     hub_publish.c   copies for subscribers
  *     hub_commands.c  what handlers say to connections
@@ -18,6 +19,11 @@
 #include "gate/hub.h"
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* ----------------------------------------------------------------------- hub.c */
+
+/* What OPEN said, packed, for the next owner. False without memory: it is as it was. */
+bool wsg_hub_keep_meta(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span meta);
 
 /* ------------------------------------------------------------------ hub_link.c */
 
@@ -51,6 +57,8 @@ struct wsb_block *wsg_hub_copy_block(struct wsb_account *account, size_t limit, 
 /* --------------------------------------------------------------- hub_publish.c */
 
 void wsg_hub_publish_copy(struct wsg_hub *h, const struct wsg_pin *p, const struct wsb_envelope *e);
+/* OPEN, as it is now, for whoever subscribed to its route. */
+void wsg_hub_publish_open(struct wsg_hub *h, const struct wsg_pin *p);
 void wsg_hub_subscription(struct wsg_hub *h, const struct wsb_inbound *in);
 void wsg_hub_forget_subscriptions(struct wsg_hub *h);
 
@@ -77,7 +85,10 @@ void wsg_hub_end_pin(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reas
 /* Nobody will serve it: the session tells the client, nothing more of it is delivered. The pin may be gone afterwards. */
 void wsg_hub_give_up(struct wsg_hub *h, struct wsg_pin *p, uint16_t status, const char *why, enum wsg_in_drop reason);
 /* The same for what never had a pin. */
-void wsg_hub_fail(struct wsg_hub *h, wsb_conn conn, uint16_t status, const char *why);
+void wsg_hub_fail(struct wsg_hub *h, wsb_conn conn, uint16_t status, enum wsg_refusal reason, const char *why);
+/* What is kept of it is forgotten, and messages among it are counted as dropped. */
+void wsg_hub_drop_backlog(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reason);
+void wsg_hub_end_moving(struct wsg_pin *p);
 /* Look again soon whether those that are full have room. */
 void wsg_hub_watch_room(struct wsg_hub *h);
 void wsg_hub_on_room_timer(struct wsg_timer *t);
@@ -90,6 +101,8 @@ static inline bool wsg_hub_is_over_limit(const struct wsg_route *r)
     return r->retained.bytes >= r->policy.max_retained;
 }
 
+/* The route takes one more with this key: somebody serves it, or may come to. */
+bool wsg_hub_has_place(const struct wsg_hub *h, const struct wsg_route *r, uint64_t key);
 /* A new connection: into somebody's hands, or those of nobody for a while. False: it was failed, and the pin is gone. */
 bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p);
 /* A handler is there, or serves other routes than before: it takes what waits, and what is better off with it. */
@@ -114,14 +127,29 @@ void wsg_hub_ping(struct wsg_hub *h, struct wsg_handler *to);
 /* A handler that drains may have nothing left, or something that can go now. */
 void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from);
 
+/* ----------------------------------------------------------------- hub_admit.c */
+
+/* It waits until it is accepted. `wanted`: it goes to this route then (NULL: it stays), and joins these groups, each ended by a NUL.
+ * False without memory. */
+bool wsg_hub_ask(struct wsg_pin *p, struct wsg_route *wanted, uint64_t key, struct wsb_span names);
+/* Who was not there for it, should it fail now. */
+enum wsg_refusal wsg_hub_refusal(const struct wsg_pin *p);
+/* It is pending. False: there is nobody for it on the route that it wants, and it is to be told so instead. */
+bool wsg_hub_can_admit(const struct wsg_hub *h, const struct wsg_pin *p);
+/* It is accepted: it leaves its gatekeeper, if one was asked, and joins what it did not join before. */
+void wsg_hub_admit(struct wsg_hub *h, struct wsg_pin *p);
+/* And with the names that its ACCEPT gave it: into the hands of an owner. The pin may be gone afterwards. */
+void wsg_hub_settle_in(struct wsg_hub *h, struct wsg_pin *p);
+/* The session has sent the 101: the owner may hear of it. */
+void wsg_hub_on_admitted(struct wsg_hub *h, const struct wsg_out *out);
+
 /* ---------------------------------------------------------------- hub_groups.c */
 
 /* The metadata of OPEN as it is now; valid until the next call. */
 struct wsb_span wsg_hub_open_meta(struct wsg_hub *h, const struct wsg_pin *p);
-/* User and first groups of a connection, as a session told them. */
-void wsg_hub_join_first(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list);
-/* It is accepted: it joins what it did not join while it was pending. */
-void wsg_hub_join_accepted(struct wsg_hub *h, struct wsg_pin *p);
+/* User and first groups of a connection, as a session told them: its user is set, the groups are left. */
+struct wsb_span wsg_hub_take_user(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list);
+void wsg_hub_join_listed(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list);
 bool wsg_hub_join(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name);
 void wsg_hub_leave(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name);
 void wsg_hub_leave_all(struct wsg_hub *h, struct wsg_pin *p);

@@ -42,6 +42,19 @@ void wsg_hub_publish_copy(struct wsg_hub *h, const struct wsg_pin *p, const stru
         h->stats.publish_drops++;
 }
 
+void wsg_hub_publish_open(struct wsg_hub *h, const struct wsg_pin *p)
+{
+    if (!p->route->policy.publish && !p->route->policy.tap)
+        return;
+    struct wsb_envelope e = {.header = {.type = WSB_OPEN,
+                                        .flags = p->admission == WSG_PENDING ? WSB_FLAG_PENDING : 0,
+                                        .conn = p->conn,
+                                        .seq = 1,
+                                        .time_ns = p->opened_ns},
+                             .meta = wsg_hub_open_meta(h, p)};
+    wsg_hub_publish_copy(h, p, &e);
+}
+
 void wsg_hub_subscription(struct wsg_hub *h, const struct wsb_inbound *in)
 {
     struct wsg_subscription **at = &h->subscriptions;

@@ -39,9 +39,11 @@ enum wsg_refusal {
     WSG_REFUSED_TOKEN, /* none, or none that is good */
     WSG_REFUSED_NO_HANDLER,
     WSG_REFUSED_DRAINING,
-    WSG_REFUSED_BY_HANDLER,   /* REJECT */
-    WSG_REFUSED_MALFORMED,    /* a handshake that is none */
-    WSG_REFUSED_BODY_TIMEOUT, /* the body of a request did not come in time */
+    WSG_REFUSED_BY_HANDLER, /* REJECT */
+    WSG_REFUSED_NO_GATEKEEPER,
+    WSG_REFUSED_ACCEPT_TIMEOUT, /* neither ACCEPT nor REJECT */
+    WSG_REFUSED_MALFORMED,      /* a handshake that is none */
+    WSG_REFUSED_BODY_TIMEOUT,   /* the body of a request did not come in time */
     WSG_REFUSED_OTHER,
     WSG_REFUSALS
 };

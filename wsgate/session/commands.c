@@ -69,7 +69,8 @@ static void close_by_command(struct wsg_session *s, const struct wsg_command *c)
 static void fail_by_command(struct wsg_session *s, const struct wsg_command *c)
 {
     char why[128];
-    struct wsg_command reject = {.type = WSB_REJECT, .status = c->status, .by = WSG_BY_GATE};
+    struct wsg_command reject = {
+        .type = WSB_REJECT, .code = c->code, .status = c->status, .by = WSG_BY_GATE, .reason = c->reason};
     (void)snprintf(why, sizeof why, "%.*s", (int)c->reason.len, (const char *)c->reason.ptr);
     if (s->state == WSG_SESSION_PENDING) {
         wsg_websocket_reject(s, &reject);

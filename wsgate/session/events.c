@@ -107,6 +107,14 @@ void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struc
             WSB_KU("in", s->messages_in), WSB_KU("out", s->messages_out), WSB_KU("age_ms", age_ms));
 }
 
+void wsg_emit_admitted(struct wsg_session *s)
+{
+    struct wsg_out out = event_of(s, WSB_OPEN, 0, 0);
+    out.kind = WSG_OUT_ADMITTED;
+    out.envelope.payload = wsb_span_str(s->subprotocol);
+    put(s, &out);
+}
+
 void wsg_emit_done(struct wsg_session *s)
 {
     struct wsg_out out = {.kind = WSG_OUT_DONE, .envelope.header = {.type = WSB_CLOSED_EV, .conn = s->id}};

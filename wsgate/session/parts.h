@@ -268,6 +268,7 @@ void wsg_dialed_end(struct wsg_session *s);                                     
 void wsg_websocket_open(struct wsg_session *s);
 void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head);
 wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used);
+void wsg_websocket_accept_timeout(struct wsg_session *s); /* nobody said whether it may come in */
 void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c);
 void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c);
 void wsg_websocket_ping(struct wsg_session *s, const struct wsg_command *c);
@@ -326,6 +327,7 @@ void wsg_emit(struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags, 
 void wsg_emit_begin(struct wsg_session *s, uint8_t type, uint8_t flags);
 wsb_err wsg_emit_message(struct wsg_session *s, const struct wsb_ws_event *ev);
 void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason, bool clean);
+void wsg_emit_admitted(struct wsg_session *s);
 void wsg_emit_done(struct wsg_session *s);
 void wsg_emit_writable(struct wsg_session *s, struct wsb_span meta);
 void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum wsb_outcome outcome,
@@ -355,6 +357,12 @@ static inline bool wsg_session_is_tapped(const struct wsg_session *s)
 static inline bool wsg_session_has_handler(const struct wsg_session *s)
 {
     return s->route->policy.publish || atomic_load_explicit(&s->route->handlers, memory_order_relaxed) > 0;
+}
+
+/* Does the gate ask somebody before it lets a client in? */
+static inline bool wsg_session_asks(const struct wsg_session *s)
+{
+    return s->route->gatekeeper || (s->route->policy.accept_by_handler && !s->route->policy.publish);
 }
 
 /* Where a message is counted: in memory of the worker's own, since a counter that all share costs more than a frame's header. */

@@ -594,10 +594,7 @@ void wsg_session_on_timer(struct wsg_timer *t)
         wsg_exchange_timeout(s);
         break;
     case WSG_SESSION_PENDING:
-        wsg_emit_closed(s, WSG_BY_GATE, 1006, wsb_span_str("accept timed out"), /*clean=*/false);
-        s->exchange->is_sent = false;
-        s->exchange->keep_alive = false;
-        wsg_exchange_error(s, 504, "the handler did not accept in time", NULL, 0);
+        wsg_websocket_accept_timeout(s);
         break;
     case WSG_SESSION_OPEN:
     case WSG_SESSION_CLOSING:

@@ -155,6 +155,7 @@ static void wait_for_accept(struct wsg_session *s, const struct wsb_handshake *h
     }
     memcpy(x->accept, hs->accept, sizeof hs->accept);
     s->state = WSG_SESSION_PENDING;
+    wsg_count(&s->route->tally.asked, 1);
     wsg_emit_begin(s, WSB_OPEN, WSB_FLAG_PENDING);
     wsg_session_set_timer(s, s->route->policy.accept_timeout_ms);
     wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, true);
@@ -179,6 +180,14 @@ static bool origin_is_allowed(const struct wsg_session *s, const struct wsg_http
     return count <= 1 && wsb_origin_is_allowed(rules->at, rules->count, count ? origin : wsb_span(NULL, 0), head->host);
 }
 
+/* Whom the route asks is not there, and nobody waits for him. */
+static bool lacks_gatekeeper(const struct wsg_route *r)
+{
+    const struct wsg_route *asked = r->gatekeeper;
+    return asked && asked->policy.no_handler != WSG_NO_HANDLER_WAIT &&
+           atomic_load_explicit(&asked->handlers, memory_order_relaxed) == 0;
+}
+
 /* Behind a proxy it is only now that somebody's connection is known as his. */
 static bool counts_client(struct wsg_session *s, enum wsg_refusal *ret_why)
 {
@@ -197,6 +206,8 @@ static bool refuse_by_route(struct wsg_session *s, const struct wsg_http_head *h
         wsg_exchange_refuse(s, WSG_REFUSED_DRAINING, 503, "the gate is shutting down", NULL, 0);
     else if (!wsg_session_has_handler(s) && p->no_handler == WSG_NO_HANDLER_REFUSE)
         wsg_exchange_refuse(s, WSG_REFUSED_NO_HANDLER, 503, "no handler", NULL, 0);
+    else if (lacks_gatekeeper(s->route))
+        wsg_exchange_refuse(s, WSG_REFUSED_NO_GATEKEEPER, 503, "no gatekeeper", NULL, 0);
     else if (wsg_route_is_full(s->route, 0))
         wsg_exchange_refuse(s, WSG_REFUSED_CONNECTIONS, 503, "the route has as many connections as it may", NULL, 0);
     else if (!origin_is_allowed(s, head))
@@ -251,7 +262,7 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
     }
     x->is_local = false;
     bool is_for_bus = has_handler || p->no_handler == WSG_NO_HANDLER_WAIT;
-    if (is_for_bus && p->accept_by_handler && !p->publish)
+    if (is_for_bus && wsg_session_asks(s))
         wait_for_accept(s, &hs, &req);
     else
         open_now(s, &hs, is_for_bus);
@@ -266,6 +277,20 @@ static bool was_offered(const char *offered, struct wsb_span name)
     return false;
 }
 
+/* Nothing becomes of a client that waits: it is told the status, its handler CLOSED with the reason. */
+static void give_up_waiting(struct wsg_session *s, enum wsg_refusal why, int status, const char *reason)
+{
+    wsg_emit_closed(s, WSG_BY_GATE, WSB_CLOSE_ABNORMAL, wsb_span_str(reason), /*clean=*/false);
+    s->exchange->is_sent = false;
+    s->exchange->keep_alive = false;
+    wsg_exchange_refuse(s, why, status, reason, NULL, 0);
+}
+
+void wsg_websocket_accept_timeout(struct wsg_session *s)
+{
+    give_up_waiting(s, WSG_REFUSED_ACCEPT_TIMEOUT, 504, "accept timed out");
+}
+
 void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c)
 {
     if (s->state != WSG_SESSION_PENDING) {
@@ -273,6 +298,11 @@ void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c)
         return;
     }
     struct wsg_exchange *x = s->exchange;
+    if (wsg_route_is_full(s->route, 0)) { /* others were accepted while it waited */
+        wsg_outcome(s, c, WSB_OUTCOME_REFUSED, "the route has as many connections as it may");
+        give_up_waiting(s, WSG_REFUSED_CONNECTIONS, 503, "the route has as many connections as it may");
+        return;
+    }
     bool valid = !c->subprotocol.ptr || c->subprotocol.len == 0 || was_offered(x->offered, c->subprotocol);
     if (valid && c->subprotocol.ptr) {
         struct wsb_span none = wsb_span(NULL, 0);
@@ -282,13 +312,11 @@ void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c)
         wsg_outcome(s, c, WSB_OUTCOME_INVALID, "a subprotocol that was not offered, or headers that cannot be sent");
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "invalid ACCEPT", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
                 WSB_KS("request_id", x->request_id));
-        wsg_emit_closed(s, WSG_BY_GATE, WSB_CLOSE_ABNORMAL, wsb_span_str("invalid ACCEPT"), /*clean=*/false);
-        x->is_sent = false;
-        x->keep_alive = false;
-        wsg_exchange_error(s, 502, "the handler's ACCEPT is invalid", NULL, 0);
+        give_up_waiting(s, WSG_REFUSED_OTHER, 502, "invalid ACCEPT");
         return;
     }
     wsg_session_add_receipt(s, c);
+    wsg_emit_admitted(s); /* before anything else of it */
     wsg_websocket_open(s);
     wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
 }
@@ -301,14 +329,19 @@ void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c)
     }
     struct wsg_command respond = *c;
     struct wsg_exchange *x = s->exchange;
+    bool is_failed = c->by == WSG_BY_GATE; /* nobody is there to say it */
+    enum wsg_refusal why = is_failed ? (enum wsg_refusal)c->code : WSG_REFUSED_BY_HANDLER;
     if (respond.status < 300)
         respond.status = 403;
     respond.flags &= (uint8_t)~WSB_FLAG_MORE;
     x->keep_alive = false;
-    wsg_emit_closed(s, c->by == WSG_BY_GATE ? WSG_BY_GATE : WSG_BY_HANDLER, WSB_CLOSE_ABNORMAL,
-                    wsb_span_str("rejected"),
+    wsg_emit_closed(s, is_failed ? WSG_BY_GATE : WSG_BY_HANDLER, WSB_CLOSE_ABNORMAL, wsb_span_str("rejected"),
                     /*clean=*/true);
-    wsg_count(&s->route->tally.refused[c->by == WSG_BY_GATE ? WSG_REFUSED_NO_HANDLER : WSG_REFUSED_BY_HANDLER], 1);
+    wsg_count(&s->route->tally.refused[why], 1);
+    if (is_failed)
+        WSB_LOG(WSB_LOG_HTTP, WSB_LOG_WARN, "refused", WSB_KID("conn", s->id), WSB_KU("status", respond.status),
+                WSB_KS("why", wsg_refusal_name(why)), WSB_KS("route", s->route->name), WSB_KSPAN("reason", c->reason),
+                WSB_KS("peer", s->peer), WSB_KS("request_id", x->request_id));
     s->state = WSG_SESSION_EXCHANGE; /* from here on an ordinary response; its outcome is REJECT's */
     wsg_exchange_respond(s, &respond);
 }

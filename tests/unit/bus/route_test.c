@@ -91,12 +91,36 @@ static void test_routes_that_cannot_be_are_refused(void **state)
     wsg_routes_deinit(&t);
 }
 
+static void test_a_route_without_a_path_is_only_asked(void **state)
+{
+    struct wsg_routes t;
+    struct wsb_span params[WSB_PATTERN_PARAMS_MAX];
+    struct wsb_fault fault = {0};
+    bool other;
+    struct wsg_route_policy keyed = {.pin_key = "param:x"};
+    (void)state;
+    assert_int_equal(wsg_routes_init(&t, 4), WSB_OK);
+    assert_int_equal(wsg_routes_add(&t, "door", NULL, NULL, &(struct wsg_route_policy){0}, NULL), WSB_OK);
+    assert_int_equal(wsg_routes_add(&t, "all", "/{path*}", NULL, &ws_only, NULL), WSB_OK);
+    assert_int_equal(wsg_routes_add(&t, "back", NULL, NULL, &(struct wsg_route_policy){0}, NULL), WSB_OK);
+    assert_int_equal(wsg_routes_add(&t, "key", NULL, NULL, &keyed, &fault), WSB_ERR_CONFIG);
+    assert_string_equal(fault.text, "route 'key', pin_key: 'param:x': the path (none) has no parameter 'x'");
+    wsg_routes_set_gatekeeper(&t, 1, "door");
+    wsg_routes_seal(&t);
+    assert_ptr_equal(wsg_routes_match(&t, wsb_span_str("h"), wsb_span_str("/"), WSG_KIND_WEBSOCKET, params, &other),
+                     &t.routes[1]);
+    assert_ptr_equal(t.routes[1].gatekeeper, wsg_routes_find(&t, wsb_span_str("door")));
+    assert_null(wsg_routes_match(&t, wsb_span_str("h"), wsb_span_str("/"), WSG_KIND_HTTP, params, &other));
+    wsg_routes_deinit(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_most_specific_route_wins),
         cmocka_unit_test(test_route_of_the_other_kind_is_told),
         cmocka_unit_test(test_routes_that_cannot_be_are_refused),
+        cmocka_unit_test(test_a_route_without_a_path_is_only_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

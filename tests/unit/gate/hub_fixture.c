@@ -23,6 +23,7 @@ static wsb_err fake_recv(struct wsb_server *s, enum wsb_channel c, struct wsb_in
     if (f->in.len == 0 || c != (f->in_peer ? WSB_CHANNEL_HANDLERS : WSB_CHANNEL_COMMANDS))
         return WSB_AGAIN;
     ret->peer = wsb_span(&f->in_peer, f->in_peer ? 1 : 0);
+    ret->user = wsb_span_str(f->in_user);
     ret->envelope = (struct wsb_envelope){.header = {.type = WSB_BATCH}, .payload = wsb_buf_span(&f->in)};
     ret->envelope.header.payload_len = (uint32_t)f->in.len;
     return WSB_OK;
@@ -50,10 +51,12 @@ static void log_envelope(struct fake_server *f, char peer, const struct wsb_enve
         return;
     }
     size_t n = strlen(f->log);
-    snprintf(f->log + n, sizeof f->log - n, "%s%c:%s%s%s%.*s", n ? " " : "", peer, wsb_type_name(e->header.type),
-             e->header.flags & WSB_FLAG_REDELIVERED ? "!" : "", e->payload.len ? "=" : "", (int)e->payload.len,
-             (const char *)e->payload.ptr);
+    snprintf(f->log + n, sizeof f->log - n, "%s%c:%s%s%s%s%.*s", n ? " " : "", peer, wsb_type_name(e->header.type),
+             e->header.flags & WSB_FLAG_REDELIVERED ? "!" : "", e->header.flags & WSB_FLAG_PENDING ? "?" : "",
+             e->payload.len ? "=" : "", (int)e->payload.len, (const char *)e->payload.ptr);
     n = strlen(f->log);
+    if (e->header.type == WSB_OPEN)
+        snprintf(f->open_meta, sizeof f->open_meta, "%.*s", (int)e->meta.len, (const char *)e->meta.ptr);
     if (e->header.type == WSB_DATA)
         snprintf(f->log + n, sizeof f->log - n, "#%d", (int)e->header.seq);
     if (e->header.type == WSB_OUTCOME || e->header.type == WSB_ERROR)
@@ -79,10 +82,10 @@ static wsb_err fake_send(struct wsb_server *s, struct wsb_span peer, const struc
 static wsb_err fake_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h,
                             struct wsb_block *payload, struct wsb_span meta)
 {
-    (void)s;
-    (void)topic;
-    (void)h;
+    struct fake_server *f = (struct fake_server *)s;
+    size_t n = strlen(f->log);
     (void)meta;
+    snprintf(f->log + n, sizeof f->log - n, "%s*:%s%s", n ? " " : "", topic, h->flags & WSB_FLAG_PENDING ? "?" : "");
     wsb_block_free(payload);
     return WSB_OK;
 }
@@ -105,6 +108,12 @@ static bool fake_is_stalled(struct wsb_server *s, struct wsb_span peer, uint64_t
     return ((struct fake_server *)s)->is_stalled[(int)peer.ptr[0]];
 }
 
+static bool fake_allows(const struct wsb_server *s, struct wsb_span user, const char *route)
+{
+    (void)s;
+    return wsb_span_eq_str(user, route);
+}
+
 static const struct wsb_server_ops fake_ops = {
     .close = fake_close,
     .fd = fake_fd,
@@ -116,6 +125,7 @@ static const struct wsb_server_ops fake_ops = {
     .watch = fake_watch,
     .unwatch = fake_unwatch,
     .is_stalled = fake_is_stalled,
+    .allows = fake_allows,
 };
 
 /* ------------------------------------------------------------- the fixture */
@@ -133,6 +143,8 @@ static void host_command(void *ctx, const struct wsg_command *c, const wsb_conn 
                           (const char *)c->payload.ptr);
     if (c->status)
         n += (size_t)snprintf(f->commands + n, sizeof f->commands - n, "(%d)", c->status);
+    if (c->type == WSG_CMD_FAIL)
+        f->refusal = (enum wsg_refusal)c->code;
     for (size_t i = 0; i < count; i++)
         n += (size_t)snprintf(f->commands + n, sizeof f->commands - n, "%s%d", i ? "," : "@",
                               (int)wsg_id_parts(ids[i]).slot);

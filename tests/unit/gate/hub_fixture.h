@@ -10,11 +10,13 @@
 struct fake_server {
     struct wsb_server base;
     int fd;
-    char log[16384];      /* "a:welcome a:open{…}" */
+    char log[16384];      /* "a:welcome a:open?"; '?' for pending, '!' for redelivered, "*:r open" for a copy */
     bool is_gone[128];    /* peers by their letter */
     bool is_stalled[128]; /* likewise */
     struct wsb_buf in;    /* one message to be received */
     char in_peer;
+    const char *in_user;  /* the key it comes with, named like the one route that it is for; NULL: none */
+    char open_meta[1024]; /* of the latest OPEN */
     bool in_is_batch;
     void (*sink)(void *ctx, char peer, const struct wsb_envelope *e); /* NULL: only the log */
     void *sink_ctx;
@@ -27,7 +29,8 @@ struct fixture {
     struct wsg_hub hub;
     struct wsg_outbox outbox;
     bool is_behind;
-    char commands[4096]; /* what sessions are told: "send=x@5,6 fail@5" */
+    char commands[4096];      /* what sessions are told: "send=x@5,6 fail@5" */
+    enum wsg_refusal refusal; /* of the latest "fail" */
 };
 
 /* Two routes, "r" and "q", of one policy. */

@@ -6,7 +6,9 @@
  *   - every message was acknowledged by its owner, or is counted as dropped; under `pause` with a handler left, none is dropped
  *   - what an owner gets that another one was sent before is flagged as redelivered
  *   - a handler is never sent more than it granted
- *   - in = delivered + dropped + retained, at every step
+ *   - in = delivered + dropped + retained, at every step, for each route
+ *   - with a gatekeeper, an owner hears of a client only when it has its 101, and then nobody had it before; the gatekeeper hears
+ *     of it until it accepts it
  *
  * The seed is printed when something does not hold.
  */
@@ -14,13 +16,23 @@
 
 #include "gate/hub_parts.h"
 
-enum { CLIENTS = 12, HANDLERS = 4, STEPS = 4000, SEEDS = 60, MESSAGES_MAX = STEPS };
+enum {
+    CLIENTS = 12,
+    HANDLERS = 6,
+    GATEKEEPER = 4 /* the first of them */,
+    STEPS = 4000,
+    SEEDS = 60,
+    MESSAGES_MAX = STEPS
+};
 
 struct client {
     wsb_conn conn;
     uint32_t generation;
     bool is_open;
-    uint64_t sent; /* messages since OPEN */
+    bool is_waiting;  /* for its 101 */
+    bool is_accepted; /* the session was told so, and has not sent it */
+    bool is_failed;   /* it was told that nothing will come of it */
+    uint64_t sent;    /* messages since OPEN */
 };
 
 /* What one handler knows of one connection. */
@@ -29,6 +41,7 @@ struct view {
     uint64_t seen;  /* last seq */
     uint64_t acked; /* last seq that it acknowledged */
     bool is_over;
+    bool is_pending;
 };
 
 struct model {
@@ -42,11 +55,14 @@ struct model {
         struct view views[512];
         size_t count;
     } handlers[HANDLERS];
+    bool has_gatekeeper;
     uint64_t in;
     /* for each connection by number of opening: the highest seq that any owner has acknowledged or seen */
     struct {
         wsb_conn conn;
         uint64_t acked, seen;
+        bool was_asked, is_admitted;  /* with a gatekeeper */
+        bool was_pending, was_opened; /* what handlers were sent */
     } known[8192];
     size_t known_count;
 };
@@ -74,8 +90,7 @@ static size_t known_of(struct model *m, wsb_conn conn)
         if (m->known[k].conn == conn)
             return k;
     }
-    m->known[m->known_count].conn = conn;
-    m->known[m->known_count].acked = m->known[m->known_count].seen = 0;
+    m->known[m->known_count] = (__typeof__(m->known[0])){.conn = conn};
     return m->known_count++;
 }
 
@@ -84,6 +99,19 @@ static void forget_view(struct model *m, int i, wsb_conn conn)
     struct view *v = view_of(m, i, conn);
     if (v)
         *v = m->handlers[i].views[--m->handlers[i].count];
+}
+
+static void check_opening(struct model *m, int i, const struct wsb_header *d)
+{
+    size_t k = known_of(m, d->conn);
+    bool is_again = (d->flags & WSB_FLAG_REDELIVERED) != 0;
+    bool *before = i >= GATEKEEPER ? &m->known[k].was_pending : &m->known[k].was_opened;
+    assert_int_equal((d->flags & WSB_FLAG_PENDING) != 0, i >= GATEKEEPER);
+    assert_int_equal(m->known[k].was_asked && m->known[k].is_admitted, m->known[k].was_asked && i < GATEKEEPER);
+    assert_int_equal(is_again, *before);
+    *before = true;
+    if (!is_again)
+        assert_int_equal(m->known[k].seen, 0);
 }
 
 /* A handler is sent this. */
@@ -99,14 +127,15 @@ static void on_sent(void *ctx, char peer, const struct wsb_envelope *e)
         if (v)
             forget_view(m, i, d->conn);
         assert_true(m->handlers[i].count < COUNT(m->handlers[i].views));
-        m->handlers[i].views[m->handlers[i].count++] = (struct view){.conn = d->conn, .seen = 1};
-        if (!(d->flags & WSB_FLAG_REDELIVERED))
-            assert_int_equal(m->known[known_of(m, d->conn)].seen, 0);
+        m->handlers[i].views[m->handlers[i].count++] =
+            (struct view){.conn = d->conn, .seen = 1, .is_pending = (d->flags & WSB_FLAG_PENDING) != 0};
+        check_opening(m, i, d);
         break;
     case WSB_DATA: {
         size_t k = known_of(m, d->conn);
         assert_non_null(v);
         assert_false(v->is_over);
+        assert_true(i < GATEKEEPER);
         assert_true(d->seq > v->seen);
         assert_true(d->seq > m->known[k].acked); /* what is done with does not come back */
         assert_int_equal(d->seq <= m->known[k].seen, (d->flags & WSB_FLAG_REDELIVERED) != 0);
@@ -144,11 +173,13 @@ static void on_sent(void *ctx, char peer, const struct wsb_envelope *e)
 
 static void check_sums(struct model *m)
 {
-    const struct wsg_route *r = &m->f.routes.routes[0];
-    uint64_t dropped = 0;
-    for (int i = 0; i < WSG_IN_DROPS; i++)
-        dropped += r->tally.in_dropped[i];
-    assert_int_equal(m->in, r->tally.delivered + dropped + r->retained.messages);
+    for (size_t k = 0; k < m->f.routes.count; k++) {
+        const struct wsg_route *r = &m->f.routes.routes[k];
+        uint64_t dropped = 0;
+        for (int i = 0; i < WSG_IN_DROPS; i++)
+            dropped += r->tally.in_dropped[i];
+        assert_int_equal(k ? 0 : m->in, r->tally.delivered + dropped + r->retained.messages);
+    }
 }
 
 /* What a handler's lane says is what its connections say. */
@@ -188,9 +219,9 @@ static void register_handler(struct model *m, int i)
     m->handlers[i].count = 0;
     m->handlers[i].has_credit = chance(m, 2);
     m->handlers[i].messages = m->handlers[i].has_credit ? chance(m, 6) : 0;
-    snprintf(meta, sizeof meta, "{\"routes\":[\"r\"],\"batch\":%s,\"ack\":%s,\"weight\":%u%s%d%s}",
-             chance(m, 2) ? "true" : "false", m->handlers[i].acks ? "true" : "false", 1 + chance(m, 3),
-             m->handlers[i].has_credit ? ",\"credit\":{\"bytes\":1000000,\"messages\":" : ",\"pid\":",
+    snprintf(meta, sizeof meta, "{\"routes\":[\"%s\"],\"batch\":%s,\"ack\":%s,\"weight\":%u%s%d%s}",
+             i >= GATEKEEPER ? "q" : "r", chance(m, 2) ? "true" : "false", m->handlers[i].acks ? "true" : "false",
+             1 + chance(m, 3), m->handlers[i].has_credit ? ",\"credit\":{\"bytes\":1000000,\"messages\":" : ",\"pid\":",
              (int)m->handlers[i].messages, m->handlers[i].has_credit ? "}" : "");
     hear(&m->f, m->handlers[i].peer, WSB_HELLO, 0, 0, 0, "", meta);
 }
@@ -244,22 +275,67 @@ static void kill_handler(struct model *m, int i)
     m->handlers[i].is_registered = false;
 }
 
+/* What sessions were told. */
+static void hear_commands(struct model *m)
+{
+    char *rest = m->f.commands;
+    for (char *word = strsep(&rest, " "); word; word = strsep(&rest, " ")) {
+        bool accepts = strncmp(word, "accept@", 7) == 0;
+        char *at = strchr(word, '@');
+        if (!accepts && strncmp(word, "fail", 4) != 0)
+            continue;
+        for (char *id = at + 1; *id; id += *id == ',') {
+            struct client *c = &m->clients[strtoul(id, &id, 10)];
+            c->is_accepted = c->is_accepted || (accepts && c->is_waiting);
+            c->is_failed = c->is_failed || !accepts;
+        }
+    }
+    m->f.commands[0] = 0;
+}
+
+static void say_open(struct model *m, struct client *c, uint32_t slot)
+{
+    c->generation++;
+    *c = (struct client){.conn = wsg_id_make((struct wsg_id_parts){1, c->generation, 0, slot}),
+                         .generation = c->generation,
+                         .is_open = true,
+                         .is_waiting = m->has_gatekeeper};
+    m->known[known_of(m, c->conn)].was_asked = m->has_gatekeeper;
+    struct wsg_out out = {
+        .kind = WSG_OUT_EVENT,
+        .key = chance(m, 2) ? 1 + chance(m, 5) : 0,
+        .envelope = {.header = {.type = WSB_OPEN, .flags = m->has_gatekeeper ? WSB_FLAG_PENDING : 0, .conn = c->conn},
+                     .meta = wsb_span_str("{}")}};
+    happen_out(&m->f, &out);
+}
+
+static void say_closed(struct model *m, struct client *c)
+{
+    struct wsg_out out = {.kind = WSG_OUT_EVENT, .envelope = {.header = {.type = WSB_CLOSED_EV, .conn = c->conn}}};
+    c->is_open = false;
+    happen_out(&m->f, &out);
+}
+
+static void say_admitted(struct model *m, struct client *c)
+{
+    struct wsg_out out = {.kind = WSG_OUT_ADMITTED, .envelope = {.header = {.type = WSB_OPEN, .conn = c->conn}}};
+    c->is_waiting = false;
+    m->known[known_of(m, c->conn)].is_admitted = true;
+    happen_out(&m->f, &out);
+}
+
 static void client_step(struct model *m, uint32_t slot)
 {
     struct client *c = &m->clients[slot];
     if (!c->is_open) {
-        c->generation++;
-        c->conn = wsg_id_make((struct wsg_id_parts){1, c->generation, 0, slot});
-        c->is_open = true;
-        c->sent = 0;
-        struct wsg_out out = {.kind = WSG_OUT_EVENT,
-                              .key = chance(m, 2) ? 1 + chance(m, 5) : 0,
-                              .envelope = {.header = {.type = WSB_OPEN, .conn = c->conn}, .meta = wsb_span_str("{}")}};
-        happen_out(&m->f, &out);
+        say_open(m, c, slot);
+    } else if (c->is_waiting) { /* an ACCEPT that is not good is the end as well */
+        if (c->is_accepted && chance(m, 8))
+            say_admitted(m, c);
+        else if (c->is_accepted || c->is_failed || chance(m, 20) == 0)
+            say_closed(m, c);
     } else if (chance(m, 20) == 0) {
-        struct wsg_out out = {.kind = WSG_OUT_EVENT, .envelope = {.header = {.type = WSB_CLOSED_EV, .conn = c->conn}}};
-        c->is_open = false;
-        happen_out(&m->f, &out);
+        say_closed(m, c);
     } else {
         uint8_t payload[16];
         c->sent++;
@@ -290,12 +366,23 @@ static void move_one(struct model *m)
     wsg_hub_flush(&m->f.hub);
 }
 
+static void decide(struct model *m, int i)
+{
+    struct view *v = m->handlers[i].count ? &m->handlers[i].views[chance(m, (uint32_t)m->handlers[i].count)] : NULL;
+    struct wsb_envelope e = {.header = {.type = chance(m, 8) ? WSB_ACCEPT : WSB_REJECT, .conn = v ? v->conn : 0}};
+    /* `commands` names places only: an ACCEPT that crosses the end of its client must not be taken for the next one's */
+    if (v && v->is_pending && !v->is_over && m->clients[wsg_id_parts(v->conn).slot].conn == v->conn)
+        hear_envelope(&m->f, m->handlers[i].peer, &e);
+}
+
 static void handler_step(struct model *m, int i)
 {
     uint32_t what = chance(m, 40);
     if (!m->handlers[i].is_registered) {
         if (what < 10)
             register_handler(m, i);
+    } else if (i >= GATEKEEPER && what % 2) {
+        decide(m, i);
     } else if (what < 15) {
         ack_some(m, i);
     } else if (what < 20) {
@@ -326,7 +413,7 @@ static void run(uint64_t seed, enum wsg_when_full policy, enum wsg_no_handler no
     struct model *m = calloc(1, sizeof *m);
     const struct wsg_route_policy p = {.kinds = WSG_KIND_WEBSOCKET,
                                        .max_message = 1000,
-                                       .max_retained = seed % 3 ? 100000 : 600,
+                                       .max_retained = seed % 3 ? 400000 : 600,
                                        .max_backlog = seed % 2 ? 0 : 200,
                                        .when_full = policy,
                                        .no_handler = no_handler,
@@ -334,6 +421,9 @@ static void run(uint64_t seed, enum wsg_when_full policy, enum wsg_no_handler no
                                        .ack_timeout_ms = 1000000};
     m->random = seed * 0x9e3779b97f4a7c15u + 1;
     fixture_open(&m->f, &p);
+    m->has_gatekeeper = seed % 2;
+    if (m->has_gatekeeper)
+        wsg_routes_set_gatekeeper(&m->f.routes, 0, "q");
     m->f.server.sink = on_sent;
     m->f.server.sink_ctx = m;
     for (int i = 0; i < HANDLERS; i++) {
@@ -344,9 +434,8 @@ static void run(uint64_t seed, enum wsg_when_full policy, enum wsg_no_handler no
         if (chance(m, 3))
             client_step(m, chance(m, CLIENTS));
         else
-            handler_step(m, (int)chance(m, HANDLERS));
-        if (m->f.commands[0])
-            m->f.commands[0] = 0;
+            handler_step(m, (int)chance(m, m->has_gatekeeper ? HANDLERS : GATEKEEPER));
+        hear_commands(m);
         check_sums(m);
         check_lanes(m);
     }
@@ -358,21 +447,27 @@ static void run(uint64_t seed, enum wsg_when_full policy, enum wsg_no_handler no
         }
     }
     for (uint32_t slot = 0; slot < CLIENTS; slot++) {
-        struct wsg_out out = {.kind = WSG_OUT_EVENT,
-                              .envelope = {.header = {.type = WSB_CLOSED_EV, .conn = m->clients[slot].conn}}};
         if (m->clients[slot].is_open)
-            happen_out(&m->f, &out);
+            say_closed(m, &m->clients[slot]);
     }
-    register_handler(m, 0);
-    if (m->handlers[0].has_credit)
-        grant(m, 0, 1000000);
-    ack_all(m, 0);
+    for (int i = 0; i < HANDLERS; i += GATEKEEPER) {
+        register_handler(m, i);
+        if (m->handlers[i].has_credit)
+            grant(m, i, 1000000);
+        ack_all(m, i);
+    }
     check_sums(m);
     assert_int_equal(m->f.hub.pins.count, 0);
-    assert_int_equal(m->f.routes.routes[0].retained.messages, 0);
-    assert_int_equal(m->f.routes.routes[0].retained.bytes, 0);
-    assert_int_equal(m->f.hub.handlers.by_id->unacked, 0);
-    assert_int_equal(m->f.hub.handlers.by_id->lane.unsent_bytes, 0);
+    for (size_t i = 0; i < m->f.routes.count; i++) {
+        assert_int_equal(m->f.routes.routes[i].retained.messages, 0);
+        assert_int_equal(m->f.routes.routes[i].retained.bytes, 0);
+    }
+    for (const struct wsg_handler *h = m->f.hub.handlers.by_id; h; h = h->by_id.next) {
+        assert_int_equal(h->unacked, 0);
+        assert_int_equal(h->lane.unsent_bytes, 0);
+    }
+    if (m->has_gatekeeper)
+        assert_true(m->in > 0);                                                            /* somebody was let in */
     if (policy == WSG_FULL_PAUSE && no_handler == WSG_NO_HANDLER_WAIT && acks && seed % 3) /* room for new clients */
         assert_int_equal(m->f.routes.routes[0].tally.delivered, m->in);                    /* not one was lost */
     fixture_close(&m->f);

@@ -166,7 +166,7 @@ int setup(void **state)
 static void note_beginning(struct fixture *f, const struct wsg_out *out)
 {
     const struct wsb_envelope *e = &out->envelope;
-    if (e->header.type != WSB_OPEN && e->header.type != WSB_REQUEST)
+    if (out->kind != WSG_OUT_EVENT || (e->header.type != WSB_OPEN && e->header.type != WSB_REQUEST))
         return;
     f->key = out->key;
     f->is_idempotent = out->is_idempotent;
@@ -190,6 +190,10 @@ static void note(char *log, size_t size, const struct wsg_out *out)
     const struct wsb_envelope *e = &out->envelope;
     if (out->kind == WSG_OUT_DONE) {
         snprintf(log + n, size - n, " done");
+        return;
+    }
+    if (out->kind == WSG_OUT_ADMITTED) {
+        snprintf(log + n, size - n, " admitted:%.*s", (int)e->payload.len, (const char *)e->payload.ptr);
         return;
     }
     snprintf(log + n, size - n, "%s%s%s%.*s%s%s", n ? " " : "", wsb_type_name(e->header.type),

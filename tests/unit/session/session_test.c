@@ -431,6 +431,84 @@ static void test_accept_cannot_begin_a_header_line_inside_another(void **state)
     assert_string_equal(f->replies, "outcomeinvalid");
 }
 
+/* "ws" asks a handler of "ask" first. */
+static void knock(struct fixture *f)
+{
+    f->routes.routes[0].gatekeeper = &f->routes.routes[1];
+    say_text(f, handshake);
+}
+
+static void test_a_gatekeeper_is_asked_before_the_101(void **state)
+{
+    struct fixture *f = *state;
+    knock(f);
+    assert_string_equal(f->events, "open");
+    assert_int_equal(f->got_len, 0);
+    assert_int_equal(f->routes.routes[0].tally.asked, 1);
+    assert_int_equal(f->routes.routes[1].tally.asked, 0);
+    HAS(f->meta, "\"route\":\"ws\"");
+    say_frame(f, 0x81, "early");
+    assert_string_equal(f->events, "open"); /* it is read when it is let in */
+    tell(f, (struct wsg_command){.type = WSB_ACCEPT, .subprotocol = wsb_span_str("nope")});
+    HAS(f->got, "HTTP/1.1 101");
+    assert_string_equal(f->events, "open admitted:nope data:early");
+}
+
+static void test_without_a_gatekeeper_the_door_is_closed(void **state)
+{
+    struct fixture *f = *state;
+    atomic_store(&f->routes.routes[1].handlers, 0);
+    knock(f);
+    HAS(f->got, "HTTP/1.1 503");
+    assert_null(strstr((char *)f->got, "gatekeeper")); /* why is not the client's business */
+    assert_string_equal(f->events, "");
+    assert_int_equal(f->routes.routes[0].tally.refused[WSG_REFUSED_NO_GATEKEEPER], 1);
+}
+
+static void test_a_gatekeeper_may_be_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    atomic_store(&f->routes.routes[1].handlers, 0);
+    f->routes.routes[1].policy.no_handler = WSG_NO_HANDLER_WAIT;
+    knock(f);
+    assert_string_equal(f->events, "open");
+    assert_int_equal(f->got_len, 0);
+    tell(f, (struct wsg_command){.type = WSG_CMD_FAIL,
+                                 .by = WSG_BY_GATE,
+                                 .status = 503,
+                                 .code = WSG_REFUSED_NO_GATEKEEPER,
+                                 .reason = wsb_span_str("no handler")});
+    HAS(f->got, "HTTP/1.1 503");
+    HAS(f->events, "open closed");
+    assert_int_equal(f->routes.routes[0].tally.refused[WSG_REFUSED_NO_GATEKEEPER], 1);
+}
+
+static void test_a_gatekeeper_has_only_so_much_time(void **state)
+{
+    struct fixture *f = *state;
+    f->routes.routes[0].policy.accept_timeout_ms = 1;
+    knock(f);
+    for (int i = 0; i < 1000000 && f->got_len == 0; i++) /* a millisecond */
+        turn(f);
+    HAS(f->got, "HTTP/1.1 504");
+    HAS(f->events, "open closed");
+    HAS(f->meta, "accept timed out");
+    assert_int_equal(f->routes.routes[0].tally.refused[WSG_REFUSED_ACCEPT_TIMEOUT], 1);
+}
+
+static void test_who_is_accepted_may_be_one_too_many(void **state)
+{
+    struct fixture *f = *state;
+    f->routes.routes[0].policy.max_connections = 1;
+    knock(f);
+    f->routes.routes[0].tally.opened++; /* somebody else was faster */
+    tell(f, (struct wsg_command){.type = WSB_ACCEPT, .flags = WSB_FLAG_WANT_OUTCOME});
+    HAS(f->got, "HTTP/1.1 503");
+    assert_string_equal(f->replies, "outcomerefused");
+    HAS(f->events, "open closed");
+    assert_int_equal(f->routes.routes[0].tally.refused[WSG_REFUSED_CONNECTIONS], 1);
+}
+
 /* ------------------------------------------------------------------ HTTP */
 
 static void test_request_and_response_and_the_next_request(void **state)
@@ -620,6 +698,11 @@ int main(void)
         TEST(test_handler_rejects_with_status_and_body),
         TEST(test_accept_with_a_subprotocol_not_offered_is_invalid),
         TEST(test_accept_cannot_begin_a_header_line_inside_another),
+        TEST(test_a_gatekeeper_is_asked_before_the_101),
+        TEST(test_without_a_gatekeeper_the_door_is_closed),
+        TEST(test_a_gatekeeper_may_be_waited_for),
+        TEST(test_a_gatekeeper_has_only_so_much_time),
+        TEST(test_who_is_accepted_may_be_one_too_many),
         TEST(test_request_and_response_and_the_next_request),
         TEST(test_long_bodies_come_in_parts_and_responses_may_too),
         TEST(test_an_answer_before_the_body_ends_the_request_for_the_handler),

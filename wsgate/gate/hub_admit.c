@@ -1,0 +1,152 @@
+/*
+ * Clients that wait to be let in. Their OPEN is pending: with a handler of their own route, or with one of the route's
+ * gatekeeper. That one has the connection as an owner does until it accepts it:
+ *
+ *     PENDING ──ACCEPT──▶ ADMITTED                        where a handler of the same route was asked
+ *     PENDING ──ACCEPT──▶ ADMITTING ──the 101──▶ ADMITTED  where a gatekeeper was
+ *
+ * With ACCEPT the connection leaves the gatekeeper, with all that is counted of it, for a handler of the route that the
+ * client asked for. Only the session knows whether the client still gets its 101, so that handler hears nothing before the
+ * session has said so, and nothing at all of one that did not.
+ */
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "gate/hub_parts.h"
+
+/* ---------------------------------------------------------------------- asking */
+
+bool wsg_hub_ask(struct wsg_pin *p, struct wsg_route *wanted, uint64_t key, struct wsb_span names)
+{
+    p->asked = malloc(sizeof *p->asked + names.len);
+    if (!p->asked)
+        return false;
+    *p->asked = (struct wsg_asked){.wanted = wanted, .key = key, .names_len = (uint32_t)names.len};
+    if (names.len)
+        memcpy(p->asked->names, names.ptr, names.len);
+    p->admission = WSG_PENDING;
+    return true;
+}
+
+enum wsg_refusal wsg_hub_refusal(const struct wsg_pin *p)
+{
+    return wsg_pin_asks_elsewhere(p) ? WSG_REFUSED_NO_GATEKEEPER : WSG_REFUSED_NO_HANDLER;
+}
+
+/* ------------------------------------------------------------------- accepting */
+
+/* Asked before the client has its 101, so that it can be told with a status. One that is to be closed instead, or that no
+ * handler gets, needs none. */
+bool wsg_hub_can_admit(const struct wsg_hub *h, const struct wsg_pin *p)
+{
+    const struct wsg_asked *asked = p->asked;
+    const struct wsg_route_policy *policy = asked->wanted ? &asked->wanted->policy : NULL;
+    return !policy || policy->publish || policy->no_handler == WSG_NO_HANDLER_CLOSE ||
+           wsg_hub_has_place(h, asked->wanted, asked->key);
+}
+
+/* The gatekeeper has it no more, and is told so as any former owner is. */
+static void leave_gatekeeper(struct wsg_hub *h, struct wsg_pin *p)
+{
+    struct wsg_handler *from = p->handler;
+    wsg_hub_end_moving(p);
+    wsg_hub_drop_backlog(h, p, WSG_IN_LOST); /* a client that waits is not read: nothing is in it */
+    if (from && p->sent_seq) {
+        (void)wsg_pin_add_former(p, from->id, &h->handlers); /* without memory it is told, but not held to it */
+        wsg_hub_tell(h, from, WSB_REVOKED, 0, p->conn, "accepted: it is its own route's now");
+    }
+    if (from && from->drain)
+        h->drain_pending = true;
+    wsg_pin_assign(p, NULL, NULL);
+}
+
+static void change_route(struct wsg_hub *h, struct wsg_pin *p, struct wsg_route *to)
+{
+    (void)!wsg_groups_leave(&h->members, p, wsb_span_str(p->route->name));
+    p->route = to;
+    (void)!wsg_groups_join(&h->members, p, wsb_span_str(to->name));
+}
+
+void wsg_hub_admit(struct wsg_hub *h, struct wsg_pin *p)
+{
+    struct wsg_asked *asked = p->asked;
+    p->asked = NULL;
+    p->admission = asked->wanted ? WSG_ADMITTING : WSG_ADMITTED;
+    if (asked->wanted) {
+        leave_gatekeeper(h, p);
+        change_route(h, p, asked->wanted);
+        p->key = asked->key;
+        p->was_opened = p->is_placed = p->is_paused = false; /* its owner sees it for the first time */
+        p->was_asked = true;
+    }
+    wsg_hub_join_listed(h, p, wsb_span(asked->names, asked->names_len));
+    free(asked);
+}
+
+void wsg_hub_settle_in(struct wsg_hub *h, struct wsg_pin *p)
+{
+    if (p->admission == WSG_ADMITTING && (p->route->policy.publish || !wsg_hub_place(h, p)))
+        return;
+    wsg_hub_pause_if_full(h, p);
+}
+
+/* ----------------------------------------------------------------- it has its 101 */
+
+/* The value of "subprotocol", between its quotes: a token has nothing to escape. Parameters of the path may have that
+ * name as well, deeper inside. */
+static bool find_subprotocol(struct wsb_span meta, struct wsb_span *ret)
+{
+    static const char key[] = "\"subprotocol\":\"";
+    const size_t key_len = sizeof key - 1;
+    int depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < meta.len; i++) {
+        uint8_t c = meta.ptr[i];
+        if (in_string) {
+            i += c == '\\';
+            in_string = c != '"';
+            continue;
+        }
+        depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+        if (c == '"' && depth == 1 && meta.len - i > key_len && memcmp(meta.ptr + i, key, key_len) == 0) {
+            const uint8_t *value = meta.ptr + i + key_len;
+            const uint8_t *end = memchr(value, '"', meta.len - i - key_len);
+            *ret = wsb_span(value, end ? (size_t)(end - value) : 0);
+            return end != NULL;
+        }
+        in_string = c == '"';
+    }
+    return false;
+}
+
+/* OPEN says what the gate chose; whoever accepted may have chosen otherwise. Without memory it stays as it was. */
+static void set_subprotocol(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name)
+{
+    struct wsb_span was;
+    wsb_buf_clear(&h->said);
+    if (wsg_words_unpack(wsb_span(p->meta, p->meta_len), &h->said) != WSB_OK)
+        return;
+    struct wsb_span said = wsb_buf_span(&h->said);
+    if (!find_subprotocol(said, &was) || wsb_span_eq(was, name))
+        return;
+    size_t head = (size_t)(was.ptr - said.ptr);
+    struct wsb_span tail = wsb_span(was.ptr + was.len, said.len - head - was.len);
+    wsb_buf_clear(&h->text);
+    if (wsb_buf_append(&h->text, said.ptr, head) == WSB_OK && wsb_buf_append(&h->text, name.ptr, name.len) == WSB_OK &&
+        wsb_buf_append(&h->text, tail.ptr, tail.len) == WSB_OK)
+        (void)wsg_hub_keep_meta(h, p, wsb_buf_span(&h->text));
+}
+
+void wsg_hub_on_admitted(struct wsg_hub *h, const struct wsg_out *out)
+{
+    struct wsg_pin *p = wsg_pins_find(&h->pins, out->envelope.header.conn);
+    if (!p || p->is_request || p->is_closed) /* nobody was there for it, and the session has been told */
+        return;
+    set_subprotocol(h, p, out->envelope.payload);
+    if (p->admission != WSG_ADMITTING)
+        return;
+    p->admission = WSG_ADMITTED;
+    wsg_hub_publish_open(h, p);
+    if (!p->route->policy.publish)
+        wsg_hub_go_on(h, p);
+}
