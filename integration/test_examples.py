@@ -188,3 +188,33 @@ def test_a_welcome_that_is_said_twice_is_told_once(tmp_path):
             say(2, route="echo")
             told = [bus.read(DEADLINE * 1000) for _ in range(3)]
             assert [(e.type, e.meta.get("id")) for e in told] == [("welcome", 1), ("welcome", 2), ("open", None)]
+
+
+def test_the_door_lets_in_who_has_a_pass(make_gate, processes, tmp_path, take_seat):
+    gate = make_gate(routes=["door=,kind=gatekeeper", "club=/club,kind=websocket,gatekeeper=door"])
+    passes = tmp_path / "passes"
+    passes.write_text("# a list\nsesame ann staff night\nopen bob\n")
+    processes([PYTHON, ROOT / "examples/python/door.py", "--bus", gate.dir, passes])
+    gate.wait_handlers("door", 1)
+    club = take_seat(gate, ["club"])
+
+    async def refused(path, **kwargs):
+        try:
+            await websockets.connect(gate.url(path), compression=None, open_timeout=20, **kwargs)
+        except websockets.exceptions.InvalidStatusCode as err:
+            return err.status_code
+        return None
+
+    async def talk():
+        assert await refused("/club") == 401
+        assert await refused("/club?pass=wrong") == 401
+        assert await refused("/club", extra_headers={"Cookie": "pass=\"; x=\u00ff"}) == 401
+        async with client(gate, "/club?x=1&pass=sesame"):
+            opened = club.hear("open")
+            assert (opened.pending, opened.meta["user"], sorted(opened.meta["tags"])) == (False, "ann", ["night", "staff"])
+            async with websockets.connect(gate.url("/club"), compression=None, extra_headers={"Cookie": "a=b; pass=open"}):
+                assert club.hear("open").meta["user"] == "bob"
+        passes.write_text("")
+        assert await refused("/club?pass=sesame") == 401
+
+    run_async(talk())

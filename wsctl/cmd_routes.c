@@ -1,13 +1,20 @@
 /* wsctl routes */
 #include "common.h"
 
+/* What it speaks; a route that only others ask speaks nothing. */
+static const char *kind_of(json_t *r)
+{
+    bool http = wsc_bool(r, "http");
+    return wsc_bool(r, "websocket") ? (http ? "both" : "websocket") : http ? "http" : "gatekeeper";
+}
+
 int cmd_routes(struct wsc_run *run)
 {
     static const struct wsc_column columns[] = {
-        {"NAME", false, 6, 0},    {"PATH", false, 6, 0},    {"HOST", false, 4, 9},       {"KIND", false, 0, 3},
-        {"DELIVER", false, 0, 8}, {"HANDLERS", true, 0, 0}, {"CONNECTIONS", true, 0, 0}, {"OPENED", true, 0, 2},
-        {"REFUSED", true, 0, 6},  {"REQUESTS", true, 0, 4}, {"IN", true, 0, 1},          {"OUT", true, 0, 1},
-        {"DROPPED", true, 0, 5},  {"TAPS", true, 0, 7},
+        {"NAME", false, 6, 0},    {"PATH", false, 6, 0},    {"HOST", false, 4, 9},    {"KIND", false, 0, 3},
+        {"DELIVER", false, 0, 8}, {"ACCEPT", false, 0, 10}, {"HANDLERS", true, 0, 0}, {"CONNECTIONS", true, 0, 0},
+        {"OPENED", true, 0, 2},   {"REFUSED", true, 0, 6},  {"REQUESTS", true, 0, 4}, {"IN", true, 0, 1},
+        {"OUT", true, 0, 1},      {"DROPPED", true, 0, 5},  {"TAPS", true, 0, 7},
     };
     struct wsc_table t;
     size_t i;
@@ -26,12 +33,12 @@ int cmd_routes(struct wsc_run *run)
     wsc_table_init(&t, columns, WSC_COUNT(columns));
     json_array_foreach(json_object_get(result, "routes"), i, r)
     {
-        bool ws = wsc_bool(r, "websocket");
         wsc_table_add(&t, wsc_str(r, "name"));
-        wsc_table_add(&t, wsc_str(r, "path"));
+        wsc_table_add(&t, *wsc_str(r, "path") ? wsc_str(r, "path") : "-");
         wsc_table_add(&t, *wsc_str(r, "host") ? wsc_str(r, "host") : "-");
-        wsc_table_add(&t, ws && wsc_bool(r, "http") ? "both" : ws ? "websocket" : "http");
+        wsc_table_add(&t, kind_of(r));
         wsc_table_add(&t, wsc_str(r, "deliver"));
+        wsc_table_add(&t, *wsc_str(r, "gatekeeper") ? wsc_str(r, "gatekeeper") : wsc_str(r, "accept"));
         wsc_table_add_u64(&t, wsc_u64(r, "handlers"));
         wsc_table_add_u64(&t, wsc_u64(r, "connections"));
         wsc_table_add_u64(&t, wsc_u64(r, "opened"));

@@ -130,7 +130,7 @@ static wsb_err route_apply(struct wsg_config *c, char *text, struct wsb_fault *f
     }
     r.name = strdup(text);
     err = r.name ? wsg_value_check_name(text, fault) : nomem(fault);
-    if (!err)
+    if (!err && *path) /* a route that is only asked has none */
         err = wsg_option_set(wsg_option_find(WSG_SECTION_ROUTE, "path"), &r, path, fault);
     if (!err)
         err = keys_apply(WSG_SECTION_ROUTE, &r, keys, fault);

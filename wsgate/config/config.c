@@ -115,6 +115,7 @@ void wsg_route_config_deinit(struct wsg_route_config *r)
     texts_deinit(&r->allow);
     texts_deinit(&r->deny);
     texts_deinit(&r->origins);
+    free(r->gatekeeper);
     free(r->pin_key);
     free(r->user);
     free(r->token);
@@ -216,7 +217,10 @@ static wsb_err route_check(const struct wsg_route_config *r, struct wsb_fault *f
     wsb_err err = wsg_value_check_name(r->name, fault);
     if (err)
         return err;
-    if (!r->path)
+    if (r->path && r->kind == WSG_ROUTE_GATEKEEPER)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "path: kind = gatekeeper has none, only other routes ask it: remove one of them");
+    if (!r->path && r->kind != WSG_ROUTE_GATEKEEPER)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "path is missing, like path = \"/%.40s\"", r->name);
     if (r->max_frame > r->max_message)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "max_frame: %zu bytes are more than max_message, %zu",
@@ -231,6 +235,13 @@ static wsb_err route_check(const struct wsg_route_config *r, struct wsb_fault *f
     if (r->publish && r->accept_by_handler)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                              "accept: 'handler' needs a handler, and deliver = publish has none: remove one of them");
+    if (r->gatekeeper && r->accept_by_handler)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "gatekeeper: with accept = handler two would have to accept: remove one of them");
+    if (r->gatekeeper && r->kind != WSG_ROUTE_WEBSOCKET)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             "gatekeeper: it is asked about WebSocket clients, not about HTTP requests: the route has "
+                             "to be of kind = websocket");
     return WSB_OK;
 }
 
@@ -435,6 +446,38 @@ static wsb_err dials_check(const struct wsg_config *c, struct wsb_fault *fault)
     return WSB_OK;
 }
 
+/* Whom a route asks: another one, that has handlers and asks nobody. */
+static wsb_err gatekeeper_check(const struct wsg_config *c, const struct wsg_route_config *r, struct wsb_fault *fault)
+{
+    char where[120];
+    const struct wsg_route_config *asked = find_route(c, r->gatekeeper);
+    wsb_err err = WSB_OK;
+    if (!asked)
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "there is no route '%s'", r->gatekeeper);
+    else if (asked == r)
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                            "it is the route itself: accept = handler asks a handler of the same route");
+    else if (asked->gatekeeper)
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s' has a gatekeeper itself: only one is asked",
+                            r->gatekeeper);
+    else if (asked->publish)
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s' has no handlers to ask: it has deliver = publish",
+                            r->gatekeeper);
+    return err ? wsg_fault_prefix(fault, "%s: route '%s': gatekeeper",
+                                  wsg_origin_text(&r->origin, "--route", where, sizeof where), r->name)
+               : WSB_OK;
+}
+
+static wsb_err gatekeepers_check(const struct wsg_config *c, struct wsb_fault *fault)
+{
+    wsb_err err = WSB_OK;
+    for (size_t i = 0; i < c->route_count && !err; i++) {
+        if (c->routes[i].gatekeeper)
+            err = gatekeeper_check(c, &c->routes[i], fault);
+    }
+    return err;
+}
+
 wsb_err wsg_config_check(const struct wsg_config *c, struct wsb_fault *fault)
 {
     if (c->listener_count == 0)
@@ -453,5 +496,7 @@ wsb_err wsg_config_check(const struct wsg_config *c, struct wsb_fault *fault)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                              "forwarded: trusted_proxies is missing, the networks of those who may write the header");
     wsb_err err = dials_check(c, fault);
+    if (!err)
+        err = gatekeepers_check(c, fault);
     return err ? err : bus_check(c, fault);
 }

@@ -27,7 +27,8 @@ enum {
     WSG_CONFIG_DIAL_HEADERS_MAX = 32, /* of a dial */
 };
 
-enum wsg_route_kind { WSG_ROUTE_WEBSOCKET = 1, WSG_ROUTE_HTTP = 2, WSG_ROUTE_BOTH = 3 };
+/* A gatekeeper has no path: only other routes ask it. */
+enum wsg_route_kind { WSG_ROUTE_GATEKEEPER = 0, WSG_ROUTE_WEBSOCKET = 1, WSG_ROUTE_HTTP = 2, WSG_ROUTE_BOTH = 3 };
 
 /* Where something was said, for messages: "wsgate.conf:12" or "--route". */
 struct wsg_origin {
@@ -38,12 +39,13 @@ struct wsg_origin {
 struct wsg_route_config {
     struct wsg_origin origin;
     char *name;               /* owned; [A-Za-z0-9_.-]{1,64} */
-    char *path;               /* owned; pattern, e.g. "/chat/{room}" */
+    char *path;               /* owned; pattern, e.g. "/chat/{room}"; NULL: of kind gatekeeper */
     char *host;               /* owned; NULL: any */
     enum wsg_route_kind kind; /* default both */
     bool publish;             /* deliver = publish: events go to the `events` endpoint only */
     bool tap;                 /* a copy of every event on `events` as well */
     bool accept_by_handler;   /* the 101 waits for ACCEPT or REJECT */
+    char *gatekeeper;         /* owned; the route whose handler accepts or rejects; NULL: none */
     enum wsg_no_handler no_handler;
     uint32_t handler_wait_ms;      /* default 10 s; with no_handler = wait */
     enum wsg_when_full when_full;  /* handler_full; default pause */

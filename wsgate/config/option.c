@@ -33,8 +33,11 @@ static wsb_err endpoint_check(const char *text, struct wsb_fault *fault)
     return wsb_endpoint_parse(text, &ignored, fault);
 }
 
-static const struct wsg_word kind_words[] = {
-    {"websocket", WSG_ROUTE_WEBSOCKET}, {"http", WSG_ROUTE_HTTP}, {"both", WSG_ROUTE_BOTH}, {NULL, 0}};
+static const struct wsg_word kind_words[] = {{"websocket", WSG_ROUTE_WEBSOCKET},
+                                             {"http", WSG_ROUTE_HTTP},
+                                             {"both", WSG_ROUTE_BOTH},
+                                             {"gatekeeper", WSG_ROUTE_GATEKEEPER},
+                                             {NULL, 0}};
 static const struct wsg_word deliver_words[] = {{"queue", false}, {"publish", true}, {NULL, 0}};
 static const struct wsg_word accept_words[] = {{"gate", false}, {"handler", true}, {NULL, 0}};
 static const struct wsg_word no_handler_words[] = {
@@ -110,6 +113,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "deliver",            NULL, WSG_OPTION_WORD_BOOL, ROUTE(publish),            WORDS(deliver_words)},
     {WSG_SECTION_ROUTE, "tap",                NULL, WSG_OPTION_BOOL,      ROUTE(tap),                PLAIN},
     {WSG_SECTION_ROUTE, "accept",             NULL, WSG_OPTION_WORD_BOOL, ROUTE(accept_by_handler),  WORDS(accept_words)},
+    {WSG_SECTION_ROUTE, "gatekeeper",         NULL, WSG_OPTION_TEXT,      ROUTE(gatekeeper),         CHECK(wsg_value_check_name)},
     {WSG_SECTION_ROUTE, "no_handler",         NULL, WSG_OPTION_WORD,      ROUTE(no_handler),         WORDS(no_handler_words)},
     {WSG_SECTION_ROUTE, "handler_wait",       NULL, WSG_OPTION_DURATION,  ROUTE(handler_wait_ms),    RANGE(1, DAY_MS)},
     {WSG_SECTION_ROUTE, "handler_full",       NULL, WSG_OPTION_WORD,      ROUTE(when_full),          WORDS(full_words)},

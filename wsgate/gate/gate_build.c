@@ -95,6 +95,10 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             return wsg_fault_prefix(fault, "%s", wsg_origin_text(&r->origin, "--route", where, sizeof where));
         }
     }
+    for (size_t i = 0; i < c->route_count; i++) {
+        if (c->routes[i].gatekeeper)
+            wsg_routes_set_gatekeeper(routes, i, c->routes[i].gatekeeper);
+    }
     wsg_routes_seal(routes);
     return WSB_OK;
 }

@@ -159,6 +159,47 @@ static void test_config_tls_options_want_each_other(void **state)
     }
 }
 
+static void test_config_who_may_be_a_gatekeeper(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *says; /* NULL: good */
+    } rows[] = {
+        {"route a { path = /a kind = websocket gatekeeper = b }\nroute b { kind = gatekeeper }", NULL},
+        {"route b { path = /b }\nroute a { path = /a kind = websocket gatekeeper = b }", NULL},
+        {"route a { path = /a kind = websocket gatekeeper = c }\nroute b { path = /b kind = websocket gatekeeper = c "
+         "}\n"
+         "route c { path = /c accept = handler }",
+         NULL},
+        {"route a { path = /a kind = websocket deliver = publish gatekeeper = b }\nroute b { kind = gatekeeper }",
+         NULL},
+        {"\nroute a {\n path = /a\n kind = websocket gatekeeper = b }",
+         "f:3: route 'a': gatekeeper: there is no route 'b'"},
+        {"route a { path = /a kind = websocket gatekeeper = a }",
+         "f:1: route 'a': gatekeeper: it is the route itself: accept = handler asks a handler of the same route"},
+        {"route a { path = /a kind = websocket gatekeeper = b }\n"
+         "route b { path = /b kind = websocket gatekeeper = c }\nroute c { kind = gatekeeper }",
+         "f:1: route 'a': gatekeeper: route 'b' has a gatekeeper itself: only one is asked"},
+        {"route a { path = /a kind = websocket gatekeeper = b }\nroute b { path = /b deliver = publish }",
+         "f:1: route 'a': gatekeeper: route 'b' has no handlers to ask: it has deliver = publish"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[400];
+        struct wsg_config c;
+        struct wsb_fault fault = {0};
+        wsg_config_init(&c);
+        (void)snprintf(text, sizeof text, "%s\nlisten \"127.0.0.1:1\" {}\n", rows[i].file);
+        wsb_err err = wsg_config_parse("f", text, strlen(text), &c, &fault);
+        if (!err)
+            err = wsg_config_check(&c, &fault);
+        if (err != (rows[i].says ? WSB_ERR_CONFIG : WSB_OK))
+            fail_msg("%s: %s", rows[i].file, fault.text);
+        if (rows[i].says)
+            assert_string_equal(fault.text, rows[i].says);
+        wsg_config_deinit(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +208,7 @@ int main(void)
         cmocka_unit_test(test_config_routes_are_unique_and_bounded),
         cmocka_unit_test(test_config_listeners),
         cmocka_unit_test(test_config_tls_options_want_each_other),
+        cmocka_unit_test(test_config_who_may_be_a_gatekeeper),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

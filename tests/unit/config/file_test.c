@@ -39,6 +39,13 @@ static void test_file_refuses_to_the_letter(void **state)
         {"route a { path = /a deliver = publish accept = handler }",
          "f:1: route 'a': accept: 'handler' needs a handler, and deliver = publish has none: remove one of them"},
         {"route a {}", "f:1: route 'a': path is missing, like path = \"/a\""},
+        {"route a {\n kind = gatekeeper path = /a }",
+         "f:2: route 'a': path: kind = gatekeeper has none, only other routes ask it: remove one of them"},
+        {"route a { path = /a kind = websocket gatekeeper = b accept = handler }",
+         "f:1: route 'a': gatekeeper: with accept = handler two would have to accept: remove one of them"},
+        {"route a { path = /a gatekeeper = b }", "f:1: route 'a': gatekeeper: it is asked about WebSocket clients, not "
+                                                 "about HTTP requests: the route has to be "
+                                                 "of kind = websocket"},
         {"route \"a b\" {path=/a}",
          "f:1: route 'a b': 'a b' is not a route's name: 1 to 64 letters, digits, '_', '.' and '-'"},
         {"route {path=/a}", "f:1: missing title for section 'route'"},

@@ -80,10 +80,12 @@ static const struct row {
     {ROUTE, "path", "/a/{b}", "path = \"/a/{b}\"", "a", "pattern \"a\", column 1: a pattern begins with '/'"},
     {ROUTE, "host", "example.org", "host = \"example.org\"", "example.org:80",
      "'example.org:80' is not a host: write it as clients do, without a port, like example.org"},
-    {ROUTE, "kind", "http", "kind = http", "HTTP", "'HTTP' is not one of websocket, http or both"},
+    {ROUTE, "kind", "http", "kind = http", "HTTP", "'HTTP' is not one of websocket, http, both or gatekeeper"},
     {ROUTE, "deliver", "publish", "deliver = publish", "pub", "'pub' is not one of queue or publish"},
     {ROUTE, "tap", "on", "tap = yes", "2", "'2' is not yes or no"},
     {ROUTE, "accept", "handler", "accept = handler", "", "'' is not one of gate or handler"},
+    {ROUTE, "gatekeeper", "door", "gatekeeper = \"door\"", "a b",
+     "'a b' is not a route's name: 1 to 64 letters, digits, '_', '.' and '-'"},
     {ROUTE, "no_handler", "wait", "no_handler = wait", "stay", "'stay' is not one of refuse, close or wait"},
     {ROUTE, "handler_wait", "1m", "handler_wait = 60000ms", "0", "'0'" TO_DAY},
     {ROUTE, "handler_full", "drop-old", "handler_full = drop-old", "drop",
@@ -210,6 +212,8 @@ static void file_text(char *buf, size_t buf_len, const struct row *row, const ch
     const char *tail = row->section ? "}\n" : "";
     if (row->section == ROUTE && strcmp(row->name, "path") == 0)
         head = "route r {\n\n";
+    if (row->section == ROUTE && strcmp(row->name, "gatekeeper") == 0)
+        tail = "kind = websocket\n}\n";
     if (row->section == WSG_SECTION_STATIC && strcmp(row->name, "directory") == 0)
         head = "static / {\n\n";
     if (row->section == WSG_SECTION_DIAL)
@@ -299,12 +303,13 @@ static wsb_err flag_run(const char *flag, const char *value, struct wsg_config *
                     (char *)"--bus-handlers=tcp://127.0.0.1:1", /* these three want each other */
                     (char *)"--curve-secret=/s",
                     (char *)"--curve-clients=/c",
+                    (char *)"--route=door=,kind=gatekeeper",
                     arg,
                     NULL};
     enum wsg_action action;
     (void)snprintf(arg, sizeof arg, "--%s=%s", flag, value);
     wsg_config_init(c);
-    return wsg_config_from_args(6, argv, c, &action, fault);
+    return wsg_config_from_args(7, argv, c, &action, fault);
 }
 
 static void test_option_flag_says_the_same(void **state)
@@ -344,7 +349,8 @@ static void test_option_route_key_says_the_same(void **state)
         char want[300];
         if (rows[i].section != ROUTE || strcmp(rows[i].name, "path") == 0)
             continue;
-        (void)snprintf(value, sizeof value, "r=/r,%s=%s", rows[i].name, rows[i].good);
+        const char *kind = strcmp(rows[i].name, "gatekeeper") == 0 ? "kind=websocket," : ""; /* it wants that */
+        (void)snprintf(value, sizeof value, "r=/r,%s%s=%s", kind, rows[i].name, rows[i].good);
         if (flag_run("route", value, &c, &fault))
             fail_msg("%s", fault.text);
         config_format(&c, &out);
@@ -352,7 +358,7 @@ static void test_option_route_key_says_the_same(void **state)
             fail_msg("%s is not in:\n%s", rows[i].becomes, (const char *)out.data);
         wsb_buf_deinit(&out);
         wsg_config_deinit(&c);
-        (void)snprintf(value, sizeof value, "r=/r,%s=%s", rows[i].name, rows[i].bad);
+        (void)snprintf(value, sizeof value, "r=/r,%s%s=%s", kind, rows[i].name, rows[i].bad);
         assert_int_equal(flag_run("route", value, &c, &fault), WSB_ERR_CONFIG);
         (void)snprintf(want, sizeof want, "--route: 'r': %s: %s", rows[i].name, rows[i].refusal);
         assert_string_equal(fault.text, want);
