@@ -49,7 +49,7 @@ FOLDERS = {
     # level 3: bytes in, bytes and events out; never each other
     TLS: LEVEL_0,
     TOKEN: LEVEL_0,
-    "wsgate/http": LEVEL_0,
+    "wsgate/http": LEVEL_0 | {POLICY},
     WS: LEVEL_0,
     "wsgate/bus": LEVEL_0 | {POLICY},
     "wsgate/config": LEVEL_0 | {POLICY},

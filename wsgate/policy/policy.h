@@ -1,12 +1,24 @@
 #ifndef WSG_POLICY_POLICY_H
 #define WSG_POLICY_POLICY_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A list of words of the configuration, which owns them; who acts by it borrows the whole. */
 struct wsg_texts {
     char **at;
     size_t count;
+};
+
+/* Pages of which other origins may read what is answered, and send what; base/origin.h says how origins are written. */
+struct wsg_cors {
+    struct wsg_texts origins; /* none: the gate says nothing about it */
+    struct wsg_texts methods; /* none: those that are served; besides them GET, HEAD and POST where those are */
+    struct wsg_texts headers; /* "any" alone: any */
+    struct wsg_texts expose;  /* of responses */
+    bool credentials;
+    uint32_t max_age_ms; /* that a browser may remember the answer */
 };
 
 /* What a route does when somebody does not keep up: the words that the configuration and those who act by it share. */
@@ -44,6 +56,8 @@ enum wsg_refusal {
     WSG_REFUSED_ACCEPT_TIMEOUT, /* neither ACCEPT nor REJECT */
     WSG_REFUSED_MALFORMED,      /* a handshake that is none */
     WSG_REFUSED_BODY_TIMEOUT,   /* the body of a request did not come in time */
+    WSG_REFUSED_METHOD,         /* 405 */
+    WSG_REFUSED_PREFLIGHT,      /* of CORS */
     WSG_REFUSED_OTHER,
     WSG_REFUSALS
 };
