@@ -125,6 +125,8 @@ struct wsg_route_policy {
     uint32_t sse_keepalive_ms;    /* between comments of an event stream; 0: none */
     struct wsg_texts allow, deny; /* borrowed from the configuration, as the origins, base/origin.h */
     struct wsg_texts origins;
+    struct wsg_texts methods; /* of HTTP; none: all; borrowed from the configuration, as the next one's texts */
+    struct wsg_cors cors;
     const char *token;    /* a source, borrowed from the configuration; NULL: none is wanted */
     bool ends_with_token; /* when that expires */
     bool require_subprotocol;

@@ -14,6 +14,8 @@
 #define KIB ((size_t)1024)
 #define MIB (KIB * 1024)
 
+enum { CORS_MAX_AGE_MS = 5000 }; /* as browsers do when they are not told, Fetch: CORS-preflight cache */
+
 void wsg_config_init(struct wsg_config *c)
 {
     *c = (struct wsg_config){
@@ -47,6 +49,14 @@ static void texts_deinit(struct wsg_texts *t)
     for (size_t i = 0; i < t->count; i++)
         free(t->at[i]);
     free(t->at);
+}
+
+static void cors_deinit(struct wsg_cors *c)
+{
+    texts_deinit(&c->origins);
+    texts_deinit(&c->methods);
+    texts_deinit(&c->headers);
+    texts_deinit(&c->expose);
 }
 
 void wsg_config_deinit(struct wsg_config *c)
@@ -105,6 +115,7 @@ void wsg_route_config_init(struct wsg_route_config *r)
         .sse_keepalive_ms = 15000,
         .ping_interval_ms = UINT32_MAX,
         .token_leeway_ms = 30000,
+        .cors.max_age_ms = CORS_MAX_AGE_MS,
     };
 }
 
@@ -116,6 +127,8 @@ void wsg_route_config_deinit(struct wsg_route_config *r)
     texts_deinit(&r->deny);
     texts_deinit(&r->origins);
     free(r->gatekeeper);
+    texts_deinit(&r->methods);
+    cors_deinit(&r->cors);
     free(r->pin_key);
     free(r->user);
     free(r->token);
@@ -131,11 +144,12 @@ void wsg_route_config_deinit(struct wsg_route_config *r)
 
 void wsg_static_config_init(struct wsg_static_config *s)
 {
-    *s = (struct wsg_static_config){0};
+    *s = (struct wsg_static_config){.cors.max_age_ms = CORS_MAX_AGE_MS};
 }
 
 void wsg_static_config_deinit(struct wsg_static_config *s)
 {
+    cors_deinit(&s->cors);
     free(s->prefix);
     free(s->dir);
     free(s->origin.file);
@@ -211,6 +225,52 @@ static wsb_err is_there_already(const char *what, const struct wsg_origin *o, co
                          wsg_origin_text(o, flag, where, sizeof where));
 }
 
+static bool has_text(const struct wsg_texts *texts, const char *text)
+{
+    for (size_t i = 0; i < texts->count; i++) {
+        if (strcmp(texts->at[i], text) == 0)
+            return true;
+    }
+    return false;
+}
+
+static wsb_err cors_check(const struct wsg_cors *c, struct wsb_fault *fault)
+{
+    const char *alone = c->methods.count   ? "cors_methods"
+                        : c->headers.count ? "cors_headers"
+                        : c->expose.count  ? "cors_expose"
+                        : c->credentials   ? "cors_credentials"
+                                           : NULL;
+    if (alone && c->origins.count == 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%s: cors_origins is missing, those whose pages may", alone);
+    /* Whoever can make a page would be let in as whoever looks at it. */
+    for (int i = 0; c->credentials && i < 2; i++) {
+        const char *open = i ? "null" : "any";
+        if (has_text(&c->origins, open))
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                                 "cors_credentials: not with '%s' in cors_origins: name the origins whose pages may",
+                                 open);
+    }
+    if (c->headers.count > 1 && has_text(&c->headers, "any"))
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "cors_headers: 'any' stands alone");
+    return WSB_OK;
+}
+
+/* Methods and pages of other origins: of HTTP. */
+static wsb_err http_check(const struct wsg_route_config *r, struct wsb_fault *fault)
+{
+    const char *alone = r->methods.count ? "methods" : r->cors.origins.count ? "cors_origins" : NULL;
+    if (alone && !(r->kind & WSG_ROUTE_HTTP))
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%s: it is for HTTP, which a route of this kind does not speak",
+                             alone);
+    for (size_t i = 0; i < r->cors.methods.count; i++) {
+        if (r->methods.count && !has_text(&r->methods, r->cors.methods.at[i]))
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "cors_methods: '%s' is not one of methods",
+                                 r->cors.methods.at[i]);
+    }
+    return cors_check(&r->cors, fault);
+}
+
 static wsb_err route_check(const struct wsg_route_config *r, struct wsb_fault *fault)
 {
     assert(r->name);
@@ -242,7 +302,7 @@ static wsb_err route_check(const struct wsg_route_config *r, struct wsb_fault *f
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                              "gatekeeper: it is asked about WebSocket clients, not about HTTP requests: the route has "
                              "to be of kind = websocket");
-    return WSB_OK;
+    return http_check(r, fault);
 }
 
 wsb_err wsg_config_add_route(struct wsg_config *c, struct wsg_route_config *r, struct wsb_fault *fault)
@@ -276,6 +336,9 @@ wsb_err wsg_config_add_static(struct wsg_config *c, struct wsg_static_config *s,
         if (strcmp(c->statics[i].prefix, s->prefix) == 0)
             return is_there_already("this prefix", &c->statics[i].origin, "--static", fault);
     }
+    err = cors_check(&s->cors, fault);
+    if (err)
+        return err;
     err =
         array_grow((void **)&c->statics, c->static_count, sizeof *s, WSG_CONFIG_STATICS_MAX, "static prefixes", fault);
     if (err)

@@ -18,10 +18,12 @@ enum {
     WSG_CONFIG_ROUTES_MAX = 1024,
     WSG_CONFIG_STATICS_MAX = 256,
     WSG_CONFIG_LISTENERS_MAX = 64,
-    WSG_CONFIG_SUBPROTOCOLS_MAX = 64,  /* of a route */
-    WSG_CONFIG_JOINS_MAX = 16,         /* of a route */
-    WSG_CONFIG_NETS_MAX = 256,         /* of each list of networks */
-    WSG_CONFIG_ORIGINS_MAX = 64,       /* of a route */
+    WSG_CONFIG_SUBPROTOCOLS_MAX = 64, /* of a route */
+    WSG_CONFIG_JOINS_MAX = 16,        /* of a route */
+    WSG_CONFIG_NETS_MAX = 256,        /* of each list of networks */
+    WSG_CONFIG_ORIGINS_MAX = 64,      /* of a route */
+    WSG_CONFIG_METHODS_MAX = 16,
+    WSG_CONFIG_FIELDS_MAX = 64,        /* names of headers in a list of cors_… */
     WSG_CONFIG_CERTIFICATES_MAX = 256, /* of a listener */
     WSG_CONFIG_DIALS_MAX = 256,
     WSG_CONFIG_DIAL_HEADERS_MAX = 32, /* of a dial */
@@ -87,6 +89,8 @@ struct wsg_route_config {
     uint32_t token_leeway_ms;      /* default 30 s */
     bool ends_with_token;          /* token_expiry = close; default keep */
     struct wsg_texts origins;      /* owned; base/origin.h; none: any */
+    struct wsg_texts methods;      /* owned; of HTTP; none: all */
+    struct wsg_cors cors;          /* owned, its texts; default: nothing is said of it */
     bool require_subprotocol;      /* a client that speaks none of them is refused; default no */
     uint32_t max_connections;      /* of the route, WebSocket; 0 (default): as many as the gate has */
     uint32_t ping_interval_ms;     /* UINT32_MAX (default): as the gate's; 0: none */
@@ -102,9 +106,10 @@ struct wsg_route_config {
 
 struct wsg_static_config {
     struct wsg_origin origin;
-    char *prefix;     /* owned; begins and ends with '/' */
-    char *dir;        /* owned */
-    bool gzip_static; /* name.gz stands for name, for clients that take it */
+    char *prefix;         /* owned; begins and ends with '/' */
+    char *dir;            /* owned */
+    bool gzip_static;     /* name.gz stands for name, for clients that take it */
+    struct wsg_cors cors; /* owned, its texts */
 };
 
 /* A WebSocket server that the gate connects to, as a client. */

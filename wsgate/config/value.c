@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "base/endpoint.h"
+#include "base/origin.h"
 #include "base/pattern.h"
 
 #define SHOWN "'%.60s'"
@@ -175,6 +176,34 @@ wsb_err wsg_value_check_token(const char *text, struct wsb_fault *fault)
         return WSB_OK;
     return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                          SHOWN " is not a subprotocol: 1 to 128 letters, digits and !#$%%&'*+-./^_`|~", text);
+}
+
+wsb_err wsg_value_check_method(const char *text, struct wsb_fault *fault)
+{
+    static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"};
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        if (strcmp(text, methods[i]) == 0)
+            return WSB_OK;
+    }
+    return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                         SHOWN " is not one of GET, HEAD, POST, PUT, DELETE, PATCH or OPTIONS", text);
+}
+
+wsb_err wsg_value_check_field(const char *text, struct wsb_fault *fault)
+{
+    if (is_made_of(text, "!#$%&'*+-.^_`|~", 128) && strcmp(text, "*") != 0)
+        return WSB_OK;
+    return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, SHOWN " is not the name of a header: write it like X-Total", text);
+}
+
+wsb_err wsg_value_check_page(const char *text, struct wsb_fault *fault)
+{
+    if (strcmp(text, "none") == 0 || strcmp(text, "same") == 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                             SHOWN " is no origin of other pages: write any, null, https://app.example.org or "
+                                   "https://*.example.org",
+                             text);
+    return wsb_origin_check(text, fault);
 }
 
 wsb_err wsg_value_check_prefix(const char *text, struct wsb_fault *fault)

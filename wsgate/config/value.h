@@ -31,6 +31,10 @@ WSB_MUST_CHECK wsb_err wsg_value_check_text(const char *text, struct wsb_fault *
 WSB_MUST_CHECK wsb_err wsg_value_check_name(const char *text, struct wsb_fault *fault);
 WSB_MUST_CHECK wsb_err wsg_value_check_host(const char *text, struct wsb_fault *fault);
 WSB_MUST_CHECK wsb_err wsg_value_check_token(const char *text, struct wsb_fault *fault);
+/* What is not a method that the gate serves, the name of a header, or an origin of pages (base/origin.h)? */
+WSB_MUST_CHECK wsb_err wsg_value_check_method(const char *text, struct wsb_fault *fault);
+WSB_MUST_CHECK wsb_err wsg_value_check_field(const char *text, struct wsb_fault *fault);
+WSB_MUST_CHECK wsb_err wsg_value_check_page(const char *text, struct wsb_fault *fault);
 WSB_MUST_CHECK wsb_err wsg_value_check_prefix(const char *text, struct wsb_fault *fault);
 WSB_MUST_CHECK wsb_err wsg_value_check_address(const char *text, struct wsb_fault *fault);
 /* The same, and only this machine can reach it: a loopback address or a Unix socket. */

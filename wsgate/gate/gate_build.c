@@ -71,6 +71,8 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .allow = r->allow,
             .deny = r->deny,
             .origins = r->origins,
+            .methods = r->methods,
+            .cors = r->cors,
             .token = r->token,
             .ends_with_token = r->ends_with_token,
             .require_subprotocol = r->require_subprotocol,
@@ -121,8 +123,10 @@ static wsb_err open_statics(struct wsg_gate *g, struct wsb_fault *fault)
         if (fd < 0)
             return wsb_fault_set(fault, WSB_ERR_IO, errno, "static directory %s: %s", c->statics[i].dir,
                                  strerror(errno));
-        g->statics[g->static_count++] = (struct wsg_static_root){
-            .prefix = wsb_span_str(c->statics[i].prefix), .dirfd = fd, .has_gzip = c->statics[i].gzip_static};
+        g->statics[g->static_count++] = (struct wsg_static_root){.prefix = wsb_span_str(c->statics[i].prefix),
+                                                                 .dirfd = fd,
+                                                                 .has_gzip = c->statics[i].gzip_static,
+                                                                 .cors = &c->statics[i].cors};
     }
     qsort(g->statics, g->static_count, sizeof *g->statics, by_prefix_length);
     return WSB_OK;

@@ -19,6 +19,7 @@ void wsg_exchange_free(struct wsg_session *s)
     free(x->offered);
     free(x->proxy);
     free(x->note);
+    free(x->origin);
     json_decref(x->claims);
     free(x);
     s->exchange = NULL;

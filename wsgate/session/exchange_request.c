@@ -104,8 +104,14 @@ static void on_expectation(struct wsg_session *s)
 static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
 {
     struct wsg_exchange *x = s->exchange;
+    const struct wsg_route_policy *p = &s->route->policy;
     wsg_session_hide_token(s);
-    if (wsg_exchange_refuse_address(s) || !wsg_session_authorize(s, head, params))
+    if (!wsg_exchange_note_origin(s, head, &p->cors)) {
+        wsg_session_kill(s, "out of memory");
+        return;
+    }
+    if (wsg_exchange_refuse_address(s) || wsg_exchange_answer_method(s, head, &p->methods) ||
+        !wsg_session_authorize(s, head, params))
         return;
     if (!wsg_session_has_handler(s) && s->route->policy.no_handler != WSG_NO_HANDLER_WAIT) {
         wsg_exchange_refuse(s, WSG_REFUSED_NO_HANDLER, 503, "no handler", NULL, 0);
@@ -124,6 +130,12 @@ static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head
     if (head->expect_continue)
         on_expectation(s);
     wsg_body_check(s);
+}
+
+/* RFC 9112 §3.2.4: "OPTIONS *" asks about the server and not about anything on it. */
+static bool is_for_everything(const struct wsg_http_head *head)
+{
+    return head->method == WSG_HTTP_OPTIONS && wsb_span_eq_str(head->target, "*");
 }
 
 static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
@@ -160,6 +172,11 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
     }
     if (head->is_upgrade) {
         wsg_websocket_begin(s, head);
+        return;
+    }
+    if (is_for_everything(head)) {
+        x->is_local = true;
+        wsg_exchange_tell_methods(s, &(struct wsg_texts){NULL, 0}, /*is_served=*/true);
         return;
     }
     s->route = wsg_routes_match(s->env->routes, head->host, head->path, WSG_KIND_HTTP, params, &other_kind);

@@ -96,12 +96,11 @@ static void choose_gzip(const struct wsg_static_root *root, const struct wsg_htt
 static void serve_static(struct wsg_session *s, const struct wsg_http_head *head, const struct wsg_static_root *root,
                          const char *name)
 {
-    static const struct wsg_http_header allow = {{(const uint8_t *)"Allow", 5}, {(const uint8_t *)"GET, HEAD", 9}};
+    static char *served[] = {"GET", "HEAD"};
+    const struct wsg_texts methods = {served, sizeof served / sizeof *served};
     struct sending what = {.name = name};
-    if (head->method != WSG_HTTP_GET && head->method != WSG_HTTP_HEAD) {
-        wsg_exchange_error(s, 405, "static files are for GET and HEAD", &allow, 1);
+    if (wsg_exchange_answer_method(s, head, &methods))
         return;
-    }
     wsb_err err = wsg_static_open(root->dirfd, name, &what.file);
     if (!err && !what.file.is_directory)
         choose_gzip(root, head, &what);
@@ -122,9 +121,15 @@ bool wsg_exchange_try_static(struct wsg_session *s, const struct wsg_http_head *
     char name[WSG_STATIC_NAME_SIZE];
     for (size_t i = 0; i < s->env->static_count; i++) {
         const struct wsg_static_root *root = &s->env->statics[i];
-        switch (wsg_static_map(head->path, root->prefix, name)) {
-        case WSG_STATIC_OUTSIDE:
+        enum wsg_static_what where = wsg_static_map(head->path, root->prefix, name);
+        if (where == WSG_STATIC_OUTSIDE)
             continue;
+        if (!wsg_exchange_note_origin(s, head, root->cors)) {
+            wsg_session_kill(s, "out of memory");
+            return true;
+        }
+        switch (where) {
+        case WSG_STATIC_OUTSIDE:
         case WSG_STATIC_FILE:
             serve_static(s, head, root, name);
             return true;

@@ -6,8 +6,6 @@
 
 #include "session/parts.h"
 
-static const char id_field[] = "X-Request-Id";
-
 static uint64_t draw(struct wsg_env *env)
 {
     uint64_t number = env->named++;
@@ -34,23 +32,6 @@ void wsg_exchange_name(struct wsg_session *s, const struct wsg_http_head *head)
         (void)snprintf(x->request_id, sizeof x->request_id, "%.*s", (int)given.len, (const char *)given.ptr);
     else
         (void)wsg_env_request_id(s->env, x->request_id);
-}
-
-void wsg_added_id(struct wsg_added *added, const char *request_id)
-{
-    if (request_id[0])
-        added->at[added->count++] = (struct wsg_http_header){wsb_span_str(id_field), wsb_span_str(request_id)};
-}
-
-void wsg_exchange_added(const struct wsg_exchange *x, struct wsg_added *ret)
-{
-    ret->count = 0;
-    wsg_added_id(ret, x->request_id);
-}
-
-bool wsg_exchange_is_ours(const struct wsg_exchange *x, struct wsb_span field)
-{
-    return wsg_http_response_is_reserved(field) || (x->request_id[0] && wsb_span_ieq_str(field, id_field));
 }
 
 bool wsg_env_begin_trace(struct wsg_env *env, const struct wsg_http_head *head, char out[WSG_TRACEPARENT_LEN + 1])

@@ -83,6 +83,9 @@ struct wsg_exchange {
     char request_id[WSG_REQUEST_ID_MAX + 1]; /* "": requests have none */
     uint64_t head_end;                       /* position in the output where the head of the response ends */
     struct wsg_access_note *note;            /* owned; NULL: nobody writes down what becomes of it */
+    const struct wsg_cors *cors;             /* borrowed; NULL: pages of other origins are no business of the gate's */
+    char *origin;                            /* owned; whose pages may read the response; NULL: nobody's */
+    const char *exposed;                     /* within it: fields that they may read; while there is an origin */
     char *proxy;    /* owned; the peer itself, while the session's is the client that it named; NULL: none did */
     bool is_secure; /* the client speaks TLS, with us or with the proxy */
     json_t *claims; /* owned; of the token that was good; NULL: none was wanted */
@@ -99,7 +102,7 @@ struct wsg_answer {
 };
 
 /* Fields that the gate adds to whatever is answered; borrowed from the exchange. */
-enum { WSG_ADDED_MAX = 1 };
+enum { WSG_ADDED_MAX = 5 };
 struct wsg_added {
     struct wsg_http_header at[WSG_ADDED_MAX];
     size_t count;
@@ -231,10 +234,6 @@ void wsg_access_end_websocket(struct wsg_session *s, enum wsg_by by, uint16_t co
 void wsg_exchange_name(struct wsg_session *s, const struct wsg_http_head *head); /* its request_id */
 /* Of a request that never became an exchange; "" when requests have none. */
 const char *wsg_env_request_id(struct wsg_env *env, char made[WSG_REQUEST_ID_OWN + 1]);
-void wsg_exchange_added(const struct wsg_exchange *x, struct wsg_added *ret);
-void wsg_added_id(struct wsg_added *added, const char *request_id); /* nothing, when it is "" */
-/* A field that handlers do not decide about. */
-bool wsg_exchange_is_ours(const struct wsg_exchange *x, struct wsb_span field);
 /* Where the request belongs to no trace, and the gate is to begin one: true, and its traceparent. */
 bool wsg_env_begin_trace(struct wsg_env *env, const struct wsg_http_head *head, char out[WSG_TRACEPARENT_LEN + 1]);
 
@@ -250,6 +249,21 @@ struct wsb_span wsg_packing_begin(struct wsg_session *s, struct wsg_answer *a, s
 WSB_MUST_CHECK wsb_err wsg_packing_next(struct wsg_session *s, struct wsb_span part, bool is_last,
                                         struct wsb_span *ret);
 void wsg_packing_free(struct wsg_session *s);
+
+/* added.c */
+void wsg_exchange_added(const struct wsg_exchange *x, struct wsg_added *ret);
+void wsg_added_id(struct wsg_added *added, const char *request_id); /* nothing, when it is "" */
+/* A field that handlers do not decide about. */
+bool wsg_exchange_is_ours(const struct wsg_exchange *x, struct wsb_span field);
+/* Where there is something to say of it. False without memory. */
+bool wsg_exchange_note_origin(struct wsg_session *s, const struct wsg_http_head *head, const struct wsg_cors *cors);
+
+/* exchange_options.c */
+/* True: the method said that it is the gate who answers, and it has. */
+bool wsg_exchange_answer_method(struct wsg_session *s, const struct wsg_http_head *head,
+                                const struct wsg_texts *served);
+/* By Allow; with 405 when the request's own is not among them. */
+void wsg_exchange_tell_methods(struct wsg_session *s, const struct wsg_texts *methods, bool is_served);
 
 /* exchange_stream.c */
 void wsg_stream_begin(struct wsg_session *s, const struct wsg_answer *a); /* its head is written */

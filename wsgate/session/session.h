@@ -63,9 +63,10 @@ enum wsg_pause {
 };
 
 struct wsg_static_root {
-    struct wsb_span prefix; /* borrowed */
-    int dirfd;              /* owned by the gate */
-    bool has_gzip;          /* files may lie beside themselves as gzip, name.gz */
+    const struct wsg_cors *cors; /* borrowed from the configuration */
+    struct wsb_span prefix;      /* borrowed */
+    int dirfd;                   /* owned by the gate */
+    bool has_gzip;               /* files may lie beside themselves as gzip, name.gz */
 };
 
 struct wsg_session;

@@ -137,6 +137,18 @@ static const struct row {
      "'example.org' is no origin: write any, none, same, null, https://app.example.org or https://*.example.org, "
      "without "
      "a path"},
+    {ROUTE, "methods", "PATCH", "methods = {\"PATCH\"}", "TRACE",
+     "'TRACE' is not one of GET, HEAD, POST, PUT, DELETE, PATCH or OPTIONS"},
+    {ROUTE, "cors_origins", "any", "cors_origins = {\"any\"}", "none",
+     "'none' is no origin of other pages: write any, null, https://app.example.org or https://*.example.org"},
+    {ROUTE, "cors_methods", "PUT", "cors_methods = {\"PUT\"}", "put",
+     "'put' is not one of GET, HEAD, POST, PUT, DELETE, PATCH or OPTIONS"},
+    {ROUTE, "cors_headers", "any", "cors_headers = {\"any\"}", "*",
+     "'*' is not the name of a header: write it like X-Total"},
+    {ROUTE, "cors_expose", "X-Total", "cors_expose = {\"X-Total\"}", "a b",
+     "'a b' is not the name of a header: write it like X-Total"},
+    {ROUTE, "cors_credentials", "yes", "cors_credentials = yes", "include", "'include' is not yes or no"},
+    {ROUTE, "cors_max_age", "2h", "cors_max_age = 7200000ms", "7200", "'7200'" TIME},
     {ROUTE, "require_subprotocol", "no", "require_subprotocol = no", "maybe", "'maybe' is not yes or no"},
     {ROUTE, "max_connections", "1000", "max_connections = 1000", "16777217",
      "'16777217' is out of range: from 0 to 16777216"},
@@ -151,6 +163,14 @@ static const struct row {
     {ROUTE, "over_rate", "close", "over_rate = close", "drop", "'drop' is not one of pause or close"},
     {WSG_SECTION_STATIC, "gzip_static", "yes", "gzip_static = yes", "always", "'always' is not yes or no"},
     {WSG_SECTION_STATIC, "directory", "/srv", "directory = \"/srv\"", "", "'' is empty"},
+    {WSG_SECTION_STATIC, "cors_origins", "any", "cors_origins = {\"any\"}", "none",
+     "'none' is no origin of other pages: write any, null, https://app.example.org or https://*.example.org"},
+    {WSG_SECTION_STATIC, "cors_headers", "any", "cors_headers = {\"any\"}", "*",
+     "'*' is not the name of a header: write it like X-Total"},
+    {WSG_SECTION_STATIC, "cors_expose", "X-Total", "cors_expose = {\"X-Total\"}", "a b",
+     "'a b' is not the name of a header: write it like X-Total"},
+    {WSG_SECTION_STATIC, "cors_credentials", "yes", "cors_credentials = yes", "include", "'include' is not yes or no"},
+    {WSG_SECTION_STATIC, "cors_max_age", "2h", "cors_max_age = 7200000ms", "7200", "'7200'" TIME},
     {WSG_SECTION_DIAL, "url", "ws://h/", "url = \"ws://h/\"", "", "'' is empty"},
     {WSG_SECTION_DIAL, "route", "r", "route = \"r\"", "", "'' is empty"},
     {WSG_SECTION_DIAL, "headers", "A: b", "headers = {\"A: b\"}", "", "'' is empty"},
@@ -196,6 +216,11 @@ static const struct row {
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
+static bool wants_origins(const char *name)
+{
+    return strncmp(name, "cors_", 5) == 0 && strcmp(name, "cors_origins") != 0;
+}
+
 /* What stands around the option: everything else that its section needs. */
 static void file_text(char *buf, size_t buf_len, const struct row *row, const char *value)
 {
@@ -227,6 +252,8 @@ static void file_text(char *buf, size_t buf_len, const struct row *row, const ch
         tail = "certificates = /a\nclient_certificates = optional\n}\n";
     else if (row->section == WSG_SECTION_LISTEN && strcmp(row->name, "mode") && strcmp(row->name, "certificates"))
         tail = "certificates = /a\n}\n";
+    else if (wants_origins(row->name))
+        tail = "cors_origins = \"https://a\"\n}\n";
     (void)snprintf(buf, buf_len, "%s%s = \"%s\"\n%s", head, row->name, value, tail);
 }
 
@@ -350,7 +377,8 @@ static void test_option_route_key_says_the_same(void **state)
         if (rows[i].section != ROUTE || strcmp(rows[i].name, "path") == 0)
             continue;
         const char *kind = strcmp(rows[i].name, "gatekeeper") == 0 ? "kind=websocket," : ""; /* it wants that */
-        (void)snprintf(value, sizeof value, "r=/r,%s%s=%s", kind, rows[i].name, rows[i].good);
+        const char *with = wants_origins(rows[i].name) ? ",cors_origins=https://a" : "";
+        (void)snprintf(value, sizeof value, "r=/r,%s%s=%s%s", kind, rows[i].name, rows[i].good, with);
         if (flag_run("route", value, &c, &fault))
             fail_msg("%s", fault.text);
         config_format(&c, &out);
