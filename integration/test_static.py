@@ -164,7 +164,7 @@ def test_a_redirect_stays_on_this_host(site, path):
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_files_are_for_reading(site, method):
     answer = ask(site, "/digits.txt", method=method)
-    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
 NEVER = [
