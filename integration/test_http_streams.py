@@ -119,7 +119,36 @@ def test_without_a_position_or_an_outcome_it_ends_at_once(make_gate, take_seat):
         bus.flush()
         event = bus.hear("aborted")
         assert (event.conn, event.meta["reason"]) == (conn, "slow client")
+        assert gate.wsctl("stats")["routes"]["web"]["cut"]["slow"] == 1
         assert not client.read_to_end().endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("type_", ["text/plain", "text/event-stream"])
+def test_a_client_that_takes_nothing_is_cut_off(make_gate, take_seat, type_):
+    gate = make_gate(routes=["web=/web/{rest*},max_queue=64KiB,stream_timeout=300ms,sse_keepalive=300ms"])
+    with Raw(gate, receive_buffer=4096) as client:
+        bus, conn = begin_stream(gate, take_seat, client, {"content-type": type_}, b"")
+        fill(bus, conn)
+        while (event := bus.hear("outcome", "aborted")).type == "outcome":
+            pass
+        assert (event.conn, event.meta["reason"]) == (conn, "the client does not take what is sent")
+        assert gate.wsctl("stats")["routes"]["web"]["cut"]["slow"] == 1
+        gate.wait_line('response cut off.*the client does not take what is sent.*route=web')
+        assert not client.read_to_end().endswith(b"0\r\n\r\n")
+
+
+def test_what_is_cut_off_is_counted(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web/{rest*},stream_timeout=100ms,request_timeout=100ms"])
+    with Raw(gate) as client:
+        bus, conn = begin_stream(gate, take_seat, client, {}, b"begun")
+        assert bus.hear("aborted").conn == conn
+    with Raw(gate) as client:
+        client.send(get("/web/"))
+        bus.hear("request")
+        assert client.read_response().status == 504
+    stats = gate.wsctl("stats")["routes"]["web"]
+    assert stats["cut"]["silent"] == sum(stats["cut"].values()) == 1
+    assert stats["refused_by"]["request_timeout"] == 1
 
 
 def test_the_end_of_a_response_may_be_refused_too(make_gate, take_seat):

@@ -82,6 +82,7 @@ TALLY(rate_pauses)
 GET(route_refused_by, atomic_load_explicit(&s->route->tally.refused[reason], memory_order_relaxed))
 GET(route_ended, atomic_load_explicit(&s->route->tally.ended[reason], memory_order_relaxed))
 TALLY(asked)
+GET(route_cut, atomic_load_explicit(&s->route->tally.cut[reason], memory_order_relaxed))
 TALLY(requests)
 TALLY(continued)
 TALLY(body_refused)
@@ -162,6 +163,11 @@ static const char *refusal(int reason)
 static const char *ending(int reason)
 {
     return wsg_ending_name((enum wsg_ending)reason);
+}
+
+static const char *cut_reason(int reason)
+{
+    return wsg_cut_name((enum wsg_cut)reason);
 }
 
 static const char *in_reason(int reason)
@@ -261,6 +267,7 @@ const struct wsg_counter wsg_counters[] = {
     {ROUTE_ROW("rate_pauses",    "rate_pauses"),             WSG_COUNTER, PLAIN, "Times that a client was not read because it sent too much in a second.", route_rate_pauses, ONE},
     {ROUTE_ROW("requests",       "requests"),                WSG_COUNTER, PLAIN, "HTTP requests.", route_requests, ONE},
     {ROUTE_ROW("continued",      "continued_requests"),      WSG_COUNTER, PLAIN, "HTTP requests whose body a handler asked for with 100 Continue.", route_continued, ONE},
+    {ROUTE_ROW("cut",            "cut_responses"),           WSG_COUNTER, PLAIN, "Responses that had begun, and that the gate ended.", route_cut, WSG_CUTS, cut_reason},
     {ROUTE_ROW("body_refused",   "refused_parts"),           WSG_COUNTER, PLAIN, "Parts of responses that were refused because the client's queue was full.", route_body_refused, ONE},
     {ROUTE_ROW("gzipped",        "gzip_responses"),          WSG_COUNTER, PLAIN, "Responses that were compressed.", route_gzipped, ONE},
     {ROUTE_ROW("gzip_from_bytes", "gzip_from_bytes"),        WSG_COUNTER, BYTES, "Their bytes before.", route_gzip_from_bytes, ONE},

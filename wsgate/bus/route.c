@@ -175,9 +175,10 @@ void wsg_routes_set_gatekeeper(struct wsg_routes *t, size_t index, const char *n
 const char *wsg_refusal_name(enum wsg_refusal why)
 {
     static const char *const names[] = {
-        "connections", "no_memory",    "address",    "per_address", "rate",       "proxy",         "origin",
-        "subprotocol", "token",        "no_handler", "draining",    "by_handler", "no_gatekeeper", "accept_timeout",
-        "malformed",   "body_timeout", "method",     "preflight",   "other",
+        "connections",  "no_memory",       "address",       "per_address",    "rate",
+        "proxy",        "origin",          "subprotocol",   "token",          "no_handler",
+        "draining",     "by_handler",      "no_gatekeeper", "accept_timeout", "malformed",
+        "body_timeout", "request_timeout", "method",        "preflight",      "other",
     };
     return names[why];
 }
@@ -186,6 +187,13 @@ const char *wsg_ending_name(enum wsg_ending why)
 {
     static const char *const names[] = {"ping", "idle",    "lifetime", "token",   "rate",     "protocol",
                                         "text", "too_big", "slow",     "handler", "draining", "no_memory"};
+    return names[why];
+}
+
+const char *wsg_cut_name(enum wsg_cut why)
+{
+    static const char *const names[] = {"silent", "slow",    "refused_part", "body_timeout",
+                                        "body",   "handler", "draining",     "no_memory"};
     return names[why];
 }
 

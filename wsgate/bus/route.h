@@ -45,6 +45,7 @@ enum wsg_out_drop {
 
 const char *wsg_refusal_name(enum wsg_refusal why);
 const char *wsg_ending_name(enum wsg_ending why);
+const char *wsg_cut_name(enum wsg_cut why);
 
 static inline void wsg_tally(_Atomic uint64_t *counter, uint64_t by)
 {
@@ -64,6 +65,7 @@ struct wsg_route_tally {
     _Atomic uint64_t opened, closed, requests;
     _Atomic uint64_t gzipped, gzip_from_bytes, gzip_bytes; /* responses that left as gzip; bytes before and after */
     _Atomic uint64_t body_refused;                         /* parts of responses, since the client's queue was full */
+    _Atomic uint64_t cut[WSG_CUTS];                        /* responses, by the gate */
     _Atomic uint64_t continued;                            /* requests whose body a handler asked for with 100 */
     _Atomic uint64_t asked;                                /* handshakes that a handler was asked about */
     _Atomic uint64_t refused[WSG_REFUSALS];                /* handshakes and requests */

@@ -53,13 +53,27 @@ enum wsg_refusal {
     WSG_REFUSED_DRAINING,
     WSG_REFUSED_BY_HANDLER, /* REJECT */
     WSG_REFUSED_NO_GATEKEEPER,
-    WSG_REFUSED_ACCEPT_TIMEOUT, /* neither ACCEPT nor REJECT */
-    WSG_REFUSED_MALFORMED,      /* a handshake that is none */
-    WSG_REFUSED_BODY_TIMEOUT,   /* the body of a request did not come in time */
-    WSG_REFUSED_METHOD,         /* 405 */
-    WSG_REFUSED_PREFLIGHT,      /* of CORS */
+    WSG_REFUSED_ACCEPT_TIMEOUT,  /* neither ACCEPT nor REJECT */
+    WSG_REFUSED_MALFORMED,       /* a handshake that is none */
+    WSG_REFUSED_BODY_TIMEOUT,    /* the body of a request did not come in time */
+    WSG_REFUSED_REQUEST_TIMEOUT, /* the handler did not answer in time */
+    WSG_REFUSED_METHOD,          /* 405 */
+    WSG_REFUSED_PREFLIGHT,       /* of CORS */
     WSG_REFUSED_OTHER,
     WSG_REFUSALS
+};
+
+/* Why the gate ended a response that had begun and was not complete. */
+enum wsg_cut {
+    WSG_CUT_SILENT,       /* its handler said nothing for stream_timeout */
+    WSG_CUT_SLOW,         /* the client took nothing, or its queue was full */
+    WSG_CUT_REFUSED_PART, /* its handler went on behind a part that was refused */
+    WSG_CUT_BODY_TIMEOUT, /* the rest of the request did not come in time */
+    WSG_CUT_BODY,         /* the rest of the request is malformed, or too long */
+    WSG_CUT_HANDLER,      /* its handler is gone */
+    WSG_CUT_DRAINING,     /* a stream of events, in good order */
+    WSG_CUT_MEMORY,
+    WSG_CUTS
 };
 
 /* Why the gate ended a WebSocket connection that was open. */

@@ -93,6 +93,23 @@ void wsg_exchange_abort(struct wsg_session *s, const char *why)
     wsg_session_kill(s, why);
 }
 
+static void note_cut(struct wsg_session *s, enum wsg_cut reason, const char *why)
+{
+    const struct wsg_exchange *x = s->exchange;
+    if (!s->route || !x->response_begun || x->response_complete)
+        return;
+    wsg_count(&s->route->tally.cut[reason], 1);
+    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_INFO, "response cut off", WSB_KID("conn", s->id), WSB_KS("why", why),
+            WSB_KS("target", s->target ? s->target : ""), WSB_KS("route", s->route->name), WSB_KS("peer", s->peer),
+            WSB_KU("bytes", x->response_bytes), WSB_KS("request_id", x->request_id));
+}
+
+void wsg_exchange_cut(struct wsg_session *s, enum wsg_cut reason, const char *why)
+{
+    note_cut(s, reason, why);
+    wsg_exchange_abort(s, why);
+}
+
 /* Clients of event streams come back by themselves, to another gate. Anything else may yet be complete before the drain is
  * over, and so may a line. */
 void wsg_exchange_drain(struct wsg_session *s)
@@ -100,6 +117,7 @@ void wsg_exchange_drain(struct wsg_session *s)
     struct wsg_exchange *x = s->exchange;
     if (!x->is_events || !x->is_sent || x->response_complete || x->in_line)
         return;
+    note_cut(s, WSG_CUT_DRAINING, "the gate is shutting down");
     if (wsg_exchange_end_body(s) != WSB_OK) {
         wsg_exchange_abort(s, "out of memory");
         return;
@@ -116,6 +134,7 @@ void wsg_exchange_fail(struct wsg_session *s, int status, const char *why)
     struct wsg_exchange *x = s->exchange;
     x->is_sent = false;
     if (x->response_begun) {
+        note_cut(s, WSG_CUT_HANDLER, why);
         wsg_session_kill(s, why);
         return;
     }
@@ -138,7 +157,7 @@ static void end_late_body(struct wsg_session *s)
     static const char why[] = "the request's body did not come in time";
     struct wsg_exchange *x = s->exchange;
     if (x->response_begun) {
-        wsg_exchange_abort(s, why);
+        wsg_exchange_cut(s, WSG_CUT_BODY_TIMEOUT, why);
         return;
     }
     if (x->is_sent)
@@ -153,7 +172,7 @@ static void end_unanswered(struct wsg_session *s)
     bool was_held = !s->exchange->request_complete && (s->paused & WSG_PAUSE_HANDLER); /* by us, not by the client */
     wsg_exchange_emit_aborted(s, "request timed out");
     s->exchange->is_sent = false;
-    wsg_exchange_error(s, was_held ? 503 : 504, "timed out", NULL, 0);
+    wsg_exchange_refuse(s, WSG_REFUSED_REQUEST_TIMEOUT, was_held ? 503 : 504, "timed out", NULL, 0);
     if (s->state == WSG_SESSION_HTTP)
         wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
 }

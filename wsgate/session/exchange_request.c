@@ -214,7 +214,7 @@ static void on_body(struct wsg_session *s, struct wsb_span body)
     }
     if (x->body_bytes > s->route->policy.max_body) {
         if (x->is_sent || x->response_begun) {
-            wsg_exchange_abort(s, "the body is longer than the route allows");
+            wsg_exchange_cut(s, WSG_CUT_BODY, "the body is longer than the route allows");
             return;
         }
         wsg_exchange_error(s, 413, "the body is longer than the route allows", NULL, 0);
@@ -257,7 +257,7 @@ static void refuse_bytes(struct wsg_session *s)
     struct wsg_http_in *in = s->in.http;
     struct wsg_exchange *x = s->exchange;
     if (x && (x->is_sent || x->response_begun)) {
-        wsg_exchange_abort(s, "the request's body is malformed");
+        wsg_exchange_cut(s, WSG_CUT_BODY, "the request's body is malformed");
         return;
     }
     if (x)

@@ -189,7 +189,7 @@ static void after_response_part(struct wsg_session *s, const struct wsg_command 
         err = wsg_exchange_end_body(s);
     if (err) { /* half a response is out: only closing tells the client */
         wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "out of memory");
-        wsg_exchange_abort(s, "out of memory");
+        wsg_exchange_cut(s, WSG_CUT_MEMORY, "out of memory");
         return;
     }
     wsg_session_add_receipt(s, c);
@@ -300,7 +300,7 @@ static void refuse_part(struct wsg_session *s, const struct wsg_command *c)
     if (is_told)
         s->exchange->room = WSG_ROOM_FULL;
     else
-        wsg_exchange_abort(s, "slow client");
+        wsg_exchange_cut(s, WSG_CUT_SLOW, "slow client");
 }
 
 void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c)
@@ -314,7 +314,7 @@ void wsg_exchange_body(struct wsg_session *s, const struct wsg_command *c)
     }
     if (!c->has_at && x->room != WSG_ROOM_FREE) { /* it was sent behind one that was refused */
         wsg_outcome(s, c, WSB_OUTCOME_DROPPED, "an earlier part was refused");
-        wsg_exchange_abort(s, "a part of the response was refused, and not sent again");
+        wsg_exchange_cut(s, WSG_CUT_REFUSED_PART, "a part of the response was refused, and not sent again");
         return;
     }
     if (!has_room(s)) {

@@ -50,11 +50,11 @@ void wsg_stream_timeout(struct wsg_session *s)
     if (wsg_session_has_taken(s))
         wsg_stream_arm(s);
     else if (s->out.bytes)
-        wsg_exchange_abort(s, "the client does not take what is sent");
+        wsg_exchange_cut(s, WSG_CUT_SLOW, "the client does not take what is sent");
     else if (!s->exchange->is_events)
-        wsg_exchange_abort(s, "response timed out");
+        wsg_exchange_cut(s, WSG_CUT_SILENT, "response timed out");
     else if (add_comment(s) != WSB_OK)
-        wsg_exchange_abort(s, "out of memory");
+        wsg_exchange_cut(s, WSG_CUT_MEMORY, "out of memory");
     else
         wsg_stream_arm(s);
 }

@@ -190,6 +190,8 @@ void wsg_secure_write_meta(const struct wsg_session *s, struct wsb_json *j);
 void wsg_exchange_finish_if_complete(struct wsg_session *s);            /* then the next request, or the end */
 void wsg_exchange_emit_aborted(struct wsg_session *s, const char *why); /* a word of ours, never the peer's */
 void wsg_exchange_abort(struct wsg_session *s, const char *why);
+/* By the gate: the same, and counted by its reason where a response has begun. */
+void wsg_exchange_cut(struct wsg_session *s, enum wsg_cut reason, const char *why);
 void wsg_exchange_fail(struct wsg_session *s, int status, const char *why);
 void wsg_exchange_timeout(struct wsg_session *s);
 void wsg_exchange_drain(struct wsg_session *s); /* end what could go on for ever */
