@@ -451,14 +451,18 @@ static void test_a_request_is_given_twice_only_if_it_may_be(void **state)
     request(f, 2, false);
     request(f, 3, true);
     hear(f, 'a', WSB_RESPOND, 0, WSB_FLAG_MORE, 3, "beginning", NULL);
+    request(f, 4, true);
+    hear(f, 'a', WSB_RESPOND, 0, 0, 4, "", "{\"status\":100}"); /* that only asks for a body */
     hello(f, 'b');
     forget(f);
     hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
     assert_string_equal(f->commands, "fail(502)@2 fail(502)@3");
     assert_int_equal(route_of(f)->tally.requests_failed[WSG_IN_LOST], 2);
-    assert_int_equal(route_of(f)->tally.redelivered, 1);
-    assert_string_equal(f->server.log, "b:request!");
+    assert_int_equal(route_of(f)->tally.redelivered, 2);
+    assert_string_equal(f->server.log, "b:request! b:request!");
     struct wsg_out done = {.kind = WSG_OUT_DONE, .envelope = {.header = {.type = WSB_CLOSED_EV, .conn = conn_of(1)}}};
+    happen_out(f, &done);
+    done.envelope.header.conn = conn_of(4);
     happen_out(f, &done);
     assert_int_equal(f->hub.pins.count, 0);
     assert_int_equal(route_of(f)->retained.bytes, 0);
