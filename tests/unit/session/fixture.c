@@ -321,6 +321,15 @@ void tell(struct fixture *f, struct wsg_command c)
     turn(f);
 }
 
+void fire_timer(struct fixture *f)
+{
+    void *at;
+    assert_int_equal(wsg_slots_find(&f->env.slots, f->conn, &at), WSB_OK);
+    struct wsg_session *s = at;
+    s->timer.fn(&s->timer);
+    turn(f);
+}
+
 void hang_up(struct fixture *f)
 {
     if (f->client >= 0)

@@ -52,6 +52,7 @@ void say_text(struct fixture *f, const char *text);
 void say_frame(struct fixture *f, uint8_t first, const char *payload);
 void forget(struct fixture *f);
 void tell(struct fixture *f, struct wsg_command c);
+void fire_timer(struct fixture *f); /* of the session, as if its time had come */
 void hang_up(struct fixture *f);
 int teardown(void **state);
 void open_websocket(struct fixture *f);

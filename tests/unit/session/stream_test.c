@@ -32,15 +32,6 @@ static bool has_comment(const struct fixture *f)
     return strstr((const char *)f->got, "2\r\n:\n\r\n") != NULL;
 }
 
-/* Until one of both happens. */
-static void wait_for_end_or_comment(struct fixture *f)
-{
-    for (int i = 0; i < 1000 && !is_cut(f) && !has_comment(f); i++) {
-        wsg_loop_round(f->env.loop, 5);
-        turn(f);
-    }
-}
-
 static void test_which_responses_may_be_silent_for_ever(void **state)
 {
     static const struct {
@@ -61,10 +52,8 @@ static void test_which_responses_may_be_silent_for_ever(void **state)
         struct wsg_field more = nothing;
         if (rows[i].name)
             more = (struct wsg_field){wsb_span_str(rows[i].name), wsb_span_str(rows[i].value)};
-        route(f)->policy.stream_timeout_ms = 5;
-        route(f)->policy.sse_keepalive_ms = 5;
         begin_typed(f, rows[i].type, more, rows[i].body);
-        wait_for_end_or_comment(f);
+        fire_timer(f);
         if (is_cut(f) == rows[i].is_kept || has_comment(f) != rows[i].is_kept)
             fail_msg("%s, %s: %s", rows[i].type, rows[i].name ? rows[i].value : "plain", f->events);
         hang_up(f);
@@ -76,16 +65,13 @@ static void test_which_responses_may_be_silent_for_ever(void **state)
 static void test_a_comment_waits_for_the_end_of_a_line(void **state)
 {
     struct fixture *f = *state;
-    route(f)->policy.sse_keepalive_ms = 1;
     begin_typed(f, "text/event-stream", nothing, "data: in the mid");
-    for (int i = 0; i < 20; i++) {
-        wsg_loop_round(f->env.loop, 5);
-        turn(f);
-    }
+    for (int i = 0; i < 3; i++)
+        fire_timer(f);
     assert_false(has_comment(f));
     assert_false(is_cut(f));
     tell(f, (struct wsg_command){.type = WSB_BODY, .flags = WSB_FLAG_MORE, .payload = wsb_span_str("dle\n")});
-    wait_for_end_or_comment(f);
+    fire_timer(f);
     assert_true(has_comment(f));
     assert_true(strstr((char *)f->got, "dle\n") < strstr((char *)f->got, ":\n\r\n"));
 }
@@ -124,13 +110,11 @@ static void test_a_client_that_takes_nothing_is_cut_off(void **state)
     static const char *const types[] = {"text/plain", "text/event-stream"};
     struct fixture *f = *state;
     for (size_t i = 0; i < COUNT(types); i++) {
-        route(f)->policy.stream_timeout_ms = route(f)->policy.sse_keepalive_ms = 5;
         begin_typed(f, types[i], nothing, "\n");
         fill_queue(f);
-        for (int k = 0; k < 1000 && !is_cut(f); k++) {
-            wsg_loop_round(f->env.loop, 5);
-            turn(f);
-        }
+        fire_timer(f); /* the kernel has taken some */
+        assert_false(is_cut(f));
+        fire_timer(f);
         HAS(f->meta, "the client does not take what is sent");
         assert_int_equal(atomic_load(&route(f)->tally.cut[WSG_CUT_SLOW]), i + 1);
         f->reads_nothing = false;
@@ -144,26 +128,26 @@ static void test_a_client_that_takes_some_is_not(void **state)
 {
     struct fixture *f = *state;
     uint8_t some[8192];
-    route(f)->policy.stream_timeout_ms = 1000000; /* not by itself: the timer is called by hand */
     begin_typed(f, "text/plain", nothing, "\n");
     fill_queue(f);
     void *at;
     assert_int_equal(wsg_slots_find(&f->env.slots, f->conn, &at), WSB_OK);
     struct wsg_session *s = at;
     size_t got = 0;
-    for (int i = 0; i < 1000 && s->out.bytes > 0; i++) {
+    for (int i = 0; i < 1000; i++) {
         uint64_t before = s->out.written;
         for (int k = 0; k < 1000 && s->out.written == before; k++) {
             got += client_read(f, some, sizeof some);
             turn(f);
         }
-        s->timer.fn(&s->timer);
+        if (s->out.bytes == 0)
+            break;
+        fire_timer(f);
         assert_false(is_cut(f));
     }
     assert_true(got > 0);
     assert_int_equal(s->out.bytes, 0);
-    s->timer.fn(&s->timer); /* all is taken now, and nobody says anything */
-    turn(f);
+    fire_timer(f); /* all is taken now, and nobody says anything */
     assert_true(is_cut(f));
     HAS(f->meta, "response timed out");
 }
