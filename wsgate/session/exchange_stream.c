@@ -47,13 +47,12 @@ static wsb_err add_comment(struct wsg_session *s)
 
 void wsg_stream_timeout(struct wsg_session *s)
 {
-    if (wsg_session_has_taken(s))
-        wsg_stream_arm(s);
-    else if (s->out.bytes)
+    bool is_taking = wsg_session_has_taken(s);
+    if (!is_taking && s->out.bytes)
         wsg_exchange_cut(s, WSG_CUT_SLOW, "the client does not take what is sent");
-    else if (!s->exchange->is_events)
+    else if (!is_taking && !s->exchange->is_events)
         wsg_exchange_cut(s, WSG_CUT_SILENT, "response timed out");
-    else if (add_comment(s) != WSB_OK)
+    else if (!is_taking && add_comment(s) != WSB_OK)
         wsg_exchange_cut(s, WSG_CUT_MEMORY, "out of memory");
     else
         wsg_stream_arm(s);

@@ -1,4 +1,7 @@
 /* Requests and responses of HTTP with everything that may happen between them: who asks for a body, and when. */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "session/command.h"
 #include "unit/session/fixture.h"
 
@@ -133,6 +136,56 @@ static void test_who_is_never_answered_gets_504(void **state)
     assert_string_equal(f->events, "request+ aborted");
     HAS(f->got, "HTTP/1.1 504");
     HAS(f->got, "Connection: close");
+}
+
+/* ------------------------------------------------------------------------ files */
+
+static struct wsg_session *only_session(struct fixture *f)
+{
+    for (uint32_t i = 0; i < f->env.slots.count; i++) {
+        if (f->env.slots.slots[i].value)
+            return f->env.slots.slots[i].value;
+    }
+    return NULL;
+}
+
+/* A directory with one file, which is larger than what the kernel takes at once. */
+static int make_files(char *dir)
+{
+    static const char zeros[1 << 20];
+    assert_non_null(mkdtemp(dir));
+    int dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(dirfd, "big.bin", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(dirfd >= 0 && fd >= 0);
+    assert_int_equal(write(fd, zeros, sizeof zeros), sizeof zeros);
+    close(fd);
+    return dirfd;
+}
+
+static void test_a_body_that_nobody_wants_and_that_does_not_come(void **state)
+{
+    struct fixture *f = *state;
+    char dir[] = "/tmp/wsbus-files-XXXXXX";
+    uint8_t some[65536];
+    struct wsg_static_root root = {.prefix = wsb_span_str("/files/"), .dirfd = make_files(dir)};
+    f->env.statics = &root;
+    f->env.static_count = 1;
+    f->reads_nothing = true;
+    say_text(f, "GET /files/big.bin HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
+    struct wsg_session *s = only_session(f);
+    for (int i = 0; i < 1000 && s->out.bytes;
+         i++) { /* the time for the body is over again and again, and it takes the file */
+        uint64_t before = s->out.written;
+        for (int k = 0; k < 1000 && s->out.written == before && client_read(f, some, sizeof some); k++)
+            turn(f);
+        s->timer.fn(&s->timer);
+        assert_int_equal(s->state, s->out.bytes ? WSG_SESSION_EXCHANGE : WSG_SESSION_DEAD);
+    }
+    turn(f);
+    assert_int_equal(f->env.slots.used, 0);
+    assert_int_equal(unlinkat(root.dirfd, "big.bin", 0), 0);
+    assert_int_equal(rmdir(dir), 0);
+    close(root.dirfd);
 }
 
 /* ------------------------------------------------------- parts and a full queue */
@@ -271,6 +324,7 @@ int main(void)
         TEST(test_100_has_neither_headers_nor_a_body),
         TEST(test_100_behind_a_response_is_refused),
         TEST(test_who_is_never_answered_gets_504),
+        TEST(test_a_body_that_nobody_wants_and_that_does_not_come),
         TEST(test_a_part_that_is_refused_can_be_sent_again),
         TEST(test_whoever_does_not_heed_a_refusal_loses_the_exchange),
         TEST(test_a_part_in_the_wrong_place_is_not_taken),
