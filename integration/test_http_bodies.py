@@ -216,21 +216,42 @@ def is_paused(gate, for_ms=0):
     return any(c["paused"] and c["idle_ms"] >= for_ms for c in gate.wsctl("list")["connections"])
 
 
+def take_body(bus, request, size):
+    """The rest of it, each part as it was sent."""
+    total, wrong = len(request.payload), 0
+    more = True
+    while more:
+        event = bus.hear("body")
+        wrong += event.payload[:1] not in (b"", bytes([total // MIB % 256]))
+        total, more = total + len(event.payload), event.more
+    assert (total, wrong) == (size, 0)
+
+
 def test_a_body_waits_for_its_handler(make_gate, take_seat):
-    """64 MiB for one who reads nothing: the client waits, its time stands still, and the gate holds little of it."""
-    gate = make_gate(routes=["web=/web/{rest*},max_body=64MiB,body_timeout=600ms"], args=["--workers", "2"])
+    """64 MiB for one who reads nothing: the client waits, and the gate holds little of it."""
+    gate = make_gate(routes=["web=/web/{rest*},max_body=64MiB"], args=["--workers", "2"])
     bus = take_seat(gate, ["web"], credit=(64, MIB))
     before, done, size = gate.memory_kib(), [], 64 * MIB
     thread = post(gate, size, done)
     request = bus.hear("request")
-    eventually(lambda: is_paused(gate, 1500), "a client that has not been read for longer than its body may take")
+    eventually(lambda: is_paused(gate), "a client that is not read")
     gate.assert_grew_less(before, 16)
-    total, wrong = len(request.payload), 0
-    while (event := bus.hear("body")).more:
-        wrong += any(part != bytes([(total + at) // MIB % 256]) for at, part in ((0, event.payload[:1]),) if part)
-        total += len(event.payload)
-    assert (total + len(event.payload), wrong) == (size, 0)
+    take_body(bus, request, size)
     gate.assert_grew_less(before, 24)
+    bus.respond(request.conn, "all")
+    bus.flush()
+    thread.join(60)
+    assert done[0].body == b"all"
+
+
+def test_time_that_the_gate_does_not_read_is_not_the_clients(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web/{rest*},max_body=64MiB,body_timeout=1500ms"], args=["--head-timeout", "1500ms"])
+    bus = take_seat(gate, ["web"], credit=(64, MIB))
+    done, size = [], 16 * MIB  # more than all that lies between hold
+    thread = post(gate, size, done)
+    request = bus.hear("request")
+    eventually(lambda: is_paused(gate, 2000), "a client that has not been read for longer than its body may take")
+    take_body(bus, request, size)
     bus.respond(request.conn, "all")
     bus.flush()
     thread.join(60)
