@@ -61,7 +61,7 @@ static struct wsg_access_log *open_log(const char *path, size_t lanes)
 /* Of the whole file; to be freed. */
 static char *contents(const char *path)
 {
-    struct stat st;
+    struct stat st = {0};
     int fd = open(path, O_RDONLY);
     assert_true(fd >= 0 && fstat(fd, &st) == 0);
     char *text = malloc((size_t)st.st_size + 1);
@@ -115,12 +115,14 @@ static void test_lines_of_each_worker_are_whole_and_in_order(void **state)
     char *text = contents(p->path);
     char *rest = text;
     for (char *line; (line = strsep(&rest, "\n")) && *line; count++) {
-        unsigned who;
-        unsigned long number;
-        const char *us = strstr(line, " us=");
-        assert_true(us && sscanf(line, "unix:%u - - [01/Jan/1970:00:00:00 +0000] \"GET / HTTP/1.0\"", &who) == 1 &&
-                    who < WRITERS);
-        assert_int_equal(sscanf(us, " us=%lu conn=0000000000000000 route=- id=- incomplete=1", &number), 1);
+        static const char rest_of_it[] = " - - [01/Jan/1970:00:00:00 +0000] \"GET / HTTP/1.0\" 000 0 \"-\" \"-\" us=";
+        char *end;
+        assert_memory_equal(line, "unix:", 5);
+        size_t who = strtoul(line + 5, &end, 10);
+        assert_true(who < WRITERS);
+        assert_memory_equal(end, rest_of_it, sizeof rest_of_it - 1);
+        unsigned long number = strtoul(end + sizeof rest_of_it - 1, &end, 10);
+        assert_string_equal(end, " conn=0000000000000000 route=- id=- incomplete=1");
         assert_true(number > latest[who]);
         latest[who] = number;
     }
