@@ -9,7 +9,7 @@ import ssl
 import pytest
 import websockets
 
-from conftest import ROOT, run_async
+from conftest import DEADLINE, ROOT, run_async
 from test_connect import connect, websockets_server
 
 BUNDLE = ROOT / "integration/browser/node_modules/playwright-core/lib/utilsBundle"  # the ws module of npm, which comes with playwright
@@ -113,6 +113,15 @@ def test_python_and_the_gate(make_gate, echo, pki, wire, compressed):
             assert (client.close_code, client.close_reason) == (3210, "")
 
     run_async(talk())
+
+
+@WIRES
+@COMPRESSED
+def test_a_browser_and_the_gate(make_gate, echo, processes, wire, compressed):
+    gate = make_gate(routes=routes(compressed))
+    echo(gate)
+    page = processes(["node", ROOT / "integration/browser/echo.js", gate.url()])
+    page.wait_line(r"18 right, 3210, \[%s\]" % ("permessage-deflate[^]]*" if compressed else ""), deadline=3 * DEADLINE)
 
 
 # --- their servers, our client -------------------------------------------------------------------------------------------------
