@@ -141,7 +141,8 @@ wsb_err wsg_template_expand(const char *text, const struct wsb_pattern *path, co
 {
     size_t before = out->len;
     wsb_err err = template_append(text, path, params, out);
-    if (!err && !wsg_is_name(wsb_span(out->data + before, out->len - before)))
+    bool is_name = !err && out->len > before && wsg_is_name(wsb_span(out->data + before, out->len - before));
+    if (!err && !is_name) /* the buffer may have no memory yet */
         err = WSB_ERR_REFUSED;
     if (err)
         out->len = before;
