@@ -12,6 +12,7 @@ pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson>=2.13)
 pkg_check_modules(confuse REQUIRED IMPORTED_TARGET libconfuse>=3.3)
 if(WSBUS_TESTS)
     pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka)
+    pkg_check_modules(lws QUIET IMPORTED_TARGET libwebsockets>=4) # another implementation, to test with
 endif()
 
 # llhttp: a CMake package, a pkg-config module, or the sources that Debian ships (node-llhttp).

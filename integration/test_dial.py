@@ -248,8 +248,9 @@ def test_each_connection_is_a_new_one(dialing, take_seat):
             assert opened.conn == closed.conn and closed.meta["code"] == 4001
             conns.add(opened.conn)
         assert len(conns) == 3
+        eventually(lambda: dial(gate)["last"] == "closed by the server: 4001 again", "how the latest one ended")
         gate.wsctl("dial", "stop", "d1")
-        assert wait_state(gate, "stopped")["last"] == "closed by the server: 4001 again"
+        wait_state(gate, "stopped")
 
 
 def test_it_waits_for_a_handler(dialing, take_seat):

@@ -9,7 +9,7 @@ import ssl
 import pytest
 import websockets
 
-from conftest import DEADLINE, ROOT, run_async
+from conftest import BUILD, DEADLINE, ROOT, run_async
 from test_connect import connect, websockets_server
 
 BUNDLE = ROOT / "integration/browser/node_modules/playwright-core/lib/utilsBundle"  # the ws module of npm, which comes with playwright
@@ -113,6 +113,23 @@ def test_python_and_the_gate(make_gate, echo, pki, wire, compressed):
             assert (client.close_code, client.close_reason) == (3210, "")
 
     run_async(talk())
+
+
+@WIRES
+@COMPRESSED
+def test_libwebsockets_and_the_gate(make_gate, echo, processes, pki, wire, compressed):
+    gate = make_gate(routes=routes(compressed))
+    echo(gate)
+    program = BUILD / "integration/lws/lws_client"
+    assert program.exists(), "without libwebsockets-dev it is not built: ./dev setup installs it"
+    # libwebsockets 4.1 ends the program when it is to compress nothing, and hears twice what comes as it is on a compressed connection,
+    # as small messages do: RFC 7692 §6 allows it.
+    sizes = [size for size in SIZES if size >= 4096] if compressed else SIZES
+    client = processes([program, "localhost" if wire == "wss" else "127.0.0.1", gate.port, "/echo", pki.ca.file if wire == "wss" else "-",
+                        "deflate", 7, *sizes])
+    client.wait_line(r"^end %d$" % (2 * len(sizes)), deadline=3 * DEADLINE)
+    stats = gate.wsctl("stats")["routes"]["echo"]
+    assert (stats["packed"], stats["unpacked"]) == ((2 * len(sizes),) * 2 if compressed else (0, 0))
 
 
 @WIRES
