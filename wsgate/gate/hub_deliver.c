@@ -143,7 +143,8 @@ void wsg_hub_pause_if_full(struct wsg_hub *h, struct wsg_pin *p)
         pause_client(h, p);
 }
 
-/* More than enough waits for one handler: whoever has not sent to it lately must not begin to. */
+/* More than enough waits for one handler: whoever has not sent to it lately must not begin to. One that waits to be let in is
+ * not read as it is, and could not be told: it is paused, like any other, when it has spoken. */
 static void pause_all(struct wsg_hub *h, struct wsg_lane *lane)
 {
     wsb_conn ids[BATCH_IDS];
@@ -151,7 +152,7 @@ static void pause_all(struct wsg_hub *h, struct wsg_lane *lane)
     struct wsg_pin *p;
     lane->all_paused = true;
     DL_FOREACH (lane->pins, p) {
-        if (p->is_paused || p->is_closed)
+        if (p->is_paused || p->is_closed || p->admission == WSG_PENDING)
             continue;
         p->is_paused = true;
         wsg_pin_wait(p);

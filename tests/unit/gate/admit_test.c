@@ -4,6 +4,8 @@
  */
 #include "hub_fixture.h"
 
+#include <stdlib.h>
+
 #include "gate/hub_parts.h"
 
 static struct wsg_route *wanted(struct fixture *f)
@@ -281,6 +283,30 @@ static void test_a_route_with_too_much_takes_nobody_who_was_accepted(void **stat
     accept_with(f, 'g', 1, "{}");
     assert_string_equal(f->commands, "fail(503)@1");
     wanted(f)->retained.bytes -= 2 * wanted(f)->policy.max_retained;
+}
+
+/* Nothing can be told to a session that waits; what is said to it then must not be what keeps it from being told later. */
+static void test_who_waited_is_stopped_like_any_other(void **state)
+{
+    struct fixture *f = *state;
+    char *big = malloc((1 << 20) + 1);
+    assert_non_null(big);
+    memset(big, 'x', 1 << 20);
+    big[1 << 20] = 0;
+    wanted(f)->gatekeeper = NULL;
+    serve(f, 'a', "\"r\"", "\"ack\":true,\"credit\":{\"messages\":1,\"bytes\":1}");
+    knock(f, 1);
+    happen(f, WSB_OPEN, 2, 0, "");
+    happen(f, WSB_DATA, 2, 0, "x"); /* all its credit */
+    for (int i = 0; i < 9; i++)
+        happen(f, WSB_DATA, 2, 0, big); /* so much that nobody is to send to it */
+    assert_string_equal(f->commands, "pause@2");
+    forget(f);
+    accept_with(f, 'a', 1, "{}");
+    enter(f, 1, "");
+    happen(f, WSB_DATA, 1, 0, "y");
+    assert_string_equal(f->commands, "accept@1 pause@1");
+    free(big);
 }
 
 static void test_a_full_route_is_not_read_once_it_is_accepted(void **state)
@@ -570,6 +596,7 @@ int main(void)
         TEST(test_a_handler_that_comes_before_the_101_waits_for_it),
         TEST(test_a_route_with_too_much_takes_nobody_who_was_accepted),
         TEST(test_a_full_route_is_not_read_once_it_is_accepted),
+        TEST(test_who_waited_is_stopped_like_any_other),
         TEST(test_without_a_gatekeeper_nobody_comes_in),
         TEST(test_the_next_gatekeeper_is_asked_when_one_dies),
         TEST(test_a_gatekeeper_that_dies_after_accept_takes_nobody_along),
