@@ -139,6 +139,15 @@ void wsb_peer_use(struct wsb_peer *p, size_t count)
     p->in_at += count;
 }
 
+struct wsb_buf wsb_peer_take_unread(struct wsb_peer *p)
+{
+    wsb_buf_consume(&p->in, p->in_at);
+    struct wsb_buf unread = p->in;
+    wsb_buf_init(&p->in, 0);
+    p->in_at = 0;
+    return unread;
+}
+
 /* ------------------------------------------------------------------ bytes out */
 
 size_t wsb_peer_pending(const struct wsb_peer *p)

@@ -59,6 +59,8 @@ WSB_MUST_CHECK wsb_err wsb_peer_put(struct wsb_peer *p, struct wsb_span bytes, s
 /* What has come and is not used; and use some of it. */
 struct wsb_span wsb_peer_unread(const struct wsb_peer *p);
 void wsb_peer_use(struct wsb_peer *p, size_t count);
+/* What has come and is not used is the caller's from now on. */
+struct wsb_buf wsb_peer_take_unread(struct wsb_peer *p);
 
 /* From here on there are frames. `params`: NULL: not compressed. */
 WSB_MUST_CHECK wsb_err wsb_peer_begin(struct wsb_peer *p, size_t max_message, const struct wsb_deflate_params *params);

@@ -216,10 +216,10 @@ static void hand_over(struct wsg_dial *d, const struct wsg_dial_outcome *o)
     const struct wsg_dial_config *c = d->config;
     struct wsb_peer *peer = o->peer;
     const struct wsg_route_policy *p = &d->route->policy;
-    struct wsb_span unread = wsb_peer_unread(peer);
     d->dialed = (struct wsg_dialed){
         .fd = peer->fd,
         .tls = peer->tls,
+        .unread = wsb_peer_take_unread(peer),
         .route = d->route,
         .name = c->name,
         .url = c->url,
@@ -234,11 +234,6 @@ static void hand_over(struct wsg_dial *d, const struct wsg_dial_outcome *o)
         .is_compressed = o->result->is_compressed,
         .deflate = *o->params,
     };
-    wsb_buf_init(&d->dialed.unread, 0);
-    if (unread.len && wsb_buf_append(&d->dialed.unread, unread.ptr, unread.len) != WSB_OK) {
-        fail(d, WSG_DIAL_MEMORY, "out of memory"); /* the attempt still has all of it */
-        return;
-    }
     if (d->dialed.deflate.client_bits > p->compress_window)
         d->dialed.deflate.client_bits = (uint8_t)p->compress_window; /* a smaller one than may be needs no leave */
     peer->fd = -1;

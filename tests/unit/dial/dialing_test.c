@@ -111,6 +111,33 @@ static void test_an_attempt_is_given_up(void **state)
     close(a.terms.stop_fd);
 }
 
+static void test_what_was_not_used_can_be_taken(void **state)
+{
+    int ends[2];
+    struct wsb_peer peer;
+    struct wsb_fault fault;
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    wsb_peer_init(&peer);
+    peer.fd = ends[0];
+    assert_int_equal(write(ends[1], "abcdef", 6), 6);
+    assert_int_equal(wsb_peer_fill(&peer, &fault), WSB_OK);
+    wsb_peer_use(&peer, 2);
+    struct wsb_buf taken = wsb_peer_take_unread(&peer);
+    assert_int_equal(taken.len, 4);
+    assert_memory_equal(taken.data, "cdef", 4);
+    wsb_buf_deinit(&taken);
+    assert_int_equal(wsb_peer_unread(&peer).len, 0);
+    taken = wsb_peer_take_unread(&peer);
+    assert_int_equal(taken.len, 0);
+    wsb_buf_deinit(&taken);
+    assert_int_equal(write(ends[1], "gh", 2), 2); /* and what comes later is its own again */
+    assert_int_equal(wsb_peer_fill(&peer, &fault), WSB_OK);
+    assert_int_equal(wsb_peer_unread(&peer).len, 2);
+    wsb_peer_deinit(&peer);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +146,7 @@ int main(void)
         cmocka_unit_test(test_a_lookup_is_given_up),
         cmocka_unit_test(test_a_lookup_ends_in_time),
         cmocka_unit_test(test_an_attempt_is_given_up),
+        cmocka_unit_test(test_what_was_not_used_can_be_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
