@@ -170,7 +170,7 @@ def test_client_certificates(dialing, take_seat, pki):
         gate = dialing('url = "wss://localhost:%d/" ca = "%s" certificate = "%s" key = "%s" %s' % (port, pki.ca.file, mine, key, LATER))
         meta = take_seat(gate, ["up"]).hear("open").meta
         assert meta["tls"]["server"]["fingerprint"]
-        assert who
+        eventually(lambda: who, "the server knows who it is")
 
 
 @pytest.mark.parametrize("language", ["c", "c-zmq"])
@@ -287,6 +287,32 @@ def test_it_waits_for_room_in_the_route(dialing, take_seat):
         gate.wsctl("dial", "stop", open_one)
         assert seat.hear("closed")
         assert seat.hear("open").meta["dialed"]["name"] != open_one
+
+
+def test_started_while_it_is_being_stopped(dialing, take_seat):
+    """Stop waits for the server's goodbye; who starts again before that has not said so for nothing."""
+    may_leave = threading.Event()
+
+    def then(connection, _):
+        assert may_leave.wait(DEADLINE)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with raw_server(good_101, then=then) as (port, _):
+        gate = dialing('url = "ws://127.0.0.1:%d/" retry_min = 1h retry_max = 1h' % port)
+        seat = take_seat(gate, ["up"])
+        seat.hear("open")
+        wait_state(gate, "open")
+        gate.wsctl("dial", "stop", "d1")
+        assert dial(gate)["stopping"]
+        gate.wsctl("dial", "start", "d1")
+        gate.wsctl("dial", "stop", "d1")  # the last word counts
+        gate.wsctl("dial", "start", "d1")
+        may_leave.set()
+        assert seat.hear("closed").meta["code"] == 1000
+        row = wait_state(gate, "connecting")
+        assert (row["attempts"], row["stopping"]) == (2, False)
+        gate.wsctl("dial", "stop", "d1")
+        wait_state(gate, "stopped")
 
 
 # --- it does not come about

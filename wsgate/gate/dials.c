@@ -78,20 +78,20 @@ static void forget(struct wsg_dial *d)
     dial_free(d);
 }
 
-/* For good, or until somebody starts it again. */
-static void rest(struct wsg_dial *d)
-{
-    wsg_loop_disarm(d->dials->loop, &d->timer);
-    d->is_stopping = false;
-    enter(d, WSG_DIAL_STOPPED);
-    if (d->is_own)
-        forget(d);
-}
-
 static wsb_err arm(struct wsg_dial *d, uint64_t after_ms)
 {
     d->due_ms = wsg_loop_now_ms(d->dials->loop) + after_ms;
     return wsg_loop_arm(d->dials->loop, &d->timer, d->due_ms);
+}
+
+/* Stopped until somebody starts it; what was made while the gate runs is gone. */
+static void retire(struct wsg_dial *d)
+{
+    wsg_loop_disarm(d->dials->loop, &d->timer);
+    d->is_stopping = d->is_wanted = false;
+    enter(d, WSG_DIAL_STOPPED);
+    if (d->is_own)
+        forget(d);
 }
 
 /* The last that is done with a dial: it may be gone afterwards. */
@@ -100,7 +100,24 @@ static void come_back(struct wsg_dial *d, uint64_t after_ms)
     if (arm(d, after_ms) == WSB_OK)
         return;
     WSB_LOG(WSB_LOG_GATE, WSB_LOG_ERROR, "a dial is given up: out of memory", WSB_KS("dial", d->config->name));
-    rest(d);
+    retire(d);
+}
+
+static void begin_anew(struct wsg_dial *d)
+{
+    d->is_stopping = d->is_wanted = false;
+    d->failures_in_a_row = 0;
+    enter(d, WSG_DIAL_WAITING);
+    come_back(d, 0);
+}
+
+/* Nothing of it is under way any more. */
+static void rest(struct wsg_dial *d)
+{
+    if (d->is_wanted && !d->dials->is_draining)
+        begin_anew(d);
+    else
+        retire(d);
 }
 
 static uint32_t chance(uint32_t below)
@@ -472,15 +489,16 @@ void wsg_dial_stop(struct wsg_dial *d)
         break;
     }
     d->is_stopping = d->state != WSG_DIAL_STOPPED;
+    d->is_wanted = false;
 }
 
 void wsg_dial_start(struct wsg_dial *d)
 {
-    if (d->state != WSG_DIAL_STOPPED || d->dials->is_draining)
+    if (d->dials->is_draining)
         return;
-    d->failures_in_a_row = 0;
-    enter(d, WSG_DIAL_WAITING);
-    come_back(d, 0);
+    d->is_wanted = d->is_stopping;
+    if (d->state == WSG_DIAL_STOPPED)
+        begin_anew(d);
 }
 
 void wsg_dials_drain(struct wsg_dials *all)

@@ -53,6 +53,7 @@ struct wsg_dial {
     bool is_own;
     bool is_once;     /* no second connection, no second attempt */
     bool is_stopping; /* whatever is under way is to be ended */
+    bool is_wanted;   /* and then, since somebody has started it meanwhile, it begins again */
     enum wsg_dial_state state;
     uint8_t worker; /* of its latest connection */
     unsigned failures_in_a_row;
@@ -105,7 +106,7 @@ struct wsg_dial *wsg_dials_find(const struct wsg_dials *d, const char *name);
 /* Its connection is closed with 1000, nothing is attempted any more. One that was made while the gate runs is forgotten then,
  * one of the configuration can be started again. */
 void wsg_dial_stop(struct wsg_dial *d);
-void wsg_dial_start(struct wsg_dial *d); /* nothing, unless it is stopped */
+void wsg_dial_start(struct wsg_dial *d); /* nothing, unless it is stopped; while it is being stopped: afterwards */
 size_t wsg_dials_open_count(const struct wsg_dials *d);
 
 void wsg_dials_drain(struct wsg_dials *d);  /* no more attempts; the workers close what is open */
