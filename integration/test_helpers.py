@@ -179,6 +179,36 @@ def test_python_keeps_acknowledgement_and_credit_while_there_is_no_room(played, 
     assert handler.lost == 0
 
 
+def test_python_waits_once_for_a_gate_that_takes_nothing(played, join, monkeypatch, clock):
+    """Neither each read nor each command waits again, and a command does not go through all that waits."""
+    handler = join()
+    waits = []
+
+    def send(_, wait_ms=None):
+        waits.append(wait_ms)
+        return False
+
+    monkeypatch.setattr(handler, "_send", send)
+    monkeypatch.setattr(wsbus, "BATCH_BYTES", 1000)
+    for _ in range(100):
+        handler.publish(bytes(100), all=True)
+    assert waits == [None], "the first is waited for, and then no time has passed"
+    for _ in range(2):
+        assert handler.read(0) is None
+    assert waits == [None, 0, 0]
+    clock.now += 1
+    handler.publish(bytes(100), all=True)
+    handler.publish(bytes(100), all=True)
+    assert waits == [None, 0, 0, 0]
+    monkeypatch.undo()
+    handler.flush()
+    assert len([played.hear("publish") for _ in range(102)]) == 102
+    handler.publish(b"last", all=True)
+    handler.flush()
+    assert played.hear("publish")[1] == b"last"
+    assert handler._out_bytes == 0 and handler.lost == 0
+
+
 def test_python_loses_only_what_its_memory_has_no_room_for(played, join, monkeypatch):
     handler = join()
     monkeypatch.setattr(wsbus, "WAITING_BYTES", 300 << 10)

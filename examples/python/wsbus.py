@@ -58,6 +58,7 @@ LEVELS = ("debug", "info", "wslog", "warn", "error")
 BATCH_BYTES = 256 << 10
 HEARTBEAT_MS = 1000  # of ZeroMQ; over TCP the gate takes silence for death
 CREDIT = (16384, 32 << 20)  # messages and bytes that the gate may send ahead
+RETRY_MS = 100  # after the gate has not taken something
 ACK_EVENTS, ACK_MS = 1024, 100  # acknowledged at least every so many, and by a slow program with the first after so long
 INBOX_EVENTS = 4096  # taken ahead of a program that grants no credit, about
 REFUSED_EVENTS = 65536  # outcomes of our own for a program that does not read, about
@@ -411,10 +412,11 @@ class Handler(Commands):
             event = self._next()
             if event is not None:
                 return event
-            self.flush()
+            self.flush(self._patience())
             if self._inbox:
                 continue
             wait = self._silence_ms if deadline is None else min(self._silence_ms, max(0, (deadline - time.monotonic()) * 1000))
+            wait = min(wait, RETRY_MS) if self._is_deaf else wait
             if not self._take(wait) and (time.monotonic() - self._heard) * 1000 >= self._silence_ms:
                 self._heard = time.monotonic()
                 self._ask_again()  # the gate pings every second: it has been restarted
@@ -471,8 +473,13 @@ class Handler(Commands):
             return
         self._out.append((record, conn, names_conns))
         self._out_bytes += _size(record)
-        if self._out_bytes >= BATCH_BYTES:
-            self.flush(wait_ms=0 if self._is_deaf else None)
+        is_soon = self._is_deaf and (time.monotonic() - self._flushed) * 1000 < RETRY_MS
+        if self._out_bytes >= BATCH_BYTES and not is_soon:  # to a gate that takes nothing not with every command
+            self.flush(self._patience())
+
+    def _patience(self):
+        """For a gate that takes nothing we have waited once; now it is asked again from time to time."""
+        return 0 if self._is_deaf else None
 
     def _is_stale(self, conn):
         """Is it about connections that belong to others, as far as the bus has told us?"""
@@ -490,13 +497,13 @@ class Handler(Commands):
         """What was commanded leaves, and behind it what the gate is told about events: never in front of it. What finds no room
         stays: an event must not be acknowledged whose answer was thrown away."""
         wait_ms = wait_ms if self._out else 0
-        for batch in _batches([record for record, _, _ in self._out] + self._news()):
+        records = (record for record, _, _ in list(self._out))  # much may wait, and only its beginning leave
+        for batch in _batches(itertools.chain(records, self._news())):
             self._is_deaf = not self._send_batch(batch, wait_ms)
             if self._is_deaf:  # there is no gate, or it has not read for long
-                self._out_bytes = sum(_size(record) for record, _, _ in self._out)
                 return
+            self._out_bytes -= sum(_size(record) for record, _, _ in self._out[:len(batch)])
             del self._out[:len(batch)]
-        self._out_bytes = 0
         self._have_told()
 
     def _send_batch(self, batch, wait_ms):
@@ -524,7 +531,7 @@ class Handler(Commands):
 
     def _ask_again(self):
         if self._given and not self._forgotten and not self._unsure:
-            self._leave()  # in front of the HELLO: for whoever the gate takes us for until then
+            self._leave(self._patience())  # in front of the HELLO: for whoever the gate takes us for until then
             self._unsure = True
         self._hello()
 
