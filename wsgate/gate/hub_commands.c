@@ -556,6 +556,12 @@ static void refuse_number(const struct wsg_incoming *in, enum wsb_error_code cod
     wsg_refuse(in, code, text);
 }
 
+/* What is said about one connection is decided about that one, and must not reach another. */
+static bool is_for_one(uint8_t type)
+{
+    return type == WSB_ACCEPT || type == WSB_REJECT || type == WSB_RESPOND || type == WSB_BODY || type == WSB_PING;
+}
+
 static void dispatch_with_meta(const struct wsg_incoming *in)
 {
     struct wsg_meta meta;
@@ -564,6 +570,8 @@ static void dispatch_with_meta(const struct wsg_incoming *in)
     full.meta = &meta;
     if (wsg_meta_parse(in->e->meta, &meta, &fault) != WSB_OK)
         wsg_refuse(in, WSB_ERROR_METADATA, fault.text);
+    else if (meta.has_to && is_for_one(in->e->header.type))
+        wsg_refuse(in, WSB_ERROR_METADATA, "\"to\": it is for one connection, the header's");
     else
         dispatch(&full);
     wsg_meta_deinit(&meta);

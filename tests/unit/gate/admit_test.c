@@ -4,6 +4,7 @@
  */
 #include "hub_fixture.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "gate/hub_parts.h"
@@ -309,6 +310,29 @@ static void test_who_waited_is_stopped_like_any_other(void **state)
     free(big);
 }
 
+/* Otherwise a gatekeeper could let one in and move another, and hear itself what the first one says. */
+static void test_what_is_for_one_connection_is_for_that_of_its_header(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t types[] = {WSB_ACCEPT, WSB_REJECT, WSB_RESPOND, WSB_BODY, WSB_PING};
+    char meta[64];
+    come(f, 'a');
+    come(f, 'g');
+    knock(f, 1);
+    knock(f, 2);
+    snprintf(meta, sizeof meta, "{\"to\":[\"%016" PRIx64 "\"]}", conn_of(2));
+    for (size_t i = 0; i < COUNT(types); i++) {
+        forget(f);
+        hear(f, 'g', types[i], 0, 0, 1, "", meta);
+        assert_string_equal(f->commands, "");
+        assert_non_null(strstr(f->server.log, "g:error=\"to\""));
+    }
+    assert_int_equal(members(f, "q"), 2);
+    forget(f);
+    hear(f, 'g', WSB_CLOSE, 0, 0, 0, "", meta);
+    assert_string_equal(f->commands, "close(1000)@2");
+}
+
 static void test_a_full_route_is_not_read_once_it_is_accepted(void **state)
 {
     struct fixture *f = *state;
@@ -595,6 +619,7 @@ int main(void)
         TEST(test_who_is_accepted_and_not_served),
         TEST(test_a_handler_that_comes_before_the_101_waits_for_it),
         TEST(test_a_route_with_too_much_takes_nobody_who_was_accepted),
+        TEST(test_what_is_for_one_connection_is_for_that_of_its_header),
         TEST(test_a_full_route_is_not_read_once_it_is_accepted),
         TEST(test_who_waited_is_stopped_like_any_other),
         TEST(test_without_a_gatekeeper_nobody_comes_in),
