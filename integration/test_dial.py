@@ -407,6 +407,14 @@ def test_pings_of_the_route(dialing, take_seat):
 # --- managed
 
 
+@pytest.mark.parametrize("option", ["--user", "--group", "--header", "--ca"])
+def test_wsctl_leaves_out_no_option(make_gate, option):
+    """What JSON cannot say is told to whoever asked for it: without its --ca a dial would trust others."""
+    gate = make_gate(routes=["up=/up"])
+    gate.wsctl("dial", "ws://127.0.0.1:%d/" % free_port(), "-r", "up", option, "A: caf\udce9", status=2)
+    assert gate.wsctl("dial", "list")["dials"] == []
+
+
 def test_wsctl(make_gate, take_seat):
     async def talk(ws, *_):
         async for message in ws:

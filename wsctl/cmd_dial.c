@@ -69,46 +69,53 @@ struct terms {
     bool once, insecure;
 };
 
-static void put_text(json_t *params, const char *name, const char *text)
+/* False: it is not UTF-8, and an option must not be left out for that. */
+static bool put_text(json_t *params, const char *name, const char *text)
 {
-    if (text)
-        (void)json_object_set_new(params, name, json_string(text));
+    return !text || json_object_set_new(params, name, json_string(text)) == 0;
 }
 
-static void put_texts(json_t *params, const char *name, const struct wsc_texts *texts)
+static bool put_texts(json_t *params, const char *name, const struct wsc_texts *texts)
 {
     json_t *all = json_array();
+    bool ok = true;
     for (size_t i = 0; i < texts->count; i++)
-        (void)json_array_append_new(all, json_string(texts->at[i]));
-    (void)json_object_set_new(params, name, all);
+        ok = json_array_append_new(all, json_string(texts->at[i])) == 0 && ok;
+    return json_object_set_new(params, name, all) == 0 && ok;
+}
+
+static bool put_terms(json_t *params, const struct terms *t)
+{
+    bool ok = put_text(params, "name", t->name);
+    ok = put_text(params, "route", t->route) && ok;
+    ok = put_text(params, "origin", t->origin) && ok;
+    ok = put_text(params, "user", t->user) && ok;
+    ok = put_text(params, "ca", t->ca) && ok;
+    ok = put_text(params, "certificate", t->certificate) && ok;
+    ok = put_text(params, "key", t->key) && ok;
+    ok = put_text(params, "timeout", t->timeout) && ok;
+    ok = put_text(params, "retry_min", t->retry_min) && ok;
+    ok = put_text(params, "retry_max", t->retry_max) && ok;
+    ok = put_texts(params, "headers", &t->headers) && ok;
+    ok = put_texts(params, "subprotocols", &t->subprotocols) && ok;
+    ok = put_texts(params, "groups", &t->groups) && ok;
+    if (t->insecure)
+        (void)json_object_set_new(params, "insecure", json_true());
+    if (t->once)
+        (void)json_object_set_new(params, "once", json_true());
+    return ok;
 }
 
 static int dial(struct wsc_run *run, const char *url, const struct terms *t)
 {
     json_t *r;
-    json_t *params = json_object();
-    if (!t->route) {
-        json_decref(params);
+    if (!t->route)
         return wsc_complain(run, WSC_USAGE, "--route is missing: the route whose handlers have the connection");
+    json_t *params = json_object();
+    if (!put_text(params, "url", url) || !put_terms(params, t)) {
+        json_decref(params);
+        return wsc_complain(run, WSC_USAGE, "the URL or an option is not UTF-8");
     }
-    put_text(params, "url", url);
-    put_text(params, "name", t->name);
-    put_text(params, "route", t->route);
-    put_text(params, "origin", t->origin);
-    put_text(params, "user", t->user);
-    put_text(params, "ca", t->ca);
-    put_text(params, "certificate", t->certificate);
-    put_text(params, "key", t->key);
-    put_text(params, "timeout", t->timeout);
-    put_text(params, "retry_min", t->retry_min);
-    put_text(params, "retry_max", t->retry_max);
-    put_texts(params, "headers", &t->headers);
-    put_texts(params, "subprotocols", &t->subprotocols);
-    put_texts(params, "groups", &t->groups);
-    if (t->insecure)
-        (void)json_object_set_new(params, "insecure", json_true());
-    if (t->once)
-        (void)json_object_set_new(params, "once", json_true());
     int status = wsc_ask(run, "dial", params, run->timeout_ms, &r);
     if (status != WSC_GO_ON)
         return status;
