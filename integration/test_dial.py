@@ -23,9 +23,9 @@ LATER = "retry_min = 1h retry_max = 1h"  # once, for as long as a test lasts
 def dialing(make_gate, tmp_path):
     """dialing("url = …", …) is a gate with one dial for each text, of the names d1, d2, …; its route is `up`."""
 
-    def make(*dials, route="", **kwargs):
+    def make(*dials, route="", extra="", **kwargs):
         config = tmp_path / "wsgate.conf"
-        lines = ['route up { path = "/up" %s }' % route]
+        lines = [extra, 'route up { path = "/up" %s }' % route]
         lines += ['dial d%d { %s %s }' % (at, text, "" if "route" in text else "route = up") for at, text in enumerate(dials, 1)]
         config.write_text("\n".join(lines) + "\n")
         return make_gate(args=["--config", config], **kwargs)
@@ -402,6 +402,25 @@ def test_pings_of_the_route(dialing, take_seat):
         closed = seat.hear("closed").meta
         assert (closed["by"], closed["reason"]) == ("network", "no answer to a ping")
         assert heard.split(b"\r\n\r\n", 1)[1][:2] == b"\x89\x80"
+
+
+def test_without_memory_for_contexts_it_is_compressed_without(dialing, take_seat):
+    """A server that agreed to contexts cannot be told that there is no memory for them; the next time none are offered."""
+
+    async def talk(ws, *_):
+        await ws.send("x" * 1000)
+        await ws.wait_closed()
+
+    with websockets_server(talk, compression="deflate") as port:
+        gate = dialing('url = "ws://127.0.0.1:%d/" retry_min = 1ms retry_max = 1ms' % port,
+                       route="compress = on compress_takeover = on", extra="limits { compress_memory = 1000 }")
+        seat = take_seat(gate, ["up"])
+        extensions = seat.hear("open").meta["extensions"]
+        assert "server_no_context_takeover" in extensions and "client_no_context_takeover" in extensions
+        assert seat.hear("data").payload == b"x" * 1000
+        row = wait_state(gate, "open")
+        assert (row["attempts"], failed(gate)) == (2, {"memory": 1})
+        assert row["last"] == "compress_memory is used up"
 
 
 # --- managed

@@ -212,7 +212,8 @@ static void on_adopted(struct wsg_task *t)
     wsg_dial_attempt_free(d->attempt);
     d->attempt = NULL;
     if (d->adoption) {
-        fail(d, WSG_DIAL_MEMORY, "no memory for the connection, or for its compression");
+        fail(d, WSG_DIAL_MEMORY,
+             d->adoption == WSB_ERR_FULL ? "compress_memory is used up" : "no memory for the connection");
         return;
     }
     d->opened++;
@@ -302,13 +303,19 @@ static bool may_attempt(const struct wsg_dial *d)
     return is_served && !wsg_route_is_full(r, count_under_way(d));
 }
 
+/* Compressors with context cost memory that may be used up when the connection is there: then the next attempt does without. */
+static bool keeps_context(const struct wsg_dial *d)
+{
+    return d->route->policy.compress_takeover && d->adoption != WSB_ERR_FULL;
+}
+
 static void attempt(struct wsg_dial *d)
 {
     const struct wsg_route_policy *p = &d->route->policy;
     const struct wsb_deflate_offer offer = {
-        .server_no_takeover = !p->compress_takeover,
-        .client_no_takeover = !p->compress_takeover,
-        .server_bits = p->compress_takeover ? (uint8_t)p->compress_window : 0,
+        .server_no_takeover = !keeps_context(d),
+        .client_no_takeover = !keeps_context(d),
+        .server_bits = keeps_context(d) ? (uint8_t)p->compress_window : 0,
         .client_bits = WSB_DEFLATE_BITS_MAX,
     };
     if (!may_attempt(d)) {

@@ -67,7 +67,7 @@ struct wsg_dial {
     struct wsg_task adopt;            /* on the worker */
     struct wsg_task adopted;          /* and back */
     struct wsg_task ended;
-    wsb_err adoption;
+    wsb_err adoption;        /* of the latest */
     bool is_told, has_ended; /* its worker's */
     struct wsg_dialed dialed;
     struct wsg_dial *next;

@@ -44,8 +44,8 @@ struct wsg_dialed {
 };
 
 /*
- * Returns   WSB_OK: it is open, or already on its way out, and d->ended will be called; WSB_ERR_NOMEM, WSB_ERR_LIMIT, WSB_ERR_IO:
- *           it is not, and will not
+ * Returns   WSB_OK: it is open, or already on its way out, and d->ended will be called; WSB_ERR_FULL nothing is left for compressors
+ *           that keep their context, WSB_ERR_NOMEM, WSB_ERR_LIMIT, WSB_ERR_IO: it is not, and will not
  * Lifetime  d until d->ended, which must not free it
  */
 WSB_MUST_CHECK wsb_err wsg_session_adopt(struct wsg_env *env, struct wsg_dialed *d);
