@@ -171,14 +171,16 @@ wsb_err wsb_peer_flush(struct wsb_peer *p, struct wsb_fault *fault)
     return WSB_OK;
 }
 
+/* Without memory nothing is sent; once a part is sealed what is missing behind it cannot be left out any more. */
 static wsb_err encipher(struct wsb_peer *p, struct wsb_span bytes, struct wsb_fault *fault)
 {
+    const size_t all = bytes.len;
     while (bytes.len) {
         struct wsb_tls_io io;
         size_t used = 0;
         wsb_err err = io_begin(p, &io, 2 * (WSB_TLS_RECORD_BYTES + WSB_TLS_RECORD_ROOM), fault);
         if (err)
-            return err;
+            return bytes.len == all ? err : wsb_fault_set(fault, WSB_ERR_IO, 0, "out of memory inside a message");
         err = wsb_tls_stream_write(p->tls, &io, bytes, &used, fault);
         io_end(p, &io);
         if (err)

@@ -73,7 +73,8 @@ WSB_MUST_CHECK wsb_err wsb_peer_begin(struct wsb_peer *p, size_t max_message, co
  */
 WSB_MUST_CHECK wsb_err wsb_peer_next(struct wsb_peer *p, struct wsb_ws_event *ret);
 
-/* A frame on its way: masked, and packed where that was agreed on and makes it smaller. */
+/* A frame on its way: masked, and packed where that was agreed on and makes it smaller. WSB_ERR_NOMEM: nothing of it is;
+ * after any other failure the connection is to be failed. */
 WSB_MUST_CHECK wsb_err wsb_peer_send(struct wsb_peer *p, uint8_t opcode, struct wsb_span payload,
                                      struct wsb_fault *fault);
 /* A close frame; code 1005: one without. False: that may not be sent. */
