@@ -100,6 +100,21 @@ def test_what_is_not_let_in(make_gate, echo, keys):
     assert gate.wsctl("stats")["routes"]["echo"]["refused_by"]["token"] == 10
 
 
+def test_a_token_is_not_logged_where_nobody_asks_for_it(make_gate, keys, tmp_path):
+    """A proxy that drops Upgrade, an old client, a path with an error in it: the token is as good as ever."""
+    log, secret = tmp_path / "access.log", "s3cr3t"
+    gate = make_gate(routes=[route(keys, ",kind=websocket")], args=["--access-log", log])
+    for status, request in [
+        (426, b"GET /echo?a=1&token=%s&b=2 HTTP/1.1\r\nHost: h\r\n\r\n"), (404, b"GET /ehco?token=%s HTTP/1.1\r\nHost: h\r\n\r\n"),
+        (404, upgrade_request("/ehco?token=%s")), (426, upgrade_request("/echo?token=%s", sec_websocket_version="8"))]:
+        with Raw(gate) as client:
+            assert client.send(request.replace(b"%s", secret.encode())).read_response().status == status
+    eventually(lambda: log.read_text().count("\n") == 4, "a line for each of them")
+    gate.wait_line("msg=refused .*status=426 .*target=\"?/echo[?]token=")
+    assert "/echo?a=1&token=&b=2 " in log.read_text()
+    assert secret not in log.read_text() and secret not in gate.output
+
+
 @pytest.mark.parametrize("source, lines", [
     ("header:authorization", "Authorization: Bearer %s"), ("header:authorization", "authorization: bearer  %s"), ("header:x-token", "X-Token: %s"),
     ("cookie:session", "Cookie: a=b; session=%s")])

@@ -82,15 +82,15 @@ struct wsb_span wsg_claim_value(const json_t *claims, const char *name, struct w
     return wsb_span(NULL, 0);
 }
 
-void wsg_session_hide_token(struct wsg_session *s)
+/* What stands behind the name in a target, every time it does. */
+static void hide_value(char *target, const char *name)
 {
     struct wsb_span query, value;
-    char *target = s->target;
-    char *mark = target ? strchr(target, '?') : NULL;
-    if (!s->route || s->route->token.kind != WSG_SOURCE_QUERY || !mark)
+    char *mark = strchr(target, '?');
+    if (!mark)
         return;
     query = wsb_span_str(mark + 1);
-    while (wsg_http_query_find(query, s->route->token.name, &value)) {
+    while (wsg_http_query_find(query, name, &value)) {
         char *at = target + (value.ptr - (const uint8_t *)target); /* within our own text */
         size_t rest = strlen(at + value.len);
         if (value.len)
@@ -100,5 +100,16 @@ void wsg_session_hide_token(struct wsg_session *s)
         if (!next)
             return;
         query = wsb_span(next + 1, rest - (size_t)(next + 1 - query.ptr));
+    }
+}
+
+void wsg_session_hide_token(struct wsg_session *s)
+{
+    const struct wsg_routes *all = s->env->routes;
+    const struct wsg_route *first = s->route ? s->route : all->routes;
+    size_t count = s->route ? 1 : all->count;
+    for (size_t i = 0; i < count && s->target; i++) {
+        if (first[i].token.kind == WSG_SOURCE_QUERY)
+            hide_value(s->target, first[i].token.name);
     }
 }

@@ -185,6 +185,7 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
         return;
     }
     x->is_local = true;
+    wsg_session_hide_token(s); /* a page may have it from the URL by which it was called */
     if (wsg_exchange_try_static(s, head)) {
         if (s->exchange && s->exchange->response_complete)
             wsg_exchange_finish_if_complete(s);

@@ -108,6 +108,8 @@ static void answer_error(struct wsg_session *s, int status, const char *why, con
     bool reusable = x && x->keep_alive && x->request_complete && !s->env->draining;
     char made[WSG_REQUEST_ID_OWN + 1];
     const char *request_id = x ? x->request_id : wsg_env_request_id(s->env, made);
+    if (!s->route)
+        wsg_session_hide_token(s);
     if (x)
         wsg_exchange_added(x, &added);
     else

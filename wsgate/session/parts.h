@@ -324,7 +324,7 @@ bool wsg_session_set_subprotocol(struct wsg_session *s, struct wsb_span subproto
 
 /* credentials.c: true: go on; false: refused, and answered */
 bool wsg_session_authorize(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params);
-/* Tokens in the query are nothing for logs and listings. */
+/* Tokens in the query are nothing for logs and listings. Where no route has been found it may have been meant for any. */
 void wsg_session_hide_token(struct wsg_session *s);
 uint64_t wsg_claims_expiry_ms(const json_t *claims); /* since the epoch; UINT64_MAX: too far away to tell */
 /* A text or a whole number; empty: it is not there, or something else. Valid as long as both. */
