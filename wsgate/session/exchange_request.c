@@ -35,7 +35,7 @@ static bool find_client(struct wsg_session *s, const struct wsg_http_head *head,
 static bool is_clients_turn(const struct wsg_session *s)
 {
     const struct wsg_exchange *x = s->exchange;
-    bool is_held = s->is_stalled || (s->paused & (WSG_PAUSE_HANDLER | WSG_PAUSE_OUTBOX));
+    bool is_held = s->is_stalled || (s->paused & (WSG_PAUSE_HANDLER | WSG_PAUSE_OUTBOX | WSG_PAUSE_OUTPUT));
     return s->state == WSG_SESSION_EXCHANGE && !x->request_complete && x->expect != WSG_EXPECT_WAITS && !is_held;
 }
 
@@ -72,6 +72,8 @@ void wsg_body_check(struct wsg_session *s)
         return;
     if (!runs) {
         wsg_body_clock_stop(c, now_ms);
+        if (s->exchange->response_begun && !s->exchange->response_complete)
+            wsg_stream_arm(s); /* what was set for the body may come too early for it */
         return;
     }
     wsg_body_clock_start(c, now_ms);

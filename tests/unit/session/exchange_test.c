@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "session/command.h"
+#include "session/parts.h"
 #include "unit/session/fixture.h"
 
 static struct wsg_route_policy *policy(struct fixture *f)
@@ -258,6 +259,37 @@ static void test_a_part_that_is_refused_can_be_sent_again(void **state)
     assert_int_equal(atomic_load(&f->routes.routes[0].tally.body_refused), 1);
 }
 
+/* It sends, and is not read: the response that it asked for has to leave first. Who takes none of that is another matter. */
+static void test_time_that_the_response_takes_is_not_the_bodys(void **state)
+{
+    static char body[70000];
+    struct fixture *f = *state;
+    memset(part, 'p', PART);
+    policy(f)->max_queue = 1 << 20;
+    policy(f)->max_body = 1 << 20;
+    f->reads_nothing = true;
+    say_text(f, "POST /ws/1 HTTP/1.1\r\nHost: h\r\nContent-Length: 70001\r\n\r\n");
+    say(f, body, sizeof body);
+    for (int i = 0; i < 20; i++)
+        turn(f);
+    struct wsg_session *s = only_session(f);
+    assert_true(s->exchange->clock.runs);
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .flags = WSB_FLAG_MORE, .payload = wsb_span_str("begun")});
+    for (int i = 0; i < FEW; i++)
+        say_part(f, -1, WSB_FLAG_MORE);
+    assert_true(s->exchange->clock.runs);
+    say_text(f, "e");
+    assert_true(s->paused & WSG_PAUSE_OUTPUT);
+    assert_false(s->exchange->clock.runs);
+    f->reads_nothing = false;
+    for (int i = 0; i < 100 && !s->exchange->request_complete; i++)
+        turn(f);
+    assert_true(s->exchange->request_complete);
+    tell(f, (struct wsg_command){.type = WSB_BODY, .payload = wsb_span_str("end")});
+    turn(f);
+    assert_memory_equal(f->got + f->got_len - 13, "3\r\nend\r\n0\r\n\r\n", 13);
+}
+
 static void test_whoever_does_not_heed_a_refusal_loses_the_exchange(void **state)
 {
     static const struct {
@@ -326,6 +358,7 @@ int main(void)
         TEST(test_who_is_never_answered_gets_504),
         TEST(test_a_body_that_nobody_wants_and_that_does_not_come),
         TEST(test_a_part_that_is_refused_can_be_sent_again),
+        TEST(test_time_that_the_response_takes_is_not_the_bodys),
         TEST(test_whoever_does_not_heed_a_refusal_loses_the_exchange),
         TEST(test_a_part_in_the_wrong_place_is_not_taken),
     };
