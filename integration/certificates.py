@@ -45,6 +45,7 @@ def fingerprint(cert):
 def client_context(authority, version=None, cert=None, alpn=None, ciphers=None):
     """What a client of Python's trusts and shows."""
     context = ssl.create_default_context(cafile=str(authority.file))
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # else an end without close_notify is one like any other
     if version:
         context.minimum_version = context.maximum_version = version
     if cert:

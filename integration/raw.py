@@ -5,6 +5,7 @@ import collections
 import hashlib
 import os
 import socket
+import ssl
 import struct
 import time
 
@@ -126,7 +127,7 @@ class Raw:
         try:
             while self._more():
                 pass
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLError):
             pass
         data = bytes(self._bytes)
         self._bytes.clear()
