@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import ssl
 import subprocess
 import threading
 import zlib
@@ -279,3 +280,28 @@ def test_curl_slowly(make_gate, take_seat):
             handler.send(2)
     reader.join()
     assert got[0] == body and curl.wait() == 0
+
+
+@pytest.mark.parametrize("coding", [None, "gzip"])
+@pytest.mark.parametrize("queued", [False, True])
+def test_half_a_response_to_http_1_0_does_not_look_whole(make_gate, take_seat, coding, queued):
+    """Its end is that of the connection: one that breaks off ends in a reset, whether parts of it are missing or waiting."""
+    gate = make_gate(routes=["web=/web/{rest*},gzip=on"], args=["--close-timeout", "300ms", "--keepalive-timeout", "300ms"])
+    with Raw(gate, receive_buffer=4096) as client:
+        bus = take_seat(gate, ["web"])
+        client.send("GET /web/ HTTP/1.0\r\n%s\r\n" % ("Accept-Encoding: gzip\r\n" if coding else ""))
+        conn = bus.hear("request").conn
+        bus.respond(conn, b"half", 200, {"content-type": "text/plain"}, more=True)
+        bus.flush()
+        head = client.read_head()[1]
+        assert "transfer-encoding" not in head and head.get("content-encoding") == coding
+        client.read(4)
+        if queued:
+            bus.body(conn, random.Random(1).randbytes(8 * MIB), more=False)
+            bus.flush()
+        else:
+            gate.wsctl("close", "%016x" % conn)
+        eventually(lambda: not gate.wsctl("list")["connections"], "the end of the connection")
+        with pytest.raises((ConnectionResetError, ssl.SSLError)):
+            while client.socket.recv(65536):
+                pass

@@ -160,6 +160,12 @@ wsb_err wsg_socket_write(int fd, const uint8_t *data, size_t len, size_t *ret_le
     return WSB_OK;
 }
 
+void wsg_socket_doom(int fd)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 bool wsg_socket_peer_uid(int fd, unsigned *ret_uid)
 {
     struct ucred cred;

@@ -26,6 +26,9 @@ WSB_MUST_CHECK wsb_err wsg_socket_peek(int fd, uint8_t *data, size_t len, size_t
 /* Offer bytes to the kernel. WSB_AGAIN: it takes none now; else *ret_len, of len, is what it took. WSB_ERR_IO: reset or worse. */
 WSB_MUST_CHECK wsb_err wsg_socket_write(int fd, const uint8_t *data, size_t len, size_t *ret_len);
 
+/* To be closed with a reset instead of an orderly end, and what the kernel still holds is lost. TCP only. */
+void wsg_socket_doom(int fd);
+
 /* The uid of the process at the other end of a Unix socket; false when it cannot be told. */
 bool wsg_socket_peer_uid(int fd, unsigned *ret_uid);
 

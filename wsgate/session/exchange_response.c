@@ -41,6 +41,7 @@ wsb_err wsg_exchange_begin_response(struct wsg_session *s, const struct wsg_answ
     x->has_body = framing.has_body && x->method != WSG_HTTP_HEAD;
     x->is_chunked = framing.is_chunked;
     x->keep_alive = framing.keep_alive;
+    s->ends_by_close = x->has_body && !x->is_chunked && a->body == WSG_HTTP_BODY_UNKNOWN;
     wsg_session_mark_dirty(s);
     return WSB_OK;
 }

@@ -163,6 +163,14 @@ static void remove_from_stalled(struct wsg_session *s)
     s->is_stalled = false;
 }
 
+/* RFC 9112 §6.3: the end of the connection would be the end of the response, whatever is missing of it. With TLS too:
+ * many take an end without close_notify for one. */
+static bool would_look_whole(const struct wsg_session *s)
+{
+    bool is_answering = s->exchange && s->exchange->response_begun && !s->exchange->response_complete;
+    return s->ends_by_close && (is_answering || s->out.bytes);
+}
+
 void wsg_session_kill(struct wsg_session *s, const char *why)
 {
     if (s->state == WSG_SESSION_DEAD)
@@ -191,6 +199,8 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
     wsg_loop_disarm(s->env->loop, &s->timer);
     if (s->secure)
         wsg_secure_end(s);
+    if (would_look_whole(s))
+        wsg_socket_doom(s->watch.fd);
     close(s->watch.fd);
     s->watch.fd = -1;
     wsg_outq_deinit(&s->out, &s->env->pool);

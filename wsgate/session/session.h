@@ -169,9 +169,10 @@ struct wsg_session {
     bool in_is_ws : 1;
     bool is_trusted : 1; /* the peer is a proxy that is believed */
     bool is_compressed : 1;
-    bool is_counted : 1; /* the peer's address counts this connection */
-    bool is_dialed : 1;  /* we are the client */
-    uint8_t entrance;    /* index of the listener it came through */
+    bool is_counted : 1;    /* the peer's address counts this connection */
+    bool is_dialed : 1;     /* we are the client */
+    bool ends_by_close : 1; /* the latest response: nothing else says where it ends */
+    uint8_t entrance;       /* index of the listener it came through */
     uint16_t close_code;
     union {
         char *close_reason;          /* owned; NULL: none */
