@@ -189,6 +189,24 @@ static void test_a_body_that_nobody_wants_and_that_does_not_come(void **state)
     close(root.dirfd);
 }
 
+/* Nothing says whether the body comes that nobody has asked for: what looks like the next request may be part of it. */
+static void test_a_file_is_sent_without_100(void **state)
+{
+    struct fixture *f = *state;
+    char dir[] = "/tmp/wsbus-files-XXXXXX";
+    struct wsg_static_root root = {.prefix = wsb_span_str("/files/"), .dirfd = make_files(dir)};
+    f->env.statics = &root;
+    f->env.static_count = 1;
+    say_text(f, "HEAD /files/big.bin HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    HAS(f->got, "HTTP/1.1 200");
+    HAS(f->got, "Connection: close");
+    say_text(f, "HEAD /files/big.bin HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_null(strstr((char *)f->got + 1, "HTTP/1.1"));
+    assert_int_equal(unlinkat(root.dirfd, "big.bin", 0), 0);
+    assert_int_equal(rmdir(dir), 0);
+    close(root.dirfd);
+}
+
 /* ------------------------------------------------------- parts and a full queue */
 
 enum { PART = 16000, FEW = 40 };
@@ -357,6 +375,7 @@ int main(void)
         TEST(test_100_behind_a_response_is_refused),
         TEST(test_who_is_never_answered_gets_504),
         TEST(test_a_body_that_nobody_wants_and_that_does_not_come),
+        TEST(test_a_file_is_sent_without_100),
         TEST(test_a_part_that_is_refused_can_be_sent_again),
         TEST(test_time_that_the_response_takes_is_not_the_bodys),
         TEST(test_whoever_does_not_heed_a_refusal_loses_the_exchange),
