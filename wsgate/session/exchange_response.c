@@ -95,7 +95,7 @@ wsb_err wsg_exchange_end_body(struct wsg_session *s)
             err = wsg_exchange_append_text(s);
         wsg_session_mark_dirty(s);
     }
-    x->response_complete = true;
+    x->response_complete = !err;
     return err;
 }
 

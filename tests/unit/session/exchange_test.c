@@ -308,6 +308,17 @@ static void test_time_that_the_response_takes_is_not_the_bodys(void **state)
     assert_memory_equal(f->got + f->got_len - 13, "3\r\nend\r\n0\r\n\r\n", 13);
 }
 
+static void test_an_end_that_finds_no_memory_is_none(void **state)
+{
+    struct fixture *f = *state;
+    begin_response(f);
+    f->env.text.max = 4; /* the last chunk is longer */
+    tell(f, (struct wsg_command){.type = WSB_BODY});
+    assert_string_equal(f->events, "aborted");
+    HAS(f->meta, "out of memory");
+    assert_int_equal(atomic_load(&f->routes.routes[0].tally.cut[WSG_CUT_MEMORY]), 1);
+}
+
 static void test_whoever_does_not_heed_a_refusal_loses_the_exchange(void **state)
 {
     static const struct {
@@ -378,6 +389,7 @@ int main(void)
         TEST(test_a_file_is_sent_without_100),
         TEST(test_a_part_that_is_refused_can_be_sent_again),
         TEST(test_time_that_the_response_takes_is_not_the_bodys),
+        TEST(test_an_end_that_finds_no_memory_is_none),
         TEST(test_whoever_does_not_heed_a_refusal_loses_the_exchange),
         TEST(test_a_part_in_the_wrong_place_is_not_taken),
     };
