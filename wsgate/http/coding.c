@@ -123,18 +123,23 @@ static bool is_bound_to_bytes(struct wsb_span name)
     return false;
 }
 
-bool wsg_coding_suits(int status, const struct wsg_http_header *headers, size_t count)
+bool wsg_coding_is_allowed(const struct wsg_http_header *headers, size_t count)
 {
-    struct wsb_span type = {NULL, 0};
-    if (status < 200 || status == 204 || status == 205 || status == 206 || status == 304)
-        return false;
     for (size_t i = 0; i < count; i++) {
         if (is_bound_to_bytes(headers[i].name))
             return false;
     }
     /* RFC 9111 §5.2.2.6: the one word by which a response forbids it. */
+    return !wsg_http_header_has_token(headers, count, "cache-control", "no-transform");
+}
+
+bool wsg_coding_suits(int status, const struct wsg_http_header *headers, size_t count)
+{
+    struct wsb_span type = {NULL, 0};
+    if (status < 200 || status == 204 || status == 205 || status == 206 || status == 304)
+        return false;
     return wsg_http_header_find(headers, count, "content-type", &type) == 1 && type_gains(type) &&
-           !wsg_http_header_has_token(headers, count, "cache-control", "no-transform");
+           wsg_coding_is_allowed(headers, count);
 }
 
 /* RFC 9110 §8.8.3.3: other bytes, so not the same strong validator. */

@@ -23,6 +23,9 @@ void wsg_codings_parse(const struct wsg_http_header *headers, size_t count, stru
 /* May gzip be sent, and would the client rather have it? A client that says nothing is not sent any. */
 bool wsg_codings_want_gzip(const struct wsg_codings *c);
 
+/* Do these fields of a response, or of a 304 that stands for it, leave the gate the choice? */
+bool wsg_coding_is_allowed(const struct wsg_http_header *headers, size_t count);
+
 /* Can a response with this status and these fields have a coding at all, and does its type gain by it? */
 bool wsg_coding_suits(int status, const struct wsg_http_header *headers, size_t count);
 

@@ -92,7 +92,7 @@ struct wsb_span wsg_packing_begin(struct wsg_session *s, struct wsg_answer *a, s
                                   struct wsb_span body)
 {
     enum wsg_coding_change change;
-    if (!s->route->policy.gzip)
+    if (!s->route->policy.gzip || (a->status == 304 && !wsg_coding_is_allowed(headers, a->header_count)))
         return body;
     if (a->status == 304 && s->exchange->takes_gzip)
         change = WSG_CODING_WEAK; /* RFC 9110 §15.4.5: the fields of the 200 that it stands for, which went as gzip */

@@ -156,6 +156,12 @@ static void test_not_modified_speaks_of_what_was_sent(void **state)
     ask(f, "GET", "1.1", NULL);
     tell(f, (struct wsg_command){.type = WSB_RESPOND, .status = 304, .fields = &etag, .field_count = 1});
     HAS(f->got, "ETag: \"1\"\r\nVary: Accept-Encoding\r\n");
+    /* RFC 9110 §15.4.5: it has the Cache-Control of the 200, which went as it was. */
+    const struct wsg_field kept[] = {etag, {wsb_span_str("Cache-Control"), wsb_span_str("no-transform")}};
+    ask(f, "GET", "1.1", "gzip");
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .status = 304, .fields = kept, .field_count = 2});
+    HAS(f->got, "ETag: \"1\"\r\nCache-Control: no-transform\r\n");
+    assert_null(strstr((char *)f->got, "Vary"));
 }
 
 /* The chunks that have come, joined. */
