@@ -334,6 +334,13 @@ def test_an_answer_that_is_none(dialing, take_seat, answer, reason, why):
         assert seat.hears_nothing()
 
 
+def test_the_body_of_a_refusal_is_not_waited_for(dialing, take_seat):
+    with raw_server(lambda key: b"HTTP/1.1 503 No\r\nContent-Length: 1000\r\n\r\nno") as (port, _):
+        gate = dialing('url = "ws://127.0.0.1:%d/" timeout = 1h %s' % (port, LATER))
+        take_seat(gate, ["up"])
+        assert wait_state(gate, "pausing")["last"] == "the server answers 503"
+
+
 def test_a_certificate_that_is_not_good(dialing, take_seat, pki):
     async def talk(ws, *_):
         await ws.wait_closed()
@@ -521,6 +528,8 @@ def test_a_drain_ends_it(dialing, take_seat, when):
     ('dial d { url = "ws://h/" route = up ca = "/x" }', "for wss://"), ('dial d { url = "wss://h/" route = up ca = "/x" }', "/x"),
     ('dial d { url = "wss://h/" route = up key = "/x" }', "certificate is missing"),
     ('dial d { url = "ws://h/" route = up retry_min = 2s retry_max = 1s }', "retry_max"),
+    ('dial d { url = "ws://h/" route = up user = "%s" }' % ("x" * 256), "user: a name"),
+    ('dial d { url = "ws://h/" route = up groups = {"%s"} }' % ("x" * 256), "groups: a name"),
     ('dial d { url = "ws://h/" route = page }', "it does not speak WebSocket: 'page'"), ('dial "a b" { url = "ws://h/" route = up }', "a b")])
 def test_what_cannot_be(tmp_path, text, why):
     config = tmp_path / "wsgate.conf"

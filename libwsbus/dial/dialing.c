@@ -31,6 +31,7 @@ struct dialing {
     struct wsb_peer *peer;           /* borrowed */
     uint64_t until_ms;
     int stop_fd;
+    bool no_body;
     struct wsb_fault fault;
 };
 
@@ -311,7 +312,8 @@ static enum wsb_reason answer_read(struct dialing *d, struct wsb_open_result *re
         return WSB_REASON_NOMEM;
     wsb_peer_use(d->peer, used);
     if (err) {
-        body_read(d, &a, result);
+        if (!d->no_body)
+            body_read(d, &a, result);
         return WSB_REASON_REFUSED;
     }
     *params = a.params;
@@ -345,6 +347,7 @@ enum wsb_reason wsb_dial(const char *url, const struct wsb_open_options *o, cons
     d->peer = peer;
     d->until_ms = wsb_monotonic_ms() + (o->timeout_ms ? o->timeout_ms : TIMEOUT_MS);
     d->stop_fd = terms->stop_fd;
+    d->no_body = terms->no_body;
     d->request = (struct wsb_dial_request){
         .url = &d->url,
         .headers = o->headers,

@@ -9,6 +9,7 @@
 /* What the public options do not say. */
 struct wsb_dial_terms {
     const struct wsb_deflate_offer *offer; /* borrowed; NULL: the usual one, unless the options want none */
+    bool no_body;                          /* of a refusal the body is not waited for */
     int stop_fd;                           /* as for wsb_wait_fd(): the attempt is given up; -1: never */
 };
 

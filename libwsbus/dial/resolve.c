@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,10 @@
 #include <unistd.h>
 
 #include "dial/wait.h"
+
+/* Those that were given up last until the C library has had enough: with a dead name server that may be long. */
+enum { LOOKUPS_MAX = 256 };
+static _Atomic int lookups; /* threads under way */
 
 struct lookup {
     pthread_mutex_t lock;
@@ -55,6 +60,7 @@ static void *lookup_main(void *arg)
     pthread_mutex_unlock(&l->lock);
     (void)!eventfd_write(l->done_fd, 1);
     lookup_unref(l);
+    atomic_fetch_sub(&lookups, 1);
     return NULL;
 }
 
@@ -79,6 +85,10 @@ static struct lookup *lookup_new(const char *host, const char *port)
 /* A thread that nobody waits for, and that takes no signals of the program's. */
 static bool start(struct lookup *l)
 {
+    if (atomic_fetch_add(&lookups, 1) >= LOOKUPS_MAX) {
+        atomic_fetch_sub(&lookups, 1);
+        return false;
+    }
     pthread_t thread;
     pthread_attr_t attr;
     sigset_t all, before;
@@ -89,6 +99,8 @@ static bool start(struct lookup *l)
     int failed = pthread_create(&thread, &attr, lookup_main, l);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
+    if (failed)
+        atomic_fetch_sub(&lookups, 1);
     return !failed;
 }
 
@@ -119,7 +131,7 @@ wsb_err wsb_resolve(const char *host, uint16_t port, uint64_t until_ms, int stop
     if (!start(l)) {
         l->refs = 1;
         lookup_unref(l);
-        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "cannot start a thread to look up a name");
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "cannot start a thread to look up a name, or there are too many");
     }
     int status = 0;
     wsb_err err = lookup_wait(l, until_ms, stop_fd, &status, &found);

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "bus/key.h"
 #include "ws/dial.h"
 
 struct wsg_dial_attempt {
@@ -55,7 +56,8 @@ static void *attempt_main(void *arg)
 {
     struct wsg_dial_attempt *a = arg;
     struct wsb_open_options o = options_of(a->config);
-    const struct wsb_dial_terms terms = {.offer = a->has_offer ? &a->offer : NULL, .stop_fd = a->stop_fd};
+    const struct wsb_dial_terms terms = {
+        .offer = a->has_offer ? &a->offer : NULL, .no_body = true, .stop_fd = a->stop_fd};
     o.no_compression = !a->has_offer;
     a->reason = wsb_dial(a->config->url, &o, &terms, &a->peer, &a->result, &a->params);
     if (a->reason == WSB_REASON_OK)
@@ -144,6 +146,17 @@ static wsb_err check_request(const struct wsg_dial_config *c, const struct wsb_u
     return err;
 }
 
+static wsb_err check_names(const struct wsg_dial_config *c, struct wsb_fault *fault)
+{
+    if (c->user && !wsg_is_name(wsb_span_str(c->user)))
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "user: a name has 1 to 255 bytes of UTF-8");
+    for (size_t i = 0; i < c->groups.count; i++) {
+        if (!wsg_is_name(wsb_span_str(c->groups.at[i])))
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "groups: a name has 1 to 255 bytes of UTF-8");
+    }
+    return WSB_OK;
+}
+
 static wsb_err check_tls(const struct wsg_dial_config *c, const struct wsb_url *url, struct wsb_fault *fault)
 {
     struct wsb_tls_context *context = NULL;
@@ -164,6 +177,8 @@ wsb_err wsg_dial_attempt_check(const struct wsg_dial_config *c, struct wsb_fault
     if (!url)
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     wsb_err err = wsb_url_parse(c->url, url, fault);
+    if (!err)
+        err = check_names(c, fault);
     if (!err)
         err = check_request(c, url, fault);
     if (!err)
