@@ -56,9 +56,7 @@ static enum wsb_reason connect_one(struct dialing *d, const struct sockaddr *add
     socklen_t size = sizeof failed;
     int on = 1;
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        failed = errno;
-    else if (connect(fd, address, len) != 0)
+    if (fd < 0 || connect(fd, address, len) != 0)
         failed = errno;
     if (fd >= 0 && (failed == EINPROGRESS || failed == EINTR)) {
         waited = wsb_wait_fd(fd, POLLOUT, until_ms, d->stop_fd);

@@ -110,7 +110,7 @@ void wsg_on_dial(const struct wsg_call *call)
     if (!err)
         err = wsg_dials_add(wsg_gate_dials(call->admin->gate), &c, is_once, &d, &fault);
     wsg_dial_config_deinit(&c);
-    if (wsg_call_failed(call, err, &fault))
+    if (wsg_call_failed(call, err, &fault) || !d)
         return;
     wsg_audit(call, d->target);
     answer_one(call, d);
