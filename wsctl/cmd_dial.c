@@ -36,30 +36,9 @@ static int print_all(const json_t *result)
     return status;
 }
 
-static int list(struct wsc_run *run)
+static int print_nothing(const json_t *result)
 {
-    json_t *r;
-    int status = wsc_ask(run, "dials", NULL, run->timeout_ms, &r);
-    if (status != WSC_GO_ON)
-        return status;
-    status = WSC_OK;
-    if (run->json)
-        wsc_print_json(r);
-    else
-        status = print_all(r);
-    json_decref(r);
-    return status;
-}
-
-static int tell(struct wsc_run *run, const char *method, const char *name)
-{
-    json_t *r;
-    int status = wsc_ask(run, method, json_pack("{s:s}", "name", name), run->timeout_ms, &r);
-    if (status != WSC_GO_ON)
-        return status;
-    if (run->json)
-        wsc_print_json(r);
-    json_decref(r);
+    (void)result;
     return WSC_OK;
 }
 
@@ -155,11 +134,11 @@ int cmd_dial(struct wsc_run *run)
     if (strstr(verb, "://"))
         return run->argc == 1 ? dial(run, verb, &t) : wsc_complain(run, WSC_USAGE, "one URL");
     if (strcmp(verb, "list") == 0 && run->argc <= 1)
-        return list(run);
+        return wsc_show(run, "dials", NULL, print_all);
     bool is_stop = strcmp(verb, "stop") == 0;
     if (!is_stop && strcmp(verb, "start") != 0)
         return wsc_complain(run, WSC_USAGE, "'%.60s' is no ws:// or wss:// URL, nor list, stop or start", verb);
     if (run->argc != 2)
         return wsc_complain(run, WSC_USAGE, "%s NAME: which? wsctl dial list tells", verb);
-    return tell(run, is_stop ? "dial_stop" : "dial_start", run->argv[1]);
+    return wsc_show(run, is_stop ? "dial_stop" : "dial_start", json_pack("{s:s}", "name", run->argv[1]), print_nothing);
 }

@@ -245,20 +245,10 @@ int cmd_handlers(struct wsc_run *run)
 {
     bool wait = false;
     const struct wsc_option options[] = {{"wait", 'w', WSC_FLAG, NULL, "drain: return when nothing is left", &wait}};
-    json_t *r = NULL;
     int status = wsc_begin(run, options, WSC_COUNT(options));
     if (status != WSC_GO_ON)
         return status;
     if (run->argc || wait)
         return run->argc ? one_handler(run, wait) : wsc_complain(run, WSC_USAGE, "--wait is for drain");
-    status = wsc_ask(run, "handlers", NULL, run->timeout_ms, &r);
-    if (status != WSC_GO_ON)
-        return status;
-    status = WSC_OK;
-    if (run->json)
-        wsc_print_json(r);
-    else
-        status = print_all(r);
-    json_decref(r);
-    return status;
+    return wsc_show(run, "handlers", NULL, print_all);
 }

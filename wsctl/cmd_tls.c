@@ -48,21 +48,11 @@ static int print_all(const json_t *result)
 
 int cmd_tls(struct wsc_run *run)
 {
-    json_t *r;
     int status = wsc_begin(run, NULL, 0);
     if (status != WSC_GO_ON)
         return status;
     bool is_reload = strcmp(run->command->name, "reload") == 0;
     if (run->argc && strcmp(run->argv[0], "show") != 0)
         return wsc_complain(run, WSC_USAGE, "'%.40s' is not show; wsctl reload reads the files anew", run->argv[0]);
-    status = wsc_ask(run, is_reload ? "reload" : "tls", NULL, run->timeout_ms, &r);
-    if (status != WSC_GO_ON)
-        return status;
-    status = WSC_OK;
-    if (run->json)
-        wsc_print_json(r);
-    else
-        status = print_all(r);
-    json_decref(r);
-    return status;
+    return wsc_show(run, is_reload ? "reload" : "tls", NULL, print_all);
 }

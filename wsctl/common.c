@@ -117,6 +117,21 @@ int wsc_ask(struct wsc_run *run, const char *method, json_t *params, uint64_t ti
     }
 }
 
+int wsc_show(struct wsc_run *run, const char *method, json_t *params, int (*print)(const json_t *result))
+{
+    json_t *r;
+    int status = wsc_ask(run, method, params, run->timeout_ms, &r);
+    if (status != WSC_GO_ON)
+        return status;
+    status = WSC_OK;
+    if (run->json)
+        wsc_print_json(r);
+    else
+        status = print(r);
+    json_decref(r);
+    return status;
+}
+
 int wsc_handler_id(const struct wsc_run *run, const char *text, uint64_t *ret)
 {
     char *end;

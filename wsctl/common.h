@@ -48,6 +48,8 @@ int wsc_begin(struct wsc_run *run, const struct wsc_option *options, size_t coun
 
 /* Ask the gate, connecting first. params is taken. Failures are told; WSC_GO_ON with a result that is the caller's. */
 int wsc_ask(struct wsc_run *run, const char *method, json_t *params, uint64_t timeout_ms, json_t **ret_result);
+/* The same, and print the answer: as it is with --json, else by `print`, which returns the exit status. */
+int wsc_show(struct wsc_run *run, const char *method, json_t *params, int (*print)(const json_t *result));
 int wsc_complain(const struct wsc_run *run, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* A handler's number. */

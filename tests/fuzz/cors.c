@@ -5,35 +5,10 @@
  */
 #include <stdlib.h>
 
+#include "fuzz/fields.h"
 #include "http/cors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-enum { FIELDS = 16 };
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
-
-static size_t fields_of(struct wsb_span in, struct wsg_http_header fields[FIELDS])
-{
-    size_t count = 0;
-    while (in.len && count < FIELDS) {
-        const uint8_t *end = memchr(in.ptr, '\n', in.len);
-        struct wsb_span line = wsb_span(in.ptr, end ? (size_t)(end - in.ptr) : in.len);
-        const uint8_t *colon = line.len ? memchr(line.ptr, ':', line.len) : NULL;
-        size_t gone = line.len + (end ? 1 : 0);
-        in = wsb_span(in.ptr + gone, in.len - gone);
-        if (!colon)
-            continue;
-        size_t at = (size_t)(colon - line.ptr);
-        fields[count++] =
-            (struct wsg_http_header){wsb_span(line.ptr, at), wsg_http_trim(wsb_span(colon + 1, line.len - at - 1))};
-    }
-    return count;
-}
 
 static void require_tokens(struct wsb_span list)
 {

@@ -265,8 +265,6 @@ static void on_attempted(struct wsg_task *t)
 {
     struct wsg_dial *d = CONTAINER(t, struct wsg_dial, attempted);
     struct wsg_dial_outcome o;
-    if (!d->attempt)
-        return; /* halted */
     wsg_dial_attempt_finish(d->attempt, &o);
     if (o.reason == WSB_REASON_OK && !d->is_stopping && !d->dials->is_draining) {
         hand_over(d, &o);
