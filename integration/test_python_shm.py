@@ -17,6 +17,7 @@ ENUMERATORS = {
     "WSB_REASON_TIMEOUT": wsbus_shm.TIMEOUT, "WSB_REASON_GATE_GONE": wsbus_shm.GATE_GONE, "WSB_REASON_SIGNAL": wsbus_shm.SIGNAL,
     "WSB_REASON_GONE": wsbus_shm.GONE, "WSB_REASON_STALE": wsbus_shm.STALE,
     "WSB_TEXT": wsbus_shm.TEXT, "WSB_BINARY": wsbus_shm.BINARY,
+    **{"WSB_KIND_" + name.upper(): number for name, number in wsbus_shm.KINDS.items()},
     **{"WSB_LINK_KIND_" + name.upper(): number for name, number in wsbus_shm.LINKS.items()},
     **{"WSB_SLOW_" + (name or "route").upper().replace("-", "_"): number for name, number in wsbus_shm.SLOW.items()},
     **{"WSB_LOG_" + name.upper(): number for number, name in enumerate(wsbus_shm.LEVELS)},
@@ -194,6 +195,9 @@ def test_what_is_refused_is_an_exception_and_what_happens_is_not(gate, join, tak
     with pytest.raises(wsbus_shm.BusError) as caught:
         wsbus_shm.Handler(["echo"], bus="nonsense")
     assert caught.value.reason == "address" and "nonsense" in str(caught.value)
+    for kinds in ([], ["gopher"], "gopher"):
+        with pytest.raises(ValueError):
+            wsbus_shm.Handler(["echo"], bus=gate.dir, kinds=kinds)
 
 
 def test_the_chat_runs_on_it_as_it_is(make_gate, processes):

@@ -77,14 +77,16 @@ static void print_link(const json_t *h)
 
 static void print_one(const json_t *h)
 {
-    char text[WSC_SHORT], more[WSC_SHORT], routes[1024];
+    char text[WSC_SHORT], more[WSC_SHORT], kinds[64], routes[1024];
     size_t i;
     json_t *id;
     join(json_object_get(h, "routes"), routes, sizeof routes);
+    join(json_object_get(h, "kinds"), kinds, sizeof kinds);
     wsc_print_field("handler", "%" PRIu64 " %s", wsc_u64(h, "id"), wsc_str(h, "name"));
     wsc_print_field("language, pid", "%s, %" PRIu64, *wsc_str(h, "language") ? wsc_str(h, "language") : "-",
                     wsc_u64(h, "pid"));
     wsc_print_field("routes", "%s", routes);
+    wsc_print_field("kinds", "%s", kinds);
     wsc_print_field("level", "%s", wsc_str(h, "level"));
     wsc_print_field("state, weight", "%s, %" PRIu64, wsc_str(h, "state"), wsc_u64(h, "weight"));
     wsc_print_field("batches, acknowledges", "%s, %s", wsc_bool(h, "batch") ? "yes" : "no",

@@ -84,7 +84,8 @@ static void left(wsb_handler h, const struct wsb_event *ev)
 
 int main(int argc, char **argv)
 {
-    struct example e = {"wsbus-chat", "Chat in rooms: the path of the route has a parameter {room}.", {"chat"}};
+    struct example e = {
+        "wsbus-chat", "Chat in rooms: the path of the route has a parameter {room}.", {"chat"}, WSB_KIND_WEBSOCKET};
     wsb_handler h = example_start(&e, argc, argv);
     struct wsb_event ev;
 

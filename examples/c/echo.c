@@ -3,7 +3,7 @@
 
 int main(int argc, char **argv)
 {
-    struct example e = {"wsbus-echo", "Send every message back to where it came from.", {"echo"}};
+    struct example e = {"wsbus-echo", "Send every message back to where it came from.", {"echo"}, WSB_KIND_WEBSOCKET};
     wsb_handler h = example_start(&e, argc, argv);
     struct wsb_event ev;
 

@@ -43,6 +43,7 @@ int main(int argc, char **argv)
         "wsbus-fanout",
         "Give every message of the first route's clients to all clients of the second route.",
         {"pub", "sub"},
+        WSB_KIND_WEBSOCKET,
     };
     wsb_handler h = example_start(&e, argc, argv);
     const char *from = e.routes[0];

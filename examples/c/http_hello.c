@@ -38,7 +38,7 @@ static void refuse(wsb_handler h, const struct wsb_event *ev)
 
 int main(int argc, char **argv)
 {
-    struct example e = {"wsbus-http", "Greet who says GET, and give back what is POSTed.", {"hello"}};
+    struct example e = {"wsbus-http", "Greet who says GET, and give back what is POSTed.", {"hello"}, WSB_KIND_HTTP};
     wsb_handler h = example_start(&e, argc, argv);
     struct wsb_event ev;
 

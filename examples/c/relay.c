@@ -59,6 +59,7 @@ int main(int argc, char **argv)
         "wsbus-relay",
         "Join the clients of a route with the server that RELAY_SERVER names, both ways.",
         {"relay"},
+        WSB_KIND_WEBSOCKET,
     };
     wsb_handler h = example_start(&e, argc, argv);
     wsb_websocket w = {0};

@@ -69,7 +69,8 @@ wsb_handler example_start(struct example *e, int argc, char **argv)
 {
     const char *bus = NULL;
     parse(e, argc, argv, &bus);
-    struct wsb_handler_options options = {.routes = e->routes, .name = e->name, .level = WSB_LOG_INFO};
+    struct wsb_handler_options options = {
+        .routes = e->routes, .name = e->name, .level = WSB_LOG_INFO, .kinds = e->kinds};
     while (e->routes[options.route_count])
         options.route_count++;
     if (!wsb_handler_open(bus, &options, &opened)) {

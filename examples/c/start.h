@@ -11,6 +11,7 @@ struct example {
     const char *name;
     const char *about;              /* one line for --help */
     const char *routes[ROUTES_MAX]; /* served when there is no --route; ends with NULL */
+    unsigned kinds;                 /* enum wsb_kind, or-ed: what it serves on them */
 };
 
 /* Open the handle, or exit: 0 after --help, 2 on a wrong command line, 1 when it cannot be opened. */

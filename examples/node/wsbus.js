@@ -275,13 +275,16 @@ export class Handler {
 
   /* bus: the gate's runtime directory, or undefined for the usual one, or tcp://HOST:PORT, with serverKey and keyFile when the gate
    * wants keys; routes: what to serve; credit: messages and bytes that the gate may send ahead; presence: "joined" and "left" events
-   * come; weight: how many connections, compared with others. */
+   * come; weight: how many connections, compared with others; kinds: what the program serves on its routes, of "websocket" and "http",
+   * both unless it says so. Clients of the other kind go to other handlers, or are answered 426 or 404 at once where there are none. */
   constructor({
     bus, routes, name = "node", silenceMs = 3000, credit = { messages: 16384, bytes: 32 << 20 }, presence = false, weight = 1,
-    serverKey, keyFile,
+    serverKey, keyFile, kinds,
   }) {
+    if (kinds && !(kinds.length && kinds.every((kind) => ["websocket", "http"].includes(kind))))
+      throw new TypeError(`kinds: an array of "websocket" and "http", not ${kinds}`);
     const endpoint = endpointOf(bus, "handlers");
-    this.#options = { routes, name, credit, presence, weight, heartbeat_ms: HEARTBEAT_MS };
+    this.#options = { routes, name, credit, presence, weight, heartbeat_ms: HEARTBEAT_MS, ...(kinds && { kinds }) };
     this.#socket = new Dealer({
       ...curveOptions(endpoint, { serverKey, keyFile }),
       linger: 1000,

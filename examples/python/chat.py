@@ -33,7 +33,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
     members = {}  # connection -> (room, peer)
-    with Handler(routes=args.route or ["chat"], bus=args.bus, name="chat.py") as bus:
+    with Handler(routes=args.route or ["chat"], bus=args.bus, name="chat.py", kinds=["websocket"]) as bus:
         for event in bus:
             if event.type == "welcome":
                 members.clear()

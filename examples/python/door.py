@@ -56,7 +56,7 @@ def main():
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
-    with Handler(routes=args.route or ["door"], bus=args.bus, name="door.py") as bus:
+    with Handler(routes=args.route or ["door"], bus=args.bus, name="door.py", kinds=["websocket"]) as bus:
         for event in bus:
             if event.type == "open" and event.pending:
                 decide(bus, event, read_list(args.passes))

@@ -60,7 +60,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
     drawing, viewers, due = Drawing(), set(), 0
-    with Handler(routes=[args.route], bus=args.bus, name="drawing.py") as bus:
+    with Handler(routes=[args.route], bus=args.bus, name="drawing.py", kinds=["websocket"]) as bus:
         while True:
             event, now = bus.read(TICK_MS), time.monotonic()
             if event is None:

@@ -5,7 +5,7 @@ header = struct.Struct("<BBBBIQQQ")  # version, type, code, flags, payload bytes
 bus = zmq.Context().socket(zmq.DEALER)
 bus.connect("ipc://%s/handlers" % sys.argv[1])
 while True:
-    bus.send_multipart([header.pack(1, HELLO, 0, META, 0, 0, 0, 0), b"", json.dumps({"routes": ["echo"]}).encode()])
+    bus.send_multipart([header.pack(1, HELLO, 0, META, 0, 0, 0, 0), b"", json.dumps({"routes": ["echo"], "kinds": ["websocket"]}).encode()])
     while bus.poll(3000):  # the gate pings every second: silence means that it has been restarted
         head, payload, *_ = bus.recv_multipart()
         _, kind, opcode, _, size, conn, _, _ = header.unpack(head)

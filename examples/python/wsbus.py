@@ -346,17 +346,25 @@ def _message(payload, opcode):
     return payload, opcode or BINARY
 
 
+def _kinds(kinds):
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    if not kinds or not set(kinds) <= {"websocket", "http"}:
+        raise ValueError("kinds: \"websocket\", \"http\" or both, not %r" % (kinds,))
+    return kinds
+
+
 class Handler(Commands):
     """A registered handler: iterate over it for events, call it for commands.
 
     ack=False: each message at most once, and no more of it. manual_ack: events are done with when ack() says so. credit: messages
     and bytes that the gate may send ahead; None: it does not count, and a program that is far behind hears late what the gate takes
     away. presence: "joined" and "left" events come. weight: how many connections, compared with
-    other handlers.
+    other handlers. kinds: what the program serves on its routes, of "websocket" and "http"; None: both. Clients of the other kind go
+    to other handlers, or are answered 426 or 404 at once where there are none.
     """
 
     def __init__(self, routes, bus=None, name=None, silence_ms=3000, context=None, ack=True, manual_ack=False, credit=CREDIT,
-                 presence=False, weight=1, server_key=None, key_file=None):
+                 presence=False, weight=1, server_key=None, key_file=None, kinds=None):
         super().__init__()
         self.routes, self.name = list(routes), name or os.path.basename(sys.argv[0]) or "python"
         self.epoch, self.id, self.level = None, None, "info"  # of the last welcome that was read
@@ -364,6 +372,8 @@ class Handler(Commands):
         self._is_deaf = False  # the gate did not take the last that we had to say
         self.stale = 0  # commands for connections that are others' now
         self._terms = {"ack": ack, "presence": presence, "weight": weight}
+        if kinds is not None:
+            self._terms["kinds"] = _kinds(kinds)
         self._acks, self._manual, self._credit = ack, manual_ack, credit
         self._silence_ms = silence_ms
         self._out, self._out_bytes = [], 0  # (record, connection, names connections)

@@ -27,6 +27,7 @@ import time
 from ctypes import POINTER, c_bool, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p, pointer
 
 TEXT, BINARY = 1, 2
+KINDS = {"websocket": 1, "http": 2}
 LINKS = {"auto": 0, "zmq": 1, "shm": 2}
 SLOW = {None: 0, "close": 1, "drop-new": 2, "drop-old": 3, "conflate": 4}
 LEVELS = ("debug", "info", "wslog", "warn", "error")
@@ -53,7 +54,7 @@ CHandler = _struct("wsb_handler", v=c_uint64)
 COptions = _struct(
     "wsb_handler_options", routes=POINTER(c_char_p), route_count=c_size_t, name=c_char_p, wait_ms=c_uint, linger_ms=c_uint,
     out_limit=c_size_t, in_limit=c_size_t, level=c_int, credit_messages=c_uint, credit_bytes=c_size_t, manual_ack=c_bool,
-    presence=c_bool, weight=c_uint, server_key=c_char_p, key_file=c_char_p, link=c_int, ring_size=c_size_t)
+    presence=c_bool, weight=c_uint, server_key=c_char_p, key_file=c_char_p, link=c_int, ring_size=c_size_t, kinds=c_uint)
 CEvent = _struct(
     "wsb_event", type=c_int, opcode=c_int, reason=c_int, conn=c_uint64, seq=c_uint64, time_ns=c_uint64, more=c_bool,
     redelivered=c_bool, pending=c_bool, data=c_void_p, len=c_size_t, meta=c_void_p, meta_len=c_size_t, handler=CHandler,
@@ -155,6 +156,13 @@ def _message(payload, opcode):
     return bytes(payload), opcode or BINARY
 
 
+def _kinds(kinds):
+    kinds = {kinds} if isinstance(kinds, str) else set(KINDS if kinds is None else kinds)
+    if not kinds or not kinds <= KINDS.keys():
+        raise ValueError("kinds: \"websocket\", \"http\" or both, not %r" % (kinds,))
+    return sum(KINDS[kind] for kind in kinds)
+
+
 class Handler:
     """A registered handler: iterate over it for events, call it for commands.
 
@@ -162,11 +170,12 @@ class Handler:
     handler's (counted in `stale`), or no gate is there (counted in `lost`). Everything else that libwsbus refuses is a BusError.
 
     link: "shm" and nothing else, "zmq", or "auto": shared memory where the gate offers it. manual_ack, presence, weight, ring_size
-    and the keys for a gate at tcp:// are as in struct wsb_handler_options.
+    and the keys for a gate at tcp:// are as in struct wsb_handler_options. kinds: what the program serves on its routes, of "websocket"
+    and "http"; None: both.
     """
 
     def __init__(self, routes, bus=None, name=None, link="auto", manual_ack=False, presence=False, weight=1, server_key=None,
-                 key_file=None, ring_size=0):
+                 key_file=None, ring_size=0, kinds=None):
         self._lib, self._h, self._ev, self._is_open = library(), CHandler(), CEvent(), False
         self._reading = threading.Lock()  # not free again after an exception: it may have torn an event out of our hands
         self.lost = self.stale = 0
@@ -174,7 +183,7 @@ class Handler:
         options = COptions(
             routes=names, route_count=count, name=_text(name or os.path.basename(sys.argv[0]) or "python"), level=LEVELS.index("info"),
             manual_ack=manual_ack, presence=presence, weight=weight, server_key=_text(server_key), key_file=_text(key_file),
-            link=LINKS[link], ring_size=ring_size)
+            link=LINKS[link], ring_size=ring_size, kinds=_kinds(kinds))
         if not self._lib.wsb_handler_open(_text(bus), options, self._h):
             raise BusError("open", self._reason_name(), self._lib.wsb_why().decode())
         self._is_open = True

@@ -57,6 +57,8 @@ static wsb_err check_options(const struct wsb_handler_options *o)
         err = wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "level, linger_ms or wait_ms is out of range");
     if (!err && (unsigned)o->link > WSB_LINK_KIND_SHM)
         return wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "link is none of enum wsb_link_kind");
+    if (!err && o->kinds > (WSB_KIND_WEBSOCKET | WSB_KIND_HTTP))
+        err = wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "kinds are not of enum wsb_kind");
     if (!err && (o->weight > WEIGHT_MAX || o->credit_messages > INT32_MAX || o->credit_bytes > INT64_MAX / 4))
         err = wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "weight, credit_messages or credit_bytes is out of range");
     return err;

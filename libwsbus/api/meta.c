@@ -64,6 +64,17 @@ static struct wsb_span name_of(const struct wsb_handler_options *o)
     return s;
 }
 
+static void write_kinds(struct wsb_json *j, unsigned kinds)
+{
+    wsb_json_key(j, "kinds");
+    wsb_json_array(j);
+    if (kinds & WSB_KIND_WEBSOCKET)
+        wsb_json_cstr(j, "websocket");
+    if (kinds & WSB_KIND_HTTP)
+        wsb_json_cstr(j, "http");
+    wsb_json_array_end(j);
+}
+
 wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o)
 {
     static const char *const levels[] = {"debug", "info", "wslog", "warn", "error"};
@@ -86,6 +97,8 @@ wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o
         wsb_json_ku64(&j, "weight", o->weight);
     if (o->presence)
         wsb_json_kbool(&j, "presence", true);
+    if (o->kinds)
+        write_kinds(&j, o->kinds);
     wsb_json_object_end(&j);
     return wsb_json_end(&j);
 }

@@ -24,7 +24,7 @@ static const char *const metas[] = {
     "{\"routes\":[\"r\"],\"batch\":true,\"ack\":true}",
     "{\"routes\":[\"r\"],\"ack\":true,\"credit\":{\"messages\":1,\"bytes\":9}}",
     "{\"routes\":[\"r\",\"q\"],\"batch\":true,\"presence\":true,\"weight\":3}",
-    "{\"routes\":[\"q\"],\"pid\":7}",
+    "{\"routes\":[\"q\"],\"pid\":7,\"kinds\":[\"http\"]}",
     "{\"status\":200,\"headers\":{\"a\":\"b\"}}",
     "{\"code\":4000}",
 };

@@ -65,6 +65,13 @@ static void write_handler(struct wsg_admin *a, const struct wsg_handler *h, stru
     for (size_t i = 0; i < h->route_count; i++)
         wsb_json_cstr(j, routes->routes[h->routes[i]].name);
     wsb_json_array_end(j);
+    wsb_json_key(j, "kinds");
+    wsb_json_array(j);
+    if (h->kinds & WSG_KIND_WEBSOCKET)
+        wsb_json_cstr(j, "websocket");
+    if (h->kinds & WSG_KIND_HTTP)
+        wsb_json_cstr(j, "http");
+    wsb_json_array_end(j);
     wsb_json_ku64(j, "connections", h->lane.count);
     wsb_json_kcstr(j, "state", state_of(h));
     wsb_json_kbool(j, "ack", h->acks);

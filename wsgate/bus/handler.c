@@ -128,6 +128,7 @@ wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct ws
     h->peer_len = (uint8_t)peer.len;
     h->id = ++t->last_id;
     h->weight = 1;
+    h->kinds = WSG_KIND_ALL;
     struct wsg_past *past = past_of(t, peer);
     if (past) {
         memcpy(h->past_ids, past->ids, sizeof h->past_ids);
@@ -180,9 +181,9 @@ struct wsg_handler *wsg_handlers_by_id(const struct wsg_handlers *t, uint32_t id
     return h;
 }
 
-bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r)
+bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r, unsigned kinds)
 {
-    for (size_t i = 0; i < h->route_count; i++) {
+    for (size_t i = 0; (h->kinds & kinds) && i < h->route_count; i++) {
         if (h->routes[i] == r->index)
             return true;
     }
@@ -210,14 +211,14 @@ static bool has_fewer(const struct wsg_handler *a, const struct wsg_handler *b)
     return (uint64_t)a->lane.count * b->weight < (uint64_t)b->lane.count * a->weight;
 }
 
-struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, uint64_t key,
-                                      const struct wsg_handler *except)
+struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, unsigned kinds,
+                                      uint64_t key, const struct wsg_handler *except)
 {
     struct wsg_handler *best = NULL;
     bool best_has_room = false;
     double highest = 0;
     for (struct wsg_handler *h = t->by_id; h; h = h->by_id.next) {
-        if (h == except || h->is_dead || h->drain || !wsg_handler_serves(h, r))
+        if (h == except || h->is_dead || h->drain || !wsg_handler_serves(h, r, kinds))
             continue;
         if (key) {
             double d = draw(h, key);

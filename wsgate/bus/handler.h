@@ -61,6 +61,7 @@ struct wsg_handler {
     uint8_t level;
     uint16_t *routes; /* owned */
     size_t route_count;
+    uint8_t kinds;      /* enum wsg_kind, or-ed: what it serves on each of its routes */
     uint32_t *in_batch; /* owned; of each of its routes: messages in `block`, of a handler that does not acknowledge */
     struct wsg_lane lane;
     int64_t credit_messages;     /* with has_credit: what is left of what it granted */
@@ -123,10 +124,12 @@ void wsg_handlers_settle(struct wsg_handlers *t);
 struct wsg_handler *wsg_handlers_by_peer(const struct wsg_handlers *t, struct wsb_span peer);
 struct wsg_handler *wsg_handlers_by_id(const struct wsg_handlers *t, uint32_t id);
 
-bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r);
+/* `kinds`: one of enum wsg_kind, or several of which one is enough. */
+bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r, unsigned kinds);
 /*
  * Which handler of a route gets a connection; those that drain or are dead do not.
  *
+ * @kinds      that it serves one of them, as wsg_handler_serves()
  * @key        0: the one with the fewest connections for its weight, of those that have room if there are any. Otherwise the
  *             key chooses among them in proportion to their weights, and so that a handler that comes or goes changes
  *             nothing for the keys of the others (rendezvous hashing)
@@ -134,8 +137,8 @@ bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r);
  *
  * Returns     NULL when there is none
  */
-struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, uint64_t key,
-                                      const struct wsg_handler *except);
+struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, unsigned kinds,
+                                      uint64_t key, const struct wsg_handler *except);
 
 /* It may be sent another message: it has credit, and not too much is under way to it. */
 bool wsg_handler_has_room(const struct wsg_handler *h);

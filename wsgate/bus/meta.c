@@ -202,6 +202,24 @@ static wsb_err get_slow(const json_t *root, uint8_t *ret, struct wsb_fault *faul
     return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"slow\" must be close, drop-new, drop-old or conflate");
 }
 
+/* What a handler serves: at least one kind. A kind that is not known is refused: its handler would wait for it in vain. */
+static wsb_err get_kinds(const json_t *root, uint8_t *ret, struct wsb_fault *fault)
+{
+    const json_t *array;
+    wsb_err err = get_array(root, "kinds", WSG_KINDS, &array, fault);
+    if (err || !array)
+        return err;
+    *ret = 0;
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const char *word = json_string_value(json_array_get(array, i));
+        bool is_http = word && strcmp(word, "http") == 0;
+        if (!is_http && !(word && strcmp(word, "websocket") == 0))
+            return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"kinds\"[%zu] must be \"websocket\" or \"http\"", i);
+        *ret |= (uint8_t)(is_http ? WSG_KIND_HTTP : WSG_KIND_WEBSOCKET);
+    }
+    return *ret ? WSB_OK : wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"kinds\" must name at least one kind");
+}
+
 static wsb_err decode_names(const json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
 {
     wsb_err err;
@@ -241,7 +259,8 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
         (err = get_amounts(root, m, fault)) || (err = get_slow(root, &m->slow, fault)) ||
         (err = get_flag(root, "batch", &m->batch, fault)) || (err = get_flag(root, "ack", &m->ack, fault)) ||
         (err = get_flag(root, "presence", &m->presence, fault)) || (err = get_flag(root, "all", &m->all, fault)) ||
-        (err = get_level(root, &m->level, fault)) || (err = get_fields(root, m, fault)))
+        (err = get_level(root, &m->level, fault)) || (err = get_kinds(root, &m->kinds, fault)) ||
+        (err = get_fields(root, m, fault)))
         return err;
     m->code = (uint16_t)code;
     m->status = (uint16_t)status;
@@ -256,7 +275,7 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
 wsb_err wsg_meta_parse(struct wsb_span json, struct wsg_meta *ret, struct wsb_fault *fault)
 {
     json_error_t error;
-    *ret = (struct wsg_meta){.code = 1000, .level = -1, .weight = 1, .limit = 1000, .at = -1};
+    *ret = (struct wsg_meta){.code = 1000, .level = -1, .weight = 1, .limit = 1000, .at = -1, .kinds = WSG_KIND_ALL};
     if (json.len == 0)
         return WSB_OK;
     json_t *root = json_loadb((const char *)json.ptr, json.len, JSON_REJECT_DUPLICATES, &error);

@@ -38,6 +38,7 @@ struct wsg_meta {
     struct wsb_span name;
     struct wsb_span language;
     int64_t pid;
+    uint8_t kinds; /* of HELLO: enum wsg_kind, or-ed; default all */
     bool batch;
     bool ack;
     bool presence;

@@ -102,6 +102,12 @@ WSB_MUST_CHECK wsb_err wsg_pins_bury(struct wsg_pins *t, struct wsg_pin *p);
 /* Leaves lane and groups and frees it; what is kept must have been accounted for. */
 void wsg_pins_remove(struct wsg_pins *t, struct wsg_pin *p);
 
+/* What its client speaks. */
+static inline enum wsg_kind wsg_pin_kind(const struct wsg_pin *p)
+{
+    return p->is_request ? WSG_KIND_HTTP : WSG_KIND_WEBSOCKET;
+}
+
 /* It waits for the handler of another route than the client asked for. */
 static inline bool wsg_pin_asks_elsewhere(const struct wsg_pin *p)
 {

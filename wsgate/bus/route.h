@@ -18,7 +18,9 @@
 
 enum { WSG_ROUTES_MAX = 1024, WSG_ROUTE_NAME_MAX = 64 };
 
+/* What a client speaks. Sets of them are or-ed. */
 enum wsg_kind { WSG_KIND_WEBSOCKET = 1, WSG_KIND_HTTP = 2 };
+enum { WSG_KINDS = 2, WSG_KIND_ALL = WSG_KIND_WEBSOCKET | WSG_KIND_HTTP };
 
 /* Why a message of a client never reached a handler. */
 enum wsg_in_drop {
@@ -151,8 +153,11 @@ struct wsg_route {
     struct wsg_source user;
     struct wsg_source token;
     struct wsb_ip_rules rules; /* owned */
-    _Atomic uint32_t handlers; /* registered now: the hub writes, workers read */
-    _Atomic uint32_t taps;     /* of `wsctl tap` */
+    /* The hub writes the next three, workers read them. */
+    _Atomic uint32_t handlers;           /* registered now */
+    _Atomic uint32_t serving[WSG_KINDS]; /* of those, how many serve the kind 1 << index: wsg_route_serving() */
+    _Atomic uint32_t kinds_served;       /* enum wsg_kind, or-ed: of all handlers that ever registered */
+    _Atomic uint32_t taps;               /* of `wsctl tap` */
     struct wsg_route_tally tally;
     struct wsg_backlog_sum retained; /* by the hub: what handlers have not acknowledged or not been sent */
 };
@@ -181,6 +186,20 @@ struct wsg_route *wsg_routes_match(const struct wsg_routes *t, struct wsb_span h
                                    unsigned kind, struct wsb_span ret_params[WSB_PATTERN_PARAMS_MAX],
                                    bool *ret_other_kind);
 struct wsg_route *wsg_routes_find(const struct wsg_routes *t, struct wsb_span name);
+
+/* Return how many handlers of the route serve clients of this kind. */
+static inline uint32_t wsg_route_serving(const struct wsg_route *r, enum wsg_kind kind)
+{
+    return atomic_load_explicit(&r->serving[kind == WSG_KIND_HTTP], memory_order_relaxed);
+}
+
+/* Return whether the handlers of the route say that they serve the other kind only. A kind that a handler has served before
+ * is one that may come back: its absence is no answer that a client may keep. */
+static inline bool wsg_route_lacks_kind(const struct wsg_route *r, enum wsg_kind kind)
+{
+    return !(atomic_load_explicit(&r->kinds_served, memory_order_relaxed) & kind) &&
+           atomic_load_explicit(&r->handlers, memory_order_relaxed) > 0;
+}
 
 /* Are there as many WebSockets as it may have, with `more` that are on their way? */
 static inline bool wsg_route_is_full(const struct wsg_route *r, uint64_t more)

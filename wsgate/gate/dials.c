@@ -297,7 +297,7 @@ static bool may_attempt(const struct wsg_dial *d)
 {
     const struct wsg_route *r = d->route;
     bool is_served = r->policy.publish || r->policy.no_handler == WSG_NO_HANDLER_WAIT ||
-                     atomic_load_explicit(&r->handlers, memory_order_relaxed) > 0;
+                     wsg_route_serving(r, WSG_KIND_WEBSOCKET) > 0;
     return is_served && !wsg_route_is_full(r, count_under_way(d));
 }
 

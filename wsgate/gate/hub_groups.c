@@ -84,7 +84,7 @@ static void tell_presence(struct wsg_hub *h, uint8_t type, const struct wsg_pin 
     struct wsb_envelope e = {.header = {.type = type, .conn = p->conn, .time_ns = wsg_loop_wall_ns(h->loop)},
                              .meta = wsb_buf_span(&h->text)};
     for (struct wsg_handler *to = h->handlers.by_id; to; to = to->by_id.next) {
-        if (!to->presence || !wsg_handler_serves(to, p->route))
+        if (!to->presence || !wsg_handler_serves(to, p->route, WSG_KIND_ALL))
             continue;
         if (to->paused)
             to->dropped++; /* it can LIST when it has caught up; a flood of these must not be its end */

@@ -19,7 +19,7 @@ enum {
 
 static struct wsg_handler *pick(const struct wsg_hub *h, const struct wsg_pin *p, const struct wsg_handler *except)
 {
-    return wsg_handlers_pick(&h->handlers, p->route, p->key, except);
+    return wsg_handlers_pick(&h->handlers, p->route, wsg_pin_kind(p), p->key, except);
 }
 
 static void sweep_soon(struct wsg_hub *h)
@@ -36,23 +36,24 @@ static void orphan(struct wsg_hub *h, struct wsg_pin *p)
 }
 
 /* What becomes of one more: *ret_to NULL, and true, when it is to wait for a handler. */
-static bool find_place(const struct wsg_hub *h, const struct wsg_route *r, uint64_t key, struct wsg_handler **ret_to)
+static bool find_place(const struct wsg_hub *h, const struct wsg_route *r, enum wsg_kind kind, uint64_t key,
+                       struct wsg_handler **ret_to)
 {
     bool is_full = r->retained.bytes / 2 >= r->policy.max_retained; /* see hub_deliver.c */
-    *ret_to = is_full ? NULL : wsg_handlers_pick(&h->handlers, r, key, NULL);
+    *ret_to = is_full ? NULL : wsg_handlers_pick(&h->handlers, r, kind, key, NULL);
     return *ret_to || (!is_full && r->policy.no_handler == WSG_NO_HANDLER_WAIT);
 }
 
 bool wsg_hub_has_place(const struct wsg_hub *h, const struct wsg_route *r, uint64_t key)
 {
     struct wsg_handler *ignored;
-    return find_place(h, r, key, &ignored);
+    return find_place(h, r, WSG_KIND_WEBSOCKET, key, &ignored);
 }
 
 bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p)
 {
     struct wsg_handler *to;
-    bool has_place = find_place(h, p->route, p->key, &to);
+    bool has_place = find_place(h, p->route, wsg_pin_kind(p), p->key, &to);
     if (to)
         wsg_pin_assign(p, to, NULL);
     else if (has_place)
@@ -73,7 +74,7 @@ bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p)
 static struct wsg_handler *next_owner(const struct wsg_hub *h, const struct wsg_pin *p)
 {
     struct wsg_handler *to = p->move_to ? wsg_handlers_by_id(&h->handlers, p->move_to) : NULL;
-    if (to && to != p->handler && !to->is_dead && !to->drain && wsg_handler_serves(to, p->route))
+    if (to && to != p->handler && !to->is_dead && !to->drain && wsg_handler_serves(to, p->route, wsg_pin_kind(p)))
         return to;
     return pick(h, p, p->handler);
 }
@@ -131,7 +132,7 @@ void wsg_hub_passed_barrier(struct wsg_hub *h, struct wsg_handler *from, uint64_
 wsb_err wsg_hub_move(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *to)
 {
     struct wsg_handler *from = p->handler;
-    if (!can_move(p) || to == from || to->is_dead || to->drain || !wsg_handler_serves(to, p->route))
+    if (!can_move(p) || to == from || to->is_dead || to->drain || !wsg_handler_serves(to, p->route, wsg_pin_kind(p)))
         return WSB_ERR_REFUSED;
     p->is_placed = true;
     begin_move(h, p, to->id);
@@ -146,7 +147,7 @@ wsb_err wsg_hub_move(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *t
 static bool has_relief(const struct wsg_hub *h, const struct wsg_handler *from)
 {
     for (size_t i = 0; i < from->route_count; i++) {
-        if (wsg_handlers_pick(&h->handlers, &h->routes->routes[from->routes[i]], 0, from))
+        if (wsg_handlers_pick(&h->handlers, &h->routes->routes[from->routes[i]], from->kinds, 0, from))
             return true;
     }
     return false;
@@ -202,7 +203,7 @@ static void adopt_orphans(struct wsg_hub *h, struct wsg_handler *to)
 {
     struct wsg_pin *p, *next;
     DL_FOREACH_SAFE (h->pins.orphans.pins, p, next) {
-        if (!wsg_handler_serves(to, p->route))
+        if (!wsg_handler_serves(to, p->route, wsg_pin_kind(p)))
             continue;
         wsg_pin_assign(p, to, NULL);
         wsg_hub_go_on(h, p);
@@ -218,7 +219,7 @@ void wsg_hub_rebalance(struct wsg_hub *h)
         DL_FOREACH_SAFE (from->lane.pins, p, next) {
             if (!can_move(p))
                 continue;
-            bool serves = wsg_handler_serves(from, p->route);
+            bool serves = wsg_handler_serves(from, p->route, wsg_pin_kind(p));
             struct wsg_handler *to = serves && (!p->key || p->is_placed) ? NULL : pick(h, p, serves ? NULL : from);
             if (to && to != from) {
                 any = true;
@@ -268,8 +269,15 @@ static void rehome(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *fro
 
 static void count_routes(struct wsg_hub *h, const struct wsg_handler *handler, int by)
 {
-    for (size_t i = 0; i < handler->route_count; i++)
-        atomic_fetch_add_explicit(&h->routes->routes[handler->routes[i]].handlers, (uint32_t)by, memory_order_relaxed);
+    for (size_t i = 0; i < handler->route_count; i++) {
+        struct wsg_route *r = &h->routes->routes[handler->routes[i]];
+        atomic_fetch_or_explicit(&r->kinds_served, handler->kinds, memory_order_relaxed);
+        for (unsigned k = 0; k < WSG_KINDS; k++) {
+            if (handler->kinds & 1u << k)
+                atomic_fetch_add_explicit(&r->serving[k], (uint32_t)by, memory_order_relaxed);
+        }
+        atomic_fetch_add_explicit(&r->handlers, (uint32_t)by, memory_order_relaxed);
+    }
 }
 
 void wsg_hub_count_in(struct wsg_hub *h, struct wsg_handler *handler)

@@ -36,6 +36,7 @@ static void welcome(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq)
     wsb_json_cstr(&j, "tags");
     wsb_json_cstr(&j, "presence");
     wsb_json_cstr(&j, "drain");
+    wsb_json_cstr(&j, "kinds");
     wsb_json_array_end(&j);
     wsb_json_object_end(&j);
     if (wsb_json_end(&j) == WSB_OK) {
@@ -46,6 +47,31 @@ static void welcome(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq)
         (void)wsg_hub_send(h, to, &e);
     }
     wsb_buf_deinit(&text);
+}
+
+/* Return what handlers of the route are asked about: a gatekeeper's are asked about WebSocket clients of other routes. */
+static unsigned kinds_of(const struct wsg_routes *all, const struct wsg_route *r)
+{
+    unsigned kinds = r->policy.kinds ? r->policy.kinds : WSG_KIND_WEBSOCKET;
+    for (size_t i = 0; i < all->count; i++)
+        kinds |= all->routes[i].gatekeeper == r ? WSG_KIND_WEBSOCKET : 0u;
+    return kinds;
+}
+
+/* Return why the handler of this message may not serve a route; NULL when it may. */
+static const char *why_not_serve(const struct wsg_incoming *in, const struct wsg_route *r)
+{
+    if (!r)
+        return "does not exist";
+    if (!wsg_hub_allows(in->hub, in->user, r))
+        return "is not for your key";
+    if (r->policy.publish)
+        return "only publishes: subscribe to events";
+    unsigned kinds = kinds_of(in->hub->routes, r);
+    if (!(kinds & in->meta->kinds)) /* otherwise it would wait in vain */
+        return kinds == WSG_KIND_HTTP ? "is for HTTP, and \"kinds\" names WebSocket only"
+                                      : "is for WebSocket, and \"kinds\" names HTTP only";
+    return NULL;
 }
 
 static bool routes_of(const struct wsg_incoming *in, uint16_t **ret, size_t *ret_count)
@@ -60,14 +86,11 @@ static bool routes_of(const struct wsg_incoming *in, uint16_t **ret, size_t *ret
     for (size_t i = 0; i < in->meta->route_count; i++) {
         const struct wsg_route *r = wsg_routes_find(in->hub->routes, in->meta->routes[i]);
         bool twice = false;
-        bool is_allowed = !r || wsg_hub_allows(in->hub, in->user, r);
-        if (!r || r->policy.publish || !is_allowed) {
+        const char *why_not = why_not_serve(in, r);
+        if (why_not) {
             (void)snprintf(text, sizeof text, "route '%.*s' %s",
                            (int)(in->meta->routes[i].len < 64 ? in->meta->routes[i].len : 64),
-                           (const char *)in->meta->routes[i].ptr,
-                           !is_allowed ? "is not for your key"
-                           : r         ? "only publishes: subscribe to events"
-                                       : "does not exist");
+                           (const char *)in->meta->routes[i].ptr, why_not);
             wsg_refuse(in, WSB_ERROR_REFUSED, text);
             free(routes);
             return false;
@@ -92,8 +115,9 @@ static void copy_text(char *to, size_t size, struct wsb_span from)
     to[n] = 0;
 }
 
-static wsb_err set_routes(struct wsg_hub *h, struct wsg_handler *to, uint16_t *routes, size_t count)
+static wsb_err set_routes(const struct wsg_incoming *in, struct wsg_handler *to, uint16_t *routes, size_t count)
 {
+    struct wsg_hub *h = in->hub;
     uint32_t *in_batch = calloc(count, sizeof *in_batch);
     if (!in_batch)
         return WSB_ERR_NOMEM;
@@ -104,6 +128,7 @@ static wsb_err set_routes(struct wsg_hub *h, struct wsg_handler *to, uint16_t *r
     to->routes = routes;
     to->in_batch = in_batch;
     to->route_count = count;
+    to->kinds = in->meta->kinds;
     wsg_hub_count_in(h, to);
     return WSB_OK;
 }
@@ -120,9 +145,11 @@ static void begin_terms(const struct wsg_incoming *in, struct wsg_handler *to)
         wsg_handler_grant(to, in->meta->messages, in->meta->bytes);
 }
 
-static bool serves_the_same(const struct wsg_handler *h, const uint16_t *routes, size_t count)
+static bool serves_the_same(const struct wsg_handler *h, const struct wsg_incoming *in, const uint16_t *routes,
+                            size_t count)
 {
-    return h->route_count == count && memcmp(h->routes, routes, count * sizeof *routes) == 0;
+    return h->kinds == in->meta->kinds && h->route_count == count &&
+           memcmp(h->routes, routes, count * sizeof *routes) == 0;
 }
 
 void wsg_on_hello(const struct wsg_incoming *in)
@@ -139,7 +166,7 @@ void wsg_on_hello(const struct wsg_incoming *in)
         to = NULL;
     }
     bool is_new = !to;
-    bool is_news = is_new || !serves_the_same(to, routes, route_count);
+    bool is_news = is_new || !serves_the_same(to, in, routes, route_count);
     wsb_err err = is_new ? wsg_handlers_add(&h->handlers, in->peer, &to) : WSB_OK;
     if (err) {
         free(routes);
@@ -149,7 +176,7 @@ void wsg_on_hello(const struct wsg_incoming *in)
     }
     if (is_new)
         begin_terms(in, to);
-    if (set_routes(h, to, routes, route_count) != WSB_OK) {
+    if (set_routes(in, to, routes, route_count) != WSB_OK) {
         free(routes);
         wsg_refuse(in, WSB_ERROR_LIMIT, "out of memory");
         if (is_new)

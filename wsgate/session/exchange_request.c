@@ -115,7 +115,11 @@ static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head
     if (wsg_exchange_refuse_address(s) || wsg_exchange_answer_method(s, head, &p->methods) ||
         !wsg_session_authorize(s, head, params))
         return;
-    if (!wsg_session_has_handler(s) && s->route->policy.no_handler != WSG_NO_HANDLER_WAIT) {
+    if (wsg_route_lacks_kind(s->route, WSG_KIND_HTTP)) {
+        wsg_exchange_refuse(s, WSG_REFUSED_KIND, 426, "the route's handlers serve WebSocket only", NULL, 0);
+        return;
+    }
+    if (!wsg_session_has_handler(s, WSG_KIND_HTTP) && s->route->policy.no_handler != WSG_NO_HANDLER_WAIT) {
         wsg_exchange_refuse(s, WSG_REFUSED_NO_HANDLER, 503, "no handler", NULL, 0);
         return;
     }
@@ -196,7 +200,7 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
         return;
     }
     if (other_kind)
-        wsg_exchange_error(s, 426, "the route speaks WebSocket only", NULL, 0);
+        wsg_exchange_refuse(s, WSG_REFUSED_KIND, 426, "the route speaks WebSocket only", NULL, 0);
     else
         wsg_exchange_error(s, 404, "no route", NULL, 0);
 }

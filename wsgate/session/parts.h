@@ -369,10 +369,10 @@ static inline bool wsg_session_is_tapped(const struct wsg_session *s)
     return s->is_tapped || (s->route && atomic_load_explicit(&s->route->taps, memory_order_relaxed));
 }
 
-/* Is there somebody now who would get the events of the route? */
-static inline bool wsg_session_has_handler(const struct wsg_session *s)
+/* Return whether somebody is there now who would get the events of the session's route. */
+static inline bool wsg_session_has_handler(const struct wsg_session *s, enum wsg_kind kind)
 {
-    return s->route->policy.publish || atomic_load_explicit(&s->route->handlers, memory_order_relaxed) > 0;
+    return s->route->policy.publish || wsg_route_serving(s->route, kind) > 0;
 }
 
 /* Does the gate ask somebody before it lets a client in? */

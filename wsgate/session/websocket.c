@@ -185,7 +185,7 @@ static bool lacks_gatekeeper(const struct wsg_route *r)
 {
     const struct wsg_route *asked = r->gatekeeper;
     return asked && asked->policy.no_handler != WSG_NO_HANDLER_WAIT &&
-           atomic_load_explicit(&asked->handlers, memory_order_relaxed) == 0;
+           wsg_route_serving(asked, WSG_KIND_WEBSOCKET) == 0;
 }
 
 /* Behind a proxy it is only now that somebody's connection is known as his. */
@@ -204,7 +204,9 @@ static bool refuse_by_route(struct wsg_session *s, const struct wsg_http_head *h
         return true;
     if (s->env->draining)
         wsg_exchange_refuse(s, WSG_REFUSED_DRAINING, 503, "the gate is shutting down", NULL, 0);
-    else if (!wsg_session_has_handler(s) && p->no_handler == WSG_NO_HANDLER_REFUSE)
+    else if (wsg_route_lacks_kind(s->route, WSG_KIND_WEBSOCKET))
+        wsg_exchange_refuse(s, WSG_REFUSED_KIND, 404, "the route's handlers serve HTTP only", NULL, 0);
+    else if (!wsg_session_has_handler(s, WSG_KIND_WEBSOCKET) && p->no_handler == WSG_NO_HANDLER_REFUSE)
         wsg_exchange_refuse(s, WSG_REFUSED_NO_HANDLER, 503, "no handler", NULL, 0);
     else if (lacks_gatekeeper(s->route))
         wsg_exchange_refuse(s, WSG_REFUSED_NO_GATEKEEPER, 503, "no gatekeeper", NULL, 0);
@@ -242,12 +244,15 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
     }
     s->route = wsg_routes_match(s->env->routes, head->host, head->path, WSG_KIND_WEBSOCKET, params, &other_kind);
     if (!s->route) {
-        wsg_exchange_error(s, 404, other_kind ? "the route does not speak WebSocket" : "no route", NULL, 0);
+        if (other_kind)
+            wsg_exchange_refuse(s, WSG_REFUSED_KIND, 404, "the route does not speak WebSocket", NULL, 0);
+        else
+            wsg_exchange_error(s, 404, "no route", NULL, 0);
         return;
     }
     wsg_session_hide_token(s);
     const struct wsg_route_policy *p = &s->route->policy;
-    bool has_handler = wsg_session_has_handler(s);
+    bool has_handler = wsg_session_has_handler(s, WSG_KIND_WEBSOCKET);
     if (!choose_subprotocol(s, &req)) {
         wsg_session_kill(s, "out of memory");
         return;

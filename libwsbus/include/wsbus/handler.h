@@ -151,6 +151,9 @@ enum wsb_link_kind {
     WSB_LINK_KIND_SHM /* and nothing else: a gate that does not offer it is as one that is not there */
 };
 
+/* What a client speaks. Or them. */
+enum wsb_kind { WSB_KIND_WEBSOCKET = 1, WSB_KIND_HTTP = 2 };
+
 struct wsb_handler_options {
     const char *const *routes; /* names; copied */
     size_t route_count;        /* 0: only commands */
@@ -169,6 +172,9 @@ struct wsb_handler_options {
     const char *key_file;      /* with our secret key, by wsgate --make-key; NULL: $WSBUS_KEY_FILE, else none */
     enum wsb_link_kind link;   /* for a gate on this host */
     size_t ring_size; /* over shared memory, bytes each way; 0: what the gate usually gives; else 64 KiB to 64 MiB */
+    unsigned
+        kinds; /* enum wsb_kind, or-ed: what the program serves on each of its routes; 0: both. Clients of the other
+                         kind go to other handlers, or are answered 426 or 404 at once where there are none */
 };
 
 /**

@@ -898,9 +898,10 @@ static void test_members_are_told(void **state)
 static void test_presence_and_lists_of_words(void **state)
 {
     (void)state;
-    struct both b = join_with((struct fake_options){0}, (struct wsb_handler_options){.presence = true, .weight = 3});
+    struct both b = join_with((struct fake_options){0},
+                              (struct wsb_handler_options){.presence = true, .weight = 3, .kinds = WSB_KIND_HTTP});
     struct fake_command hello = must_take(b.gate, WSB_HELLO);
-    assert_non_null(strstr(hello.meta, "\"weight\":3,\"presence\":true"));
+    assert_non_null(strstr(hello.meta, "\"weight\":3,\"presence\":true,\"kinds\":[\"http\"]"));
     fake_command_free(&hello);
     fake_gate_send(b.gate, head(WSB_JOINED, 0, 0), NULL, "{}"); /* of no connection */
     fake_gate_send(b.gate, head(WSB_JOINED, 5, 0), NULL, "{\"group\":\"g\",\"count\":2,\"user\":\"u\"}");

@@ -49,17 +49,17 @@ static void test_pick_takes_the_one_with_fewest_connections(void **state)
     serve(z, 1);
     for (uint32_t i = 0; i < 100; i++) {
         assert_int_equal(wsg_pins_add(&pins, conn_at(i, 1), &routes.routes[0], &p), WSB_OK);
-        wsg_pin_assign(p, wsg_handlers_pick(&t, &routes.routes[0], 0, NULL), NULL);
+        wsg_pin_assign(p, wsg_handlers_pick(&t, &routes.routes[0], WSG_KIND_ALL, 0, NULL), NULL);
     }
     assert_int_equal(x->lane.count, 50);
     assert_int_equal(y->lane.count, 50);
     assert_int_equal(z->lane.count, 0);
-    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], 0, x), y);
+    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], WSG_KIND_ALL, 0, x), y);
     x->paused = true;
-    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], 0, NULL), y);
+    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], WSG_KIND_ALL, 0, NULL), y);
     y->is_dead = true;
-    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], 0, NULL), x);
-    assert_null(wsg_handlers_pick(&t, &routes.routes[0], 0, x));
+    assert_ptr_equal(wsg_handlers_pick(&t, &routes.routes[0], WSG_KIND_ALL, 0, NULL), x);
+    assert_null(wsg_handlers_pick(&t, &routes.routes[0], WSG_KIND_ALL, 0, x));
     wsg_pins_deinit(&pins);
     assert_int_equal(x->lane.count + y->lane.count, 0);
     wsg_handlers_deinit(&t);
@@ -164,7 +164,7 @@ static void test_keys_choose_with_little_movement(void **state)
     }
     h[3]->weight = 2;
     for (uint64_t key = 1; key <= KEYS; key++) {
-        before[key - 1] = wsg_handlers_pick(&t, &routes.routes[0], key, NULL)->id;
+        before[key - 1] = wsg_handlers_pick(&t, &routes.routes[0], WSG_KIND_ALL, key, NULL)->id;
         count[before[key - 1]]++;
     }
     for (int i = 1; i <= 3; i++) /* a fifth each, and two fifths */
@@ -175,7 +175,7 @@ static void test_keys_choose_with_little_movement(void **state)
     serve(h[4], 0);
     uint32_t moved = 0;
     for (uint64_t key = 1; key <= KEYS; key++) {
-        uint32_t now = wsg_handlers_pick(&t, &routes.routes[0], key, NULL)->id;
+        uint32_t now = wsg_handlers_pick(&t, &routes.routes[0], WSG_KIND_ALL, key, NULL)->id;
         assert_true(now == before[key - 1] || now == h[4]->id); /* only to the new one */
         moved += now != before[key - 1];
         before[key - 1] = now;
@@ -183,7 +183,7 @@ static void test_keys_choose_with_little_movement(void **state)
     assert_in_range(moved, KEYS / 6 - KEYS / 50, KEYS / 6 + KEYS / 50);
     h[1]->is_dead = true;
     for (uint64_t key = 1; key <= KEYS; key++) {
-        uint32_t now = wsg_handlers_pick(&t, &routes.routes[0], key, NULL)->id;
+        uint32_t now = wsg_handlers_pick(&t, &routes.routes[0], WSG_KIND_ALL, key, NULL)->id;
         assert_true(now == before[key - 1] || before[key - 1] == h[1]->id); /* only from the dead one */
     }
     wsg_handlers_deinit(&t);

@@ -2,6 +2,7 @@
 #include "support/test.h"
 
 #include "bus/meta.h"
+#include "bus/route.h"
 
 static void test_meta_takes_what_the_protocol_names(void **state)
 {
@@ -31,6 +32,27 @@ static void test_meta_takes_what_the_protocol_names(void **state)
     assert_true(m.batch);
     assert_int_equal(m.level, 2);
     wsg_meta_deinit(&m);
+}
+
+static void test_kinds_are_a_set(void **state)
+{
+    static const struct {
+        const char *json;
+        uint8_t want;
+    } rows[] = {
+        {"{}", WSG_KIND_ALL},
+        {"{\"kinds\":[\"websocket\"]}", WSG_KIND_WEBSOCKET},
+        {"{\"kinds\":[\"http\"]}", WSG_KIND_HTTP},
+        {"{\"kinds\":[\"http\",\"websocket\"]}", WSG_KIND_ALL},
+        {"{\"kinds\":[\"http\",\"http\"]}", WSG_KIND_HTTP},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct wsg_meta m;
+        assert_int_equal(wsg_meta_parse(wsb_span_str(rows[i].json), &m, NULL), WSB_OK);
+        assert_int_equal(m.kinds, rows[i].want);
+        wsg_meta_deinit(&m);
+    }
 }
 
 static void test_no_metadata_is_all_defaults(void **state)
@@ -77,6 +99,11 @@ static void test_meta_refuses_and_says_why(void **state)
         {"{\"groups\":[1]}", "\"groups\"[0] must be a string"},
         {"{\"routes\":{}}", "\"routes\" must be an array"},
         {"{\"pid\":-1}", "\"pid\""},
+        {"{\"kinds\":\"http\"}", "\"kinds\" must be an array"},
+        {"{\"kinds\":[]}", "at least one kind"},
+        {"{\"kinds\":[\"http\",\"gopher\"]}", "\"kinds\"[1] must be \"websocket\" or \"http\""},
+        {"{\"kinds\":[1]}", "\"kinds\"[0]"},
+        {"{\"kinds\":[\"http\",\"http\",\"http\"]}", "an array of at most 2"},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -125,11 +152,9 @@ static void test_65536_targets_are_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meta_takes_what_the_protocol_names),
-        cmocka_unit_test(test_no_metadata_is_all_defaults),
-        cmocka_unit_test(test_meta_refuses_and_says_why),
-        cmocka_unit_test(test_too_many_headers_are_refused),
-        cmocka_unit_test(test_65536_targets_are_taken),
+        cmocka_unit_test(test_meta_takes_what_the_protocol_names), cmocka_unit_test(test_kinds_are_a_set),
+        cmocka_unit_test(test_no_metadata_is_all_defaults),        cmocka_unit_test(test_meta_refuses_and_says_why),
+        cmocka_unit_test(test_too_many_headers_are_refused),       cmocka_unit_test(test_65536_targets_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

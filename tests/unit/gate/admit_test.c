@@ -170,7 +170,8 @@ static void test_a_key_chooses_on_the_wanted_route_only(void **state)
         come(f, *p);
     for (uint32_t slot = 1; slot < 30; slot++) {
         uint64_t key = 1000 + slot;
-        const struct wsg_handler *chosen = wsg_handlers_pick(&f->hub.handlers, wanted(f), key, NULL);
+        const struct wsg_handler *chosen =
+            wsg_handlers_pick(&f->hub.handlers, wanted(f), WSG_KIND_WEBSOCKET, key, NULL);
         knock_as(f, slot, key, wsb_span(NULL, 0), "{}");
         accept_with(f, (char)wsg_pins_find(&f->hub.pins, conn_of(slot))->handler->peer[0], slot, "{}");
         enter(f, slot, "");

@@ -311,6 +311,89 @@ static void test_handler_that_takes_nothing_is_dropped_and_stays_out(void **stat
     assert_int_equal(f->hub.handlers.count, 1);
 }
 
+static void hello_kinds(struct fixture *f, char peer, const char *kinds)
+{
+    char meta[128];
+    snprintf(meta, sizeof meta, "{\"routes\":[\"r\"],\"batch\":true,\"kinds\":%s}", kinds);
+    hear(f, peer, WSB_HELLO, 0, 0, 0, "", meta);
+}
+
+static void assert_serving(struct fixture *f, uint32_t websocket, uint32_t http)
+{
+    assert_int_equal(wsg_route_serving(&f->routes.routes[0], WSG_KIND_WEBSOCKET), websocket);
+    assert_int_equal(wsg_route_serving(&f->routes.routes[0], WSG_KIND_HTTP), http);
+}
+
+static void test_each_client_goes_to_a_handler_of_its_kind(void **state)
+{
+    struct fixture *f = *state;
+    hello_kinds(f, 'w', "[\"websocket\"]");
+    hello_kinds(f, 'h', "[\"http\"]");
+    assert_serving(f, 1, 1);
+    forget(f);
+    for (uint32_t slot = 1; slot <= 3; slot++) { /* the one with the fewest would be the other one */
+        happen(f, WSB_OPEN, slot, 0, "");
+        happen(f, WSB_REQUEST, slot + 10, 0, "");
+    }
+    assert_string_equal(f->server.log, "w:open h:request w:open h:request w:open h:request");
+    forget(f);
+    hear(f, 'w', WSB_BYE, 0, 0, 0, "", NULL); /* the other one takes none of its clients */
+    assert_string_equal(f->commands, "fail(503)@1 fail(503)@2 fail(503)@3");
+    assert_string_equal(f->server.log, "");
+    assert_serving(f, 0, 1);
+}
+
+static void test_who_waits_is_taken_by_a_handler_of_its_kind(void **state)
+{
+    struct fixture *f = *state;
+    f->routes.routes[0].policy.no_handler = WSG_NO_HANDLER_WAIT;
+    f->routes.routes[0].policy.handler_wait_ms = 1000000;
+    hello_kinds(f, 'w', "[\"websocket\"]");
+    forget(f);
+    happen(f, WSB_REQUEST, 1, 0, "");
+    hello_kinds(f, 'v', "[\"websocket\"]");
+    assert_string_equal(f->server.log, "v:welcome");
+    hello(f, 'b'); /* says nothing of kinds: it is asked about both */
+    assert_string_equal(f->server.log, "v:welcome b:welcome b:request");
+    assert_serving(f, 3, 1);
+}
+
+static void test_a_handler_may_change_its_kinds(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_route *r = &f->routes.routes[0];
+    hello_kinds(f, 'a', "[\"http\"]");
+    assert_true(wsg_route_lacks_kind(r, WSG_KIND_WEBSOCKET));
+    assert_false(wsg_route_lacks_kind(r, WSG_KIND_HTTP));
+    hello_kinds(f, 'a', "[\"websocket\"]");
+    assert_serving(f, 1, 0);
+    assert_int_equal(atomic_load(&r->handlers), 1);
+    assert_false(wsg_route_lacks_kind(r, WSG_KIND_WEBSOCKET));
+    assert_false(wsg_route_lacks_kind(r, WSG_KIND_HTTP)); /* it was served, and may be again */
+    hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
+    assert_serving(f, 0, 0);
+}
+
+static void test_kinds_that_no_route_of_it_has_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    f->routes.routes[0].policy.kinds = WSG_KIND_HTTP;
+    hello_kinds(f, 'a', "[\"websocket\"]");
+    assert_non_null(strstr(f->server.log, "route 'r' is for HTTP, and \"kinds\" names WebSocket only"));
+    assert_int_equal(f->hub.handlers.count, 0);
+    f->routes.routes[0].policy.kinds = WSG_KIND_WEBSOCKET;
+    hello_kinds(f, 'a', "[\"http\"]");
+    assert_non_null(strstr(f->server.log, "route 'r' is for WebSocket, and \"kinds\" names HTTP only"));
+    assert_int_equal(f->hub.handlers.count, 0);
+    f->routes.routes[0].policy.kinds = WSG_KIND_HTTP;
+    f->routes.routes[1].gatekeeper = &f->routes.routes[0]; /* then it is asked about WebSocket clients as well */
+    hello_kinds(f, 'a', "[\"websocket\"]");
+    assert_int_equal(f->hub.handlers.count, 1);
+    f->routes.routes[1].policy.kinds = 0; /* a route that is a gatekeeper only */
+    hear(f, 'b', WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"q\"],\"kinds\":[\"websocket\"]}");
+    assert_int_equal(f->hub.handlers.count, 2);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -334,6 +417,10 @@ int main(void)
         TEST(test_dropping_a_handler_that_has_just_died_ends),
         TEST(test_new_clients_go_to_a_handler_with_room_or_wait),
         TEST(test_handler_that_takes_nothing_is_dropped_and_stays_out),
+        TEST(test_each_client_goes_to_a_handler_of_its_kind),
+        TEST(test_who_waits_is_taken_by_a_handler_of_its_kind),
+        TEST(test_a_handler_may_change_its_kinds),
+        TEST(test_kinds_that_no_route_of_it_has_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

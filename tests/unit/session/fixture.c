@@ -34,12 +34,20 @@ struct wsg_route_policy policy_of(bool by_handler, bool close_without)
     };
 }
 
+void serve_route(struct wsg_route *r, unsigned kinds)
+{
+    atomic_store(&r->handlers, kinds != 0);
+    for (unsigned k = 0; k < WSG_KINDS; k++)
+        atomic_store(&r->serving[k], (kinds & 1u << k) != 0);
+    atomic_store(&r->kinds_served, kinds);
+}
+
 void add_policy(struct fixture *f, const char *name, const char *path, const struct wsg_route_policy *p)
 {
     struct wsb_fault fault = {0};
     if (wsg_routes_add(&f->routes, name, path, NULL, p, &fault))
         fail_msg("%s", fault.text);
-    atomic_store(&f->routes.routes[f->routes.count - 1].handlers, 1);
+    serve_route(&f->routes.routes[f->routes.count - 1], WSG_KIND_ALL);
 }
 
 void add_route(struct fixture *f, const char *name, const char *path, bool by_handler, bool close_without)
@@ -62,7 +70,7 @@ static void add_known_route(struct fixture *f)
     p.joins.count = 0;
     p.no_handler = WSG_NO_HANDLER_WAIT;
     add_policy(f, "patient", "/patient", &p);
-    atomic_store(&f->routes.routes[f->routes.count - 1].handlers, 0);
+    serve_route(&f->routes.routes[f->routes.count - 1], 0);
 }
 
 #ifdef FIXTURE_TLS
@@ -144,8 +152,8 @@ int setup(void **state)
     add_route(f, "ask", "/ask", true, false);
     add_route(f, "none", "/none", false, false);
     add_route(f, "soft", "/soft", false, true);
-    atomic_store(&f->routes.routes[2].handlers, 0);
-    atomic_store(&f->routes.routes[3].handlers, 0);
+    serve_route(&f->routes.routes[2], 0);
+    serve_route(&f->routes.routes[3], 0);
     add_known_route(f);
     f->routes.seed = (struct wsb_seed){1, 2};
     wsg_routes_seal(&f->routes);

@@ -39,6 +39,8 @@ static const char handshake[] = "GET /ws/a%20b?q=1 HTTP/1.1\r\nHost: h\r\nUpgrad
                                 "Sec-WebSocket-Protocol: nope, two\r\nOrigin: http://o\r\n\r\n";
 
 struct wsg_route_policy policy_of(bool by_handler, bool close_without);
+/* As if one handler were there that serves these; 0: none ever was. */
+void serve_route(struct wsg_route *r, unsigned kinds);
 void add_policy(struct fixture *f, const char *name, const char *path, const struct wsg_route_policy *p);
 void add_route(struct fixture *f, const char *name, const char *path, bool by_handler, bool close_without);
 void connect_client(struct fixture *f);

@@ -457,7 +457,7 @@ static void test_a_gatekeeper_is_asked_before_the_101(void **state)
 static void test_without_a_gatekeeper_the_door_is_closed(void **state)
 {
     struct fixture *f = *state;
-    atomic_store(&f->routes.routes[1].handlers, 0);
+    serve_route(&f->routes.routes[1], 0);
     knock(f);
     HAS(f->got, "HTTP/1.1 503");
     assert_null(strstr((char *)f->got, "gatekeeper")); /* why is not the client's business */
@@ -468,7 +468,7 @@ static void test_without_a_gatekeeper_the_door_is_closed(void **state)
 static void test_a_gatekeeper_may_be_waited_for(void **state)
 {
     struct fixture *f = *state;
-    atomic_store(&f->routes.routes[1].handlers, 0);
+    serve_route(&f->routes.routes[1], 0);
     f->routes.routes[1].policy.no_handler = WSG_NO_HANDLER_WAIT;
     knock(f);
     assert_string_equal(f->events, "open");
@@ -669,6 +669,52 @@ static void test_respond_to_nothing_is_refused(void **state)
     assert_int_equal(f->got_len, 0);
 }
 
+/* What handlers say of themselves decides at once; a kind that was served before may come back. */
+static void test_a_kind_that_no_handler_serves_is_refused_at_once(void **state)
+{
+#define WS                                                                                                             \
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"                     \
+    "Sec-WebSocket-Version: 13\r\n"
+    static const struct {
+        const char *path, *fields;
+        unsigned serve, before;
+        const char *want;
+    } rows[] = {
+        {"/ws/1", "", WSG_KIND_WEBSOCKET, 0, "426"},
+        {"/patient", "", WSG_KIND_WEBSOCKET, 0, "426"},
+        {"/ws/1", "", WSG_KIND_WEBSOCKET, WSG_KIND_HTTP, "503"},
+        {"/patient", "", WSG_KIND_WEBSOCKET, WSG_KIND_HTTP, ""}, /* it waits for one */
+        {"/ws/1", "", WSG_KIND_HTTP, 0, ""},
+        {"/ws/1", WS, WSG_KIND_HTTP, 0, "404"},
+        {"/patient", WS, WSG_KIND_HTTP, 0, "404"},
+        {"/ws/1", WS, WSG_KIND_HTTP, WSG_KIND_WEBSOCKET, "503"},
+        {"/ws/1", WS, WSG_KIND_WEBSOCKET, 0, "101"},
+        {"/ws/1", WS, WSG_KIND_ALL, 0, "101"},
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char text[512], want[32] = "";
+        struct wsg_route *r = wsg_routes_find(&f->routes, wsb_span_str(rows[i].path[1] == 'w' ? "ws" : "patient"));
+        uint64_t refused = r->tally.refused[WSG_REFUSED_KIND];
+        bool by_kind = strcmp(rows[i].want, "426") == 0 || strcmp(rows[i].want, "404") == 0;
+        serve_route(r, rows[i].serve);
+        atomic_fetch_or(&r->kinds_served, rows[i].before);
+        snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: h\r\n%s\r\n", rows[i].path, rows[i].fields);
+        say_text(f, text);
+        if (rows[i].want[0])
+            snprintf(want, sizeof want, "HTTP/1.1 %s", rows[i].want);
+        if (f->got_len < strlen(want) || memcmp(f->got, want, strlen(want)) != 0 || (!want[0] && f->got_len))
+            fail_msg("row %zu: %.60s", i, (const char *)f->got);
+        if (by_kind)
+            assert_string_equal(f->events, "");
+        assert_int_equal(r->tally.refused[WSG_REFUSED_KIND], refused + by_kind);
+        hang_up(f);
+        forget(f);
+        connect_client(f);
+    }
+#undef WS
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -713,6 +759,7 @@ int main(void)
         TEST(test_refusals_have_their_status),
         TEST(test_invalid_response_of_a_handler_is_502),
         TEST(test_respond_to_nothing_is_refused),
+        TEST(test_a_kind_that_no_handler_serves_is_refused_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
