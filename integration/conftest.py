@@ -136,13 +136,13 @@ class Process:
 class Gate(Process):
     """A running wsgate. `port` is its first TCP listener's."""
 
-    def __init__(self, directory, args=(), routes=("echo=/echo",), listen=("127.0.0.1:0",), pki=None):
+    def __init__(self, directory, args=(), routes=("echo=/echo",), listen=("127.0.0.1:0",), pki=None, under=()):
         self.dir = str(directory)
         self.tls = pki and pki.client()  # what clients speak to it with
         self.curl = ["curl", "-sS", "--max-time", "30", *(["--cacert", str(pki.ca.file)] if pki else [])]
         if pki:
             listen = ["%s,certificates=%s,keys=%s" % (address, *pki.local) for address in listen]
-        command = [BUILD / "wsgate" / "wsgate", "--runtime-dir", self.dir]
+        command = [*under, BUILD / "wsgate" / "wsgate", "--runtime-dir", self.dir]
         for address in listen:
             command += ["--listen", address]
         for route in routes:
