@@ -152,7 +152,7 @@ def test_the_client_of_each_request(make_gate, tmp_path, take_seat):
     bus = take_seat(gate)
     with Raw(gate, source="127.0.0.2") as client:
         for header, peer in [("Forwarded: for=192.0.2.7;proto=https", "192.0.2.7:0"), ("Forwarded: for=\"[2001:db8::1]:4\"", "[2001:db8::1]:4"),
-                             ("X-Forwarded-For: 192.0.2.7", "127.0.0.2:"), ("Forwarded: for=unknown", "127.0.0.2:")]:
+                             ("X-Forwarded-For: 192.0.2.7", "127.0.0.2:"), ("Forwarded: for=unknown", "unknown")]:
             client.send(get("/echo", header))
             request = bus.hear("request")
             assert request.meta["peer"].startswith(peer)
@@ -218,10 +218,13 @@ def v2(ip, port, command=0x21):
 @pytest.mark.parametrize("header, peer", [
     (b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\r\n", "192.0.2.7:4711"),
     (b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 80\r\n", "[2001:db8::7]:4711"),
-    (b"PROXY UNKNOWN\r\n", "127.0.0.2:"),
+    (b"PROXY UNKNOWN\r\n", "unknown"),
     (v2("192.0.2.7", 4711), "192.0.2.7:4711"),
     (v2("192.0.2.7", 4711, command=0x20), "127.0.0.2:"),
-], ids=["v1-tcp4", "v1-tcp6", "v1-unknown", "v2-tcp4", "v2-local"])
+    (V2 + b"\x21\x12\x00\x0c\xc0\x00\x02\x07" + bytes(4) + struct.pack(">HH", 4711, 80), "192.0.2.7:4711"),
+    (V2 + b"\x21\x31\x00\xd8" + bytes(216), "unknown"),
+    (V2 + b"\x21\x00\x00\x00", "unknown"),
+], ids=["v1-tcp4", "v1-tcp6", "v1-unknown", "v2-tcp4", "v2-local", "v2-udp4", "v2-unix", "v2-unspecified"])
 @pytest.mark.parametrize("cut", [None, 1, 11])
 def test_proxy_protocol(make_gate, tmp_path, take_seat, header, peer, cut):
     gate = behind(make_gate, tmp_path, listener="proxy_protocol = yes")
@@ -237,7 +240,60 @@ def test_proxy_protocol(make_gate, tmp_path, take_seat, header, peer, cut):
     assert bus.hear("closed")
 
 
-@pytest.mark.parametrize("bytes_", [get(), b"PROXY TCP4 192.0.2.7\r\n", b"\x16\x03\x01\x02\x00", V2 + b"\x31"], ids=["http", "v1-cut", "tls", "v3"])
+UNKNOWN = {
+    "v1": b"PROXY UNKNOWN\r\n", "v2-unix": V2 + b"\x21\x31\x00\xd8" + bytes(216), "v2-udp6": V2 + b"\x21\x22\x00\x24" + b"\xff" * 36,
+    "v2-unspecified": V2 + b"\x21\x00\x00\x00",
+}
+
+
+@pytest.mark.parametrize("header", UNKNOWN.values(), ids=UNKNOWN)
+def test_a_client_that_a_proxy_does_not_know_is_no_proxy(make_gate, tmp_path, take_seat, header):
+    """What such a client says of its address is not believed, and rules do not pass it over."""
+    gate = behind(make_gate, tmp_path, 'forwarded = x-forwarded-for\n'
+                                       'route "far" { path = "/far" allow = {"127.0.0.0/8", "192.0.2.0/24"} }\n'
+                                       'route "near" { path = "/near" deny = {"192.0.2.9"} }\n'
+                                       'route "open" { path = "/open" allow = {"192.0.2.9", "unknown"} }', "proxy_protocol = yes")
+    seat = take_seat(gate, ["echo", "far", "near", "open"])
+    for path in ("/echo", "/open"):
+        with Raw(gate, source="127.0.0.2") as client:
+            client.send(header + upgrade_request(path, extra=["X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https"]))
+            assert client.read_response().status == 101
+            meta = seat.hear("open").meta
+            assert (meta["peer"], meta["scheme"]) == ("unknown", "ws") and "proxy" not in meta
+        assert seat.hear("closed")
+    for path in ("/far", "/near"):
+        with Raw(gate, source="127.0.0.2") as client:
+            client.send(header + upgrade_request(path, extra=["X-Forwarded-For: 192.0.2.7"]))
+            assert client.read_response().status == 403
+        assert refused(gate, path[1:]) == {"address": 1}
+
+
+@pytest.mark.parametrize("header", UNKNOWN.values(), ids=UNKNOWN)
+def test_a_listener_lets_in_only_whom_it_knows(make_gate, tmp_path, echo, header):
+    gate = behind(make_gate, tmp_path, listener='proxy_protocol = yes allow = {"127.0.0.0/8"}')
+    echo(gate)
+    with Raw(gate, source="127.0.0.2") as client:
+        assert client.send(header + upgrade_request()).read_to_end() == b""
+    assert refused(gate) == {"address": 1}
+    with Raw(gate, source="127.0.0.2") as client:  # the proxy itself, to see whether the gate lives
+        assert client.send(v2("192.0.2.7", 4711, command=0x20) + upgrade_request()).read_response().status == 101
+
+
+@pytest.mark.parametrize("header, name", [("x-forwarded-for", "X-Forwarded-For: unknown"), ("x-forwarded-for", "X-Forwarded-For: unix:"),
+                                          ("forwarded", "Forwarded: for=_secret"), ("forwarded", "Forwarded: proto=https")])
+def test_a_request_of_nobody_known_has_no_rights_of_its_proxy(make_gate, tmp_path, take_seat, header, name):
+    gate = behind(make_gate, tmp_path, 'forwarded = %s\nlimits { connections_per_address = 1 }\n'
+                                       'route "far" { path = "/far" allow = {"127.0.0.0/8"} }' % header)
+    seat = take_seat(gate, ["echo", "far"])
+    assert status_of(gate, get("/far", name), source="127.0.0.2") == 403
+    assert status_of(gate, upgrade_request("/far", extra=[name]), source="127.0.0.2") == 403
+    with Raw(gate, source="127.0.0.2").upgrade(extra=[name]):
+        assert seat.hear("open").meta["peer"] == "unknown"
+        assert status_of(gate, upgrade_request(extra=[name]), source="127.0.0.2") == 503  # they count as one address
+
+
+@pytest.mark.parametrize("bytes_", [get(), b"PROXY TCP4 192.0.2.7\r\n", b"\x16\x03\x01\x02\x00", V2 + b"\x31", V2 + b"\x21\x13\x00\x00",
+                                    V2 + b"\x21\x31\x00\x00"], ids=["http", "v1-cut", "tls", "v3", "v2-family", "v2-unix-cut"])
 def test_what_is_no_proxy_header_is_cut_off(make_gate, tmp_path, bytes_):
     gate = behind(make_gate, tmp_path, listener="proxy_protocol = yes")
     with Raw(gate, source="127.0.0.2") as client:

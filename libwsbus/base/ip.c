@@ -7,12 +7,24 @@
 
 static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 static const struct wsb_ip unspecified;
+static const struct wsb_ip unknown = {
+    {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 
 enum { V4_BITS = 8 * sizeof v4_prefix };
 
 bool wsb_ip_is_v4(const struct wsb_ip *ip)
 {
     return memcmp(ip->at, v4_prefix, sizeof v4_prefix) == 0;
+}
+
+struct wsb_ip wsb_ip_unknown(void)
+{
+    return unknown;
+}
+
+bool wsb_ip_is_unknown(const struct wsb_ip *ip)
+{
+    return memcmp(ip, &unknown, sizeof unknown) == 0;
 }
 
 bool wsb_ip_parse(struct wsb_span text, struct wsb_ip *ret)
@@ -50,6 +62,8 @@ void wsb_ip_format(const struct wsb_ip *ip, char out[WSB_IP_TEXT])
     bool is_v4 = wsb_ip_is_v4(ip);
     if (memcmp(ip, &unspecified, sizeof unspecified) == 0)
         (void)snprintf(out, WSB_IP_TEXT, "unix");
+    else if (wsb_ip_is_unknown(ip))
+        (void)snprintf(out, WSB_IP_TEXT, "unknown");
     else if (!inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? ip->at + sizeof v4_prefix : ip->at, out, WSB_IP_TEXT))
         out[0] = 0; /* the buffer is large enough, so it does not happen */
 }
@@ -85,9 +99,14 @@ wsb_err wsb_ip_net_parse(const char *text, struct wsb_ip_net *ret, struct wsb_fa
         *ret = net;
         return WSB_OK;
     }
+    if (strcmp(text, "unknown") == 0) {
+        *ret = (struct wsb_ip_net){.ip = unknown, .bits = 128};
+        return WSB_OK;
+    }
     if (!wsb_ip_parse(wsb_span(text, slash ? (size_t)(slash - text) : strlen(text)), &net.ip))
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                             "'%.60s' is not an address, or a network like 10.0.0.0/8 or 2001:db8::/32, or unix", text);
+        return wsb_fault_set(
+            fault, WSB_ERR_CONFIG, 0,
+            "'%.60s' is not an address, or a network like 10.0.0.0/8 or 2001:db8::/32, or unix, or unknown", text);
     unsigned before = wsb_ip_is_v4(&net.ip) && !strchr(text, ':') ? V4_BITS : 0;
     unsigned bits = 128 - before;
     if (slash && !bits_parse(slash + 1, 128 - before, &bits))
@@ -108,6 +127,16 @@ wsb_err wsb_ip_net_check(const char *text, struct wsb_fault *fault)
 {
     struct wsb_ip_net ignored;
     return wsb_ip_net_parse(text, &ignored, fault);
+}
+
+wsb_err wsb_ip_proxy_check(const char *text, struct wsb_fault *fault)
+{
+    struct wsb_ip_net net;
+    wsb_err err = wsb_ip_net_parse(text, &net, fault);
+    if (!err && wsb_ip_is_unknown(&net.ip))
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                            "'%.60s': a proxy has an address; whoever has none is not believed", text);
+    return err;
 }
 
 wsb_err wsb_ip_nets_init(struct wsb_ip_nets *n, char *const *texts, size_t count, struct wsb_fault *fault)
@@ -134,12 +163,17 @@ void wsb_ip_nets_deinit(struct wsb_ip_nets *n)
     *n = (struct wsb_ip_nets){0};
 }
 
+/* It stands for whoever has no address that could lie in a network. */
+static bool is_word(const struct wsb_ip *ip)
+{
+    return memcmp(ip, &unspecified, sizeof *ip) == 0 || wsb_ip_is_unknown(ip);
+}
+
 static bool net_has(const struct wsb_ip_net *net, const struct wsb_ip *ip)
 {
     struct wsb_ip masked = wsb_ip_mask(ip, net->bits);
-    bool is_unix = memcmp(ip, &unspecified, sizeof *ip) == 0;
-    bool wants_unix = net->bits == 128 && memcmp(&net->ip, &unspecified, sizeof *ip) == 0;
-    return is_unix == wants_unix && memcmp(&masked, &net->ip, sizeof masked) == 0;
+    bool wants_word = net->bits == 128 && is_word(&net->ip);
+    return is_word(ip) == wants_word && memcmp(&masked, &net->ip, sizeof masked) == 0;
 }
 
 bool wsb_ip_nets_have(const struct wsb_ip_nets *n, const struct wsb_ip *ip)
@@ -167,7 +201,9 @@ bool wsb_ip_rules_admit(const struct wsb_ip_rules *r, const struct wsb_ip *ip)
 {
     if (wsb_ip_nets_have(&r->deny, ip))
         return false;
-    return r->allow.count == 0 || wsb_ip_nets_have(&r->allow, ip);
+    if (r->allow.count == 0)
+        return r->deny.count == 0 || !wsb_ip_is_unknown(ip);
+    return wsb_ip_nets_have(&r->allow, ip);
 }
 
 void wsb_ip_rules_deinit(struct wsb_ip_rules *r)

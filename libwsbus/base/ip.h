@@ -4,7 +4,9 @@
 /*
  * IP addresses and networks of them as values, and the rules that say who may come. An IPv4 address is the IPv6 address
  * that stands for it (::ffff:a.b.c.d, RFC 4291 §2.5.5.2), so that there is one kind to compare. A client on a Unix
- * socket has no address: "unix" is the unspecified one (::), which no client on a network can have. Pure.
+ * socket has no address: "unix" is the unspecified one (::), which no client on a network can have. A client whose address
+ * a proxy does not tell, or tells in words that nobody understands, is "unknown": all ones, which is no client's either.
+ * Pure.
  */
 
 #include <stdbool.h>
@@ -33,16 +35,21 @@ struct wsb_ip_nets {
 bool wsb_ip_parse(struct wsb_span text, struct wsb_ip *ret);
 /* One to five digits, 0 to 65535. */
 bool wsb_port_parse(struct wsb_span text, uint16_t *ret);
-/* "192.0.2.1", "2001:db8::1", "unix" */
+/* The address of a client that nobody knows the address of. It lies in no network but "unknown". */
+struct wsb_ip wsb_ip_unknown(void);
+bool wsb_ip_is_unknown(const struct wsb_ip *ip);
+/* "192.0.2.1", "2001:db8::1", "unix", "unknown" */
 void wsb_ip_format(const struct wsb_ip *ip, char out[WSB_IP_TEXT]);
 bool wsb_ip_is_v4(const struct wsb_ip *ip);
 /* The first bits of it, and zeros. */
 struct wsb_ip wsb_ip_mask(const struct wsb_ip *ip, unsigned bits);
 
-/* "10.0.0.0/8", "2001:db8::/32", an address alone, or "unix". WSB_ERR_CONFIG: it is none, and the fault says why. */
+/* "10.0.0.0/8", "2001:db8::/32", an address alone, "unix" or "unknown". WSB_ERR_CONFIG: it is none, and the fault says why. */
 WSB_MUST_CHECK wsb_err wsb_ip_net_parse(const char *text, struct wsb_ip_net *ret, struct wsb_fault *fault);
 /* The same, only to see whether it is right. */
 WSB_MUST_CHECK wsb_err wsb_ip_net_check(const char *text, struct wsb_fault *fault);
+/* Of proxies: nobody may be believed whose address is unknown. */
+WSB_MUST_CHECK wsb_err wsb_ip_proxy_check(const char *text, struct wsb_fault *fault);
 
 /* All of a list; on failure nothing is held. */
 WSB_MUST_CHECK wsb_err wsb_ip_nets_init(struct wsb_ip_nets *n, char *const *texts, size_t count,
@@ -50,7 +57,8 @@ WSB_MUST_CHECK wsb_err wsb_ip_nets_init(struct wsb_ip_nets *n, char *const *text
 void wsb_ip_nets_deinit(struct wsb_ip_nets *n);
 bool wsb_ip_nets_have(const struct wsb_ip_nets *n, const struct wsb_ip *ip);
 
-/* Who may come: whoever is not in `deny`, and, where there is an `allow`, is in it. */
+/* Who may come: whoever is not in `deny`, and, where there is an `allow`, is in it. A client whose address is unknown cannot be
+ * shown to be outside of `deny`: where there is any rule, only an `allow` of "unknown" admits it. */
 struct wsb_ip_rules {
     struct wsb_ip_nets allow, deny;
 };

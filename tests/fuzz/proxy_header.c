@@ -19,7 +19,7 @@ static void check_client(const struct wsg_proxy_header *h)
 {
     char text[WSB_IP_TEXT];
     struct wsb_ip again;
-    if (!h->has_client)
+    if (!h->has_client || wsb_ip_is_unknown(&h->ip))
         return;
     wsb_ip_format(&h->ip, text);
     require(wsb_ip_parse(wsb_span_str(text), &again));

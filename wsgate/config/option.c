@@ -87,7 +87,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_TOP, "workers",     "workers",     WSG_OPTION_WORKERS, TOP(workers),     RANGE(1, 64)},
     {WSG_SECTION_TOP, "metrics",     "metrics",     WSG_OPTION_TEXT,    TOP(metrics),     CHECK(wsg_value_check_near)},
 
-    {WSG_SECTION_TOP, "trusted_proxies", NULL, WSG_OPTION_LIST, TOP(trusted_proxies), LIST(WSG_CONFIG_NETS_MAX, wsb_ip_net_check)},
+    {WSG_SECTION_TOP, "trusted_proxies", NULL, WSG_OPTION_LIST, TOP(trusted_proxies), LIST(WSG_CONFIG_NETS_MAX, wsb_ip_proxy_check)},
     {WSG_SECTION_TOP, "forwarded",   NULL,          WSG_OPTION_WORD,    TOP(forwarded),   WORDS(forwarded_words)},
     {WSG_SECTION_TOP, "request_id",  "request-id",  WSG_OPTION_BOOL,    TOP(request_id),  PLAIN},
     {WSG_SECTION_TOP, "trace",       "trace",       WSG_OPTION_WORD_BOOL, TOP(begin_traces), WORDS(trace_words)},

@@ -192,14 +192,13 @@ bool wsg_forwarded_find(enum wsg_forwarded kind, const struct wsg_http_header *h
     for (size_t i = 1; i <= known; i++) {
         const struct hop *hop = &hops.at[(hops.count - i) % WSG_FORWARDED_HOPS_MAX];
         next.proto = hop->proto;
+        found = true;
         if (!node_parse(hop->node, &next)) {
-            if (!found)
-                ret->proto = hop->proto;
-            ret->is_broken = hop->is_broken;
+            *ret =
+                (struct wsg_forwarded_client){.ip = wsb_ip_unknown(), .proto = hop->proto, .is_broken = hop->is_broken};
             break;
         }
         *ret = next;
-        found = true;
         if (!wsb_ip_nets_have(trusted, &next.ip))
             break;
     }

@@ -23,11 +23,11 @@ struct wsg_forwarded_client {
 
 /*
  * The outermost address that a trusted proxy names: the first, from the end, that is not itself trusted. What cannot be
- * read ("unknown", a name, rubbish) ends the search at the proxy that wrote it. A proxy that goes on with what its client
- * wrote lets the client decide whether the whole can be taken apart: is_broken says that it cannot, and then the client is
- * not to be taken for the proxy.
+ * read ("unknown", a name, no name at all, rubbish) ends the search, and the client is unknown (wsb_ip_unknown()): it is not
+ * the proxy that wrote it. A proxy that goes on with what its client wrote lets the client decide whether the whole can be
+ * taken apart: is_broken says that it cannot.
  *
- * Returns   false: nobody is named, the client is who the connection is from; proto may be told all the same
+ * Returns   false: no proxy says anything of a client, so it is who the connection is from; proto may be told all the same
  */
 bool wsg_forwarded_find(enum wsg_forwarded kind, const struct wsg_http_header *headers, size_t count,
                         const struct wsb_ip_nets *trusted, struct wsg_forwarded_client *ret);

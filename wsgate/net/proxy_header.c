@@ -5,8 +5,6 @@ enum {
     V1_MAX = 107, /* §2.1: the longest line, with its CR LF */
     V2_SIGNATURE = 12,
     V2_FIXED = 16,
-    V2_TCP4 = 0x11,
-    V2_TCP6 = 0x21,
     V2_TYPE_CRC32C = 0x03,
     V2_TLV = 3, /* type and length */
 };
@@ -49,8 +47,8 @@ static wsb_err v1_line_parse(struct wsb_span line, struct wsg_proxy_header *ret)
     struct wsb_ip to;
     uint16_t to_port;
     struct wsb_span family = word_next(&line);
-    if (wsb_span_eq_str(family, "UNKNOWN")) { /* §2.1: whatever follows is to be ignored */
-        *ret = (struct wsg_proxy_header){0};
+    if (wsb_span_eq_str(family, "UNKNOWN")) { /* §2.1: whatever follows is to be ignored. It is not the proxy's own */
+        *ret = (struct wsg_proxy_header){.has_client = true, .ip = wsb_ip_unknown()};
         return WSB_OK;
     }
     bool is_v6 = wsb_span_eq_str(family, "TCP6");
@@ -128,41 +126,64 @@ static bool v2_extensions_are_good(const uint8_t *in, size_t at, size_t end)
     return true;
 }
 
-/* How many bytes of addresses a family has; 0: none that we look at. */
-static size_t v2_addresses(uint8_t family)
+/* What the bytes of a family and a transport mean. A datagram's client has an address like a stream's: HTTP/3 arrives so. */
+static const struct v2_family {
+    uint8_t byte;
+    uint8_t ip_len;    /* of one address; 0: it is on no network */
+    uint8_t addresses; /* bytes of both, with their ports */
+} v2_families[] = {
+    {0x00, 0, 0},                   /* unspecified */
+    {0x11, 4, 12},  {0x12, 4, 12},  /* IPv4: stream, datagram */
+    {0x21, 16, 36}, {0x22, 16, 36}, /* IPv6 */
+    {0x31, 0, 216}, {0x32, 0, 216}, /* Unix */
+};
+
+/* §2.2: other values are invalid, and to be rejected. NULL then. */
+static const struct v2_family *v2_family_of(uint8_t byte)
 {
-    return family == V2_TCP4 ? 12 : family == V2_TCP6 ? 36 : 0;
+    for (size_t i = 0; i < sizeof v2_families / sizeof *v2_families; i++) {
+        if (v2_families[i].byte == byte)
+            return &v2_families[i];
+    }
+    return NULL;
+}
+
+/* Where the addresses of an unspecified family end, and whether extensions follow, is not known. */
+static wsb_err v2_client_parse(const struct v2_family *family, const uint8_t *in, size_t total,
+                               struct wsg_proxy_header *ret)
+{
+    struct wsg_proxy_header h = {.has_client = true, .ip = wsb_ip_unknown()};
+    if (family->byte && !v2_extensions_are_good(in, V2_FIXED + (size_t)family->addresses, total))
+        return WSB_ERR_PROTO;
+    if (family->ip_len) {
+        bool is_v4 = family->ip_len == 4;
+        h.ip = (struct wsb_ip){{0}};
+        if (is_v4)
+            h.ip.at[10] = h.ip.at[11] = 0xff;
+        memcpy(h.ip.at + sizeof h.ip.at - family->ip_len, in + V2_FIXED, family->ip_len);
+        h.port = (uint16_t)u16_at(in + V2_FIXED + 2 * (size_t)family->ip_len);
+    }
+    *ret = h;
+    return WSB_OK;
 }
 
 static wsb_err v2_parse(const uint8_t *in, size_t len, struct wsg_proxy_header *ret, size_t *ret_used)
 {
-    struct wsg_proxy_header h = {0};
     if (len > V2_SIGNATURE && in[V2_SIGNATURE] != 0x20 && in[V2_SIGNATURE] != 0x21)
         return WSB_ERR_PROTO; /* §2.2: version 2, LOCAL or PROXY */
     if (len < V2_FIXED)
         return WSB_MORE;
-    bool is_local = in[V2_SIGNATURE] == 0x20;
-    uint8_t family = in[V2_SIGNATURE + 1];
+    bool is_local = in[V2_SIGNATURE] == 0x20; /* §2.2: what it says of addresses is to be ignored */
+    const struct v2_family *family = is_local ? &v2_families[0] : v2_family_of(in[V2_SIGNATURE + 1]);
     size_t total = V2_FIXED + u16_at(in + V2_SIGNATURE + 2);
-    size_t addresses = v2_addresses(family);
-    if (total > WSG_PROXY_HEADER_MAX || (!is_local && total - V2_FIXED < addresses))
+    if (!family || total > WSG_PROXY_HEADER_MAX || total - V2_FIXED < family->addresses)
         return WSB_ERR_PROTO;
     if (len < total)
         return WSB_MORE;
-    if (!is_local && addresses) {
-        bool is_v6 = family == V2_TCP6;
-        size_t size = is_v6 ? 16 : 4;
-        if (is_v6) {
-            memcpy(h.ip.at, in + V2_FIXED, size);
-        } else {
-            h.ip.at[10] = h.ip.at[11] = 0xff;
-            memcpy(h.ip.at + 12, in + V2_FIXED, size);
-        }
-        h.port = (uint16_t)u16_at(in + V2_FIXED + 2 * size);
-        h.has_client = true;
-        if (!v2_extensions_are_good(in, V2_FIXED + addresses, total))
-            return WSB_ERR_PROTO;
-    }
+    struct wsg_proxy_header h = {0};
+    wsb_err err = is_local ? WSB_OK : v2_client_parse(family, in, total, &h);
+    if (err)
+        return err;
     *ret = h;
     *ret_used = total;
     return WSB_OK;

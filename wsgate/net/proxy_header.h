@@ -14,8 +14,8 @@
 enum { WSG_PROXY_HEADER_MAX = 4096 };
 
 struct wsg_proxy_header {
-    bool has_client; /* false: the proxy speaks for itself, or does not know; the connection is from who it is from */
-    struct wsb_ip ip;
+    bool has_client;  /* false: the proxy speaks for itself (LOCAL), and the connection is from whom it is from */
+    struct wsb_ip ip; /* wsb_ip_unknown(): the client has no address on a network, or the proxy does not know it */
     uint16_t port;
 };
 

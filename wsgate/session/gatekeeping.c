@@ -15,11 +15,12 @@
 
 struct wsb_ip wsg_ip_of_peer(const char *peer)
 {
-    struct wsb_ip ip = {{0}};
+    struct wsb_ip ip = {{0}}; /* of who comes over a Unix socket, and has no address */
     struct wsb_span text = wsg_address_of_peer(wsb_span_str(peer));
     if (text.len >= 2 && text.ptr[0] == '[')
         text = wsb_span(text.ptr + 1, text.len - 2);
-    (void)!wsb_ip_parse(text, &ip);
+    if (text.len && !wsb_ip_parse(text, &ip))
+        ip = wsb_ip_unknown();
     return ip;
 }
 
@@ -27,7 +28,10 @@ static void peer_format(const struct wsb_ip *ip, uint16_t port, char out[WSG_ADD
 {
     char text[WSB_IP_TEXT];
     wsb_ip_format(ip, text);
-    (void)snprintf(out, WSG_ADDRESS_TEXT, wsb_ip_is_v4(ip) ? "%s:%u" : "[%s]:%u", text, (unsigned)port);
+    if (wsb_ip_is_unknown(ip))
+        (void)snprintf(out, WSG_ADDRESS_TEXT, "%s", text);
+    else
+        (void)snprintf(out, WSG_ADDRESS_TEXT, wsb_ip_is_v4(ip) ? "%s:%u" : "[%s]:%u", text, (unsigned)port);
 }
 
 /* --------------------------------------------------------------- in and out */
@@ -88,7 +92,7 @@ static void header_done(struct wsg_session *s, const struct wsg_proxy_header *h)
     if (s->secure)
         wsg_session_set_timer(s, wsg_session_entrance(s)->handshake_timeout_ms);
     if (!h->has_client)
-        return; /* the proxy itself, to see whether we live */
+        return; /* LOCAL: the proxy itself, to see whether we live */
     peer_format(&h->ip, h->port, peer);
     if (!wsg_session_set_peer(s, wsb_span_str(peer)))
         wsg_session_kill(s, "out of memory");

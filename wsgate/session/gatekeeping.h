@@ -77,7 +77,7 @@ void wsg_gatekeeping_read_proxy(struct wsg_session *s);
 /*
  * The client of a request, where a trusted proxy names one.
  *
- * @ret_peer   "192.0.2.1:80" or "192.0.2.1"
+ * @ret_peer   "192.0.2.1:80", "192.0.2.1:0" without a port, or "unknown"
  * @ret_proto  as the proxy saw it; borrowed from the head; empty: not told
  * @ret_is_broken  what was said cannot be read, and the peer, a proxy, is not the client
  *
@@ -86,7 +86,7 @@ void wsg_gatekeeping_read_proxy(struct wsg_session *s);
 bool wsg_gatekeeping_client(const struct wsg_session *s, const struct wsg_http_head *head,
                             char ret_peer[WSG_ADDRESS_TEXT], struct wsb_span *ret_proto, bool *ret_is_broken);
 
-/* The address in "192.0.2.1:80", "[::1]:80", "192.0.2.1"; "::" for "unix:1000". */
+/* The address in "192.0.2.1:80", "[::1]:80", "192.0.2.1"; "::" for "unix:1000"; wsb_ip_unknown() for anything else. */
 struct wsb_ip wsg_ip_of_peer(const char *peer);
 
 #endif

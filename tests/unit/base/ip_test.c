@@ -26,6 +26,8 @@ static void test_ip_reads_and_writes(void **state)
         {"fe80::1%eth0", NULL, false},
         {"1:2:3:4:5:6:7:8:9", NULL, false},
         {"unix", NULL, false},
+        {"unknown", NULL, false},
+        {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "unknown", false},
         {"ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.2555555", NULL, false},
     };
     (void)state;
@@ -57,6 +59,7 @@ static void test_net_says_what_is_wrong(void **state)
         {"2001:db8::/32", NULL},
         {"::ffff:10.0.0.0/104", NULL},
         {"unix", NULL},
+        {"unknown", NULL},
         {"10.1.0.0/8", "write 10.0.0.0/8"},
         {"2001:db8::1/32", "write 2001:db8::/32"},
         {"10.0.0.0/33", "0 to 32 bits"},
@@ -79,13 +82,28 @@ static void test_net_says_what_is_wrong(void **state)
     }
 }
 
+static void test_a_proxy_has_an_address(void **state)
+{
+    struct wsb_fault fault = {0};
+    (void)state;
+    assert_int_equal(wsb_ip_proxy_check("10.0.0.0/8", &fault), WSB_OK);
+    assert_int_equal(wsb_ip_proxy_check("unix", &fault), WSB_OK);
+    assert_int_equal(wsb_ip_proxy_check("10.0.0.0/x", &fault), WSB_ERR_CONFIG);
+    assert_int_equal(wsb_ip_proxy_check("unknown", &fault), WSB_ERR_CONFIG);
+    assert_non_null(strstr(fault.text, "is not believed"));
+    assert_int_equal(wsb_ip_proxy_check("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", &fault), WSB_ERR_CONFIG);
+}
+
 static bool admits(const char *allow, const char *deny, const char *who)
 {
     struct wsb_ip_rules rules = {0};
     struct wsb_ip ip = {{0}};
     assert_int_equal(wsb_ip_nets_init(&rules.allow, (char *const *)&allow, allow != NULL, NULL), WSB_OK);
     assert_int_equal(wsb_ip_nets_init(&rules.deny, (char *const *)&deny, deny != NULL, NULL), WSB_OK);
-    assert_true(strcmp(who, "unix") == 0 || wsb_ip_parse(wsb_span_str(who), &ip));
+    if (strcmp(who, "unknown") == 0)
+        ip = wsb_ip_unknown();
+    else
+        assert_true(strcmp(who, "unix") == 0 || wsb_ip_parse(wsb_span_str(who), &ip));
     bool admitted = wsb_ip_rules_admit(&rules, &ip);
     wsb_ip_rules_deinit(&rules);
     return admitted;
@@ -108,6 +126,17 @@ static void test_rules_admit_whom_they_say(void **state)
     assert_true(admits("::/0", NULL, "2001:db8::1"));
     assert_false(admits("::/0", NULL, "unix"));     /* it has no address to be in any network */
     assert_true(admits("::/0", NULL, "192.0.2.1")); /* all there are */
+    assert_true(admits(NULL, NULL, "unknown"));
+    assert_false(admits("::/0", NULL, "unknown"));
+    assert_false(admits("ffff::/16", NULL, "unknown"));
+    assert_false(admits("unix", NULL, "unknown"));
+    assert_true(admits("unknown", NULL, "unknown"));
+    assert_false(admits("unknown", NULL, "unix"));
+    assert_false(admits("unknown", NULL, "192.0.2.1"));
+    assert_false(admits(NULL, "192.0.2.1", "unknown")); /* it may be that one */
+    assert_false(admits(NULL, "unknown", "unknown"));
+    assert_true(admits(NULL, "unknown", "192.0.2.1"));
+    assert_false(admits("unknown", "unknown", "unknown"));
     assert_false(admits(NULL, "2001:db8::/33", "2001:db8:7fff:ffff::1"));
     assert_true(admits(NULL, "2001:db8::/33", "2001:db8:8000::1"));
 }
@@ -128,6 +157,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ip_reads_and_writes),
         cmocka_unit_test(test_net_says_what_is_wrong),
+        cmocka_unit_test(test_a_proxy_has_an_address),
         cmocka_unit_test(test_rules_admit_whom_they_say),
         cmocka_unit_test(test_nets_hold_nothing_after_a_failure),
     };

@@ -7,6 +7,12 @@
 #define TCP4 "\xc0\x00\x02\x01\xc6\x33\x64\x02\x1f\x90\x01\xbb" /* 192.0.2.1:8080 to 198.51.100.2:443 */
 #define TCP6 "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x02\x1f\x90\x01\xbb"
 
+#define ONES "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+#define TEN  "/run/proxy"
+#define UNIX                                                                                                           \
+    TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN                                \
+        "/run/p" /* 216 bytes: two paths */
+
 static const struct row {
     const char *name, *in;
     size_t len;
@@ -20,12 +26,12 @@ static const struct row {
     }
     ROW("v1 TCP4", "PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", WSB_OK, "192.0.2.1", 56324),
     ROW("v1 TCP6", "PROXY TCP6 2001:db8::1 2001:db8::2 1 65535\r\n", WSB_OK, "2001:db8::1", 1),
-    ROW("v1 UNKNOWN", "PROXY UNKNOWN\r\n", WSB_OK, NULL, 0),
-    ROW("v1 UNKNOWN with a tail", "PROXY UNKNOWN ffff:f...f:ffff ffff 65535 65535\r\n", WSB_OK, NULL, 0),
+    ROW("v1 UNKNOWN", "PROXY UNKNOWN\r\n", WSB_OK, "unknown", 0),
+    ROW("v1 UNKNOWN with a tail", "PROXY UNKNOWN ffff:f...f:ffff ffff 65535 65535\r\n", WSB_OK, "unknown", 0),
     ROW("v1 port 0", "PROXY TCP4 192.0.2.1 198.51.100.2 0 443\r\n", WSB_OK, "192.0.2.1", 0),
     ROW("v1 longest",
         "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
-        WSB_OK, NULL, 0),
+        WSB_OK, "unknown", 0),
     ROW("v1 too long",
         "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 "
         "655355\r\n",
@@ -51,8 +57,20 @@ static const struct row {
     ROW("v2 with an extension", V2 "\x21\x11\x00\x11" TCP4 "\x04\x00\x02hi", WSB_OK, "192.0.2.1", 8080),
     ROW("v2 LOCAL", V2 "\x20\x00\x00\x00", WSB_OK, NULL, 0),
     ROW("v2 LOCAL with an address to ignore", V2 "\x20\x11\x00\x0c" TCP4, WSB_OK, NULL, 0),
-    ROW("v2 of no family", V2 "\x21\x00\x00\x00", WSB_OK, NULL, 0),
-    ROW("v2 Unix", V2 "\x21\x31\x00\x02xy", WSB_OK, NULL, 0),
+    ROW("v2 LOCAL of a family that is none", V2 "\x20\x1f\x00\x00", WSB_OK, NULL, 0),
+    ROW("v2 of no family", V2 "\x21\x00\x00\x00", WSB_OK, "unknown", 0),
+    ROW("v2 of no family, with bytes to ignore", V2 "\x21\x00\x00\x0c" TCP4, WSB_OK, "unknown", 0),
+    ROW("v2 Unix", V2 "\x21\x31\x00\xd8" UNIX, WSB_OK, "unknown", 0),
+    ROW("v2 Unix, datagrams", V2 "\x21\x32\x00\xd8" UNIX, WSB_OK, "unknown", 0),
+    ROW("v2 Unix, too short", V2 "\x21\x31\x00\x02xy", WSB_ERR_PROTO, NULL, 0),
+    ROW("v2 Unix, half an extension", V2 "\x21\x31\x00\xda" UNIX "\x04\x00", WSB_ERR_PROTO, NULL, 0),
+    ROW("v2 UDP4", V2 "\x21\x12\x00\x0c" TCP4, WSB_OK, "192.0.2.1", 8080),
+    ROW("v2 UDP6", V2 "\x21\x22\x00\x24" TCP6, WSB_OK, "2001:db8::1", 8080),
+    ROW("v2 IPv4 of no transport", V2 "\x21\x10\x00\x0c" TCP4, WSB_ERR_PROTO, NULL, 0),
+    ROW("v2 IPv4 of a transport that is none", V2 "\x21\x13\x00\x0c" TCP4, WSB_ERR_PROTO, NULL, 0),
+    ROW("v2 a transport of no family", V2 "\x21\x01\x00\x00", WSB_ERR_PROTO, NULL, 0),
+    ROW("v2 a family that is none", V2 "\x21\x41\x00\x0c" TCP4, WSB_ERR_PROTO, NULL, 0),
+    ROW("v2 all ones", V2 "\x21\x21\x00\x24" ONES ONES "\1\1\1\1", WSB_OK, "unknown", 257),
     ROW("v2 right checksum", V2 "\x21\x11\x00\x13" TCP4 "\x03\x00\x04\xdc\xa6\xb6\xbb", WSB_OK, "192.0.2.1", 8080),
     ROW("v2 wrong checksum", V2 "\x21\x11\x00\x13" TCP4 "\x03\x00\x04\x00\x00\x00\x00", WSB_ERR_PROTO, NULL, 0),
     ROW("v2 short checksum", V2 "\x21\x11\x00\x12" TCP4 "\x03\x00\x03\x00\x00\x00", WSB_ERR_PROTO, NULL, 0),
@@ -89,7 +107,7 @@ static void test_each_row_whole_and_byte_by_byte(void **state)
     (void)state;
     for (const struct row *r = rows; r < rows + COUNT(rows); r++) {
         struct wsg_proxy_header h = {0};
-        uint8_t behind[256];
+        uint8_t behind[512];
         size_t used = 0;
         wsb_err err = wsg_proxy_header_parse((const uint8_t *)r->in, r->len, &h, &used);
         check(r, err, &h, used);
