@@ -7,7 +7,8 @@ option(WSBUS_IGZIP "compress with ISA-L where that is faster, if it is installed
 if(WSBUS_IGZIP)
     pkg_check_modules(isal QUIET IMPORTED_TARGET libisal>=2.30)
 endif()
-pkg_check_modules(zmq REQUIRED IMPORTED_TARGET libzmq>=4.3)
+pkg_check_modules(zmq REQUIRED IMPORTED_TARGET libzmq>=4.3) # the handlers' end; the gate speaks ZMTP itself
+pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium>=1.0.18)
 pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson>=2.13)
 pkg_check_modules(confuse REQUIRED IMPORTED_TARGET libconfuse>=3.3)
 if(WSBUS_TESTS)

@@ -54,7 +54,7 @@ struct wsb_block *wsb_block_new(struct wsb_account *a, size_t cap)
     struct wsb_block *b = malloc(size);
     if (!b)
         return NULL;
-    *b = (struct wsb_block){.account = a, .cap = cap};
+    *b = (struct wsb_block){.account = a, .refs = 1, .cap = cap};
     atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
     charge(b, cap);
     return b;
@@ -74,9 +74,15 @@ struct wsb_block *wsb_block_grow(struct wsb_block *b, size_t cap)
     return bigger;
 }
 
+struct wsb_block *wsb_block_ref(struct wsb_block *b)
+{
+    b->refs++;
+    return b;
+}
+
 void wsb_block_free(struct wsb_block *b)
 {
-    if (!b)
+    if (!b || --b->refs)
         return;
     struct wsb_account *a = b->account;
     atomic_fetch_sub_explicit(&a->bytes, b->charge, memory_order_relaxed);

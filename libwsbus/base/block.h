@@ -9,6 +9,7 @@
 struct wsb_block {
     struct wsb_account *account; /* referenced */
     size_t charge;
+    uint32_t refs; /* more than one only within one thread */
     size_t len;
     size_t cap;
     uint8_t data[];
@@ -24,6 +25,8 @@ size_t wsb_account_bytes(const struct wsb_account *a);
 struct wsb_block *wsb_block_new(struct wsb_account *a, size_t cap);
 /* A block with more room and the same bytes; NULL without memory, and then the old one is still good. */
 struct wsb_block *wsb_block_grow(struct wsb_block *b, size_t cap);
+/* One more holder, in the same thread: nobody writes to it any more, and each holder frees it. */
+struct wsb_block *wsb_block_ref(struct wsb_block *b);
 void wsb_block_free(struct wsb_block *b);
 
 #endif

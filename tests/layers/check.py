@@ -18,6 +18,7 @@ PUBLIC = "libwsbus/include/wsbus"
 BASE = "libwsbus/base"
 WIRE = "libwsbus/wire"
 RING = "libwsbus/ring"
+ZMTP = "libwsbus/zmtp"
 LINK = "libwsbus/link"
 API = "libwsbus/api"
 WS = "libwsbus/ws"
@@ -42,10 +43,11 @@ FOLDERS = {
     "wsgate/loop": LEVEL_0,
     POLICY: set(),
     RING: {PUBLIC, BASE},
+    ZMTP: LEVEL_0,
     # level 2: those that do I/O
     "wsgate/net": LEVEL_0 | LEVEL_1,
     "wsgate/access": LEVEL_0 | {POLICY},
-    LINK: LEVEL_0 | {RING},
+    LINK: LEVEL_0 | {RING, ZMTP},
     # level 3: bytes in, bytes and events out; never each other
     TLS: LEVEL_0,
     TOKEN: LEVEL_0,
@@ -77,6 +79,7 @@ THIRD_PARTY = [
     ("isa-l/*", {"libwsbus/ws/igzip.c"}),
     ("llhttp.h", {"wsgate/http"}),
     ("zmq.h", {LINK}),
+    ("sodium.h", {ZMTP, LINK}),
     ("confuse.h", {"wsgate/config"}),
     ("jansson.h", {TOKEN, "wsgate/bus", "wsgate/session", "wsgate/gate", "wsgate/admin", API, "wsctl"}),
     ("uthash.h", {"wsgate/bus", "wsgate/session", "wsgate/gate", "wsgate/admin", LINK, API, "wsctl"}),
@@ -93,7 +96,7 @@ SYSTEM = """
 """.split()
 
 # What waits, connects or starts something has no place in a pure core.
-PURE = {WIRE} | LEVEL_3
+PURE = {WIRE, ZMTP} | LEVEL_3
 DOES_IO = """
     netdb.h poll.h pthread.h semaphore.h signal.h spawn.h sys/epoll.h sys/eventfd.h sys/sendfile.h sys/signalfd.h
     sys/socket.h sys/timerfd.h sys/un.h sys/wait.h threads.h

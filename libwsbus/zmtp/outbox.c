@@ -1,0 +1,297 @@
+/*
+ * Frames on their way out. An entry is one message: bytes in front of the payload, the payload's block, and bytes behind it. Where
+ * it has to be sealed, each frame has room for what a box adds, and its plain bytes lie where they stay when they are sealed.
+ */
+#include "zmtp/outbox.h"
+
+#include <stdlib.h>
+
+#include "zmtp/frame.h"
+
+enum { ENTRY_COST = 64 /* of the allocator */, SEAL_STEP = 64 << 10 };
+
+struct wsb_zmtp_out {
+    struct wsb_zmtp_out *next;
+    struct wsb_block *block; /* owned reference; NULL: none */
+    size_t front_len, back_len;
+    bool is_plain;   /* it is still to be sealed */
+    uint8_t bytes[]; /* front, back */
+};
+
+/* The payload in hand: a box that is not complete. */
+struct wsb_zmtp_sealing {
+    struct wsb_box box;
+    struct wsb_block *to; /* owned: where others hold the block as well, what is sealed goes here; NULL: in place */
+    size_t at;
+};
+
+static size_t size_of(const struct wsb_zmtp_out *e)
+{
+    return e->front_len + (e->block ? e->block->len : 0) + e->back_len;
+}
+
+static size_t cost_of(const struct wsb_zmtp_out *e)
+{
+    return size_of(e) + sizeof *e + ENTRY_COST;
+}
+
+/* ----------------------------------------------------------------------- pushing */
+
+static struct wsb_zmtp_out *entry_new(size_t front_len, size_t back_len)
+{
+    struct wsb_zmtp_out *e = malloc(sizeof *e + front_len + back_len);
+    if (e)
+        *e = (struct wsb_zmtp_out){.front_len = front_len, .back_len = back_len};
+    return e;
+}
+
+static void append(struct wsb_zmtp_outbox *o, struct wsb_zmtp_out *e, bool is_curve)
+{
+    e->is_plain = is_curve;
+    if (is_curve && !o->unsealed)
+        o->unsealed = e;
+    if (o->last)
+        o->last->next = e;
+    else
+        o->first = e;
+    o->last = e;
+    o->bytes += cost_of(e);
+    o->count++;
+}
+
+wsb_err wsb_zmtp_outbox_push_raw(struct wsb_zmtp_outbox *o, struct wsb_span bytes)
+{
+    struct wsb_zmtp_out *e = entry_new(bytes.len, 0);
+    if (!e)
+        return WSB_ERR_NOMEM;
+    memcpy(e->bytes, bytes.ptr, bytes.len);
+    append(o, e, /*is_curve=*/false);
+    return WSB_OK;
+}
+
+/* What a frame takes: with CURVE the body has its flags inside, behind the name, the nonce and the tag. */
+static size_t frame_size(size_t len, bool is_curve)
+{
+    size_t body = len + (is_curve ? WSB_CURVEZMQ_OVERHEAD : 0);
+    return wsb_zmtp_head_len(body) + body;
+}
+
+/* Everything of a frame in front of its data. Returns where the data goes. */
+static uint8_t *frame_begin(uint8_t *at, uint8_t flags, size_t len, bool is_curve)
+{
+    if (!is_curve)
+        return at + wsb_zmtp_head_write(at, flags, len);
+    at += wsb_zmtp_head_write(at, 0, len + WSB_CURVEZMQ_OVERHEAD);
+    at[WSB_CURVEZMQ_FRONT] = flags & WSB_ZMTP_COMMAND ? 2 : flags;
+    return at + WSB_CURVEZMQ_OVERHEAD;
+}
+
+static uint8_t *frame_write(uint8_t *at, uint8_t flags, struct wsb_span data, bool is_curve)
+{
+    at = frame_begin(at, flags, data.len, is_curve);
+    if (data.len)
+        memcpy(at, data.ptr, data.len);
+    return at + data.len;
+}
+
+wsb_err wsb_zmtp_outbox_push_command(struct wsb_zmtp_outbox *o, struct wsb_span body, bool is_curve)
+{
+    struct wsb_zmtp_out *e = entry_new(frame_size(body.len, is_curve), 0);
+    if (!e)
+        return WSB_ERR_NOMEM;
+    (void)frame_write(e->bytes, WSB_ZMTP_COMMAND, body, is_curve);
+    append(o, e, is_curve);
+    return WSB_OK;
+}
+
+wsb_err wsb_zmtp_outbox_push(struct wsb_zmtp_outbox *o, const struct wsb_zmtp_parcel *parcel, bool is_curve)
+{
+    const struct wsb_span topic = parcel->topic, meta = parcel->meta;
+    size_t payload_len = parcel->payload->len;
+    size_t front_len = (topic.len ? frame_size(topic.len, is_curve) : 0) + frame_size(WSB_HEADER_SIZE, is_curve) +
+                       frame_size(payload_len, is_curve) - payload_len;
+    struct wsb_zmtp_out *e = entry_new(front_len, meta.len ? frame_size(meta.len, is_curve) : 0);
+    if (!e) {
+        wsb_block_free(parcel->payload);
+        return WSB_ERR_NOMEM;
+    }
+    uint8_t *at = e->bytes;
+    if (topic.len)
+        at = frame_write(at, WSB_ZMTP_MORE, topic, is_curve);
+    at = frame_begin(at, WSB_ZMTP_MORE, WSB_HEADER_SIZE, is_curve);
+    wsb_header_write(at, parcel->header);
+    at = frame_begin(at + WSB_HEADER_SIZE, meta.len ? WSB_ZMTP_MORE : 0, payload_len, is_curve);
+    e->block = parcel->payload;
+    if (meta.len)
+        (void)frame_write(at, 0, meta, is_curve);
+    append(o, e, is_curve);
+    return WSB_OK;
+}
+
+/* ----------------------------------------------------------------------- sealing */
+
+/* A whole frame body: room for name, nonce and tag, then flags and data. */
+static void seal_body(struct wsb_curvezmq_session *session, uint8_t *body, size_t len)
+{
+    struct wsb_box box;
+    uint8_t *text = body + WSB_CURVEZMQ_FRONT;
+    wsb_curvezmq_seal_begin(session, body, &box);
+    wsb_box_seal(&box, text, text, len - WSB_CURVEZMQ_FRONT);
+    wsb_box_end(&box, body + WSB_CURVEZMQ_HEAD);
+}
+
+static wsb_err sealing_begin(struct wsb_zmtp_outbox *o, struct wsb_curvezmq_session *session, struct wsb_zmtp_out *e,
+                             uint8_t *body)
+{
+    struct wsb_zmtp_sealing *s = malloc(sizeof *s);
+    struct wsb_block *to = e->block->refs > 1 ? wsb_block_new(e->block->account, e->block->len) : NULL;
+    if (!s || (e->block->refs > 1 && !to)) {
+        free(s);
+        wsb_block_free(to);
+        return WSB_ERR_NOMEM;
+    }
+    s->to = to;
+    s->at = 0;
+    if (to)
+        to->len = e->block->len;
+    wsb_curvezmq_seal_begin(session, body, &s->box);
+    wsb_box_seal(&s->box, body + WSB_CURVEZMQ_FRONT, body + WSB_CURVEZMQ_FRONT, 1);
+    o->sealing = s;
+    return WSB_OK;
+}
+
+/* The frames in front of the payload, and the beginning of the payload's own, which goes on in the block. */
+static wsb_err seal_front(struct wsb_zmtp_outbox *o, struct wsb_curvezmq_session *session, struct wsb_zmtp_out *e)
+{
+    struct wsb_zmtp_head head;
+    for (size_t at = 0; at < e->front_len; at += head.len + head.body_len) {
+        if (wsb_zmtp_head_parse(e->bytes + at, e->front_len - at, SIZE_MAX, &head) != WSB_OK)
+            return WSB_ERR_INTERNAL;
+        uint8_t *body = e->bytes + at + head.len;
+        if (head.body_len > e->front_len - at - head.len)
+            return sealing_begin(o, session, e, body);
+        seal_body(session, body, head.body_len);
+    }
+    return WSB_OK;
+}
+
+/* The tag of the payload's frame lies in front of the flags, with which the front ends. */
+static void sealing_end(struct wsb_zmtp_outbox *o, struct wsb_zmtp_out *e)
+{
+    struct wsb_zmtp_sealing *s = o->sealing;
+    wsb_box_end(&s->box, e->bytes + e->front_len - 1 - WSB_BOX_TAG);
+    if (s->to) {
+        wsb_block_free(e->block);
+        e->block = s->to;
+    }
+    free(s);
+    o->sealing = NULL;
+}
+
+static void seal_block(struct wsb_zmtp_outbox *o, struct wsb_zmtp_out *e, size_t *budget)
+{
+    struct wsb_zmtp_sealing *s = o->sealing;
+    uint8_t *to = s->to ? s->to->data : e->block->data;
+    while (s->at < e->block->len && *budget) {
+        size_t n = e->block->len - s->at;
+        n = n < SEAL_STEP ? n : SEAL_STEP;
+        wsb_box_seal(&s->box, e->block->data + s->at, to + s->at, n);
+        s->at += n;
+        *budget -= n < *budget ? n : *budget;
+    }
+    if (s->at == e->block->len)
+        sealing_end(o, e);
+}
+
+static void seal_back(struct wsb_curvezmq_session *session, struct wsb_zmtp_out *e)
+{
+    struct wsb_zmtp_head head;
+    uint8_t *back = e->bytes + e->front_len;
+    if (e->back_len && wsb_zmtp_head_parse(back, e->back_len, SIZE_MAX, &head) == WSB_OK)
+        seal_body(session, back + head.len, head.body_len);
+}
+
+wsb_err wsb_zmtp_outbox_seal(struct wsb_zmtp_outbox *o, struct wsb_curvezmq_session *session, size_t *budget)
+{
+    while (o->unsealed && *budget) {
+        struct wsb_zmtp_out *e = o->unsealed;
+        if (!o->sealing) {
+            wsb_err err = e->is_plain ? seal_front(o, session, e) : WSB_OK;
+            if (err)
+                return err;
+        }
+        if (o->sealing)
+            seal_block(o, e, budget);
+        if (o->sealing)
+            return WSB_OK;
+        size_t inline_len = e->front_len + e->back_len;
+        if (e->is_plain)
+            seal_back(session, e);
+        *budget -= inline_len < *budget ? inline_len : *budget;
+        e->is_plain = false;
+        o->unsealed = e->next;
+    }
+    return WSB_OK;
+}
+
+/* ----------------------------------------------------------------------- leaving */
+
+/* What of a run of bytes is left behind the first *skip. */
+static void add_run(struct iovec *iov, size_t *count, size_t max, uint8_t *run, size_t len, size_t *skip,
+                    size_t *bytes)
+{
+    size_t skipped = *skip < len ? *skip : len;
+    *skip -= skipped;
+    if (skipped == len || *count == max)
+        return;
+    iov[*count] = (struct iovec){run + skipped, len - skipped};
+    *bytes += len - skipped;
+    (*count)++;
+}
+
+size_t wsb_zmtp_outbox_gather(const struct wsb_zmtp_outbox *o, struct iovec *iov, size_t max, size_t *ret_bytes)
+{
+    size_t count = 0, skip = o->done;
+    *ret_bytes = 0;
+    for (struct wsb_zmtp_out *e = o->first; e != o->unsealed && count < max; e = e->next) {
+        add_run(iov, &count, max, e->bytes, e->front_len, &skip, ret_bytes);
+        if (e->block)
+            add_run(iov, &count, max, e->block->data, e->block->len, &skip, ret_bytes);
+        add_run(iov, &count, max, e->bytes + e->front_len, e->back_len, &skip, ret_bytes);
+    }
+    return count;
+}
+
+static void drop_first(struct wsb_zmtp_outbox *o)
+{
+    struct wsb_zmtp_out *e = o->first;
+    o->bytes -= cost_of(e);
+    o->count--;
+    o->first = e->next;
+    if (!o->first)
+        o->last = NULL;
+    wsb_block_free(e->block);
+    free(e);
+}
+
+void wsb_zmtp_outbox_advance(struct wsb_zmtp_outbox *o, size_t bytes)
+{
+    o->done += bytes;
+    while (o->first && o->done >= size_of(o->first)) {
+        o->done -= size_of(o->first);
+        drop_first(o);
+    }
+}
+
+void wsb_zmtp_outbox_deinit(struct wsb_zmtp_outbox *o)
+{
+    if (o->sealing) {
+        wsb_block_free(o->sealing->to);
+        sodium_memzero(o->sealing, sizeof *o->sealing);
+        free(o->sealing);
+    }
+    o->sealing = NULL;
+    while (o->first)
+        drop_first(o);
+    *o = (struct wsb_zmtp_outbox){0};
+}
