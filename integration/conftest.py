@@ -64,12 +64,12 @@ def end_on_ctrl_c():
 class Process:
     """A program of ours with its output kept; `lines` grows while it runs."""
 
-    def __init__(self, command, env=None):
+    def __init__(self, command, env=None, pass_fds=()):
         self.command = [str(part) for part in command]
         self.lines = []
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})},
-            text=True, errors="replace", preexec_fn=end_on_ctrl_c,
+            text=True, errors="replace", preexec_fn=end_on_ctrl_c, pass_fds=pass_fds,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -136,7 +136,7 @@ class Process:
 class Gate(Process):
     """A running wsgate. `port` is its first TCP listener's."""
 
-    def __init__(self, directory, args=(), routes=("echo=/echo",), listen=("127.0.0.1:0",), pki=None, under=()):
+    def __init__(self, directory, args=(), routes=("echo=/echo",), listen=("127.0.0.1:0",), pki=None, under=(), env=None, pass_fds=()):
         self.dir = str(directory)
         self.tls = pki and pki.client()  # what clients speak to it with
         self.curl = ["curl", "-sS", "--max-time", "30", *(["--cacert", str(pki.ca.file)] if pki else [])]
@@ -147,7 +147,7 @@ class Gate(Process):
             command += ["--listen", address]
         for route in routes:
             command += ["--route", route]
-        super().__init__(command + list(args))
+        super().__init__(command + list(args), env=env, pass_fds=pass_fds)
         self.wait_line(r"msg=ready")
         match = re.search(r"address=\S*:(\d+)", self.output)
         self.port = int(match.group(1)) if match else None

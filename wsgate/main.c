@@ -14,9 +14,11 @@
 
 #include "admin/admin.h"
 #include "admin/metrics.h"
+#include "base/journal.h"
 #include "base/log.h"
 #include "config/cli.h"
 #include "gate/gate.h"
+#include "service/manager.h"
 
 enum { MMAP_BYTES = 32 << 20, TRIM_BYTES = 64 << 20, TOP_PAD_BYTES = 256 << 10 };
 
@@ -77,15 +79,22 @@ static wsb_err watch_signals(struct signals *s, const sigset_t *set, struct wsg_
     return wsg_loop_watch(wsg_gate_loop(gate), &s->watch, EPOLLIN);
 }
 
+/* Before there is a log, and after it. */
+static void say(enum wsb_level level, const char *what, const char *text)
+{
+    (void)fprintf(stderr, "%swsgate: %s%s\n", wsb_is_journal(STDERR_FILENO) ? wsb_journal_prefix(level) : "", what,
+                  text);
+}
+
 static int complain(const struct wsb_fault *fault, int status)
 {
-    (void)fprintf(stderr, "wsgate: %s\n", fault->text);
+    say(WSB_LOG_ERROR, "", fault->text);
     return status;
 }
 
 static void warn(const char *text)
 {
-    (void)fprintf(stderr, "wsgate: warning: %s\n", text);
+    say(WSB_LOG_WARN, "warning: ", text);
 }
 
 /* Each connection is a descriptor: take as many as we may have. */
@@ -136,7 +145,7 @@ static int make_key(const char *path)
 
 static wsb_err open_log(const struct wsg_config *config)
 {
-    wsb_err err = wsb_log_open(STDERR_FILENO, config->log_format, config->log_level);
+    wsb_err err = wsb_log_open(STDERR_FILENO, config->log_format, config->log_level, wsb_is_journal(STDERR_FILENO));
     for (int i = 0; !err && i < WSB_LOG_MODULES; i++) {
         if (config->module_levels[i] >= 0)
             wsb_log_set_level((enum wsb_log_module)i, (enum wsb_level)config->module_levels[i]);
@@ -144,23 +153,37 @@ static wsb_err open_log(const struct wsg_config *config)
     return err;
 }
 
+/* First of all, while the descriptors that were passed are the only ones. */
+static wsb_err open_manager(struct wsg_manager *manager, struct wsb_fault *fault)
+{
+    struct wsg_manager_env env;
+    wsg_manager_env_read(&env);
+    wsb_err err = wsg_manager_open(manager, &env, getpid(), WSG_PASSED_FIRST_FD, fault);
+    wsg_manager_env_clear();
+    return err;
+}
+
 static int run(const struct wsg_config *config)
 {
     struct wsb_fault fault = {0};
+    struct wsg_manager manager;
     struct wsg_gate *gate = NULL;
     struct wsg_admin *admin = NULL;
     struct wsg_metrics *metrics = NULL;
     struct signals signals = {.watch.fd = -1};
     sigset_t signal_set;
     int status = 1;
+    if (open_manager(&manager, &fault) != WSB_OK)
+        return complain(&fault, 1);
     block_signals(&signal_set);
     (void)signal(SIGPIPE, SIG_IGN); /* a client that left is an error of its own write, not our end */
     if (open_log(config) != WSB_OK) {
-        (void)fputs("wsgate: cannot start the log\n", stderr);
+        say(WSB_LOG_ERROR, "", "cannot start the log");
+        wsg_manager_close(&manager);
         return 1;
     }
     raise_descriptor_limit(config->max_connections);
-    if (wsg_gate_new(config, &gate, &fault) != WSB_OK || wsg_admin_new(gate, &admin, &fault) != WSB_OK)
+    if (wsg_gate_new(config, &manager, &gate, &fault) != WSB_OK || wsg_admin_new(gate, &admin, &fault) != WSB_OK)
         goto out;
     if (config->metrics && wsg_metrics_new(gate, &metrics, &fault) != WSB_OK)
         goto out;
@@ -181,6 +204,7 @@ out:
         close(signals.watch.fd);
     }
     wsg_gate_free(gate);
+    wsg_manager_close(&manager);
     if (status == 0)
         WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "stopped");
     wsb_log_close();

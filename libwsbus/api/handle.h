@@ -120,6 +120,7 @@ struct wsb_handle {
     struct wsb_conns conns;
     struct wsb_fence fence;
     _Atomic int level; /* read without the lock */
+    bool is_journal;   /* our stderr; the same as long as the handle is there */
 };
 
 /* Numbers of commands whose outcome a call waits for: never an event. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "api/handle.h"
+#include "base/journal.h"
 #include "base/utf8.h"
 
 enum {
@@ -114,6 +115,7 @@ static struct wsb_handle *handle_new(const struct wsb_handler_options *o)
     h->heartbeat_ms = HEARTBEAT_MS;
     h->max_message = MESSAGE_MAX;
     atomic_init(&h->level, (int)o->level);
+    h->is_journal = wsb_is_journal(STDERR_FILENO);
     wsb_buf_init(&h->hello, COMMAND_META_MAX);
     wsb_buf_init(&h->scratch, COMMAND_META_MAX);
     h->account = wsb_account_new();

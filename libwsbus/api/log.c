@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "api/handle.h"
+#include "base/journal.h"
 #include "base/utf8.h"
 
 enum { LINE_MAX_BYTES = 2048, STAMP_MAX = 64 };
@@ -34,13 +35,14 @@ static void write_stderr(const char *line, size_t len)
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-static size_t stamp(char *out, size_t size, enum wsb_level level)
+static size_t stamp(char *out, size_t size, enum wsb_level level, bool is_journal)
 {
     struct timespec now;
     struct tm utc;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     (void)gmtime_r(&now.tv_sec, &utc);
-    size_t n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &utc);
+    size_t n = (size_t)snprintf(out, size, "%s", is_journal ? wsb_journal_prefix(level) : "");
+    n += strftime(out + n, size - n, "%Y-%m-%dT%H:%M:%S", &utc);
     return n + (size_t)snprintf(out + n, size - n, ".%06ldZ %s ", now.tv_nsec / 1000, level_names[level]);
 }
 
@@ -91,13 +93,14 @@ bool wsb_log(wsb_handler handler, enum wsb_level level, const char *format, ...)
         return false;
     if (!format || (unsigned)level > WSB_LOG_ERROR)
         return wsb_done(h, WSB_REASON_MISUSE);
+    bool is_journal = h->is_journal;
     bool is_on = (int)level >= atomic_load_explicit(&h->level, memory_order_relaxed);
     (void)wsb_done(h, WSB_REASON_OK);
     if (!is_on)
         return true;
 
     va_list args;
-    size_t n = stamp(line, STAMP_MAX, level);
+    size_t n = stamp(line, STAMP_MAX, level, is_journal);
     char *text = line + n;
     va_start(args, format);
     (void)vsnprintf(text, LINE_MAX_BYTES, format, args);

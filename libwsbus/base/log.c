@@ -15,9 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/journal.h"
 #include "base/json.h"
 
-enum { CELLS = 1024, CELL_BYTES = 1008, CLOSE_WAIT_MS = 1000 };
+enum { CELLS = 1024, CELL_BYTES = 1008, CLOSE_WAIT_MS = 1000, PRIORITY_BYTES = sizeof "<3>" - 1 };
 
 struct cell {
     _Atomic size_t turn;
@@ -36,6 +37,7 @@ static struct sink {
     int fd;             /* borrowed */
     int wake_fd;        /* owned */
     enum wsb_log_format format;
+    bool is_journal; /* lines begin with their priority */
     pthread_t writer;
 } sink = {.fd = -1, .wake_fd = -1};
 
@@ -131,8 +133,9 @@ static void put_key(struct wsb_json *j, const char *key, enum wsb_log_format for
         wsb_json_key(j, key);
         return;
     }
+    size_t begin = sink.is_journal ? PRIORITY_BYTES : 0;
     if (!j->err)
-        j->err = wsb_buf_printf(j->out, "%s%s=", j->out->len ? " " : "", key);
+        j->err = wsb_buf_printf(j->out, "%s%s=", j->out->len > begin ? " " : "", key);
     j->comma = false;
 }
 
@@ -175,6 +178,8 @@ static void format_line(struct wsb_buf *out, enum wsb_log_module module, enum ws
     const struct wsb_kv fixed[] = {WSB_KS("time", when), WSB_KS("level", wsb_level_name(level)),
                                    WSB_KS("module", module_names[module]), WSB_KS("msg", msg)};
     wsb_json_begin(&j, out);
+    if (sink.is_journal)
+        j.err = wsb_buf_append(out, wsb_journal_prefix(level), PRIORITY_BYTES);
     if (format == WSB_LOG_JSON)
         wsb_json_object(&j);
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
@@ -335,7 +340,7 @@ static void *writer_main(void *arg)
     }
 }
 
-wsb_err wsb_log_open(int fd, enum wsb_log_format format, enum wsb_level level)
+wsb_err wsb_log_open(int fd, enum wsb_log_format format, enum wsb_level level, bool is_journal)
 {
     if (atomic_load(&is_open) || fd < 0)
         return WSB_ERR_MISUSE;
@@ -353,6 +358,7 @@ wsb_err wsb_log_open(int fd, enum wsb_log_format format, enum wsb_level level)
     sink.wake_fd = wake_fd;
     sink.fd = fd;
     sink.format = format;
+    sink.is_journal = is_journal;
     sink.tail = 0;
     sink.lost_told = 0;
     atomic_store(&sink.head, 0);

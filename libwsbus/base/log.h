@@ -57,8 +57,9 @@ static inline bool wsb_log_is_on(enum wsb_log_module module, enum wsb_level leve
     return level >= atomic_load_explicit(&wsb_log_levels[module], memory_order_relaxed);
 }
 
-/* Start the writer. `fd` is borrowed until wsb_log_close(). Before this, and after close, lines go nowhere. */
-WSB_MUST_CHECK wsb_err wsb_log_open(int fd, enum wsb_log_format format, enum wsb_level level);
+/* Start the writer. `fd` is borrowed until wsb_log_close(); lines for the journal begin with their priority. Before this, and
+ * after close, lines go nowhere. */
+WSB_MUST_CHECK wsb_err wsb_log_open(int fd, enum wsb_log_format format, enum wsb_level level, bool is_journal);
 /* Write out what is queued, waiting at most a second for a reader that stalls, and stop. */
 void wsb_log_close(void);
 

@@ -29,6 +29,7 @@ DIAL = "libwsbus/dial"
 LEVEL_0 = {PUBLIC, BASE, WIRE}
 POLICY = "wsgate/policy"
 LEVEL_1 = {"wsgate/loop", POLICY}
+SERVICE = "wsgate/service"
 LEVEL_2 = {"wsgate/net", "wsgate/access", LINK}
 LEVEL_3 = {TLS, WS, TOKEN, "wsgate/http", "wsgate/bus", "wsgate/config"}
 BELOW_SESSION = LEVEL_0 | LEVEL_1 | LEVEL_2 | LEVEL_3
@@ -47,6 +48,7 @@ FOLDERS = {
     # level 2: those that do I/O
     "wsgate/net": LEVEL_0 | LEVEL_1,
     "wsgate/access": LEVEL_0 | {POLICY},
+    SERVICE: LEVEL_0,
     LINK: LEVEL_0 | {RING, ZMTP},
     # level 3: bytes in, bytes and events out; never each other
     TLS: LEVEL_0,
@@ -58,9 +60,9 @@ FOLDERS = {
     # level 4: the only place that joins level 3
     "wsgate/session": BELOW_SESSION,
     # level 5: gate owns sessions and links, admin looks at a gate, main.c starts both
-    "wsgate/gate": BELOW_GATE | {RING, DIAL},
+    "wsgate/gate": BELOW_GATE | {RING, DIAL, SERVICE},
     "wsgate/admin": BELOW_GATE | {"wsgate/gate"},
-    "wsgate/main.c": BELOW_GATE | {"wsgate/gate", "wsgate/admin"},
+    "wsgate/main.c": BELOW_GATE | {SERVICE, "wsgate/gate", "wsgate/admin"},
     # beside sessions: a client's connection from its URL on, for those who may wait
     DIAL: LEVEL_0 | {WS, TLS},
     # beside the gate

@@ -426,7 +426,7 @@ static wsb_err tls_check(const struct wsg_listener_config *l, struct wsb_fault *
 wsb_err wsg_config_add_listener(struct wsg_config *c, struct wsg_listener_config *l, struct wsb_fault *fault)
 {
     assert(l->address);
-    wsb_err err = wsg_value_check_address(l->address, fault);
+    wsb_err err = wsg_value_check_listen(l->address, fault);
     if (err)
         return err;
     if (l->mode && strncmp(l->address, "unix:", 5) != 0)

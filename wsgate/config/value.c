@@ -18,7 +18,10 @@
 
 #define SHOWN "'%.60s'"
 
-enum { UNIX_PATH_MAX_BYTES = 107 }; /* sun_path without its NUL, unix(7) */
+enum {
+    UNIX_PATH_MAX_BYTES = 107, /* sun_path without its NUL, unix(7) */
+    PASSED_NAME_MAX = 255      /* systemd.socket(5), FileDescriptorName */
+};
 
 struct unit {
     const char *name;
@@ -275,6 +278,22 @@ wsb_err wsg_value_check_address(const char *text, struct wsb_fault *fault)
     return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                          SHOWN " is not an address: the host is an IPv4 address, an IPv6 address in brackets, or *",
                          text);
+}
+
+wsb_err wsg_value_check_listen(const char *text, struct wsb_fault *fault)
+{
+    if (strncmp(text, "fd:", 3) != 0)
+        return wsg_value_check_address(text, fault);
+    const char *name = text + 3;
+    size_t len = 0;
+    while (name[len] > ' ' && name[len] < 0x7f && name[len] != ':')
+        len++;
+    if (len > 0 && len <= PASSED_NAME_MAX && !name[len])
+        return WSB_OK;
+    return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                         SHOWN " is not a socket's name: fd: and FileDescriptorName= of the socket unit, 1 to %d "
+                               "characters without blanks and colons",
+                         text, (int)PASSED_NAME_MAX);
 }
 
 wsb_err wsg_value_check_near(const char *text, struct wsb_fault *fault)

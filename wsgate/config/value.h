@@ -37,7 +37,9 @@ WSB_MUST_CHECK wsb_err wsg_value_check_field(const char *text, struct wsb_fault 
 WSB_MUST_CHECK wsb_err wsg_value_check_page(const char *text, struct wsb_fault *fault);
 WSB_MUST_CHECK wsb_err wsg_value_check_prefix(const char *text, struct wsb_fault *fault);
 WSB_MUST_CHECK wsb_err wsg_value_check_address(const char *text, struct wsb_fault *fault);
-/* The same, and only this machine can reach it: a loopback address or a Unix socket. */
+/* The same, or fd:NAME, a socket that the service manager passes. */
+WSB_MUST_CHECK wsb_err wsg_value_check_listen(const char *text, struct wsb_fault *fault);
+/* An address that only this machine can reach: a loopback one or a Unix socket. */
 WSB_MUST_CHECK wsb_err wsg_value_check_near(const char *text, struct wsb_fault *fault);
 
 /* Put "format…: " in front of a fault's text, and replace what a terminal would obey. Returns the fault's err. */

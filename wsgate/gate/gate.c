@@ -4,6 +4,7 @@
  */
 #include <assert.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -260,6 +261,23 @@ static void on_drain_timer(struct wsg_timer *t)
     stop_all(g);
 }
 
+static void notify_stopping(struct wsg_gate *g)
+{
+    char status[80];
+    (void)snprintf(status, sizeof status, "Draining %zu connections", atomic_load(&g->connections));
+    wsg_notifier_stopping(&g->notifier, status, g->config->drain_timeout_ms);
+}
+
+void wsg_gate_notify_ready(struct wsg_gate *g, const char *failure)
+{
+    char status[400];
+    int n = snprintf(status, sizeof status, "Serving %zu routes on %zu addresses with %zu workers",
+                     g->config->route_count, g->listener_count, g->worker_count);
+    if (failure)
+        (void)snprintf(status + n, sizeof status - (size_t)n, "; the last reload failed: %s", failure);
+    wsg_notifier_ready(&g->notifier, status);
+}
+
 void wsg_gate_drain(struct wsg_gate *g)
 {
     if (g->draining) {
@@ -267,6 +285,7 @@ void wsg_gate_drain(struct wsg_gate *g)
         return;
     }
     g->draining = true;
+    notify_stopping(g);
     WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "draining", WSB_KU("connections", atomic_load(&g->connections)),
             WSB_KU("timeout_ms", g->config->drain_timeout_ms));
     wsg_dials_drain(&g->dials);
@@ -321,8 +340,10 @@ static void run_leftovers(struct wsg_gate *g)
 wsb_err wsg_gate_run(struct wsg_gate *g, struct wsb_fault *fault)
 {
     wsb_err err = start_threads(g, fault);
-    if (!err)
+    if (!err) {
+        wsg_gate_notify_ready(g, NULL);
         wsg_loop_run(g->workers[0].loop);
+    }
     stop_all(g);
     for (size_t i = 1; i < g->worker_count; i++) {
         if (g->workers[i].has_thread)

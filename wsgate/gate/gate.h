@@ -13,6 +13,7 @@
 #include "gate/dials.h"
 #include "gate/tls_listeners.h"
 #include "gate/worker.h"
+#include "service/manager.h"
 
 struct wsg_gate;
 
@@ -28,11 +29,13 @@ struct wsg_gate_stats {
 /**
  * Build a gate: bind the bus, open listeners and static directories. Nothing is served before run.
  *
- * @config  borrowed for the gate's life
+ * @config   borrowed for the gate's life
+ * @manager  borrowed for the gate's life, may be NULL: has the sockets of listeners "fd:NAME", and is told how the gate is
  *
  * Returns  WSB_OK, or what went wrong, in words in *fault
  */
-WSB_MUST_CHECK wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_gate **ret, struct wsb_fault *fault);
+WSB_MUST_CHECK wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_manager *manager, struct wsg_gate **ret,
+                                    struct wsb_fault *fault);
 void wsg_gate_free(struct wsg_gate *g);
 
 /* Check all that can be checked of a configuration without binding anything. `warn` is told what is allowed, and most

@@ -268,31 +268,87 @@ static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fa
     return g->config->shm ? open_shm(g, fault) : wsb_shm_server_remove(g->dir, fault);
 }
 
-static wsb_err listen_everywhere(struct wsg_gate *g, uint8_t entrance, const struct wsg_address *address,
-                                 struct wsb_fault *fault)
+static void note_listener(struct wsg_gate *g, const struct wsg_address *bound)
+{
+    wsg_address_format(bound, g->listeners[g->listener_count++]);
+}
+
+/* One descriptor for all workers. It is the gate's from now on, whatever comes of it. */
+static wsb_err listen_shared(struct wsg_gate *g, uint8_t entrance, int fd, char *path, struct wsb_fault *fault)
+{
+    wsb_err err = WSB_OK;
+    if (g->shared_count == WSG_LISTENERS_MAX) {
+        close(fd);
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "at most %d listeners", WSG_LISTENERS_MAX);
+    }
+    g->shared_fds[g->shared_count] = fd;
+    g->unix_paths[g->shared_count++] = path;
+    for (size_t i = 0; i < g->worker_count && !err; i++)
+        err = wsg_worker_listen(&g->workers[i], fd, entrance, /*owns_fd=*/false, g->tls.contexts[entrance]);
+    return err ? wsb_fault_set(fault, err, 0, "cannot watch a listener") : WSB_OK;
+}
+
+static wsb_err listen_unix(struct wsg_gate *g, uint8_t entrance, const struct wsg_address *address,
+                           struct wsb_fault *fault)
 {
     const struct wsg_listener_config *l = &g->config->listeners[entrance];
+    struct wsg_address bound;
+    int fd;
+    wsb_err err = wsg_socket_listen(address, l->mode, &fd, &bound, fault);
+    if (err)
+        return err;
+    note_listener(g, &bound);
+    return listen_shared(g, entrance, fd, l->address + strlen("unix:"), fault);
+}
+
+/* A descriptor for each worker: the kernel spreads the clients. */
+static wsb_err listen_tcp(struct wsg_gate *g, uint8_t entrance, const struct wsg_address *address,
+                          struct wsb_fault *fault)
+{
     struct wsg_address bound = *address;
-    bool is_unix = wsg_address_is_unix(address);
-    int fd = -1;
     wsb_err err = WSB_OK;
     for (size_t i = 0; i < g->worker_count && !err; i++) {
-        if (i == 0 || !is_unix) {
-            struct wsg_address at = bound; /* the port that the kernel chose for the first */
-            err = wsg_socket_listen(&at, l->mode, &fd, &bound, fault);
-            if (err)
-                return err;
-        }
-        if (is_unix && i == 0) {
-            g->unix_fds[g->unix_count] = fd;
-            g->unix_paths[g->unix_count++] = l->address + strlen("unix:");
-        }
-        err = wsg_worker_listen(&g->workers[i], fd, entrance, !is_unix, g->tls.contexts[entrance]);
-        if (err && !is_unix)
+        struct wsg_address at = bound; /* the port that the kernel chose for the first */
+        int fd;
+        err = wsg_socket_listen(&at, 0, &fd, &bound, fault);
+        if (err)
+            return err;
+        err = wsg_worker_listen(&g->workers[i], fd, entrance, /*owns_fd=*/true, g->tls.contexts[entrance]);
+        if (err)
             close(fd);
     }
-    wsg_address_format(&bound, g->listeners[g->listener_count++]);
+    note_listener(g, &bound);
     return err ? wsb_fault_set(fault, err, 0, "cannot watch a listener") : WSB_OK;
+}
+
+/* All sockets that the service manager passed with this name. */
+static wsb_err listen_passed(struct wsg_gate *g, uint8_t entrance, const char *name, struct wsb_fault *fault)
+{
+    wsb_err err = WSB_OK;
+    int fd = g->manager ? wsg_manager_take(g->manager, name) : -1;
+    if (fd < 0)
+        return wsb_fault_set(fault, WSB_ERR_NOT_FOUND, 0,
+                             "listen 'fd:%.60s': the service manager passed no socket of this name", name);
+    for (; fd >= 0 && !err; fd = wsg_manager_take(g->manager, name)) {
+        struct wsg_address bound;
+        wsg_socket_address(fd, &bound);
+        note_listener(g, &bound);
+        err = listen_shared(g, entrance, fd, NULL, fault);
+    }
+    return err;
+}
+
+static wsb_err listen_at(struct wsg_gate *g, uint8_t entrance, struct wsb_fault *fault)
+{
+    struct wsg_address address;
+    const char *text = g->config->listeners[entrance].address;
+    const char *name = wsg_address_passed_name(text);
+    wsb_err err = name ? WSB_OK : wsg_address_parse(text, &address, fault);
+    if (err)
+        return err;
+    return name                            ? listen_passed(g, entrance, name, fault)
+           : wsg_address_is_unix(&address) ? listen_unix(g, entrance, &address, fault)
+                                           : listen_tcp(g, entrance, &address, fault);
 }
 
 static wsb_err open_listeners(struct wsg_gate *g, struct wsb_fault *fault)
@@ -300,11 +356,14 @@ static wsb_err open_listeners(struct wsg_gate *g, struct wsb_fault *fault)
     const struct wsg_config *c = g->config;
     if (c->listener_count > WSG_LISTENERS_MAX)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "at most %d listeners", WSG_LISTENERS_MAX);
-    g->listeners = calloc(c->listener_count ? c->listener_count : 1, sizeof *g->listeners);
+    g->listeners =
+        calloc(c->listener_count + WSG_PASSED_MAX, sizeof *g->listeners); /* one name may stand for several */
     if (!g->listeners)
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     for (size_t i = 0; i < c->listener_count; i++) { /* all of them first: our own may overlap, like * and 127.0.0.1 */
         struct wsg_address address;
+        if (wsg_address_passed_name(c->listeners[i].address))
+            continue;
         wsb_err err = wsg_address_parse(c->listeners[i].address, &address, fault);
         if (!err)
             err = wsg_socket_check_free(&address, fault);
@@ -312,14 +371,26 @@ static wsb_err open_listeners(struct wsg_gate *g, struct wsb_fault *fault)
             return err;
     }
     for (size_t i = 0; i < c->listener_count; i++) {
-        struct wsg_address address;
-        wsb_err err = wsg_address_parse(c->listeners[i].address, &address, fault);
-        if (!err)
-            err = listen_everywhere(g, (uint8_t)i, &address, fault);
+        wsb_err err = listen_at(g, (uint8_t)i, fault);
         if (err)
             return err;
     }
-    return WSB_OK;
+    /* Clients would wait in its queue for ever. */
+    const char *leftover = g->manager ? wsg_manager_leftover(g->manager) : NULL;
+    return leftover ? wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                                    "the service manager passed a socket '%.60s', and there is no listener 'fd:%.60s'",
+                                    leftover, leftover)
+                    : WSB_OK;
+}
+
+static wsb_err open_notifier(struct wsg_gate *g, struct wsb_fault *fault)
+{
+    struct wsg_loop *loops[WSG_ID_WORKERS];
+    for (size_t i = 0; i < g->worker_count; i++)
+        loops[i] = g->workers[i].loop;
+    return wsg_notifier_init(&g->notifier, g->manager, loops, g->worker_count) == WSB_OK
+               ? WSB_OK
+               : wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
 }
 
 static void log_warning(const char *text)
@@ -395,16 +466,19 @@ static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
     g->started_ms = wsg_loop_now_ms(g->workers[0].loop);
     if ((err = open_bus(g, epoch, fault)) || (err = open_tls(g, fault)))
         return err;
-    err = open_listeners(g, fault);
-    return err ? err : wsg_dials_begin(&g->dials, g, fault);
+    if ((err = open_listeners(g, fault)) || (err = open_notifier(g, fault)))
+        return err;
+    return wsg_dials_begin(&g->dials, g, fault);
 }
 
-wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_gate **ret, struct wsb_fault *fault)
+wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_manager *manager, struct wsg_gate **ret,
+                     struct wsb_fault *fault)
 {
     struct wsg_gate *g = calloc(1, sizeof *g);
     if (!g)
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     g->config = config;
+    g->manager = manager;
     g->deflate_account.max = config->compress_memory;
     wsb_err err = build(g, fault);
     if (err) {
@@ -421,14 +495,16 @@ void wsg_gate_free(struct wsg_gate *g)
         return;
     for (size_t i = 0; i < g->worker_count; i++)
         wsg_worker_stop_listening(&g->workers[i]);
-    for (size_t i = 0; i < g->unix_count; i++) {
-        close(g->unix_fds[i]);
-        (void)unlink(g->unix_paths[i]);
+    for (size_t i = 0; i < g->shared_count; i++) {
+        close(g->shared_fds[i]);
+        if (g->unix_paths[i])
+            (void)unlink(g->unix_paths[i]);
     }
     if (g->worker_count) {
         wsg_loop_disarm(g->workers[0].loop, &g->key_news);
         wsg_loop_disarm(g->workers[0].loop, &g->ticket_rotation);
     }
+    wsg_notifier_deinit(&g->notifier);
     wsg_dials_halt(&g->dials);
     wsg_hub_close(&g->hub);
     wsb_curve_deinit(&g->curve);
@@ -459,8 +535,10 @@ wsb_err wsg_gate_check(const struct wsg_config *config, void (*warn)(const char 
         err = open_statics(&g, fault);
     if (!err)
         err = wsg_entrances_build(&g.gatekeeping, config, fault);
-    for (size_t i = 0; i < config->listener_count && !err; i++)
-        err = wsg_address_parse(config->listeners[i].address, &ignored, fault);
+    for (size_t i = 0; i < config->listener_count && !err; i++) {
+        if (!wsg_address_passed_name(config->listeners[i].address))
+            err = wsg_address_parse(config->listeners[i].address, &ignored, fault);
+    }
     if (!err)
         err = wsg_tls_listeners_load(&g.tls, config, fault);
     if (!err)

@@ -12,6 +12,7 @@
 #include "gate/dials.h"
 #include "gate/entrances.h"
 #include "gate/gate.h"
+#include "gate/notifier.h"
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -35,9 +36,10 @@ struct wsg_gate {
     struct wsg_secure_tally tls_tally;
     char (*listeners)[WSG_ADDRESS_TEXT]; /* owned */
     size_t listener_count;
-    int unix_fds[WSG_LISTENERS_MAX];     /* owned; shared by the workers */
-    char *unix_paths[WSG_LISTENERS_MAX]; /* borrowed from the configuration */
-    size_t unix_count;
+    int shared_fds
+        [WSG_LISTENERS_MAX]; /* owned; listeners that the workers share: Unix sockets, and what was passed to us */
+    char *unix_paths[WSG_LISTENERS_MAX]; /* of ours, to be removed; borrowed from the configuration; else NULL */
+    size_t shared_count;
     struct wsg_gate_listener listener;
     struct wsg_timer drain_timer;
     uint64_t drain_until_ms;
@@ -49,10 +51,14 @@ struct wsg_gate {
     struct wsg_gatekeeping gatekeeping;
     struct wsg_access_log *access_log; /* owned; NULL: there is none */
     struct wsg_dials dials;
+    struct wsg_manager *manager; /* borrowed; NULL: nobody manages us */
+    struct wsg_notifier notifier;
 };
 
 /* What the hub asks of its gate. */
 struct wsg_hub_host wsg_gate_host(struct wsg_gate *g);
+/* The service manager is told that the gate serves; `failure`: what went wrong with the last reload, or NULL. */
+void wsg_gate_notify_ready(struct wsg_gate *g, const char *failure);
 /* What is allowed, and most likely not meant, to the log. */
 void wsg_gate_warn_of_tls(const struct wsg_gate *g);
 

@@ -48,6 +48,7 @@ wsb_err wsg_gate_reload(struct wsg_gate *g, struct wsb_fault *fault)
     struct tls_news *news[WSG_ID_WORKERS] = {0};
     struct wsg_token_news keys = {0};
     assert(g->worker_count > 0);
+    wsg_notifier_reloading(&g->notifier);
     wsb_err err = news_new(g, news, fault);
     if (!err)
         err = wsg_token_news_load(&keys, g->config, fault);
@@ -62,6 +63,7 @@ wsb_err wsg_gate_reload(struct wsg_gate *g, struct wsb_fault *fault)
         else
             tell_worker(g, &g->workers[i], news[i]);
     }
+    wsg_gate_notify_ready(g, err ? fault->text : NULL);
     if (err) {
         WSB_LOG(WSB_LOG_GATE, WSB_LOG_ERROR, "files not taken", WSB_KS("why", fault->text));
         return err;

@@ -106,6 +106,11 @@ void wsg_address_format(const struct wsg_address *a, char out[WSG_ADDRESS_TEXT])
     }
 }
 
+const char *wsg_address_passed_name(const char *text)
+{
+    return strncmp(text, "fd:", 3) == 0 ? text + 3 : NULL;
+}
+
 bool wsg_address_is_unix(const struct wsg_address *a)
 {
     return a->storage.ss_family == AF_UNIX;

@@ -22,5 +22,7 @@ WSB_MUST_CHECK wsb_err wsg_address_parse(const char *text, struct wsg_address *r
 /* The text form; a Unix socket's peer has no name, so "unix:" stands for it. */
 void wsg_address_format(const struct wsg_address *a, char out[WSG_ADDRESS_TEXT]);
 bool wsg_address_is_unix(const struct wsg_address *a);
+/* NAME of "fd:NAME", a socket that the service manager opens and passes; NULL: it is an address. */
+const char *wsg_address_passed_name(const char *text);
 
 #endif

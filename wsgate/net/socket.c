@@ -104,6 +104,13 @@ wsb_err wsg_socket_listen(const struct wsg_address *a, unsigned unix_mode, int *
     return WSB_OK;
 }
 
+void wsg_socket_address(int fd, struct wsg_address *ret)
+{
+    *ret = (struct wsg_address){.len = sizeof ret->storage};
+    if (getsockname(fd, (struct sockaddr *)&ret->storage, &ret->len) != 0)
+        *ret = (struct wsg_address){0};
+}
+
 wsb_err wsg_socket_accept(int listen_fd, int *ret_fd, struct wsg_address *ret_peer)
 {
     *ret_peer = (struct wsg_address){.len = sizeof ret_peer->storage};

@@ -14,6 +14,9 @@ WSB_MUST_CHECK wsb_err wsg_socket_check_free(const struct wsg_address *a, struct
 WSB_MUST_CHECK wsb_err wsg_socket_listen(const struct wsg_address *a, unsigned unix_mode, int *ret_fd,
                                          struct wsg_address *ret_bound, struct wsb_fault *fault);
 
+/* What a listening socket is bound to. */
+void wsg_socket_address(int fd, struct wsg_address *ret);
+
 /* WSB_AGAIN: nobody is waiting. WSB_ERR_LIMIT: out of descriptors or memory, the caller pauses. WSB_ERR_IO: this one
  * connection is lost, go on. */
 WSB_MUST_CHECK wsb_err wsg_socket_accept(int listen_fd, int *ret_fd, struct wsg_address *ret_peer);

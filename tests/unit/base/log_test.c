@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "base/journal.h"
 #include "base/log.h"
 
 struct fixture {
@@ -44,7 +45,7 @@ static char *finish(struct fixture *f)
 static void test_logfmt_quotes_what_needs_quotes(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO), WSB_OK);
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO, /*is_journal=*/false), WSB_OK);
     WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", 255), WSB_KS("route", "r"),
             WSB_KS("evil", "a b\"\nc=d"), WSB_KU("n", 7), WSB_KI("i", -7), WSB_KS("empty", ""));
     char *line = finish(f);
@@ -58,7 +59,7 @@ static void test_logfmt_quotes_what_needs_quotes(void **state)
 static void test_json_is_one_object_a_line(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_JSON, WSB_LOG_INFO), WSB_OK);
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_JSON, WSB_LOG_INFO, /*is_journal=*/false), WSB_OK);
     WSB_LOG(WSB_LOG_GATE, WSB_LOG_ERROR, "a \"b\"", WSB_KU("n", 7));
     char *line = finish(f);
     assert_memory_equal(line, "{\"time\":\"", 9);
@@ -66,10 +67,49 @@ static void test_json_is_one_object_a_line(void **state)
                         "\"level\":\"error\",\"module\":\"gate\",\"msg\":\"a \\\"b\\\"\",\"n\":7}\n");
 }
 
+static void test_a_line_for_the_journal_begins_with_its_priority(void **state)
+{
+    struct fixture *f = *state;
+    for (int format = WSB_LOG_LOGFMT; format <= WSB_LOG_JSON; format++) {
+        const char *begins = format == WSB_LOG_JSON ? "{\"time\":\"20" : "time=20";
+        char big[5000], *save = NULL;
+        memset(big, 'x', sizeof big - 1);
+        big[sizeof big - 1] = 0;
+        assert_int_equal(wsb_log_open(f->pipe[1], (enum wsb_log_format)format, WSB_LOG_DEBUG, /*is_journal=*/true),
+                         WSB_OK);
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_DEBUG, "7");
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "6");
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_WSLOG, "5");
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "4", WSB_KS("big", big));
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_ERROR, "3");
+        char *line = strtok_r(finish(f), "\n", &save);
+        for (int priority = 7; priority >= 3; priority--, line = strtok_r(NULL, "\n", &save)) {
+            char want[16];
+            (void)snprintf(want, sizeof want, "<%d>%.10s", priority, begins);
+            assert_non_null(line);
+            assert_memory_equal(line, want, strlen(want));
+        }
+        assert_null(line);
+    }
+}
+
+static void test_the_journal_is_known_by_its_device_and_inode(void **state)
+{
+    (void)state;
+    assert_true(wsb_journal_is("9:12345", 9, 12345));
+    assert_false(wsb_journal_is("9:12345", 9, 1234));
+    assert_false(wsb_journal_is("9:12345", 8, 12345));
+    assert_false(wsb_journal_is("9:12345 ", 9, 12345));
+    assert_false(wsb_journal_is("", 0, 0));
+    assert_false(wsb_journal_is(NULL, 9, 12345));
+    assert_string_equal(wsb_journal_prefix(WSB_LOG_WARN), "<4>");
+    assert_string_equal(wsb_journal_prefix((enum wsb_level)99), "<3>");
+}
+
 static void test_levels_are_for_each_module(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_WARN), WSB_OK);
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_WARN, /*is_journal=*/false), WSB_OK);
     wsb_log_set_level(WSB_LOG_HTTP, WSB_LOG_DEBUG);
     WSB_LOG(WSB_LOG_WS, WSB_LOG_INFO, "hidden");
     WSB_LOG(WSB_LOG_HTTP, WSB_LOG_DEBUG, "shown");
@@ -85,7 +125,7 @@ static void test_a_long_line_is_cut_and_says_so(void **state)
     char big[5000];
     memset(big, 'x', sizeof big - 1);
     big[sizeof big - 1] = 0;
-    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO), WSB_OK);
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO, /*is_journal=*/false), WSB_OK);
     WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "long", WSB_KS("big", big));
     char *line = finish(f);
     assert_true(strlen(line) < 1010);
@@ -97,7 +137,7 @@ enum { LINES = 5000 };
 static void test_a_reader_that_stalls_costs_lines_and_no_time(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO), WSB_OK);
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO, /*is_journal=*/false), WSB_OK);
     for (int i = 0; i < LINES; i++) /* nobody reads: if this waited, it would wait for ever */
         WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "line", WSB_KU("n", i));
     assert_true(wsb_log_lost() > 0);
@@ -120,7 +160,7 @@ static void test_lines_of_one_thread_keep_their_order(void **state)
     int numbers[4] = {0, 1, 2, 3};
     int next[4] = {0};
     assert_true(fcntl(f->pipe[1], F_SETPIPE_SZ, 1 << 20) > 0);
-    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO), WSB_OK);
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO, /*is_journal=*/false), WSB_OK);
     for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, log_many, &numbers[i]), 0);
     for (int i = 0; i < 4; i++)
@@ -158,6 +198,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_logfmt_quotes_what_needs_quotes),
         TEST(test_json_is_one_object_a_line),
+        TEST(test_a_line_for_the_journal_begins_with_its_priority),
+        cmocka_unit_test(test_the_journal_is_known_by_its_device_and_inode),
         TEST(test_levels_are_for_each_module),
         TEST(test_a_long_line_is_cut_and_says_so),
         TEST(test_a_reader_that_stalls_costs_lines_and_no_time),

@@ -125,6 +125,16 @@ static void test_config_listeners(void **state)
     assert_string_equal(fault.text, "this address is there already, from --listen");
     assert_int_equal(listener_add(&c, "127.0.0.1:1", 0600, &fault), WSB_ERR_CONFIG);
     assert_string_equal(fault.text, "mode: only a Unix socket (unix:/path) has one");
+    assert_int_equal(listener_add(&c, "fd:web", 0, NULL), WSB_OK);
+    assert_int_equal(listener_add(&c, "fd:web", 0, &fault), WSB_ERR_EXISTS);
+    assert_int_equal(listener_add(&c, "fd:web2", 0600, &fault), WSB_ERR_CONFIG);
+    assert_int_equal(listener_add(&c, "fd:", 0, &fault), WSB_ERR_CONFIG);
+    assert_int_equal(listener_add(&c, "fd:a:b", 0, &fault), WSB_ERR_CONFIG);
+    char long_name[3 + 256 + 1] = "fd:";
+    memset(long_name + 3, 'n', 256);
+    assert_int_equal(listener_add(&c, long_name, 0, &fault), WSB_ERR_CONFIG);
+    long_name[3 + 255] = 0;
+    assert_int_equal(listener_add(&c, long_name, 0, &fault), WSB_OK);
     wsg_config_deinit(&c);
 }
 
