@@ -3,14 +3,14 @@
 
 #include <ctype.h>
 
-#include "base/ip.h"
-
-enum { HOST_MAX = 255 };
+#include "base/host.h"
 
 /* "https://app.example.org:8443" */
 struct parts {
-    struct wsb_span scheme, host;
-    uint16_t port;
+    struct wsb_span scheme;
+    bool is_wildcard; /* of a rule: "*." stood in front of the host */
+    struct wsb_host host;
+    uint16_t port; /* the scheme's own where none is said; 0: the scheme has none */
 };
 
 static const struct {
@@ -27,28 +27,6 @@ static uint16_t default_port(struct wsb_span scheme)
     return 0;
 }
 
-/* "host", "host:port", "[v6]:port" */
-static bool authority_split(struct wsb_span text, struct parts *ret)
-{
-    size_t end = text.len;
-    if (text.len && text.ptr[0] == '[') {
-        const uint8_t *bracket = memchr(text.ptr, ']', text.len);
-        if (!bracket)
-            return false;
-        end = (size_t)(bracket - text.ptr) + 1;
-    } else {
-        const uint8_t *colon = text.len ? memchr(text.ptr, ':', text.len) : NULL;
-        end = colon ? (size_t)(colon - text.ptr) : text.len;
-    }
-    ret->host = wsb_span(text.ptr, end);
-    if (end == 0 || end > HOST_MAX)
-        return false;
-    if (end == text.len)
-        return true;
-    return text.ptr[end] == ':' && wsb_port_parse(wsb_span(text.ptr + end + 1, text.len - end - 1), &ret->port) &&
-           ret->port > 0;
-}
-
 static bool origin_split(struct wsb_span text, struct parts *ret)
 {
     size_t at = 0;
@@ -56,28 +34,21 @@ static bool origin_split(struct wsb_span text, struct parts *ret)
         at++;
     if (at == 0 || text.len - at < 3 || memcmp(text.ptr + at, "://", 3) != 0)
         return false;
-    ret->scheme = wsb_span(text.ptr, at);
-    ret->port = default_port(ret->scheme);
-    return authority_split(wsb_span(text.ptr + at + 3, text.len - at - 3), ret);
+    struct wsb_span host = wsb_span(text.ptr + at + 3, text.len - at - 3);
+    *ret = (struct parts){.scheme = wsb_span(text.ptr, at)};
+    ret->is_wildcard = host.len > 2 && host.ptr[0] == '*' && host.ptr[1] == '.';
+    if (ret->is_wildcard)
+        host = wsb_span(host.ptr + 2, host.len - 2);
+    bool ends_with_colon = host.len && host.ptr[host.len - 1] == ':'; /* an origin says a port, or has no colon */
+    if (ends_with_colon || wsb_host_parse(host, &ret->host) != WSB_OK || (ret->host.has_port && !ret->host.port))
+        return false;
+    ret->port = ret->host.has_port ? ret->host.port : default_port(ret->scheme);
+    return true;
 }
 
 static bool equals(struct wsb_span a, struct wsb_span b)
 {
     return a.len == b.len && (a.len == 0 || strncasecmp((const char *)a.ptr, (const char *)b.ptr, a.len) == 0);
-}
-
-static bool is_host(struct wsb_span s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if (!isalnum(s.ptr[i]) && !memchr("-._[]:~%", s.ptr[i], 8))
-            return false;
-    }
-    return true;
-}
-
-static bool is_wildcard(struct wsb_span host)
-{
-    return host.len > 2 && host.ptr[0] == '*' && host.ptr[1] == '.';
 }
 
 static bool is_word(const char *rule)
@@ -96,32 +67,26 @@ wsb_err wsb_origin_check(const char *rule, struct wsb_fault *fault)
                              "'%.60s' is no origin: write any, none, same, null, https://app.example.org or "
                              "https://*.example.org, without a path",
                              rule);
-    size_t skip = is_wildcard(p.host) ? 2 : 0;
-    if (!is_host(wsb_span(p.host.ptr + skip, p.host.len - skip)))
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                             "'%.60s' is no origin: a host has letters, digits, '-' and '.', and a '*' stands only in "
-                             "front, for everything below",
-                             rule);
     return WSB_OK;
 }
 
-static bool host_matches(struct wsb_span rule, struct wsb_span host)
+static bool host_matches(const struct parts *rule, const struct parts *origin)
 {
-    if (!is_wildcard(rule))
-        return equals(rule, host);
-    struct wsb_span below = wsb_span(rule.ptr + 1, rule.len - 1); /* with its dot */
-    return host.len > below.len && equals(below, wsb_span(host.ptr + host.len - below.len, below.len));
+    struct wsb_span own = wsb_host_name(&rule->host);
+    struct wsb_span host = wsb_host_name(&origin->host);
+    if (!rule->is_wildcard)
+        return wsb_span_eq(own, host);
+    return host.len > own.len + 1 && host.ptr[host.len - own.len - 1] == '.' &&
+           wsb_span_eq(own, wsb_span(host.ptr + host.len - own.len, own.len));
 }
 
 /* Of the page's scheme the port is known also where the request does not say it. */
 static bool is_same(const struct parts *origin, struct wsb_span host)
 {
-    struct parts own = {.port = origin->port};
-    if (!authority_split(host, &own))
+    struct wsb_host own;
+    if (wsb_host_parse(host, &own) != WSB_OK || !wsb_span_eq(wsb_host_name(&own), wsb_host_name(&origin->host)))
         return false;
-    bool says_port = own.host.len != host.len;
-    return equals(own.host, origin->host) && (!says_port || own.port == origin->port) &&
-           (says_port || origin->port == default_port(origin->scheme));
+    return origin->port == (own.has_port ? own.port : default_port(origin->scheme));
 }
 
 static bool rule_allows(const char *rule, struct wsb_span origin, struct wsb_span host)
@@ -134,12 +99,12 @@ static bool rule_allows(const char *rule, struct wsb_span origin, struct wsb_spa
         return strcmp(rule, "none") == 0;
     if (strcmp(rule, "null") == 0)
         return wsb_span_eq_str(origin, "null");
-    if (strcmp(rule, "none") == 0 || !origin_split(origin, &o) || !is_host(o.host))
+    if (strcmp(rule, "none") == 0 || !origin_split(origin, &o) || o.is_wildcard)
         return false;
     if (strcmp(rule, "same") == 0)
         return is_same(&o, host);
     return origin_split(wsb_span_str(rule), &r) && equals(r.scheme, o.scheme) && r.port == o.port &&
-           host_matches(r.host, o.host);
+           host_matches(&r, &o);
 }
 
 bool wsb_origin_is_allowed(char *const *rules, size_t count, struct wsb_span origin, struct wsb_span host)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/host.h"
 #include "http/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -97,6 +98,16 @@ static bool is_digits(struct wsb_span s)
     return s.len > 0;
 }
 
+/* It is in its canonical form, and so is its name. */
+static void check_host(const struct wsg_http_head *h)
+{
+    struct wsb_host again;
+    if (!h->host.ptr)
+        return;
+    REQUIRE(wsb_host_parse(h->host, &again) == WSB_OK && wsb_span_eq(wsb_host_text(&again), h->host));
+    REQUIRE(wsb_span_eq(wsb_host_name(&again), h->host_name));
+}
+
 static void check_head(const struct wsg_http_head *h, const uint8_t *begin, const uint8_t *end)
 {
     struct facts f = {0};
@@ -120,6 +131,8 @@ static void check_head(const struct wsg_http_head *h, const uint8_t *begin, cons
         REQUIRE(h->content_length == 0);
     }
     REQUIRE(h->path.len > 0 && !memchr(h->path.ptr, 0, h->path.len));
+    REQUIRE(!memmem(h->path.ptr, h->path.len, "//", 2) && !memmem(h->path.ptr, h->path.len, "/../", 4));
+    check_host(h);
     REQUIRE(h->path.ptr[0] == '/' || (h->method == WSG_HTTP_OPTIONS && wsb_span_eq_str(h->path, "*")));
 }
 

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/host.h"
+
 wsb_err wsg_routes_init(struct wsg_routes *t, size_t count)
 {
     *t = (struct wsg_routes){0};
@@ -23,6 +25,7 @@ void wsg_routes_deinit(struct wsg_routes *t)
 {
     for (size_t i = 0; i < t->count; i++) {
         wsb_pattern_free(t->routes[i].pattern);
+        free(t->routes[i].host);
         wsb_ip_rules_deinit(&t->routes[i].rules);
     }
     free(t->routes);
@@ -38,7 +41,7 @@ static bool is_name(const char *name)
 
 static bool overlaps(const struct wsg_route *a, const struct wsg_route *b)
 {
-    bool same_host = a->host && b->host ? strcasecmp(a->host, b->host) == 0 : a->host == b->host;
+    bool same_host = a->host && b->host ? strcmp(a->host, b->host) == 0 : a->host == b->host;
     return a->pattern && b->pattern && same_host && (a->policy.kinds & b->policy.kinds) &&
            wsb_pattern_compare(a->pattern, b->pattern) == 0;
 }
@@ -77,6 +80,19 @@ static wsb_err check_overlaps(const struct wsg_routes *t, const struct wsg_route
     return WSB_OK;
 }
 
+/* The one form in which requests are compared with it. */
+static wsb_err take_host(struct wsg_route *r, const char *host, struct wsb_fault *fault)
+{
+    struct wsb_host canonical;
+    if (!host)
+        return WSB_OK;
+    if (wsb_host_parse(wsb_span_str(host), &canonical) != WSB_OK || canonical.has_port)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s', host '%.80s': not a host, or with a port", r->name,
+                             host);
+    r->host = strdup(canonical.text);
+    return r->host ? WSB_OK : wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+}
+
 wsb_err wsg_routes_add(struct wsg_routes *t, const char *name, const char *path, const char *host,
                        const struct wsg_route_policy *policy, struct wsb_fault *fault)
 {
@@ -92,12 +108,13 @@ wsb_err wsg_routes_add(struct wsg_routes *t, const char *name, const char *path,
     wsb_err err = path ? wsb_pattern_new(&pattern, path, &inner) : WSB_OK;
     if (err)
         return wsb_fault_set(fault, err, 0, "route '%s', path '%.80s': %.120s", name, path, inner.text);
-    *r = (struct wsg_route){.index = (uint16_t)t->count, .host = host, .pattern = pattern, .policy = *policy};
+    *r = (struct wsg_route){.index = (uint16_t)t->count, .pattern = pattern, .policy = *policy};
     memcpy(r->name, name, strlen(name) + 1);
-    if ((err = check_overlaps(t, r, fault)) || (err = check_sources(r, fault)) ||
+    if ((err = take_host(r, host, fault)) || (err = check_overlaps(t, r, fault)) || (err = check_sources(r, fault)) ||
         (err = wsb_ip_rules_init(&r->rules, policy->allow.at, policy->allow.count, policy->deny.at, policy->deny.count,
                                  fault))) {
         wsb_pattern_free(pattern);
+        free(r->host);
         return err;
     }
     t->count++;
@@ -127,26 +144,14 @@ void wsg_routes_seal(struct wsg_routes *t)
     }
 }
 
-/* Without the port, if any; an IPv6 literal keeps its brackets. */
-static struct wsb_span host_name(struct wsb_span host)
-{
-    size_t end = host.len;
-    while (end > 0 && host.ptr[end - 1] >= '0' && host.ptr[end - 1] <= '9')
-        end--;
-    if (end > 0 && host.ptr[end - 1] == ':')
-        host.len = end - 1;
-    return host;
-}
-
 struct wsg_route *wsg_routes_match(const struct wsg_routes *t, struct wsb_span host, struct wsb_span path,
                                    unsigned kind, struct wsb_span ret_params[WSB_PATTERN_PARAMS_MAX],
                                    bool *ret_other_kind)
 {
-    struct wsb_span name = host_name(host);
     *ret_other_kind = false;
     for (size_t i = 0; i < t->matched; i++) {
         struct wsg_route *r = &t->routes[t->order[i]];
-        if (r->host && !wsb_span_ieq_str(name, r->host))
+        if (r->host && !wsb_span_eq_str(host, r->host))
             continue;
         if (!wsb_pattern_match(r->pattern, path, ret_params))
             continue;

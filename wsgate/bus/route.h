@@ -145,7 +145,7 @@ struct wsg_route_policy {
 struct wsg_route {
     uint16_t index;
     char name[WSG_ROUTE_NAME_MAX + 1];
-    const char *host;             /* borrowed; NULL: any */
+    char *host;                   /* owned; canonical, base/host.h; NULL: any */
     struct wsb_pattern *pattern;  /* owned; NULL: no request matches, other routes ask it */
     struct wsg_route *gatekeeper; /* borrowed; whose handlers let clients in; NULL: nobody else's */
     struct wsg_route_policy policy;
@@ -173,14 +173,14 @@ struct wsg_routes {
 /* Make room for `count` routes; add them, then seal the table. */
 WSB_MUST_CHECK wsb_err wsg_routes_init(struct wsg_routes *t, size_t count);
 void wsg_routes_deinit(struct wsg_routes *t);
-/* name, path (NULL: it has none) and host are checked; host is borrowed for the table's life. */
+/* name, path (NULL: it has none) and host (NULL: any) are checked and copied. */
 WSB_MUST_CHECK wsb_err wsg_routes_add(struct wsg_routes *t, const char *name, const char *path, const char *host,
                                       const struct wsg_route_policy *policy, struct wsb_fault *fault);
 void wsg_routes_seal(struct wsg_routes *t);
 /* Handlers of the route with this name, which is there and another one, say who may come in to the route at `index`. */
 void wsg_routes_set_gatekeeper(struct wsg_routes *t, size_t index, const char *name);
 
-/* The most specific route for a decoded path; NULL when there is none. `kind` is one of enum wsg_kind; *ret_other_kind says
+/* The most specific route for a canonical host without its port and a canonical path; NULL when there is none. `kind` is one of enum wsg_kind; *ret_other_kind says
  * that the path would have matched a route of the other kind. */
 struct wsg_route *wsg_routes_match(const struct wsg_routes *t, struct wsb_span host, struct wsb_span path,
                                    unsigned kind, struct wsb_span ret_params[WSB_PATTERN_PARAMS_MAX],

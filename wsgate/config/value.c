@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "base/endpoint.h"
+#include "base/host.h"
 #include "base/origin.h"
 #include "base/pattern.h"
 
@@ -161,11 +162,8 @@ wsb_err wsg_value_check_name(const char *text, struct wsb_fault *fault)
 
 wsb_err wsg_value_check_host(const char *text, struct wsb_fault *fault)
 {
-    const char *colon = strchr(text, ':');
-    bool is_bracketed = text[0] == '[' && strlen(text) > 2 && text[strlen(text) - 1] == ']';
-    if (is_bracketed && is_made_of(text, "[]:.%", 255))
-        return WSB_OK;
-    if (!colon && is_made_of(text, ".-_", 255))
+    struct wsb_host host;
+    if (wsb_host_parse(wsb_span_str(text), &host) == WSB_OK && !host.has_port)
         return WSB_OK;
     return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                          SHOWN " is not a host: write it as clients do, without a port, like example.org", text);

@@ -32,7 +32,8 @@ struct wsg_http_msg {
     struct wsb_span name;   /* of the field llhttp is reading */
     struct wsb_span value;  /* likewise */
     struct wsb_span target; /* as llhttp saw it */
-    uint8_t *path_scratch;  /* behind headers, target_len bytes */
+    struct wsb_host host;
+    uint8_t *path_scratch; /* behind headers, target_len bytes */
     size_t header_cap;
     size_t header_count;
     bool is_chunk_line;               /* llhttp has just read one */
@@ -161,6 +162,13 @@ static wsb_err check_method(struct wsg_http_in *in)
     return fail(in, WSB_ERR_PROTO, 501, "method not implemented");
 }
 
+static void set_host(struct wsg_http_msg *m, const struct wsb_host *host)
+{
+    m->host = *host;
+    m->head.host = wsb_host_text(&m->host);
+    m->head.host_name = wsb_host_name(&m->host);
+}
+
 static wsb_err check_target(struct wsg_http_in *in, struct wsg_http_msg *m)
 {
     struct wsg_http_head *h = &m->head;
@@ -172,30 +180,27 @@ static wsb_err check_target(struct wsg_http_in *in, struct wsg_http_msg *m)
     h->target = m->target;
     h->path = target.path;
     h->query = target.query;
-    h->host = target.authority;
+    if (target.has_authority)
+        set_host(m, &target.authority);
     return WSB_OK;
-}
-
-static bool is_same_host(struct wsb_span a, struct wsb_span b)
-{
-    return a.len == b.len && strncasecmp((const char *)a.ptr, (const char *)b.ptr, a.len) == 0;
 }
 
 /* RFC 9110 §7.2, RFC 9112 §3.2.2. A Host that contradicts the target is refused: somebody routes by the other one. */
 static wsb_err check_host(struct wsg_http_in *in, struct wsg_http_msg *m)
 {
     struct wsg_http_head *h = &m->head;
-    struct wsb_span host;
-    size_t count = wsg_http_header_find(h->headers, h->header_count, "Host", &host);
+    struct wsb_span value;
+    struct wsb_host host;
+    size_t count = wsg_http_header_find(h->headers, h->header_count, "Host", &value);
     if (count == 0)
         return h->minor == 0 ? WSB_OK : fail_proto(in, "no Host");
     if (count > 1)
         return fail_proto(in, "more than one Host");
-    if (!wsg_http_is_host(host))
+    if (wsb_host_parse(value, &host) != WSB_OK)
         return fail_proto(in, "invalid Host");
-    if (h->host.ptr && !is_same_host(h->host, host))
+    if (h->host.ptr && !wsb_span_eq(h->host, wsb_host_text(&host)))
         return fail_proto(in, "Host differs from the request target");
-    h->host = host;
+    set_host(m, &host);
     return WSB_OK;
 }
 

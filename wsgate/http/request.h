@@ -43,7 +43,9 @@ struct wsg_http_head {
     struct wsb_span target;  /* raw, as in the request line */
     struct wsb_span path;    /* decoded, see http/target.h */
     struct wsb_span query;   /* raw; ptr NULL without a '?' */
-    struct wsb_span host;    /* Host, or the authority of an absolute target; ptr NULL in HTTP/1.0 without one */
+    struct wsb_span host; /* Host, or the authority of an absolute target: canonical, base/host.h, with its port if any;
+                                ptr NULL in HTTP/1.0 without one */
+    struct wsb_span host_name; /* of it without the port */
     const struct wsg_http_header *headers;
     size_t header_count;
 };

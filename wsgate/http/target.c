@@ -1,10 +1,8 @@
 /*
- * Request targets. What two readers of a target could understand differently (a dot segment, an encoded slash, user
- * information, a second host) is refused and not repaired: the gate decides about access by path and by host.
+ * Request targets. The gate decides about access by path and by host, so each has one form, made here. What two readers of
+ * a target could understand differently (a dot segment, an encoded slash, user information) is refused and not repaired.
  */
 #include "http/target.h"
-
-#include <arpa/inet.h>
 
 #include "base/utf8.h"
 #include "http/header.h"
@@ -27,71 +25,49 @@ wsb_err wsg_http_percent_decode(struct wsb_span in, uint8_t *out, size_t *ret_le
     return WSB_OK;
 }
 
-bool wsg_http_query_find(struct wsb_span query, const char *name, struct wsb_span *ret_value)
+bool wsg_http_query_next(struct wsb_span *rest, struct wsg_http_param *ret)
 {
-    const uint8_t *p = query.ptr;
-    const uint8_t *end = p ? p + query.len : NULL;
-    size_t name_len = strlen(name);
-    while (p && p < end) {
-        const uint8_t *amp = memchr(p, '&', (size_t)(end - p));
-        size_t pair_len = (size_t)((amp ? amp : end) - p);
-        if (pair_len >= name_len && memcmp(p, name, name_len) == 0 && (pair_len == name_len || p[name_len] == '=')) {
-            size_t skip = pair_len == name_len ? name_len : name_len + 1;
-            *ret_value = wsb_span(p + skip, pair_len - skip);
-            return true;
+    if (!rest->ptr)
+        return false;
+    const uint8_t *amp = rest->len ? memchr(rest->ptr, '&', rest->len) : NULL;
+    size_t len = amp ? (size_t)(amp - rest->ptr) : rest->len;
+    const uint8_t *equals = len ? memchr(rest->ptr, '=', len) : NULL;
+    size_t name_len = equals ? (size_t)(equals - rest->ptr) : len;
+    size_t skip = equals ? name_len + 1 : name_len;
+    ret->name = wsb_span(rest->ptr, name_len);
+    ret->value = wsb_span(rest->ptr + skip, len - skip);
+    *rest = amp ? wsb_span(amp + 1, rest->len - len - 1) : wsb_span(NULL, 0);
+    return true;
+}
+
+bool wsg_http_param_is(const struct wsg_http_param *p, const char *name)
+{
+    struct wsb_span raw = p->name;
+    size_t i = 0;
+    for (; i < raw.len && *name; name++) {
+        uint8_t c = raw.ptr[i++];
+        if (c == '+') {
+            c = ' ';
+        } else if (c == '%' && raw.len - i >= 2 && wsg_http_is_class(raw.ptr[i], WSG_HTTP_HEX) &&
+                   wsg_http_is_class(raw.ptr[i + 1], WSG_HTTP_HEX)) {
+            c = (uint8_t)(wsg_http_hex_value(raw.ptr[i]) << 4 | wsg_http_hex_value(raw.ptr[i + 1]));
+            i += 2;
         }
-        p = amp ? amp + 1 : NULL;
-    }
-    return false;
-}
-
-static bool is_port(struct wsb_span s)
-{
-    unsigned long port = 0;
-    if (s.len > 5)
-        return false;
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] < '0' || s.ptr[i] > '9')
+        if (c != (uint8_t)*name)
             return false;
-        port = port * 10 + (s.ptr[i] - (unsigned)'0');
     }
-    return port <= 65535; /* RFC 3986 §3.2.3: it may be empty */
+    return i == raw.len && *name == 0;
 }
 
-static bool is_ipv6(struct wsb_span s)
+size_t wsg_http_query_find(struct wsb_span query, const char *name, struct wsb_span *ret_value)
 {
-    char text[INET6_ADDRSTRLEN];
-    struct in6_addr address;
-    if (s.len == 0 || s.len >= sizeof text || memchr(s.ptr, 0, s.len))
-        return false;
-    memcpy(text, s.ptr, s.len);
-    text[s.len] = 0;
-    return inet_pton(AF_INET6, text, &address) == 1;
-}
-
-static bool is_name_char(uint8_t c)
-{
-    return c == '-' || c == '.' || c == '_' || c == '~' || (c >= '0' && c <= '9') ||
-           ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-}
-
-bool wsg_http_is_host(struct wsb_span s)
-{
-    size_t host_len = 0;
-    if (s.len && s.ptr[0] == '[') {
-        const uint8_t *close = memchr(s.ptr, ']', s.len);
-        if (!close || !is_ipv6(wsb_span(s.ptr + 1, (size_t)(close - s.ptr) - 1)))
-            return false;
-        host_len = (size_t)(close - s.ptr) + 1;
-    } else {
-        while (host_len < s.len && is_name_char(s.ptr[host_len]))
-            host_len++;
+    struct wsg_http_param p;
+    size_t found = 0;
+    while (wsg_http_query_next(&query, &p)) {
+        if (wsg_http_param_is(&p, name) && found++ == 0)
+            *ret_value = p.value;
     }
-    if (host_len == 0)
-        return false;
-    if (host_len == s.len)
-        return true;
-    return s.ptr[host_len] == ':' && is_port(wsb_span(s.ptr + host_len + 1, s.len - host_len - 1));
+    return found;
 }
 
 /* "." and ".." as a whole segment of a decoded path */
@@ -127,6 +103,19 @@ static bool has_encoded_slash(struct wsb_span raw)
     return false;
 }
 
+/* Some readers take "//" for "/": the path has the shorter form. Into scratch, where it may be already. */
+static struct wsb_span merge_slashes(struct wsb_span path, uint8_t *scratch)
+{
+    size_t n = 0;
+    if (!memmem(path.ptr, path.len, "//", 2))
+        return path;
+    for (size_t i = 0; i < path.len; i++) {
+        if (n == 0 || path.ptr[i] != '/' || scratch[n - 1] != '/')
+            scratch[n++] = path.ptr[i];
+    }
+    return wsb_span(scratch, n);
+}
+
 static wsb_err path_parse(struct wsb_span raw, uint8_t *scratch, struct wsb_span *ret_path, const char **ret_reason)
 {
     struct wsb_span path = raw;
@@ -157,7 +146,7 @@ static wsb_err path_parse(struct wsb_span raw, uint8_t *scratch, struct wsb_span
         *ret_reason = "dot segment in the path";
         return WSB_ERR_PROTO;
     }
-    *ret_path = path;
+    *ret_path = merge_slashes(path, scratch);
     return WSB_OK;
 }
 
@@ -195,8 +184,8 @@ wsb_err wsg_http_target_parse(struct wsb_span target, bool is_options, uint8_t *
         return WSB_OK;
     }
     if (skip_prefix(&rest, "http://") || skip_prefix(&rest, "https://")) {
-        t.authority = take_until(&rest, "/?");
-        if (!wsg_http_is_host(t.authority)) {
+        t.has_authority = true;
+        if (wsb_host_parse(take_until(&rest, "/?"), &t.authority) != WSB_OK) {
             *ret_reason = "invalid authority in the request target"; /* user information among them */
             return WSB_ERR_PROTO;
         }

@@ -26,11 +26,14 @@ void wsg_token_rule_set_keys(struct wsg_token_rule *r, struct wsb_token_keys *ke
 }
 
 /* "Bearer TOKEN" (RFC 6750 §2.1) in a header; elsewhere the token alone. */
-static struct wsb_span token_of(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
+static struct wsb_span token_of(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params,
+                                const char **ret_why)
 {
     static const char scheme[] = "bearer ";
     const struct wsg_source *source = &s->route->token;
-    struct wsb_span token = wsg_session_value_of(s, source, head, params);
+    bool is_twice;
+    struct wsb_span token = wsg_session_value_of(s, source, head, params, &is_twice);
+    *ret_why = is_twice ? "the token is there more than once" : "no token";
     size_t len = sizeof scheme - 1;
     if (source->kind == WSG_SOURCE_HEADER && token.len > len && strncasecmp((const char *)token.ptr, scheme, len) == 0)
         token = wsg_http_trim(wsb_span(token.ptr + len, token.len - len));
@@ -46,13 +49,13 @@ static bool refuse(struct wsg_session *s, const char *why)
 
 bool wsg_session_authorize(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
 {
-    const char *why = "no token";
+    const char *why;
     json_t *claims = NULL;
     wsb_err err = WSB_ERR_REFUSED;
     if (s->route->token.kind == WSG_SOURCE_NONE)
         return true;
     struct wsg_token_rule *rule = &s->env->gatekeeping->tokens[s->route->index];
-    struct wsb_span token = token_of(s, head, params);
+    struct wsb_span token = token_of(s, head, params, &why);
     if (token.len) {
         struct wsb_token_keys *keys = wsg_token_rule_keys(rule);
         int64_t now_s = (int64_t)(wsg_loop_wall_ns(s->env->loop) / 1000000000u);
@@ -82,25 +85,33 @@ struct wsb_span wsg_claim_value(const json_t *claims, const char *name, struct w
     return wsb_span(NULL, 0);
 }
 
-/* What stands behind the name in a target, every time it does. */
+static char *append(char *at, struct wsb_span text)
+{
+    if (text.len)
+        memmove(at, text.ptr, text.len);
+    return at + text.len;
+}
+
+/* What stands behind the name in a target, every time it does. One walk, whatever the target is. */
 static void hide_value(char *target, const char *name)
 {
-    struct wsb_span query, value;
-    char *mark = strchr(target, '?');
-    if (!mark)
+    char *at = strchr(target, '?');
+    struct wsg_http_param p;
+    if (!at)
         return;
-    query = wsb_span_str(mark + 1);
-    while (wsg_http_query_find(query, name, &value)) {
-        char *at = target + (value.ptr - (const uint8_t *)target); /* within our own text */
-        size_t rest = strlen(at + value.len);
-        if (value.len)
-            memmove(at, at + value.len, rest + 1);
-        query = wsb_span(at, rest); /* behind the '=': what comes there is no name before the next '&' */
-        const uint8_t *next = query.len ? memchr(query.ptr, '&', query.len) : NULL;
-        if (!next)
-            return;
-        query = wsb_span(next + 1, rest - (size_t)(next + 1 - query.ptr));
+    struct wsb_span rest = wsb_span_str(++at);
+    while (wsg_http_query_next(&rest, &p)) {
+        bool has_value = p.value.ptr != p.name.ptr + p.name.len; /* a '=' stands between them */
+        bool is_hidden = wsg_http_param_is(&p, name);
+        at = append(at, p.name);
+        if (has_value)
+            *at++ = '=';
+        if (!is_hidden)
+            at = append(at, p.value);
+        if (rest.ptr)
+            *at++ = '&';
     }
+    *at = 0;
 }
 
 void wsg_session_hide_token(struct wsg_session *s)

@@ -185,7 +185,7 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
         wsg_exchange_tell_methods(s, &(struct wsg_texts){NULL, 0}, /*is_served=*/true);
         return;
     }
-    s->route = wsg_routes_match(s->env->routes, head->host, head->path, WSG_KIND_HTTP, params, &other_kind);
+    s->route = wsg_routes_match(s->env->routes, head->host_name, head->path, WSG_KIND_HTTP, params, &other_kind);
     if (s->route) {
         begin_routed(s, head, params);
         return;

@@ -6,22 +6,25 @@
 #include "http/target.h"
 #include "session/parts.h"
 
-/* Of the query string, decoded as forms are into env->text. False when it is not there, or cannot be decoded. */
-static bool query_value(struct wsg_session *s, const struct wsg_http_head *head, const char *name, struct wsb_span *ret)
+/* Of the query string, decoded as forms are into env->text. Returns how many there are, 0 also when it cannot be decoded. */
+static size_t query_value(struct wsg_session *s, const struct wsg_http_head *head, const char *name,
+                          struct wsb_span *ret)
 {
     struct wsb_span raw;
     struct wsb_buf *text = &s->env->text;
+    size_t count = wsg_http_query_find(head->query, name, &raw);
     wsb_buf_clear(text);
-    if (!wsg_http_query_find(head->query, name, &raw) || wsb_buf_append(text, raw.ptr, raw.len) != WSB_OK)
-        return false;
+    if (!count || wsb_buf_append(text, raw.ptr, raw.len) != WSB_OK)
+        return 0;
     for (size_t i = 0; i < text->len; i++)
         text->data[i] = text->data[i] == '+' ? ' ' : text->data[i];
     if (wsg_http_percent_decode(wsb_buf_span(text), text->data, &text->len) != WSB_OK)
-        return false;
+        return 0;
     *ret = wsb_buf_span(text);
-    return true;
+    return count;
 }
 
+/* RFC 6265 §5.4: browsers send the cookie of the more specific path first. */
 static bool cookie_value(const struct wsg_http_head *head, const char *name, struct wsb_span *ret)
 {
     for (size_t i = 0; i < head->header_count; i++) {
@@ -32,25 +35,26 @@ static bool cookie_value(const struct wsg_http_head *head, const char *name, str
 }
 
 struct wsb_span wsg_session_value_of(struct wsg_session *s, const struct wsg_source *source,
-                                     const struct wsg_http_head *head, const struct wsb_span *params)
+                                     const struct wsg_http_head *head, const struct wsb_span *params,
+                                     bool *ret_is_twice)
 {
     struct wsb_span value = {NULL, 0};
-    bool found = true;
+    size_t count = 1;
     switch (source->kind) {
     case WSG_SOURCE_NONE:
-        found = false;
+        count = 0;
         break;
     case WSG_SOURCE_QUERY:
-        found = query_value(s, head, source->name, &value);
+        count = query_value(s, head, source->name, &value);
         break;
     case WSG_SOURCE_PARAM:
         value = params[source->param];
         break;
     case WSG_SOURCE_HEADER:
-        found = wsg_http_header_find(head->headers, head->header_count, source->name, &value) > 0;
+        count = wsg_http_header_find(head->headers, head->header_count, source->name, &value);
         break;
     case WSG_SOURCE_COOKIE:
-        found = cookie_value(head, source->name, &value);
+        count = cookie_value(head, source->name, &value);
         break;
     case WSG_SOURCE_CLAIM:
         value = wsg_claim_value(s->exchange->claims, source->name, &s->env->text);
@@ -59,13 +63,15 @@ struct wsb_span wsg_session_value_of(struct wsg_session *s, const struct wsg_sou
         value = wsg_address_of_peer(wsb_span_str(s->peer));
         break;
     }
-    return found ? value : wsb_span(NULL, 0);
+    if (ret_is_twice)
+        *ret_is_twice = count > 1;
+    return count == 1 ? value : wsb_span(NULL, 0);
 }
 
 static wsb_err add_user(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params,
                         struct wsb_buf *out)
 {
-    struct wsb_span user = wsg_session_value_of(s, &s->route->user, head, params);
+    struct wsb_span user = wsg_session_value_of(s, &s->route->user, head, params, NULL);
     if (user.len && !wsg_is_name(user)) {
         WSB_LOG(WSB_LOG_HTTP, WSB_LOG_DEBUG, "not a user's name", WSB_KID("conn", s->id),
                 WSB_KS("route", s->route->name), WSB_KU("bytes", user.len));
@@ -94,7 +100,7 @@ static wsb_err add_groups(struct wsg_session *s, const struct wsb_span *params, 
 wsb_err wsg_session_identify(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
 {
     struct wsg_exchange *x = s->exchange;
-    struct wsb_span key = wsg_session_value_of(s, &s->route->pin_key, head, params);
+    struct wsb_span key = wsg_session_value_of(s, &s->route->pin_key, head, params, NULL);
     x->key = key.len ? wsg_key_hash(&s->env->routes->seed, key) : 0;
     if (!head->is_upgrade)
         return WSB_OK; /* the payload of REQUEST is its body; a request belongs to no group */

@@ -330,9 +330,15 @@ uint64_t wsg_claims_expiry_ms(const json_t *claims); /* since the epoch; UINT64_
 /* A text or a whole number; empty: it is not there, or something else. Valid as long as both. */
 struct wsb_span wsg_claim_value(const json_t *claims, const char *name, struct wsb_buf *scratch);
 
-/* identity.c: what a source says of a request; empty: nothing. Valid until env->text is used again. */
+/*
+ * identity.c: what a source says of a request; empty: nothing. A header, or a parameter of the query, that is there twice
+ * says nothing either: who looks at the other one would be told something else. Valid until env->text is used again.
+ *
+ * @ret_is_twice  may be NULL
+ */
 struct wsb_span wsg_session_value_of(struct wsg_session *s, const struct wsg_source *source,
-                                     const struct wsg_http_head *head, const struct wsb_span *params);
+                                     const struct wsg_http_head *head, const struct wsb_span *params,
+                                     bool *ret_is_twice);
 /* identity.c: the exchange's key, and of a handshake the user and the groups */
 wsb_err wsg_session_identify(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params);
 

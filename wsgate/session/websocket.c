@@ -242,7 +242,7 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
         refuse_handshake(s, &hs);
         return;
     }
-    s->route = wsg_routes_match(s->env->routes, head->host, head->path, WSG_KIND_WEBSOCKET, params, &other_kind);
+    s->route = wsg_routes_match(s->env->routes, head->host_name, head->path, WSG_KIND_WEBSOCKET, params, &other_kind);
     if (!s->route) {
         if (other_kind)
             wsg_exchange_refuse(s, WSG_REFUSED_KIND, 404, "the route does not speak WebSocket", NULL, 0);

@@ -18,8 +18,8 @@ static void test_most_specific_route_wins(void **state)
         {"a.example", "/chat/other", "room", WSG_KIND_HTTP},
         {"a.example", "/chat/a/b", "rest", WSG_KIND_WEBSOCKET},
         {"b.example", "/chat/lobby", "b", WSG_KIND_WEBSOCKET},
-        {"B.Example:8080", "/chat/x", "b", WSG_KIND_WEBSOCKET},
-        {"[::1]:80", "/chat/lobby", "lobby", WSG_KIND_WEBSOCKET},
+        {"b.example", "/chat/x", "b", WSG_KIND_WEBSOCKET},
+        {"[::1]", "/chat/lobby", "six", WSG_KIND_WEBSOCKET},
         {"a.example", "/none", NULL, WSG_KIND_WEBSOCKET},
         {"", "/chat/lobby", "lobby", WSG_KIND_WEBSOCKET},
     };
@@ -27,11 +27,12 @@ static void test_most_specific_route_wins(void **state)
     struct wsb_span params[WSB_PATTERN_PARAMS_MAX];
     bool other;
     (void)state;
-    assert_int_equal(wsg_routes_init(&t, 4), WSB_OK);
+    assert_int_equal(wsg_routes_init(&t, 5), WSB_OK);
     assert_int_equal(wsg_routes_add(&t, "rest", "/{path*}", NULL, &both, NULL), WSB_OK);
     assert_int_equal(wsg_routes_add(&t, "room", "/chat/{room}", NULL, &both, NULL), WSB_OK);
     assert_int_equal(wsg_routes_add(&t, "lobby", "/chat/lobby", NULL, &both, NULL), WSB_OK);
-    assert_int_equal(wsg_routes_add(&t, "b", "/chat/{x}", "b.example", &both, NULL), WSB_OK);
+    assert_int_equal(wsg_routes_add(&t, "b", "/chat/{x}", "B.Example.", &both, NULL), WSB_OK);
+    assert_int_equal(wsg_routes_add(&t, "six", "/chat/lobby", "[0::1]", &both, NULL), WSB_OK);
     wsg_routes_seal(&t);
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct wsg_route *r =
@@ -75,10 +76,12 @@ static void test_routes_that_cannot_be_are_refused(void **state)
         {"second", "/a/{other}", NULL, "same paths as route 'first'"},
         {"second", "no-slash", NULL, "path"},
         {"second", "/{", NULL, "path"},
+        {"second", "/x", "h:80", "host 'h:80'"},
+        {"second", "/x", "127.1", "host '127.1'"},
     };
     struct wsg_routes t;
     (void)state;
-    assert_int_equal(wsg_routes_init(&t, 2), WSB_OK);
+    assert_int_equal(wsg_routes_init(&t, 3), WSB_OK);
     assert_int_equal(wsg_routes_add(&t, "first", "/a/{b}", NULL, &both, NULL), WSB_OK);
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct wsb_fault fault = {0};
@@ -88,6 +91,9 @@ static void test_routes_that_cannot_be_are_refused(void **state)
     }
     /* the same paths are fine for another host */
     assert_int_equal(wsg_routes_add(&t, "second", "/a/{other}", "h", &both, NULL), WSB_OK);
+    struct wsb_fault fault = {0};
+    assert_int_not_equal(wsg_routes_add(&t, "third", "/a/{x}", "H.", &both, &fault), WSB_OK); /* and that is this one */
+    assert_non_null(strstr(fault.text, "same paths as route 'second'"));
     wsg_routes_deinit(&t);
 }
 
