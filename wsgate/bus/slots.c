@@ -6,15 +6,14 @@
 
 enum { FIRST_COUNT = 64, NONE = WSG_ID_SLOTS };
 
-void wsg_slots_init(struct wsg_slots *s, uint64_t epoch, uint8_t worker)
+void wsg_slots_init(struct wsg_slots *s, uint64_t epoch, const struct wsb_seed *seed, uint8_t worker)
 {
     *s = (struct wsg_slots){
         .epoch_tag = wsg_epoch_tag(epoch),
         .worker = worker,
         .free_head = NONE,
         .free_tail = NONE,
-        /* in the lower half: at least 2^25 holders are left for each place */
-        .first_generation = (uint32_t)(epoch & (WSG_ID_GENERATIONS / 2 - 1)),
+        .seed = *seed,
     };
 }
 
@@ -53,7 +52,7 @@ static wsb_err grow(struct wsg_slots *s)
         return WSB_ERR_NOMEM;
     s->slots = slots;
     for (uint32_t i = s->count; i < count; i++) {
-        s->slots[i] = (struct wsg_slot){.generation = s->first_generation};
+        s->slots[i] = (struct wsg_slot){.generation = wsg_generation_of(&s->seed, i, 0)};
         push_free(s, i);
     }
     s->count = count;
@@ -83,8 +82,12 @@ wsb_err wsg_slots_add(struct wsg_slots *s, void *value, wsb_conn *ret)
 /* False when the place has had all its generations. */
 static bool next_generation(struct wsg_slots *s, uint32_t at)
 {
-    s->slots[at].generation++;
-    return s->slots[at].generation < WSG_ID_GENERATIONS;
+    struct wsg_slot *slot = &s->slots[at];
+    slot->nth++;
+    if (slot->nth >= WSG_ID_GENERATIONS)
+        return false; /* its last holder's generation stays, so that its id is not good for another */
+    slot->generation = wsg_generation_of(&s->seed, at, slot->nth);
+    return true;
 }
 
 void wsg_slots_remove(struct wsg_slots *s, wsb_conn id)
@@ -109,7 +112,7 @@ wsb_err wsg_slots_renew(struct wsg_slots *s, wsb_conn *id)
     wsb_conn fresh;
     wsb_err err = wsg_slots_add(s, value, &fresh);
     if (err) {
-        s->slots[at].generation--; /* the holder keeps its old id until it is removed */
+        s->slots[at].nth--; /* the holder keeps its old id until it is removed */
         return err;
     }
     s->slots[at].value = NULL;
@@ -128,5 +131,5 @@ wsb_err wsg_slots_find(const struct wsg_slots *s, wsb_conn id, void **ret)
         *ret = slot->value;
         return WSB_OK;
     }
-    return p.generation >= s->first_generation && p.generation < slot->generation ? WSB_ERR_GONE : WSB_ERR_STALE;
+    return wsg_generation_nth(&s->seed, p.slot, p.generation) < slot->nth ? WSB_ERR_GONE : WSB_ERR_STALE;
 }

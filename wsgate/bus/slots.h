@@ -8,11 +8,12 @@
 
 #include <stddef.h>
 
-#include "bus/conn_id.h"
+#include "bus/generation.h"
 
 struct wsg_slot {
     void *value;         /* borrowed; NULL while free */
-    uint32_t generation; /* of the present or the next holder */
+    uint32_t nth;        /* how many holders it has had before the present or the next one */
+    uint32_t generation; /* of that one */
     uint32_t next_free;
 };
 
@@ -22,12 +23,13 @@ struct wsg_slots {
     uint32_t used;
     uint32_t free_head; /* oldest free place; WSG_ID_SLOTS when none */
     uint32_t free_tail;
-    uint32_t first_generation; /* random for each epoch, so that an id of another epoch does not fit by chance */
+    struct wsb_seed seed; /* of the order of generations */
     uint16_t epoch_tag;
     uint8_t worker;
 };
 
-void wsg_slots_init(struct wsg_slots *s, uint64_t epoch, uint8_t worker);
+/* seed: random for each epoch, so that an id of another epoch does not fit by chance, and no id can be guessed. */
+void wsg_slots_init(struct wsg_slots *s, uint64_t epoch, const struct wsb_seed *seed, uint8_t worker);
 void wsg_slots_deinit(struct wsg_slots *s);
 
 /* WSB_ERR_LIMIT: every place is taken. */

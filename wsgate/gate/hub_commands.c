@@ -58,10 +58,21 @@ static bool is_its_own(const struct wsg_incoming *in, const struct wsg_pin *p)
     return !is_revoked(in, p->conn) && wsg_hub_allows(in->hub, in->user, p->route);
 }
 
+/*
+ * The route of the connection as its session sees it, for a sender with a key; NULL: the sender may not command it. A connection that
+ * the hub does not know (no request of it has come yet, or it is over) is of no route that a key could be for.
+ */
+static const struct wsg_route *granted_route(const struct wsg_incoming *in, wsb_conn conn)
+{
+    const struct wsg_pin *p = wsg_pins_find(&in->hub->pins, conn);
+    if (!p || !wsg_hub_allows(in->hub, in->user, p->route))
+        return NULL;
+    return wsg_pin_asks_elsewhere(p) ? p->asked->wanted : p->route;
+}
+
 /* The sender may command the connection; otherwise it is told so, if it asked. */
 static bool may_command(const struct wsg_incoming *in, wsb_conn conn)
 {
-    const struct wsg_pin *p = in->user.len ? wsg_pins_find(&in->hub->pins, conn) : NULL;
     if (in->from && is_revoked(in, conn)) {
         in->from->stale++;
         in->hub->stats.stale++;
@@ -69,12 +80,31 @@ static bool may_command(const struct wsg_incoming *in, wsb_conn conn)
             outcome_to_all(in, WSB_OUTCOME_STALE, &conn, 1, "it belongs to another handler now");
         return false;
     }
-    if (!p || wsg_hub_allows(in->hub, in->user, p->route))
+    if (!in->user.len || granted_route(in, conn))
         return true;
     in->hub->stats.forbidden++;
     if (wants_outcome(in))
-        outcome_to_all(in, WSB_OUTCOME_REFUSED, &conn, 1, "your key is not for its route");
+        outcome_to_all(in, WSB_OUTCOME_REFUSED, &conn, 1, "no connection of a route that your key is for");
     return false;
+}
+
+/* To the sessions. Of a sender with a key each session checks as well that the connection is of the route that was looked at here. */
+static void to_sessions(const struct wsg_incoming *in, struct wsg_command *c, const wsb_conn *ids, size_t count)
+{
+    const struct wsg_hub_host *host = &in->hub->host;
+    if (!in->user.len) {
+        host->command(host->ctx, c, ids, count);
+        return;
+    }
+    for (size_t i = 0, next; i < count; i = next) {
+        const struct wsg_route *r = granted_route(in, ids[i]);
+        for (next = i + 1; next < count && granted_route(in, ids[next]) == r; next++)
+            ;
+        if (!r)
+            continue; /* it was looked at before, and has ended since */
+        c->only_route = r->index + 1U;
+        host->command(host->ctx, c, ids + i, next - i);
+    }
 }
 
 /* Those of `to` that the sender may command; they are the metadata's own, so they may be moved together. */
@@ -107,12 +137,12 @@ static bool targets_of(const struct wsg_incoming *in, const wsb_conn **ret, size
     return true;
 }
 
-static void give(const struct wsg_incoming *in, const struct wsg_command *c)
+static void give(const struct wsg_incoming *in, struct wsg_command *c)
 {
     const wsb_conn *ids;
     size_t count;
     if (targets_of(in, &ids, &count) && count)
-        in->hub->host.command(in->hub->host.ctx, c, ids, count);
+        to_sessions(in, c, ids, count);
 }
 
 /* --------------------------------------------------------------- messages */
@@ -132,13 +162,13 @@ static struct wsg_shared *frame_of(uint8_t opcode, struct wsb_span payload)
     return frame;
 }
 
-static void give_framed(struct wsg_hub *h, struct wsg_command *c, const wsb_conn *ids, size_t count)
+static void give_framed(const struct wsg_incoming *in, struct wsg_command *c, const wsb_conn *ids, size_t count)
 {
     struct wsg_shared *frame = count > 1 ? frame_of(c->code, c->payload) : NULL;
     c->frame = frame; /* without memory for it each session frames for itself */
     c->is_for_many = true;
     if (count)
-        h->host.command(h->host.ctx, c, ids, count);
+        to_sessions(in, c, ids, count);
     wsg_shared_unref(frame);
 }
 
@@ -250,7 +280,7 @@ static void send_shared(const struct wsg_incoming *in)
     c.frame = frame;
     if (check_message(&own) && targets_of(&own, &ids, &count) && count) {
         c.is_for_many = count > 1;
-        in->hub->host.command(in->hub->host.ctx, &c, ids, count);
+        to_sessions(in, &c, ids, count);
     }
     wsg_shared_unref(frame);
 }
@@ -265,7 +295,7 @@ static void on_send(const struct wsg_incoming *in)
     }
     struct wsg_command c = command_of(in);
     if (check_message(in) && targets_of(in, &ids, &count))
-        give_framed(in->hub, &c, ids, count);
+        give_framed(in, &c, ids, count);
 }
 
 /* Who is meant. False, and an ERROR, unless exactly one is named, and one that there can be. */
@@ -310,7 +340,7 @@ static void on_publish(const struct wsg_incoming *in)
         wsg_refuse(in, WSB_ERROR_LIMIT, "out of memory");
         return;
     }
-    give_framed(h, &c, h->targets, count);
+    give_framed(in, &c, h->targets, count);
 }
 
 static void on_list(const struct wsg_incoming *in)
@@ -325,10 +355,11 @@ size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct 
                          const struct wsg_meta *meta)
 {
     size_t count;
-    if (!wsg_hub_gather(h, to, meta, wsb_span(NULL, 0), &count))
+    const struct wsg_incoming in = {.hub = h}; /* of the control socket: without a key */
+    if (!wsg_hub_gather(h, to, meta, in.user, &count))
         return 0;
     if (c->type == WSB_SEND)
-        give_framed(h, c, h->targets, count);
+        give_framed(&in, c, h->targets, count);
     else if (count)
         h->host.command(h->host.ctx, c, h->targets, count);
     return count;

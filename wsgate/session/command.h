@@ -25,8 +25,9 @@ struct wsg_command {
     uint8_t type; /* enum wsb_type or enum wsg_internal_command */
     uint8_t code;
     uint8_t flags;
-    uint8_t by;      /* enum wsg_by: whose wish a CLOSE is */
-    uint16_t status; /* CLOSE: close code; RESPOND, REJECT: HTTP status */
+    uint8_t by;          /* enum wsg_by: whose wish a CLOSE is */
+    unsigned only_route; /* index + 1 of the one route whose connections it may reach; 0: any */
+    uint16_t status;     /* CLOSE: close code; RESPOND, REJECT: HTTP status */
     bool has_at;
     uint64_t at; /* BODY: where in the response it belongs; without it: behind what came before */
     uint64_t origin;

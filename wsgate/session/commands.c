@@ -90,8 +90,19 @@ static void set_tap(struct wsg_session *s, bool on)
     s->env->taps += on ? 1 : -1u;
 }
 
+/* The route that a command came for, if it may reach one only. The hub has looked already; but it knows a connection by what has
+ * been told to it, and this is the one place where the connection itself is. */
+static bool is_of_its_route(const struct wsg_session *s, const struct wsg_command *c)
+{
+    return !c->only_route || (s->route && s->route->index + 1U == c->only_route);
+}
+
 void wsg_session_command(struct wsg_session *s, const struct wsg_command *c)
 {
+    if (!is_of_its_route(s, c)) {
+        wsg_outcome(s, c, WSB_OUTCOME_REFUSED, "not of a route that your key is for");
+        return;
+    }
     switch (c->type) {
     case WSB_SEND:
     case WSB_PUBLISH:

@@ -4,6 +4,8 @@
 #include "bus/slots.h"
 
 static const uint64_t epoch = 0x1234567890abcdef;
+static const struct wsb_seed seed = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
+static const struct wsb_seed other_seed = {1, 2};
 
 static void test_id_has_its_parts_and_its_text(void **state)
 {
@@ -48,7 +50,7 @@ static void test_removed_id_is_gone_and_never_comes_back(void **state)
     void *found;
     int a, b;
     (void)state;
-    wsg_slots_init(&s, epoch, 3);
+    wsg_slots_init(&s, epoch, &seed, 3);
     assert_int_equal(wsg_slots_add(&s, &a, &first), WSB_OK);
     assert_int_equal(wsg_slots_find(&s, first, &found), WSB_OK);
     assert_ptr_equal(found, &a);
@@ -70,8 +72,8 @@ static void test_foreign_ids_are_stale(void **state)
     void *found;
     int a;
     (void)state;
-    wsg_slots_init(&s, epoch, 0);
-    wsg_slots_init(&other, epoch + 1, 0);
+    wsg_slots_init(&s, epoch, &seed, 0);
+    wsg_slots_init(&other, epoch + 1, &other_seed, 0);
     assert_int_equal(wsg_slots_add(&s, &a, &id), WSB_OK);
     assert_int_equal(wsg_slots_add(&other, &a, &foreign), WSB_OK);
     assert_int_equal(wsg_slots_find(&s, foreign, &found), WSB_ERR_STALE);
@@ -81,10 +83,31 @@ static void test_foreign_ids_are_stale(void **state)
     p.worker = 1;
     assert_int_equal(wsg_slots_find(&s, wsg_id_make(p), &found), WSB_ERR_STALE);
     p = wsg_id_parts(id);
-    p.generation++; /* the future */
+    p.generation = wsg_generation_of(&seed, p.slot, 1); /* the future */
     assert_int_equal(wsg_slots_find(&s, wsg_id_make(p), &found), WSB_ERR_STALE);
     wsg_slots_deinit(&s);
     wsg_slots_deinit(&other);
+}
+
+static void test_generations_come_once_each_and_in_no_order(void **state)
+{
+    enum { SOME = 1 << 16 };
+    static bool seen[WSG_ID_GENERATIONS];
+    unsigned neighbours = 0;
+    (void)state;
+    memset(seen, 0, sizeof seen);
+    for (uint32_t n = 0, last = 0; n < WSG_ID_GENERATIONS; n += n < SOME ? 1 : 997) {
+        uint32_t g = wsg_generation_of(&seed, 5, n);
+        assert_in_range(g, 0, WSG_ID_GENERATIONS - 1);
+        assert_false(seen[g]);
+        seen[g] = true;
+        assert_int_equal(wsg_generation_nth(&seed, 5, g), n);
+        neighbours += n > 0 && (g > last ? g - last : last - g) <= 64;
+        last = g;
+    }
+    assert_in_range(neighbours, 0, 16); /* by chance one in half a million */
+    assert_int_not_equal(wsg_generation_of(&seed, 6, 0), wsg_generation_of(&seed, 5, 0));
+    assert_int_not_equal(wsg_generation_of(&other_seed, 5, 0), wsg_generation_of(&seed, 5, 0));
 }
 
 static void test_renewed_holder_has_another_id(void **state)
@@ -94,7 +117,7 @@ static void test_renewed_holder_has_another_id(void **state)
     void *found;
     int a;
     (void)state;
-    wsg_slots_init(&s, epoch, 0);
+    wsg_slots_init(&s, epoch, &seed, 0);
     assert_int_equal(wsg_slots_add(&s, &a, &id), WSB_OK);
     old = id;
     assert_int_equal(wsg_slots_renew(&s, &id), WSB_OK);
@@ -112,12 +135,12 @@ static void test_place_without_generations_left_is_retired(void **state)
     void *found;
     int a;
     (void)state;
-    wsg_slots_init(&s, epoch, 0);
+    wsg_slots_init(&s, epoch, &seed, 0);
     assert_int_equal(wsg_slots_add(&s, &a, &id), WSB_OK);
     uint32_t at = wsg_id_parts(id).slot;
-    s.slots[at].generation = WSG_ID_GENERATIONS - 1; /* as after 67 million holders */
     struct wsg_id_parts p = wsg_id_parts(id);
-    p.generation = WSG_ID_GENERATIONS - 1;
+    s.slots[at].nth = WSG_ID_GENERATIONS - 1; /* as after 67 million holders */
+    p.generation = s.slots[at].generation = wsg_generation_of(&seed, at, WSG_ID_GENERATIONS - 1);
     id = wsg_id_make(p);
     next = id;
     assert_int_equal(wsg_slots_renew(&s, &next), WSB_OK);
@@ -138,7 +161,7 @@ static void test_full_table_is_a_limit(void **state)
     wsb_conn id;
     int a;
     (void)state;
-    wsg_slots_init(&s, epoch, 0);
+    wsg_slots_init(&s, epoch, &seed, 0);
     for (int i = 0; i < WSG_ID_SLOTS; i++)
         assert_int_equal(wsg_slots_add(&s, &a, &id), WSB_OK);
     assert_int_equal(wsg_slots_add(&s, &a, &id), WSB_ERR_LIMIT);
@@ -153,6 +176,7 @@ int main(void)
         cmocka_unit_test(test_epoch_tag_is_never_0),
         cmocka_unit_test(test_removed_id_is_gone_and_never_comes_back),
         cmocka_unit_test(test_foreign_ids_are_stale),
+        cmocka_unit_test(test_generations_come_once_each_and_in_no_order),
         cmocka_unit_test(test_renewed_holder_has_another_id),
         cmocka_unit_test(test_place_without_generations_left_is_retired),
         cmocka_unit_test(test_full_table_is_a_limit),

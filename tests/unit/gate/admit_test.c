@@ -516,13 +516,13 @@ static void test_a_key_for_a_route_is_for_what_waits_there(void **state)
     assert_string_equal(f->server.log, "a:outcome(5)");
     f->server.in_user = "q";
     accept_with(f, 'g', 1, "{}");
-    assert_string_equal(f->commands, "accept@1");
+    assert_string_equal(f->commands, "accept|r@1"); /* the session is of the route that it asked for */
     forget(f);
     hear(f, 0, WSB_SEND, WSB_TEXT, 0, 1, "no", NULL); /* and the gatekeeper's none after it */
     assert_string_equal(f->commands, "");
     f->server.in_user = "r";
     hear(f, 0, WSB_SEND, WSB_TEXT, 0, 1, "yes", NULL);
-    assert_string_equal(f->commands, "send=yes@1");
+    assert_string_equal(f->commands, "send=yes|r@1");
 }
 
 static void test_a_gatekeeper_that_drains_hands_on_who_waits(void **state)

@@ -143,6 +143,8 @@ static void host_command(void *ctx, const struct wsg_command *c, const wsb_conn 
                           (const char *)c->payload.ptr);
     if (c->status)
         n += (size_t)snprintf(f->commands + n, sizeof f->commands - n, "(%d)", c->status);
+    if (c->only_route)
+        n += (size_t)snprintf(f->commands + n, sizeof f->commands - n, "|%s", f->routes.routes[c->only_route - 1].name);
     if (c->type == WSG_CMD_FAIL)
         f->refusal = (enum wsg_refusal)c->code;
     for (size_t i = 0; i < count; i++)

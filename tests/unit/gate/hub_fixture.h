@@ -29,7 +29,8 @@ struct fixture {
     struct wsg_hub hub;
     struct wsg_outbox outbox;
     bool is_behind;
-    char commands[4096];      /* what sessions are told: "send=x@5,6 fail@5" */
+    char commands
+        [4096]; /* what sessions are told: "send=x@5,6 fail@5"; "send=x|r@5" where only those of a route may be reached */
     enum wsg_refusal refusal; /* of the latest "fail" */
 };
 

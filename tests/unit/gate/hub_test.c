@@ -392,6 +392,32 @@ static void test_kinds_that_no_route_of_it_has_are_refused(void **state)
     f->routes.routes[1].policy.kinds = 0; /* a route that is a gatekeeper only */
     hear(f, 'b', WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"q\"],\"kinds\":[\"websocket\"]}");
     assert_int_equal(f->hub.handlers.count, 2);
+static void test_a_key_for_a_route_reaches_nobody_that_is_not_known_to_be_of_it(void **state)
+{
+    static const uint8_t types[] = {WSB_SEND, WSB_CLOSE, WSB_PING, WSB_ACCEPT, WSB_REJECT, WSB_RESPOND, WSB_BODY};
+    struct fixture *f = *state;
+    hello(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    happen(f, WSB_OPEN, 3, 1, ""); /* of q, which has no handler: it has failed */
+    forget(f);
+    f->server.in_user = "r";
+    for (size_t i = 0; i < COUNT(types); i++) { /* 2 is between requests, or has not been told of yet */
+        hear(f, 'a', types[i], WSB_TEXT, WSB_FLAG_WANT_OUTCOME, 2, "x",
+             types[i] == WSB_CLOSE ? "{\"code\":1000}" : NULL);
+        assert_string_equal(f->commands, "");
+        assert_string_equal(f->server.log, "a:outcome(5)");
+        forget(f);
+    }
+    assert_int_equal(f->hub.stats.forbidden, COUNT(types));
+    char to[160];
+    snprintf(to, sizeof to, "{\"to\":[\"%016llx\",\"%016llx\",\"%016llx\"]}", (unsigned long long)conn_of(2),
+             (unsigned long long)conn_of(1), (unsigned long long)conn_of(3));
+    hear(f, 'a', WSB_SEND, WSB_TEXT, 0, 0, "y", to);
+    assert_string_equal(f->commands, "send=y|r@1");
+    forget(f);
+    f->server.in_user = NULL;
+    hear(f, 'a', WSB_CLOSE, 0, 0, 2, "", "{\"code\":1000}"); /* a local handler may: the session decides */
+    assert_string_equal(f->commands, "close(1000)@2");
 }
 
 int main(void)
@@ -421,6 +447,7 @@ int main(void)
         TEST(test_who_waits_is_taken_by_a_handler_of_its_kind),
         TEST(test_a_handler_may_change_its_kinds),
         TEST(test_kinds_that_no_route_of_it_has_are_refused),
+        TEST(test_a_key_for_a_route_reaches_nobody_that_is_not_known_to_be_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,7 +164,7 @@ int setup(void **state)
     f->gatekeeping = (struct wsg_gatekeeping){.entrances = &f->entrance, .entrance_count = 1};
     f->env.gatekeeping = &f->gatekeeping;
     f->env.keepalive_timeout_ms = f->env.close_timeout_ms = 10000;
-    wsg_slots_init(&f->env.slots, 1, 0);
+    wsg_slots_init(&f->env.slots, 1, &(struct wsb_seed){1, 2}, 0);
     assert_int_equal(wsg_env_init(&f->env), WSB_OK);
     connect_client(f);
     *state = f;

@@ -713,6 +713,24 @@ static void test_a_kind_that_no_handler_serves_is_refused_at_once(void **state)
         connect_client(f);
     }
 #undef WS
+static void test_a_command_for_another_route_is_refused_by_the_session(void **state)
+{
+    static const uint8_t types[] = {WSB_SEND, WSB_CLOSE, WSB_PING, WSB_RESPOND};
+    struct fixture *f = *state;
+    open_websocket(f);
+    for (size_t i = 0; i < COUNT(types); i++) {
+        forget(f);
+        tell(f, (struct wsg_command){.type = types[i],
+                                     .code = WSB_TEXT,
+                                     .flags = WSB_FLAG_WANT_OUTCOME,
+                                     .status = 1000,
+                                     .only_route = 2,
+                                     .payload = wsb_span_str("no")});
+        HAS(f->replies, "refused");
+        assert_int_equal(f->got_len, 0);
+    }
+    tell(f, (struct wsg_command){.type = WSB_SEND, .code = WSB_TEXT, .only_route = 1, .payload = wsb_span_str("yes")});
+    assert_int_equal(f->got_len, 5);
 }
 
 int main(void)
@@ -760,6 +778,7 @@ int main(void)
         TEST(test_invalid_response_of_a_handler_is_502),
         TEST(test_respond_to_nothing_is_refused),
         TEST(test_a_kind_that_no_handler_serves_is_refused_at_once),
+        TEST(test_a_command_for_another_route_is_refused_by_the_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
