@@ -112,6 +112,7 @@ int cmd_routes(struct wsc_run *run);
 int cmd_groups(struct wsc_run *run);
 int cmd_log(struct wsc_run *run);
 int cmd_connect(struct wsc_run *run);
+int cmd_dead_letters(struct wsc_run *run);
 int cmd_dial(struct wsc_run *run);
 int cmd_tap(struct wsc_run *run);
 int cmd_token(struct wsc_run *run);

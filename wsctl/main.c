@@ -52,6 +52,7 @@ static const struct wsc_command commands[] = {
      "//...                a text that begins with a slash\n"
      "Texts are printed as they come, binary messages in hexadecimal; --json prints an object a line.",
      cmd_connect, 1, 1},
+    {"dead-letters", "", "Events that were set aside: no handler got done with them", NULL, cmd_dead_letters, 0, 0},
     {"dial", "[URL | VERB]", "What the gate connects to as a client; one more, or one less",
      "URL          connect to it for --route, again and again, until the gate ends or it is stopped; prints its name\n"
      "list         all of them, and how it goes; also without an argument\n"
@@ -75,9 +76,9 @@ static void show_help(FILE *to)
                 "Looks at a running wsgate and manages it.\n\nCommands:\n",
                 to);
     for (size_t i = 0; i < WSC_COUNT(commands); i++)
-        (void)fprintf(to, "  %-10s %-19s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+        (void)fprintf(to, "  %-12s %-19s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
     (void)fputs(
-        "  help       [COMMAND]           This text, or a command's\n\n"
+        "  help         [COMMAND]           This text, or a command's\n\n"
         "wsctl COMMAND --help tells a command's options. The runtime directory is --dir, else $WSBUS_DIR, else\n"
         "/run/wsbus, else $XDG_RUNTIME_DIR/wsbus, else /tmp/wsbus-<uid>.\n\n"
         "Exit status: 0 done; 1 the gate said no, or nothing was found; 2 wrong usage; 3 no gate can be reached;\n"

@@ -25,11 +25,12 @@ export const FLAG = { META: 1, MORE: 2, REDELIVERED: 4, WANT_OUTCOME: 8, PENDING
 export const EVENT = {
   1: "welcome", 2: "open", 3: "data", 4: "closed", 5: "pong", 6: "request", 7: "body", 8: "aborted", 9: "outcome",
   10: "writable", 11: "revoked", 12: "ping", 13: "level", 14: "drain", 15: "error", 16: "members", 17: "joined",
-  18: "left",
+  18: "left", 19: "dead-letter",
 };
 export const COMMAND = {
   hello: 64, credit: 65, ack: 66, accept: 67, reject: 68, send: 69, close: 70, join: 71, leave: 72, publish: 73,
   tag: 74, respond: 75, body: 76, ping: 77, pong: 78, log: 79, bye: 80, list: 81,
+  working: 82,
 };
 const BATCH = 127;
 const NOTHING = Buffer.alloc(0);
@@ -351,6 +352,11 @@ export class Handler {
     return this.#put("list", { meta: { ...audience({ group, route, user, tag }), limit } });
   }
 
+  /* The program still works on its event: the gate's `ack_timeout` begins anew. Leaves with the next turn of the event loop. */
+  working() {
+    this.#put("working", {});
+  }
+
   /* more: body() brings the rest. */
   respond(conn, body, { status = 200, headers = {}, more = false } = {}) {
     this.#put("respond", { conn, payload: Buffer.from(body), meta: { status, headers }, flags: more ? FLAG.MORE : 0 });
@@ -560,7 +566,7 @@ export class Handler {
         type: EVENT[header.type] ?? String(header.type), code: header.code, opcode: header.code, flags: header.flags,
         more: Boolean(header.flags & FLAG.MORE), redelivered: Boolean(header.flags & FLAG.REDELIVERED),
         conn: header.conn, seq: header.seq, time: header.time, payload, meta: meta ? JSON.parse(meta) : {},
-      }));
+      })).map((event) => ({ ...event, deliveries: event.redelivered ? event.meta.deliveries ?? 2 : 1 }));
     } catch (error) {
       if (!(error instanceof RangeError || error instanceof SyntaxError)) throw error;
       console.error(`wsbus: malformed message: ${error.message}`);

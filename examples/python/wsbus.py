@@ -45,12 +45,12 @@ META, MORE, REDELIVERED, WANT_OUTCOME, PENDING, PLAIN = 1, 2, 4, 8, 16, 32
 EVENTS = {
     1: "welcome", 2: "open", 3: "data", 4: "closed", 5: "pong", 6: "request", 7: "body", 8: "aborted", 9: "outcome",
     10: "writable", 11: "revoked", 12: "ping", 13: "level", 14: "drain", 15: "error", 16: "members", 17: "joined",
-    18: "left",
+    18: "left", 19: "dead-letter",
 }
 COMMANDS = {
     "hello": 64, "credit": 65, "ack": 66, "accept": 67, "reject": 68, "send": 69, "close": 70, "join": 71, "leave": 72,
     "publish": 73, "tag": 74, "respond": 75, "body": 76, "ping": 77, "pong": 78, "log": 79, "bye": 80,
-    "list": 81,
+    "list": 81, "working": 82,
 }
 BATCH = 127
 OUTCOMES = ("written", "dropped", "gone", "stale", "too big", "refused", "invalid")
@@ -91,6 +91,7 @@ class Event:
     more = property(lambda self: bool(self.flags & MORE))
     pending = property(lambda self: bool(self.flags & PENDING))
     redelivered = property(lambda self: bool(self.flags & REDELIVERED))
+    deliveries = property(lambda self: self.meta.get("deliveries", 2) if self.redelivered else 1)
     outcome = property(lambda self: OUTCOMES[self.code])
     members = property(lambda self: [int(conn, 16) for conn in self.meta.get("members", ())])
 
@@ -448,6 +449,11 @@ class Handler(Commands):
         self._done_events, self._flushed = 0, time.monotonic()
         if not self._unsure:
             self._leave(wait_ms)
+
+    def working(self):
+        """Say that the program still works on its event: the gate's `ack_timeout` begins anew. Leaves at once."""
+        self._command("working")
+        self.flush(0)
 
     def log(self, level, text):
         """A line for the gate's log and for stderr, when the handler's level lets it pass."""

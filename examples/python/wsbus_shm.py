@@ -57,7 +57,7 @@ COptions = _struct(
     presence=c_bool, weight=c_uint, server_key=c_char_p, key_file=c_char_p, link=c_int, ring_size=c_size_t, kinds=c_uint)
 CEvent = _struct(
     "wsb_event", type=c_int, opcode=c_int, reason=c_int, conn=c_uint64, seq=c_uint64, time_ns=c_uint64, more=c_bool,
-    redelivered=c_bool, pending=c_bool, data=c_void_p, len=c_size_t, meta=c_void_p, meta_len=c_size_t, handler=CHandler,
+    redelivered=c_bool, pending=c_bool, deliveries=c_uint, data=c_void_p, len=c_size_t, meta=c_void_p, meta_len=c_size_t, handler=CHandler,
     token=c_uint64)
 CSendOptions = _struct("wsb_send_options", slow=c_int, key=c_char_p, ret_seq=POINTER(c_uint64), plain=c_bool)
 CAudience = _struct(
@@ -74,7 +74,7 @@ CPart = _struct(
 STRUCTS = (CHandler, COptions, CEvent, CSendOptions, CAudience, CField, CAcceptOptions, CResponse, CPart)
 FUNCTIONS = {  # name: what it returns, what it takes behind the handle
     "handler_close": (c_bool,), "readguarded": (c_bool, POINTER(CEvent), c_int), "flush": (c_bool,), "handler_fd": (c_int,),
-    "send": (c_bool, c_uint64, c_int, c_char_p, c_size_t, POINTER(CSendOptions)), "ack": (c_bool, c_uint64, c_uint64),
+    "send": (c_bool, c_uint64, c_int, c_char_p, c_size_t, POINTER(CSendOptions)), "ack": (c_bool, c_uint64, c_uint64), "working": (c_bool,),
     "send_many": (c_bool, POINTER(c_uint64), c_size_t, c_int, c_char_p, c_size_t, POINTER(CSendOptions)),
     "publish": (c_bool, POINTER(CAudience), c_int, c_char_p, c_size_t, POINTER(CSendOptions)),
     "join": (c_bool, c_uint64, c_char_p), "leave": (c_bool, c_uint64, c_char_p), "close": (c_bool, c_uint64, c_uint, c_char_p),
@@ -109,12 +109,13 @@ def library():
 class Event:
     """One event, copied: it stays true as long as it is kept. `meta` is a dict."""
 
-    __slots__ = ("type", "opcode", "conn", "seq", "time_ns", "more", "redelivered", "pending", "payload", "meta")
+    __slots__ = ("type", "opcode", "conn", "seq", "time_ns", "more", "redelivered", "pending", "deliveries", "payload", "meta")
 
     def __init__(self, ev):
         self.type, self.opcode = _type_name(ev.type), ev.opcode
         self.conn, self.seq, self.time_ns = ev.conn, ev.seq, ev.time_ns
         self.more, self.redelivered, self.pending = ev.more, ev.redelivered, ev.pending
+        self.deliveries = ev.deliveries
         self.payload = ctypes.string_at(ev.data, ev.len)
         self.meta = json.loads(ctypes.string_at(ev.meta, ev.meta_len)) if ev.meta else {}
 
@@ -275,6 +276,10 @@ class Handler:
     def ack(self, conn, seq):
         """With manual_ack: done with this event of the connection, and all before it."""
         return self._call("ack", conn, seq)
+
+    def working(self):
+        """Say that the program still works on its event: the gate's `ack_timeout` begins anew. Leaves at once."""
+        return self._call("working")
 
     def log(self, level, text):
         """A line for the gate's log and for stderr, when the handler's level lets it pass."""

@@ -47,6 +47,7 @@ route chaos {
     max_retained = 8MiB
     max_queue = 64KiB
     ack_timeout = 5s
+    max_deliveries = 0
 }
 limits { connections = 20000 }
 log { levels = {"ws=warn"} }

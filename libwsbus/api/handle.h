@@ -266,6 +266,8 @@ struct wsb_welcome {
 };
 
 WSB_MUST_CHECK wsb_err wsb_welcome_parse(struct wsb_span meta, struct wsb_welcome *ret);
+/* How often the event of a handle, one that is redelivered, has been delivered. */
+unsigned wsb_event_deliveries(struct wsb_handle *h, const struct wsb_event *ev);
 /* The metadata of HELLO, but for the credit, which the link has a say in. */
 WSB_MUST_CHECK wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o);
 

@@ -70,6 +70,7 @@ static void hand_out(struct wsb_handle *h, const struct wsb_envelope *e, struct 
         .more = (d->flags & WSB_FLAG_MORE) != 0,
         .redelivered = (d->flags & WSB_FLAG_REDELIVERED) != 0,
         .pending = (d->flags & WSB_FLAG_PENDING) != 0,
+        .deliveries = 1,
         .data = e->payload.len ? (const void *)e->payload.ptr : "",
         .len = e->payload.len,
         .meta = (const char *)e->meta.ptr,
@@ -77,6 +78,8 @@ static void hand_out(struct wsb_handle *h, const struct wsb_envelope *e, struct 
         .handler = wsb_handle_value(h),
         .token = h->token,
     };
+    if (ret->redelivered)
+        ret->deliveries = wsb_event_deliveries(h, ret);
 }
 
 /* The next record of the current message, which may be put into *room; NULL when it has none left. */

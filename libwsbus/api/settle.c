@@ -150,6 +150,24 @@ static enum wsb_reason ack(struct wsb_handle *h, wsb_conn conn, uint64_t seq)
     return reason ? reason : wsb_outbox_flush(h);
 }
 
+static enum wsb_reason working(struct wsb_handle *h)
+{
+    if (h->serving != WSB_SERVING_YES)
+        return WSB_REASON_GATE_GONE; /* a gate that does not know us has given us nothing to work on */
+    const struct wsb_header d = {.type = WSB_WORKING, .seq = h->seq + 1};
+    enum wsb_reason reason = wsb_put_own(h, &d, wsb_span(NULL, 0), wsb_span(NULL, 0));
+    if (reason)
+        return reason;
+    h->seq++;
+    return wsb_outbox_flush(h);
+}
+
+bool wsb_working(wsb_handler handler)
+{
+    struct wsb_handle *h = wsb_begin(handler);
+    return h && wsb_done(h, working(h));
+}
+
 bool wsb_ack(wsb_handler handler, wsb_conn conn, uint64_t seq)
 {
     struct wsb_handle *h = wsb_begin(handler);

@@ -168,15 +168,44 @@ wsb_err wsb_record_alone(struct wsb_span record, struct wsb_envelope *ret)
 const char *wsb_type_name(uint8_t type)
 {
     static const char *const names[128] = {
-        [WSB_WELCOME] = "welcome", [WSB_OPEN] = "open",         [WSB_DATA] = "data",       [WSB_CLOSED_EV] = "closed",
-        [WSB_PONG_EV] = "pong",    [WSB_REQUEST] = "request",   [WSB_BODY_EV] = "body",    [WSB_ABORTED] = "aborted",
-        [WSB_OUTCOME] = "outcome", [WSB_WRITABLE] = "writable", [WSB_REVOKED] = "revoked", [WSB_PING_EV] = "ping",
-        [WSB_LEVEL] = "level",     [WSB_DRAIN] = "drain",       [WSB_ERROR] = "error",     [WSB_HELLO] = "hello",
-        [WSB_CREDIT] = "credit",   [WSB_ACK] = "ack",           [WSB_ACCEPT] = "accept",   [WSB_REJECT] = "reject",
-        [WSB_SEND] = "send",       [WSB_CLOSE] = "close",       [WSB_JOIN] = "join",       [WSB_LEAVE] = "leave",
-        [WSB_PUBLISH] = "publish", [WSB_TAG] = "tag",           [WSB_RESPOND] = "respond", [WSB_BODY] = "body",
-        [WSB_PING] = "ping",       [WSB_PONG] = "pong",         [WSB_LOG] = "log",         [WSB_BYE] = "bye",
-        [WSB_MEMBERS] = "members", [WSB_JOINED] = "joined",     [WSB_LEFT] = "left",       [WSB_LIST] = "list",
+        [WSB_WELCOME] = "welcome",
+        [WSB_OPEN] = "open",
+        [WSB_DATA] = "data",
+        [WSB_CLOSED_EV] = "closed",
+        [WSB_PONG_EV] = "pong",
+        [WSB_REQUEST] = "request",
+        [WSB_BODY_EV] = "body",
+        [WSB_ABORTED] = "aborted",
+        [WSB_OUTCOME] = "outcome",
+        [WSB_WRITABLE] = "writable",
+        [WSB_REVOKED] = "revoked",
+        [WSB_PING_EV] = "ping",
+        [WSB_LEVEL] = "level",
+        [WSB_DRAIN] = "drain",
+        [WSB_ERROR] = "error",
+        [WSB_HELLO] = "hello",
+        [WSB_CREDIT] = "credit",
+        [WSB_ACK] = "ack",
+        [WSB_ACCEPT] = "accept",
+        [WSB_REJECT] = "reject",
+        [WSB_SEND] = "send",
+        [WSB_CLOSE] = "close",
+        [WSB_JOIN] = "join",
+        [WSB_LEAVE] = "leave",
+        [WSB_PUBLISH] = "publish",
+        [WSB_TAG] = "tag",
+        [WSB_RESPOND] = "respond",
+        [WSB_BODY] = "body",
+        [WSB_PING] = "ping",
+        [WSB_PONG] = "pong",
+        [WSB_LOG] = "log",
+        [WSB_BYE] = "bye",
+        [WSB_MEMBERS] = "members",
+        [WSB_JOINED] = "joined",
+        [WSB_LEFT] = "left",
+        [WSB_LIST] = "list",
+        [WSB_DEAD_LETTER] = "dead-letter",
+        [WSB_WORKING] = "working",
         [WSB_BATCH] = "batch",
     };
     return type < 128 ? names[type] : NULL;
@@ -184,7 +213,7 @@ const char *wsb_type_name(uint8_t type)
 
 bool wsb_type_is_command(uint8_t type)
 {
-    return type >= WSB_HELLO && type <= WSB_LIST;
+    return type >= WSB_HELLO && type <= WSB_WORKING;
 }
 
 const char *wsb_outcome_name(uint8_t outcome)

@@ -32,6 +32,7 @@ enum wsb_type {
     WSB_MEMBERS = 16,
     WSB_JOINED = 17,
     WSB_LEFT = 18,
+    WSB_DEAD_LETTER = 19, /* only on `events` */
     /* handler → gate */
     WSB_HELLO = 64,
     WSB_CREDIT = 65,
@@ -51,6 +52,7 @@ enum wsb_type {
     WSB_LOG = 79,
     WSB_BYE = 80,
     WSB_LIST = 81,
+    WSB_WORKING = 82,
     /* both */
     WSB_BATCH = 127
 };

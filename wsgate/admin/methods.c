@@ -328,6 +328,7 @@ const struct wsg_method *wsg_method_find(const char *name)
         {"untap", wsg_on_untap, "sub "},
         {"tls", wsg_on_tls, ""},
         {"reload", wsg_on_reload, ""},
+        {"dead_letters", wsg_on_dead_letters, "limit "},
         {"dials", wsg_on_dials, ""},
         {"dial", wsg_on_dial, DIAL_PARAMS},
         {"dial_stop", wsg_on_dial_stop, "name "},

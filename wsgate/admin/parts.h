@@ -146,6 +146,7 @@ void wsg_on_tls(const struct wsg_call *call);
 void wsg_on_reload(const struct wsg_call *call);
 
 /* dials.c */
+void wsg_on_dead_letters(const struct wsg_call *call);
 void wsg_on_dials(const struct wsg_call *call);
 void wsg_on_dial(const struct wsg_call *call);
 void wsg_on_dial_stop(const struct wsg_call *call);

@@ -157,8 +157,9 @@ wsb_err wsg_backlog_add(struct wsg_backlog *b, const struct wsb_envelope *e, boo
     return WSB_OK;
 }
 
-/* Take k, whose predecessor is `before` (NULL: it is the first), out of the list and free it. */
-static void take_out(struct wsg_backlog *b, struct wsg_kept *before, struct wsg_kept *k, struct wsg_backlog_sum *freed)
+/* Take k, whose predecessor is `before` (NULL: it is the first), out of the list. */
+static void unlink_kept(struct wsg_backlog *b, struct wsg_kept *before, struct wsg_kept *k,
+                        struct wsg_backlog_sum *freed)
 {
     count(freed, k);
     if (before)
@@ -171,6 +172,11 @@ static void take_out(struct wsg_backlog *b, struct wsg_kept *before, struct wsg_
         b->last_sent = before;
     if (b->unsent == k)
         b->unsent = k->next;
+}
+
+static void take_out(struct wsg_backlog *b, struct wsg_kept *before, struct wsg_kept *k, struct wsg_backlog_sum *freed)
+{
+    unlink_kept(b, before, k, freed);
     wsg_kept_free(k);
 }
 
@@ -199,11 +205,25 @@ void wsg_backlog_rewind(struct wsg_backlog *b)
 {
     for (struct wsg_kept *k = b->first; k != b->unsent; k = k->next) {
         k->flags |= WSB_FLAG_REDELIVERED;
+        k->deliveries = (uint8_t)(k->deliveries + (k->deliveries < UINT8_MAX));
         b->unsent_bytes += wsg_kept_bytes(k);
     }
     b->unsent = b->first;
     b->last_sent = NULL;
     b->sent_count = 0;
+}
+
+struct wsg_kept *wsg_backlog_take_spent(struct wsg_backlog *b, uint32_t limit, struct wsg_backlog_sum *freed)
+{
+    struct wsg_kept *before = NULL;
+    for (struct wsg_kept *k = b->first; k != b->unsent; before = k, k = k->next) {
+        if (k->deliveries + 1U < limit)
+            continue;
+        unlink_kept(b, before, k, freed);
+        b->sent_count--;
+        return k;
+    }
+    return NULL;
 }
 
 bool wsg_backlog_drop_oldest(struct wsg_backlog *b, struct wsg_backlog_sum *freed)

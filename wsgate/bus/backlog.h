@@ -26,7 +26,8 @@ struct wsg_kept {
     uint32_t meta_len;
     uint8_t type;
     uint8_t code;
-    uint8_t flags; /* REDELIVERED once it was sent to an owner that lost it */
+    uint8_t flags;      /* REDELIVERED once it was sent to an owner that lost it */
+    uint8_t deliveries; /* to owners that lost it; no more than 255 */
     uint8_t data[];
 };
 
@@ -72,6 +73,12 @@ void wsg_backlog_sent(struct wsg_backlog *b, bool keep, struct wsg_backlog_sum *
 void wsg_backlog_acked(struct wsg_backlog *b, uint64_t seq, struct wsg_backlog_sum *freed);
 /* The owner is another: nothing has been sent to it. */
 void wsg_backlog_rewind(struct wsg_backlog *b);
+/*
+ * Take out the first of those that were sent and have, with this delivery, been delivered `limit` times.
+ *
+ * Returns   the event, the caller's, to be freed by wsg_kept_free(); NULL: there is none
+ */
+struct wsg_kept *wsg_backlog_take_spent(struct wsg_backlog *b, uint32_t limit, struct wsg_backlog_sum *freed);
 /* Forget the oldest message of the client that was not sent; false when there is none. */
 bool wsg_backlog_drop_oldest(struct wsg_backlog *b, struct wsg_backlog_sum *freed);
 void wsg_backlog_clear(struct wsg_backlog *b, struct wsg_backlog_sum *freed);

@@ -53,7 +53,7 @@ static void past_free(struct wsg_handlers *t, struct wsg_past *p)
     free(p);
 }
 
-void wsg_handlers_remember(struct wsg_handlers *t, const struct wsg_handler *h)
+void wsg_handlers_remember(struct wsg_handlers *t, const struct wsg_handler *h, bool lives)
 {
     struct wsg_past *p = past_of(t, wsb_span(h->peer, h->peer_len));
     if (p)
@@ -63,7 +63,7 @@ void wsg_handlers_remember(struct wsg_handlers *t, const struct wsg_handler *h)
     p = malloc(sizeof *p + h->peer_len);
     if (!p)
         return;
-    *p = (struct wsg_past){.peer_len = h->peer_len, .ids = {h->id}};
+    *p = (struct wsg_past){.peer_len = h->peer_len, .ids = {h->id}, .pid = h->pid, .lives = lives};
     memcpy(p->ids + 1, h->past_ids, sizeof p->ids - sizeof *p->ids);
     memcpy(p->peer, h->peer, h->peer_len);
     HASH_ADD_KEYPTR(hh, t->pasts, p->peer, p->peer_len, p);
@@ -132,6 +132,8 @@ wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct ws
     struct wsg_past *past = past_of(t, peer);
     if (past) {
         memcpy(h->past_ids, past->ids, sizeof h->past_ids);
+        h->past_pid = past->pid;
+        h->was_given_up = past->lives;
         past_free(t, past);
     }
     HASH_ADD(by_peer, t->by_peer, peer, h->peer_len, h);
@@ -238,6 +240,11 @@ struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct
 }
 
 bool wsg_handler_has_room(const struct wsg_handler *h)
+{
+    return h->alone == WSG_ALONE_NO && wsg_handler_has_credit(h);
+}
+
+bool wsg_handler_has_credit(const struct wsg_handler *h)
 {
     return !h->paused && (!h->has_credit || (h->credit_messages > 0 && h->credit_bytes > 0));
 }

@@ -10,6 +10,7 @@
 
 #include "base/block.h"
 #include "bus/route.h"
+#include "wsbus/msg.h"
 
 struct wsg_pin;
 struct wsb_direct;
@@ -22,6 +23,7 @@ struct wsg_lane {
     struct wsg_pin *waiting; /* borrowed list, of those pins: with events that were not sent, or paused */
     uint32_t count;
     uint32_t waiting_count;
+    uint32_t unopened;   /* of a handler's: it has not been told of them */
     size_t unsent_bytes; /* of all its pins */
     bool all_paused;     /* too much is unsent: none of its clients is read */
 };
@@ -32,9 +34,20 @@ enum { WSG_PAST_IDS = 4 };
 struct wsg_past {
     UT_hash_handle hh;
     uint32_t ids[WSG_PAST_IDS]; /* latest first; 0: none */
+    int64_t pid;
+    bool lives; /* it was given up; otherwise its link broke, and only a process with this pid is the same */
     uint8_t peer_len;
     uint8_t peer[];
 };
+
+/*
+ * The last delivery that an event may have is made alone, so that the death of its handler says which event it was:
+ *
+ *     NO ──an event needs it──▶ WANTED ──all is acknowledged──▶ SENT ──acknowledged──▶ NO
+ *
+ * Nothing else that wants an acknowledgement is sent meanwhile. A handler that acknowledges late (`acks_late`) is not waited for.
+ */
+enum wsg_alone { WSG_ALONE_NO, WSG_ALONE_WANTED, WSG_ALONE_SENT };
 
 enum wsg_drain { WSG_DRAIN_NO, WSG_DRAIN_BEGUN, WSG_DRAIN_DONE };
 
@@ -44,13 +57,19 @@ struct wsg_handler {
     uint8_t peer_len;
     struct wsb_direct *direct; /* borrowed from its link: where it can be written to directly; NULL: nowhere */
     bool batch;
-    bool acks;                       /* it acknowledges: what it was sent is kept until then */
-    bool has_credit;                 /* it is sent only what it granted */
-    bool presence;                   /* it wants JOINED and LEFT */
+    bool acks;           /* it acknowledges: what it was sent is kept until then */
+    bool has_credit;     /* it is sent only what it granted */
+    bool presence;       /* it wants JOINED and LEFT */
+    uint8_t alone;       /* enum wsg_alone */
+    bool acks_late;      /* it did not acknowledge what was sent alone within a second */
+    wsb_conn alone_conn; /* whose event it is */
+    uint64_t alone_since_ms;
+    uint64_t fence;                  /* the PING that it must answer before it may command; 0: none */
+    uint32_t opening;                /* OPENs that it has not acknowledged */
     uint8_t drain;                   /* enum wsg_drain; it gets no new connections */
     bool is_counted;                 /* among those that serve its routes */
     bool is_pump_due;                /* some of those that wait have not been looked at */
-    uint32_t past_ids[WSG_PAST_IDS]; /* under which it was registered before */
+    uint32_t past_ids[WSG_PAST_IDS]; /* under which it was registered before, and lost its connections while it lived */
     uint32_t moving;                 /* of its connections */
     uint32_t steps;                  /* moves begun in this step of its drain */
     uint64_t barrier_passed;         /* the latest PING that it has answered */
@@ -58,6 +77,8 @@ struct wsg_handler {
     char name[65];
     char language[33];
     int64_t pid;
+    int64_t past_pid;  /* its own, of an earlier registration; 0: there was none */
+    bool was_given_up; /* it lost its connections while it lived */
     uint8_t level;
     uint16_t *routes; /* owned */
     size_t route_count;
@@ -79,6 +100,7 @@ struct wsg_handler {
     uint64_t ping_sent_us;
     uint64_t rtt_us;
     uint64_t events, event_bytes, commands, errors, dropped;
+    uint64_t workings;                      /* how often it said that it is still at it */
     uint64_t delivered, redelivered, stale; /* stale: commands and ACKs for what is not, or no longer, its own */
     uint64_t full_since_ms, full_ms;        /* how long it had no room; since is 0 while it has */
     UT_hash_handle by_peer;
@@ -113,8 +135,8 @@ WSB_MUST_CHECK wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span 
 /* Frees it; its pins must have been moved or dropped. */
 void wsg_handlers_remove(struct wsg_handlers *t, struct wsg_handler *h);
 void wsg_handlers_deinit(struct wsg_handlers *t);
-/* It is about to be taken out while it lives: when its peer registers again, that is remembered. */
-void wsg_handlers_remember(struct wsg_handlers *t, const struct wsg_handler *h);
+/* It is about to be taken out, and lives (or its process may): when its peer registers again, that is remembered. */
+void wsg_handlers_remember(struct wsg_handlers *t, const struct wsg_handler *h, bool lives);
 /* Somebody answers, or may come to answer, to this number. */
 bool wsg_handlers_know(const struct wsg_handlers *t, uint32_t id);
 bool wsg_handler_is_or_was(const struct wsg_handler *h, uint32_t id);
@@ -140,7 +162,9 @@ bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r, 
 struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct wsg_route *r, unsigned kinds,
                                       uint64_t key, const struct wsg_handler *except);
 
-/* It may be sent another message: it has credit, and not too much is under way to it. */
+/* It has credit, and not too much is under way to it. */
+bool wsg_handler_has_credit(const struct wsg_handler *h);
+/* It may be sent another message: it has credit, and nothing that is to be alone. */
 bool wsg_handler_has_room(const struct wsg_handler *h);
 void wsg_handler_spend(struct wsg_handler *h, size_t bytes);
 /* Grants add up, to no more than a reasonable end. */

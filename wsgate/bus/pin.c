@@ -108,9 +108,14 @@ void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h, struct wsg_lane *l
     bool waits = p->is_waiting;
     if (p->lane) {
         wsg_pin_wait_no_more(p);
+        p->lane->unopened -= wsg_pin_is_unopened(p);
         p->lane->unsent_bytes -= p->backlog.unsent_bytes;
         DL_DELETE(p->lane->pins, p);
         p->lane->count--;
+    }
+    if (wsg_pin_is_opening(p)) {
+        p->handler->opening--;
+        p->open_deliveries = (uint8_t)(p->open_deliveries + (p->open_deliveries < UINT8_MAX));
     }
     if (p->handler)
         p->handler->unacked -= p->unacked;
@@ -122,6 +127,7 @@ void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h, struct wsg_lane *l
     if (p->lane) {
         DL_APPEND(p->lane->pins, p);
         p->lane->count++;
+        p->lane->unopened += wsg_pin_is_unopened(p);
         p->lane->unsent_bytes += p->backlog.unsent_bytes;
         if (waits || p->backlog.unsent)
             wsg_pin_wait(p);

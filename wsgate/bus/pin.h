@@ -50,9 +50,10 @@ struct wsg_pin {
     uint64_t since_ms; /* it began to wait for a handler; or, while it moves, to move */
     char *meta;        /* owned; what OPEN said, packed (bus/words.h), for the next owner; NULL for a request */
     uint32_t meta_len;
-    uint32_t dropped; /* events that no handler will see */
-    uint32_t unacked; /* events that the owner was sent and has not acknowledged */
-    uint32_t charged; /* bytes of itself, once the client is gone and it is only kept for its events */
+    uint32_t dropped;        /* events that no handler will see */
+    uint32_t unacked;        /* events that the owner was sent and has not acknowledged */
+    uint8_t open_deliveries; /* of OPEN, to owners that did not acknowledge it; no more than 255 */
+    uint32_t charged;        /* bytes of itself, once the client is gone and it is only kept for its events */
     struct wsg_backlog backlog;
     struct wsg_member *members; /* owned */
     struct wsg_asked *asked;    /* owned; while it is pending; else NULL */
@@ -112,6 +113,18 @@ static inline enum wsg_kind wsg_pin_kind(const struct wsg_pin *p)
 static inline bool wsg_pin_asks_elsewhere(const struct wsg_pin *p)
 {
     return p->asked && p->asked->wanted;
+}
+
+/* Its owner has been sent OPEN, and has not acknowledged it. */
+static inline bool wsg_pin_is_opening(const struct wsg_pin *p)
+{
+    return p->handler && p->handler->acks && !p->is_request && p->sent_seq && !p->acked_seq;
+}
+
+/* Its owner has not been sent OPEN. */
+static inline bool wsg_pin_is_unopened(const struct wsg_pin *p)
+{
+    return p->handler && !p->is_request && !p->sent_seq;
 }
 
 /* Into the hands of a handler; of nobody (NULL) with the orphans' lane, or with none. It has been sent nothing yet. */

@@ -205,7 +205,8 @@ const char *wsg_cut_name(enum wsg_cut why)
 
 const char *wsg_in_drop_name(enum wsg_in_drop reason)
 {
-    static const char *const names[] = {"no_handler", "full_new", "full_old", "full_close", "lost", "no_memory"};
+    static const char *const names[] = {"no_handler", "full_new",  "full_old",     "full_close",
+                                        "lost",       "no_memory", "undeliverable"};
     return names[reason];
 }
 

@@ -30,6 +30,7 @@ enum wsg_in_drop {
     WSG_IN_FULL_CLOSE, /* close: it and what was waiting of that client */
     WSG_IN_LOST,       /* with a handler that does not acknowledge, or in a connection the gate gave up */
     WSG_IN_NO_MEMORY,
+    WSG_IN_UNDELIVERABLE, /* set aside: it was delivered as often as the route allows, and nobody was done with it */
     WSG_IN_DROPS
 };
 
@@ -100,6 +101,8 @@ struct wsg_route_policy {
     size_t max_retained; /* bytes of the route, not acknowledged or not sent yet */
     size_t max_backlog;  /* bytes of one connection that wait for a full handler, where the policy is not to pause */
     uint32_t ack_timeout_ms;
+    uint32_t max_deliveries;  /* of one event; 0: any number */
+    bool skips_undeliverable; /* its client goes on without an event that was set aside; otherwise it is closed */
     bool pin_by_hash;
     const char *pin_key; /* a source, see bus/key.h; borrowed from the configuration, as the next two; NULL: none */
     const char *user;

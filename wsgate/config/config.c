@@ -107,6 +107,7 @@ void wsg_route_config_init(struct wsg_route_config *r)
         .max_retained = 64 * MIB,
         .max_backlog = 64 * KIB,
         .ack_timeout_ms = 30000,
+        .max_deliveries = 3,
         .max_body = 16 * MIB,
         .accept_timeout_ms = 10000,
         .body_timeout_ms = 60000,

@@ -54,6 +54,8 @@ struct wsg_route_config {
     size_t max_retained;           /* bytes of the route that are not acknowledged, or not sent yet; default 64 MiB */
     size_t max_backlog;            /* bytes of one connection, where handler_full is not pause; default 64 KiB */
     uint32_t ack_timeout_ms;       /* default 30 s */
+    uint32_t max_deliveries;       /* default 3; 0: any number */
+    bool skips_undeliverable;      /* default no: its client is closed */
     bool pin_by_hash;              /* pin = hash */
     char *pin_key;                 /* owned; "query:user"; NULL: none */
     char *user;                    /* owned; as pin_key; NULL: none */

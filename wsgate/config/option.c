@@ -47,6 +47,7 @@ static const struct wsg_word full_words[] = {{"pause", WSG_FULL_PAUSE},
                                              {"drop-old", WSG_FULL_DROP_OLD},
                                              {"close", WSG_FULL_CLOSE},
                                              {NULL, 0}};
+static const struct wsg_word undeliverable_words[] = {{"close", false}, {"skip", true}, {NULL, 0}};
 static const struct wsg_word slow_words[] = {{"close", WSG_SLOW_CLOSE},
                                              {"drop-new", WSG_SLOW_DROP_NEW},
                                              {"drop-old", WSG_SLOW_DROP_OLD},
@@ -120,6 +121,8 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "max_retained",       NULL, WSG_OPTION_SIZE,      ROUTE(max_retained),       RANGE(KIB, 1024 * GIB)},
     {WSG_SECTION_ROUTE, "max_backlog",        NULL, WSG_OPTION_SIZE,      ROUTE(max_backlog),        RANGE(0, 1024 * GIB)},
     {WSG_SECTION_ROUTE, "ack_timeout",        NULL, WSG_OPTION_DURATION,  ROUTE(ack_timeout_ms),     RANGE(1000, DAY_MS)},
+    {WSG_SECTION_ROUTE, "max_deliveries",     NULL, WSG_OPTION_COUNT32,   ROUTE(max_deliveries),     RANGE(0, 100)},
+    {WSG_SECTION_ROUTE, "undeliverable",      NULL, WSG_OPTION_WORD_BOOL, ROUTE(skips_undeliverable), WORDS(undeliverable_words)},
     {WSG_SECTION_ROUTE, "pin",                NULL, WSG_OPTION_WORD_BOOL, ROUTE(pin_by_hash),        WORDS(pin_words)},
     {WSG_SECTION_ROUTE, "pin_key",            NULL, WSG_OPTION_TEXT,      ROUTE(pin_key),            PLAIN},
     {WSG_SECTION_ROUTE, "user",               NULL, WSG_OPTION_TEXT,      ROUTE(user),               PLAIN},

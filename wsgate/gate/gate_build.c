@@ -41,6 +41,8 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .max_retained = r->max_retained,
             .max_backlog = r->max_backlog,
             .ack_timeout_ms = r->ack_timeout_ms,
+            .max_deliveries = r->max_deliveries,
+            .skips_undeliverable = r->skips_undeliverable,
             .pin_by_hash = r->pin_by_hash,
             .pin_key = r->pin_key,
             .user = r->user,

@@ -73,7 +73,7 @@ static void on_open(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_out *
     if (!keep_open(h, p, out, groups)) {
         wsb_conn conn = p->conn;
         wsg_hub_end_pin(h, p, WSG_IN_NO_MEMORY);
-        wsg_hub_fail(h, conn, 500, WSG_REFUSED_MEMORY, "out of memory");
+        wsg_hub_fail(h, conn, 503, WSG_REFUSED_MEMORY, "out of memory");
         return;
     }
     p->opened_ns = out->envelope.header.time_ns;
@@ -97,7 +97,7 @@ static void on_begin(struct wsg_hub *h, const struct wsg_out *out)
     struct wsg_route *route = asks_elsewhere ? wanted->gatekeeper : wanted;
     struct wsg_pin *p;
     if (wsg_pins_add(&h->pins, e.header.conn, route, &p) != WSB_OK) {
-        wsg_hub_fail(h, e.header.conn, 500, WSG_REFUSED_MEMORY, "out of memory");
+        wsg_hub_fail(h, e.header.conn, 503, WSG_REFUSED_MEMORY, "out of memory");
         return;
     }
     p->is_request = e.header.type == WSB_REQUEST;
@@ -187,7 +187,7 @@ void wsg_hub_ping(struct wsg_hub *h, struct wsg_handler *to)
 {
     to->ping_sent_us = wsg_loop_now_us(h->loop);
     struct wsb_envelope e = {
-        .header = {.type = WSB_PING_EV, .seq = ++to->ping_seq, .time_ns = wsg_loop_wall_ns(h->loop)}};
+        .header = {.type = WSB_PING_EV, .seq = to->ping_seq = ++h->last_ping, .time_ns = wsg_loop_wall_ns(h->loop)}};
     (void)wsg_hub_send(h, to, &e);
 }
 
@@ -454,6 +454,7 @@ void wsg_hub_close(struct wsg_hub *h)
     h->server->ops->close(h->server);
     h->server = NULL;
     wsg_kept_pool_deinit(&h->kept);
+    wsg_dead_letters_deinit(&h->dead_letters);
     wsb_account_unref(h->strangers);
     wsb_account_unref(h->copies);
 }

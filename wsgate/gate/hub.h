@@ -14,6 +14,8 @@
 #include "bus/meta.h"
 #include "bus/pin.h"
 #include "bus/words.h"
+#include "base/log_limit.h"
+#include "gate/dead_letters.h"
 #include "link/link.h"
 #include "loop/loop.h"
 #include "session/command.h"
@@ -108,7 +110,10 @@ struct wsg_hub {
     struct wsg_subscription *subscriptions; /* owned */
     struct wsb_account *strangers;          /* owned: what is under way to peers that are not registered */
     struct wsb_account *copies;             /* owned: what is under way to subscribers */
-    wsb_conn *targets;                      /* owned scratch */
+    struct wsg_dead_letters dead_letters;
+    struct wsb_log_limit letter_lines;
+    uint64_t last_ping; /* number of the latest PING to any handler */
+    wsb_conn *targets;  /* owned scratch */
     size_t targets_cap;
     struct wsb_buf text; /* scratch for metadata */
     struct wsb_buf said; /* scratch for the metadata of OPEN as it came */

@@ -565,6 +565,9 @@ static void dispatch(const struct wsg_incoming *in)
     case WSB_PONG:
         wsg_on_pong(in);
         break;
+    case WSB_WORKING:
+        wsg_on_working(in);
+        break;
     default: /* a BATCH in a BATCH is refused before */
         break;
     }
@@ -577,7 +580,8 @@ static bool needs_registration(uint8_t type)
 
 static bool is_for_commands_endpoint(uint8_t type)
 {
-    return needs_registration(type) ? type != WSB_CREDIT && type != WSB_ACK && type != WSB_LIST : type == WSB_PING;
+    return needs_registration(type) ? type != WSB_CREDIT && type != WSB_ACK && type != WSB_LIST && type != WSB_WORKING
+                                    : type == WSB_PING;
 }
 
 static void refuse_number(const struct wsg_incoming *in, enum wsb_error_code code, const char *format, unsigned number)
@@ -608,6 +612,25 @@ static void dispatch_with_meta(const struct wsg_incoming *in)
     wsg_meta_deinit(&meta);
 }
 
+/* What a fenced peer says of connections is of before: it has not seen its WELCOME. What it says of itself counts. */
+static bool is_of_before(uint8_t type)
+{
+    return needs_registration(type) && type != WSB_CREDIT && type != WSB_WORKING;
+}
+
+static void refuse_as_stale(struct wsg_hub *h, const struct wsb_inbound *by, struct wsg_handler *from,
+                            const struct wsb_envelope *e)
+{
+    static const char why[] = "you were given up: answer the PING behind WELCOME first";
+    const struct wsg_incoming in = {.hub = h, .peer = by->peer, .by = by, .from = from, .e = e, .meta = &h->no_meta};
+    from->stale++;
+    h->stats.stale++;
+    if (wants_outcome(&in))
+        outcome_to_all(&in, WSB_OUTCOME_STALE, &e->header.conn, 1, why);
+    else if (e->header.type != WSB_ACK)
+        wsg_refuse(&in, WSB_ERROR_REFUSED, why);
+}
+
 void wsg_hub_command(struct wsg_hub *h, const struct wsb_inbound *by, struct wsg_handler *from,
                      const struct wsb_envelope *e)
 {
@@ -615,6 +638,10 @@ void wsg_hub_command(struct wsg_hub *h, const struct wsb_inbound *by, struct wsg
     h->stats.commands++;
     if (from)
         from->commands++;
+    if (from && from->fence && is_of_before(e->header.type)) {
+        refuse_as_stale(h, by, from, e);
+        return;
+    }
     if (e->header.type == WSB_SEND && send_plainly(h, by, from, e))
         return;
     struct wsg_incoming in = {

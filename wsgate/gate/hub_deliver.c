@@ -12,7 +12,8 @@
 enum {
     ROOM_CHECK_MS = 5,
     BATCH_IDS = 256,
-    IDLE_VISITS = 64 /* of those that wait, without anything to do: the others are looked at soon */
+    OPENING_MAX = 32, /* clients that a handler is told of and has not done with, where it acknowledges */
+    IDLE_VISITS = 64  /* of those that wait, without anything to do: the others are looked at soon */
 };
 
 /* ---------------------------------------------------------------- keeping accounts */
@@ -261,6 +262,13 @@ void wsg_hub_note_sent(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_en
     note_message_sent(h, p, e);
 }
 
+/* Those who come are introduced as fast as the handler gets done with them: of one that leaves before, it never hears. */
+static bool may_introduce(struct wsg_hub *h, const struct wsg_pin *p)
+{
+    const struct wsg_handler *to = p->handler;
+    return !to->paused && to->opening < OPENING_MAX && wsg_hub_may_try(h, p, p->open_deliveries);
+}
+
 /* OPEN, before anything else. It needs no credit, but what a death brings to the next one at once may be more than its link
  * has room for: then it waits. */
 static bool introduce(struct wsg_hub *h, struct wsg_pin *p)
@@ -269,7 +277,7 @@ static bool introduce(struct wsg_hub *h, struct wsg_pin *p)
         return true;
     if (p->admission == WSG_ADMITTING)
         return false;
-    if (p->handler->paused) {
+    if (!may_introduce(h, p)) {
         wsg_pin_wait(p);
         return false;
     }
@@ -284,7 +292,10 @@ static bool introduce(struct wsg_hub *h, struct wsg_pin *p)
     };
     if (!wsg_hub_send(h, p->handler, &e))
         return false;
+    p->lane->unopened--;
     note_sent(h, p, 1);
+    p->handler->opening += wsg_pin_is_opening(p);
+    wsg_hub_note_try(h, p, p->open_deliveries);
     note_link(h, p->handler);
     p->was_opened = true;
     return true;
@@ -333,8 +344,17 @@ static bool send_now(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_enve
     return true;
 }
 
+struct wsg_kept *wsg_hub_take_spent(struct wsg_hub *h, struct wsg_pin *p, uint32_t limit)
+{
+    struct wsg_backlog_sum freed = {0};
+    struct wsg_kept *k = wsg_backlog_take_spent(&p->backlog, limit, &freed);
+    discharge(h, p, &freed);
+    count_dropped(p, WSG_IN_UNDELIVERABLE, freed.messages);
+    return k;
+}
+
 /* Its last event has been sent, and acknowledged where that is asked for: nothing more is to be done. */
-static bool end_if_over(struct wsg_hub *h, struct wsg_pin *p)
+bool wsg_hub_end_if_over(struct wsg_hub *h, struct wsg_pin *p)
 {
     if (!p->is_closed || p->backlog.first)
         return false;
@@ -349,14 +369,18 @@ static bool send_waiting(struct wsg_hub *h, struct wsg_pin *p)
     struct wsg_kept *k = p->backlog.unsent;
     if (!k || !to || to->is_dead || p->is_moving)
         return false;
-    if (!introduce(h, p) || (is_message(k->type) && !wsg_handler_has_room(to)) || !wsg_kept_settle(k))
+    if (!introduce(h, p) || (is_message(k->type) && !wsg_handler_has_credit(to)) ||
+        !wsg_hub_may_try(h, p, k->deliveries) || !wsg_kept_settle(k))
         return false;
     struct wsb_envelope e = wsg_kept_envelope(k);
     struct wsg_backlog_sum freed = {0};
     bool keep = is_kept(p, k->type);
     e.header.conn = p->conn;
+    if (k->deliveries)
+        wsg_hub_say_deliveries(h, &e, k->deliveries + 1U);
     if (!wsg_hub_send(h, to, &e))
         return false;
+    wsg_hub_note_try(h, p, k->deliveries);
     note_sent(h, p, k->seq);
     note_message_sent(h, p, &e);
     p->lane->unsent_bytes -= wsg_kept_bytes(k);
@@ -378,7 +402,7 @@ static bool send_some(struct wsg_hub *h, struct wsg_pin *p, bool *ret_over)
             break;
     }
     if (any)
-        *ret_over = end_if_over(h, p);
+        *ret_over = wsg_hub_end_if_over(h, p);
     return any;
 }
 
@@ -393,6 +417,12 @@ void wsg_hub_go_on(struct wsg_hub *h, struct wsg_pin *p)
         settle(h, p);
 }
 
+/* Without credit there may still be some to be told of. */
+static bool can_introduce(const struct wsg_handler *to)
+{
+    return !to->paused && to->alone == WSG_ALONE_NO && to->lane.unopened && to->opening < OPENING_MAX;
+}
+
 void wsg_hub_pump(struct wsg_hub *h, struct wsg_handler *to)
 {
     struct wsg_lane *lane = &to->lane;
@@ -400,7 +430,8 @@ void wsg_hub_pump(struct wsg_hub *h, struct wsg_handler *to)
     uint32_t visits = 0;
     note_full(h, to);
     to->is_pump_due = false;
-    while (lane->waiting && idle < lane->waiting_count && !to->is_dead && wsg_handler_has_room(to)) {
+    while (lane->waiting && idle < lane->waiting_count && !to->is_dead &&
+           (wsg_handler_has_room(to) || can_introduce(to))) {
         visits++;
         if (idle >= IDLE_VISITS) {
             to->is_pump_due = true;
@@ -524,6 +555,10 @@ static void abort_request(struct wsg_hub *h, struct wsg_pin *p, const struct wsb
 static void close_pin(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelope *e)
 {
     wsg_hub_leave_all(h, p);
+    if (!p->sent_seq && !p->was_opened && !p->backlog.first) { /* no handler has heard of it, or has to */
+        wsg_hub_end_pin(h, p, WSG_IN_LOST);
+        return;
+    }
     if (!p->lane || wsg_pins_bury(&h->pins, p) != WSB_OK) {
         if (p->handler)
             (void)wsg_hub_send(h, p->handler, e);
@@ -540,7 +575,7 @@ static void close_pin(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_env
         return;
     }
     if (send_now(h, p, e))
-        (void)end_if_over(h, p);
+        (void)wsg_hub_end_if_over(h, p);
 }
 
 bool wsg_hub_may_send(const struct wsg_pin *p)
@@ -598,6 +633,8 @@ void wsg_hub_acked(struct wsg_hub *h, struct wsg_handler *from, wsb_conn conn, u
     if (seq <= p->acked_seq)
         return;
     from->progress_ms = wsg_loop_now_ms(h->loop);
+    bool was_crowded = from->opening >= OPENING_MAX;
+    from->opening -= wsg_pin_is_opening(p);
     p->acked_seq = seq;
     if (!p->is_request) {
         wsg_backlog_acked(&p->backlog, seq, &freed);
@@ -607,8 +644,11 @@ void wsg_hub_acked(struct wsg_hub *h, struct wsg_handler *from, wsb_conn conn, u
     left = seq == p->sent_seq ? 0 : left;
     from->unacked -= p->unacked - left;
     p->unacked = left;
-    if (!end_if_over(h, p) && p->is_moving && p->acked_seq == p->sent_seq)
+    if (!wsg_hub_end_if_over(h, p) && p->is_moving && p->acked_seq == p->sent_seq)
         wsg_hub_finish_move(h, p);
+    if (was_crowded && from->opening < OPENING_MAX)
+        wsg_hub_pump(h, from);
+    wsg_hub_alone_on(h, from);
 }
 
 void wsg_hub_answered(struct wsg_hub *h, struct wsg_pin *p)

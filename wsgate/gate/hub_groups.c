@@ -44,11 +44,13 @@ struct wsb_span wsg_hub_open_meta(struct wsg_hub *h, const struct wsg_pin *p)
     if (wsg_words_unpack(wsb_span(p->meta, p->meta_len), &h->said) != WSB_OK)
         return wsb_span(NULL, 0); /* without memory it is not said; the rest of OPEN is */
     struct wsb_span said = wsb_buf_span(&h->said);
-    if (said.len < 2 || !p->members)
+    if (said.len < 2 || (!p->members && !p->open_deliveries))
         return said;
     wsb_buf_clear(&h->text);
     wsb_json_begin(&j, &h->text);
     wsb_json_object(&j);
+    if (p->open_deliveries)
+        wsb_json_ku64(&j, "deliveries", p->open_deliveries + 1U);
     if (wsg_pin_asks_elsewhere(p))
         wsb_json_kcstr(&j, "gatekeeper", p->route->name);
     put_user(&j, h, p);

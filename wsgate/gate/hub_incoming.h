@@ -25,6 +25,7 @@ static inline void wsg_refuse(const struct wsg_incoming *in, enum wsb_error_code
 void wsg_on_hello(const struct wsg_incoming *in);
 void wsg_on_credit(const struct wsg_incoming *in);
 void wsg_on_ack(const struct wsg_incoming *in);
+void wsg_on_working(const struct wsg_incoming *in);
 void wsg_on_log(const struct wsg_incoming *in);
 void wsg_on_pong(const struct wsg_incoming *in);
 

@@ -255,6 +255,8 @@ static void rehome(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *fro
         wsg_hub_give_up(h, p, 502, "the handler went away", WSG_IN_LOST);
         return;
     }
+    if (!wsg_hub_spare(h, p, from))
+        return;
     struct wsg_handler *to = pick(h, p, from);
     if (to) {
         wsg_pin_assign(p, to, NULL);
@@ -298,7 +300,7 @@ void wsg_hub_count_out(struct wsg_hub *h, struct wsg_handler *handler)
 static void revoke_all(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
 {
     struct wsg_pin *p;
-    wsg_handlers_remember(&h->handlers, handler);
+    wsg_handlers_remember(&h->handlers, handler, /*lives=*/true);
     DL_FOREACH (handler->lane.pins, p) {
         if (!p->sent_seq)
             continue; /* it never heard of it */
@@ -346,6 +348,8 @@ void wsg_hub_remove_dead(struct wsg_hub *h)
         struct wsg_handler *to, *next;
         HASH_ITER (by_id, h->handlers.by_id, to, next) {
             if (to->is_dead) {
+                if (to->pid)
+                    wsg_handlers_remember(&h->handlers, to, /*lives=*/false); /* perhaps only its link broke */
                 wsg_hub_remove_handler(h, to, "unreachable");
                 break;
             }
@@ -391,6 +395,7 @@ void wsg_hub_check_life(struct wsg_hub *h)
 {
     struct wsg_handler *to;
     uint64_t now_ms = wsg_loop_now_ms(h->loop);
+    wsg_hub_end_alone(h, now_ms);
     while ((to = find_stalled(h, now_ms)) != NULL)
         wsg_hub_drop_handler(h, to, "stopped, or out of reach");
     while ((to = find_hanging(h, now_ms)) != NULL)

@@ -8,6 +8,7 @@
  *     hub_link.c      messages to handlers, in batches
  *     hub_express.c   a client's message straight into its handler's memory
  *     hub_deliver.c   each event to its owner: credit, what is kept, back-pressure, acknowledgement
+ *     hub_undeliverable.c  what no handler gets done with
  *     hub_owner.c     whose a connection is: picking, moving, draining, death
  *     hub_admit.c     clients that wait until a handler accepts them
  *     hub_groups.c    groups, users, tags, presence, who gets what is published
@@ -57,6 +58,8 @@ struct wsb_block *wsg_hub_copy_block(struct wsb_account *account, size_t limit, 
 /* --------------------------------------------------------------- hub_publish.c */
 
 void wsg_hub_publish_copy(struct wsg_hub *h, const struct wsg_pin *p, const struct wsb_envelope *e);
+/* An event for whoever subscribed to its kind, whatever the route says of copies. */
+void wsg_hub_publish(struct wsg_hub *h, const struct wsg_route *r, const struct wsb_envelope *e);
 /* OPEN, as it is now, for whoever subscribed to its route. */
 void wsg_hub_publish_open(struct wsg_hub *h, const struct wsg_pin *p);
 void wsg_hub_subscription(struct wsg_hub *h, const struct wsb_inbound *in);
@@ -80,6 +83,10 @@ void wsg_hub_pump(struct wsg_hub *h, struct wsg_handler *to);
 void wsg_hub_acked(struct wsg_hub *h, struct wsg_handler *from, wsb_conn conn, uint64_t seq);
 /* The response has begun: the request is not given to anybody else any more. */
 void wsg_hub_answered(struct wsg_hub *h, struct wsg_pin *p);
+/* Take out one that was sent and has had its `limit` deliveries: accounted for as undeliverable; the caller's, NULL: none. */
+struct wsg_kept *wsg_hub_take_spent(struct wsg_hub *h, struct wsg_pin *p, uint32_t limit);
+/* The client is gone and nothing of it is left to be done: the pin is gone. */
+bool wsg_hub_end_if_over(struct wsg_hub *h, struct wsg_pin *p);
 /* The pin ends; messages that are kept of it are counted as dropped. */
 void wsg_hub_end_pin(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reason);
 /* Nobody will serve it: the session tells the client, nothing more of it is delivered. The pin may be gone afterwards. */
@@ -92,6 +99,21 @@ void wsg_hub_end_moving(struct wsg_pin *p);
 /* Look again soon whether those that are full have room. */
 void wsg_hub_watch_room(struct wsg_hub *h);
 void wsg_hub_on_room_timer(struct wsg_timer *t);
+
+/* --------------------------------------------------------- hub_undeliverable.c */
+
+/* An event that was delivered so often may be sent to the pin's owner now, and was. */
+bool wsg_hub_may_try(struct wsg_hub *h, const struct wsg_pin *p, uint32_t deliveries);
+void wsg_hub_note_try(struct wsg_hub *h, const struct wsg_pin *p, uint32_t deliveries);
+/* The handler has acknowledged something: what was to be alone may be over, or begin. */
+void wsg_hub_alone_on(struct wsg_hub *h, struct wsg_handler *to);
+/* Once a second: nobody is waited for any longer than that. */
+void wsg_hub_end_alone(struct wsg_hub *h, uint64_t now_ms);
+/* The event's metadata says how often it has been delivered; valid until h->text is used again. */
+void wsg_hub_say_deliveries(struct wsg_hub *h, struct wsb_envelope *e, uint32_t deliveries);
+/* `from` has lost the pin: what it has not acknowledged may have been delivered often enough, and is set aside. False: the
+ * pin is given up, or gone. */
+bool wsg_hub_spare(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_handler *from);
 
 /* ----------------------------------------------------------------- hub_owner.c */
 

@@ -25,10 +25,14 @@ static bool is_subscribed(const struct wsg_hub *h, const char *topic)
 
 void wsg_hub_publish_copy(struct wsg_hub *h, const struct wsg_pin *p, const struct wsb_envelope *e)
 {
+    if (p->route->policy.publish || p->route->policy.tap)
+        wsg_hub_publish(h, p->route, e);
+}
+
+void wsg_hub_publish(struct wsg_hub *h, const struct wsg_route *r, const struct wsb_envelope *e)
+{
     char topic[WSG_ROUTE_NAME_MAX + 16];
-    if (!p->route->policy.publish && !p->route->policy.tap)
-        return;
-    (void)snprintf(topic, sizeof topic, "%s %s", p->route->name, wsb_type_name(e->header.type));
+    (void)snprintf(topic, sizeof topic, "%s %s", r->name, wsb_type_name(e->header.type));
     if (!is_subscribed(h, topic))
         return;
     struct wsb_header header = e->header;

@@ -37,6 +37,7 @@ static void welcome(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq)
     wsb_json_cstr(&j, "presence");
     wsb_json_cstr(&j, "drain");
     wsb_json_cstr(&j, "kinds");
+    wsb_json_cstr(&j, "working");
     wsb_json_array_end(&j);
     wsb_json_object_end(&j);
     if (wsb_json_end(&j) == WSB_OK) {
@@ -145,6 +146,19 @@ static void begin_terms(const struct wsg_incoming *in, struct wsg_handler *to)
         wsg_handler_grant(to, in->meta->messages, in->meta->bytes);
 }
 
+/*
+ * A peer that had connections before, lost them while it lived, and registers again may have written answers to what it was sent
+ * then, and they may come only now: behind its HELLO, from an owner, and behind what others have answered meanwhile. Whatever it
+ * sent before it has seen this WELCOME is of that time, and stale.
+ */
+static void fence(struct wsg_hub *h, struct wsg_handler *to)
+{
+    if (!to->was_given_up && !(to->past_pid && to->past_pid == to->pid))
+        return;
+    wsg_hub_ping(h, to);
+    to->fence = to->ping_seq;
+}
+
 static bool serves_the_same(const struct wsg_handler *h, const struct wsg_incoming *in, const uint16_t *routes,
                             size_t count)
 {
@@ -199,6 +213,8 @@ void wsg_on_hello(const struct wsg_incoming *in)
     if (server->ops->watch)
         server->ops->watch(server, in->by, in->meta->heartbeat_ms);
     welcome(h, to, in->e->header.seq);
+    if (is_new)
+        fence(h, to);
     if (is_news)
         wsg_hub_welcome_handler(h, to);
 }
@@ -238,6 +254,13 @@ void wsg_on_ack(const struct wsg_incoming *in)
         wsg_hub_acked(in->hub, in->from, get_u64(pairs.ptr + at), get_u64(pairs.ptr + at + 8));
 }
 
+/* It lives and works, however long one event takes. */
+void wsg_on_working(const struct wsg_incoming *in)
+{
+    in->from->progress_ms = wsg_loop_now_ms(in->hub->loop);
+    in->from->workings++;
+}
+
 void wsg_on_log(const struct wsg_incoming *in)
 {
     uint8_t level = in->e->header.code <= WSB_LOG_ERROR ? in->e->header.code : (uint8_t)WSB_LOG_INFO;
@@ -252,6 +275,8 @@ void wsg_on_pong(const struct wsg_incoming *in)
         in->from->rtt_us = wsg_loop_now_us(in->hub->loop) - in->from->ping_sent_us;
         in->from->ping_sent_us = 0;
     }
+    if (in->from && in->from->fence && in->e->header.seq >= in->from->fence && in->e->header.seq <= in->from->ping_seq)
+        in->from->fence = 0;
     if (in->from && in->e->header.seq <= in->from->ping_seq)
         wsg_hub_passed_barrier(in->hub, in->from, in->e->header.seq);
 }

@@ -76,7 +76,8 @@ static void fail_by_command(struct wsg_session *s, const struct wsg_command *c)
         wsg_websocket_reject(s, &reject);
     } else if (s->state == WSG_SESSION_OPEN) {
         wsg_count(&s->route->tally.ended[WSG_ENDED_HANDLER], 1);
-        wsg_websocket_close(s, WSG_BY_GATE, 1013, c->reason);
+        /* 1013: another time it may be served; 1011: not this connection */
+        wsg_websocket_close(s, WSG_BY_GATE, c->status == 503 ? 1013 : 1011, c->reason);
     } else if (s->state == WSG_SESSION_EXCHANGE) {
         wsg_exchange_fail(s, c->status, why);
     }

@@ -122,10 +122,11 @@ struct wsb_event {
     uint64_t seq;           /* counts a connection's events from 1; in OUTCOME, PONG, MEMBERS and ERROR the command's */
     uint64_t time_ns;       /* since the Unix epoch, when the gate had all of it */
     bool more;              /* the body goes on in BODY */
-    bool redelivered; /* OPEN: another handler had the connection before. DATA and the other events of a connection:
+    bool redelivered;    /* OPEN: another handler had the connection before. DATA and the other events of a connection:
                                another handler may have seen it, and have answered it, before it died */
-    bool pending;     /* OPEN: the client has no answer yet */
-    const void *data; /* not terminated; never NULL */
+    bool pending;        /* OPEN: the client has no answer yet */
+    unsigned deliveries; /* how often the event has been delivered, this time included: 1, unless `redelivered` */
+    const void *data;    /* not terminated; never NULL */
     size_t len;
     const char *meta; /* JSON, not terminated; NULL when there is none */
     size_t meta_len;
@@ -273,6 +274,16 @@ WSB_API bool wsb_send(wsb_handler h, wsb_conn conn, enum wsb_opcode op, const vo
  * Source    docs/protocol.md §5, acknowledgement
  */
 WSB_API bool wsb_ack(wsb_handler h, wsb_conn conn, uint64_t seq);
+
+/**
+ * Say that the program still works on what it was given: the gate's clock for `ack_timeout` begins anew. For work that takes longer
+ * than that; once in a third of it is enough. Leaves at once.
+ *
+ * Returns   true: the gate will know; false: GATE_GONE, FULL, NOMEM, MISUSE
+ * Threads   any; while the reading thread works, it or another one
+ * Source    docs/protocol.md §5, acknowledgement
+ */
+WSB_API bool wsb_working(wsb_handler h);
 
 /**
  * Send one message and wait for what comes of it. Events that come in the meantime wait for the reader.

@@ -6,6 +6,8 @@
 
 #include "gate/hub_parts.h"
 
+#include "gate/hub_parts.h"
+
 static void hello_with(struct fixture *f, char peer, const char *more)
 {
     char meta[200];
@@ -21,6 +23,13 @@ static void hello_ack(struct fixture *f, char peer)
 static void ack(struct fixture *f, char peer, uint32_t slot, uint64_t seq)
 {
     struct wsb_envelope e = {.header = {.type = WSB_ACK, .conn = conn_of(slot), .seq = seq}};
+    hear_envelope(f, peer, &e);
+}
+
+/* It answers the latest PING. */
+static void pong(struct fixture *f, char peer)
+{
+    struct wsb_envelope e = {.header = {.type = WSB_PONG, .seq = f->hub.last_ping}};
     hear_envelope(f, peer, &e);
 }
 
@@ -603,6 +612,7 @@ static void test_who_was_dropped_is_known_when_it_comes_back(void **state)
     wsg_hub_drop_handler(&f->hub, f->hub.handlers.by_id, "dropped");
     wsg_hub_flush(&f->hub);
     hello_ack(f, 'a');
+    pong(f, 'a');
     forget(f);
     hear(f, 'a', WSB_SEND, WSB_TEXT, WSB_FLAG_WANT_OUTCOME, 1, "late", NULL);
     assert_string_equal(f->server.log, "a:outcome(3)");
@@ -610,6 +620,68 @@ static void test_who_was_dropped_is_known_when_it_comes_back(void **state)
     hear(f, 'b', WSB_BYE, 0, 0, 0, "", NULL); /* and now it is its own again */
     hear(f, 'a', WSB_SEND, WSB_TEXT, 0, 1, "mine", NULL);
     assert_string_equal(f->commands, "send=mine@1");
+}
+
+/* Given up, its successor dead: what it wrote in answer to what it was sent before comes only now, and behind its HELLO. */
+static void test_answers_of_before_a_registration_are_stale(void **state)
+{
+    static const uint8_t types[] = {WSB_SEND, WSB_CLOSE,   WSB_JOIN,   WSB_LEAVE,
+                                    WSB_TAG,  WSB_PUBLISH, WSB_ACCEPT, WSB_RESPOND};
+    struct fixture *f = *state;
+    route_of(f)->policy.no_handler = WSG_NO_HANDLER_WAIT;
+    route_of(f)->policy.handler_wait_ms = 1000;
+    for (int acks = 0; acks < 2; acks++) {
+        char peer = acks ? 'a' : 'c';
+        uint32_t slot = acks ? 1 : 2;
+        hello_with(f, peer, acks ? "\"ack\":true" : "\"ack\":false");
+        happen(f, WSB_OPEN, slot, 0, "");
+        data(f, slot, "xyz");
+        wsg_hub_drop_handler(&f->hub, wsg_handlers_by_peer(&f->hub.handlers, wsb_span(&peer, 1)), "stopped");
+        wsg_hub_flush(&f->hub);
+        hello_ack(f, 'b');
+        hear(f, 'b', WSB_SEND, WSB_TEXT, 0, slot, "newer", NULL);
+        hear(f, 'b', WSB_BYE, 0, 0, 0, "", NULL);
+        hello_with(f, peer, acks ? "\"ack\":true" : "\"ack\":false");
+        struct wsg_handler *again = wsg_handlers_by_peer(&f->hub.handlers, wsb_span(&peer, 1));
+        assert_int_equal(again->lane.count, 1);
+        assert_non_null(strstr(f->server.log, "ping")); /* behind its WELCOME */
+        forget(f);
+        for (size_t i = 0; i < COUNT(types); i++)
+            hear(f, peer, types[i], WSB_TEXT, 0, slot, "old", NULL);
+        ack(f, peer, slot, 2);
+        assert_string_equal(f->commands, "");
+        assert_int_equal(again->stale, COUNT(types) + 1);
+        assert_int_equal(again->lane.pins->acked_seq, acks ? 0 : again->lane.pins->sent_seq);
+        hear(f, peer, WSB_SEND, WSB_TEXT, WSB_FLAG_WANT_OUTCOME, slot, "old", NULL);
+        assert_non_null(strstr(f->server.log, "outcome(3)"));
+        struct wsb_envelope old = {.header = {.type = WSB_PONG, .seq = again->fence - 1}}; /* to a PING of before */
+        hear_envelope(f, peer, &old);
+        hear(f, peer, WSB_SEND, WSB_TEXT, 0, slot, "old", NULL);
+        assert_string_equal(f->commands, "");
+        pong(f, peer);
+        hear(f, peer, WSB_SEND, WSB_TEXT, 0, slot, "new", NULL);
+        assert_non_null(strstr(f->commands, "send=new@"));
+        hear(f, peer, WSB_BYE, 0, 0, 0, "", NULL);
+        wsg_hub_end_pin(&f->hub, wsg_pins_find(&f->hub.pins, conn_of(slot)), WSG_IN_LOST);
+        forget(f);
+    }
+}
+
+/* A link that broke and came back is the same process with the same answers under way; another process is not. */
+static void test_a_process_whose_link_broke_is_fenced_and_another_is_not(void **state)
+{
+    struct fixture *f = *state;
+    route_of(f)->policy.no_handler = WSG_NO_HANDLER_WAIT;
+    for (int same = 0; same < 2; same++) {
+        hello_with(f, 'a', "\"pid\":7");
+        f->server.is_gone['a'] = true;
+        hear(f, 'a', WSB_PING, 0, 0, 0, "", NULL); /* its answer finds out */
+        assert_int_equal(f->hub.handlers.count, 0);
+        f->server.is_gone['a'] = false;
+        hello_with(f, 'a', same ? "\"pid\":7" : "\"pid\":8");
+        assert_int_equal(f->hub.handlers.by_id->fence != 0, same);
+        hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
+    }
 }
 
 static void test_a_drained_handler_gets_nothing_whatever_it_says(void **state)
@@ -709,6 +781,8 @@ int main(void)
         TEST(test_the_next_owner_is_not_flooded_with_openings),
         TEST(test_clients_wait_behind_a_full_handler_not_for_another),
         TEST(test_who_was_dropped_is_known_when_it_comes_back),
+        TEST(test_answers_of_before_a_registration_are_stale),
+        TEST(test_a_process_whose_link_broke_is_fenced_and_another_is_not),
         TEST(test_a_drained_handler_gets_nothing_whatever_it_says),
         TEST(test_unacknowledged_counts_events),
         TEST(test_who_is_not_accepted_is_in_no_group),

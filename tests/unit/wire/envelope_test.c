@@ -253,8 +253,8 @@ static void test_names(void **state)
     (void)state;
     for (unsigned i = 0; i < 256; i++) {
         const char *name = wsb_type_name((uint8_t)i);
-        bool is_event = i >= WSB_WELCOME && i <= WSB_LEFT;
-        bool is_command = i >= WSB_HELLO && i <= WSB_LIST;
+        bool is_event = i >= WSB_WELCOME && i <= WSB_DEAD_LETTER;
+        bool is_command = i >= WSB_HELLO && i <= WSB_WORKING;
         assert_int_equal(name != NULL, is_event || is_command || i == WSB_BATCH);
         assert_int_equal(wsb_type_is_command((uint8_t)i), is_command);
         assert_non_null(wsb_outcome_name((uint8_t)i));
@@ -265,6 +265,8 @@ static void test_names(void **state)
     assert_string_equal(wsb_type_name(WSB_JOINED), "joined");
     assert_string_equal(wsb_type_name(WSB_LEFT), "left");
     assert_string_equal(wsb_type_name(WSB_LIST), "list");
+    assert_string_equal(wsb_type_name(WSB_WORKING), "working");
+    assert_string_equal(wsb_type_name(WSB_DEAD_LETTER), "dead-letter");
     assert_string_equal(wsb_outcome_name(WSB_OUTCOME_STALE), "stale");
     assert_string_equal(wsb_outcome_name(7), "unknown");
 }

@@ -1,0 +1,19 @@
+/* Log lines that strangers cause, counted by the second. */
+#include "base/log_limit.h"
+
+bool wsb_log_limit(struct wsb_log_limit *l, uint64_t now_ms, uint64_t *ret_left_out)
+{
+    uint64_t second = now_ms / 1000 + 1;
+    if (second != l->second) {
+        l->second = second;
+        l->lines = 0;
+    }
+    if (l->lines >= WSB_LOG_LIMIT_LINES) {
+        l->left_out++;
+        return false;
+    }
+    l->lines++;
+    *ret_left_out = l->left_out;
+    l->left_out = 0;
+    return true;
+}

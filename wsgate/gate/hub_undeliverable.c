@@ -1,0 +1,163 @@
+/*
+ * Events that no handler gets done with: each that has it dies, or hangs. After `max_deliveries` the event is set aside, so
+ * that one message does not take down every handler of its route in turn.
+ *
+ * Which event it was that a handler died of is not known: all that it had not acknowledged may have been it. So the last
+ * delivery of an event is made alone (bus/handler.h, enum wsg_alone): then it is known. Innocent ones are acknowledged, one by one, and
+ * everybody goes on.
+ */
+#include <stdio.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "gate/hub_parts.h"
+
+enum { ALONE_MS = 1000 };
+
+/* ------------------------------------------------------------- the last delivery */
+
+static bool is_last_try(const struct wsg_pin *p, uint32_t deliveries)
+{
+    uint32_t limit = p->route->policy.max_deliveries;
+    return deliveries > 0 && limit > 1 && deliveries + 1 >= limit && p->handler->acks && !p->handler->acks_late;
+}
+
+bool wsg_hub_may_try(struct wsg_hub *h, const struct wsg_pin *p, uint32_t deliveries)
+{
+    struct wsg_handler *to = p->handler;
+    if (!is_last_try(p, deliveries))
+        return to->alone == WSG_ALONE_NO;
+    if (to->alone == WSG_ALONE_SENT)
+        return false;
+    if (to->unacked == 0)
+        return true;
+    if (to->alone == WSG_ALONE_NO) {
+        to->alone = WSG_ALONE_WANTED;
+        to->alone_conn = p->conn;
+        to->alone_since_ms = wsg_loop_now_ms(h->loop);
+    }
+    return false;
+}
+
+void wsg_hub_note_try(struct wsg_hub *h, const struct wsg_pin *p, uint32_t deliveries)
+{
+    struct wsg_handler *to = p->handler;
+    if (!is_last_try(p, deliveries))
+        return;
+    to->alone = WSG_ALONE_SENT;
+    to->alone_conn = p->conn;
+    to->alone_since_ms = wsg_loop_now_ms(h->loop);
+}
+
+static void be_alone_no_more(struct wsg_hub *h, struct wsg_handler *to)
+{
+    to->alone = WSG_ALONE_NO;
+    to->is_pump_due = true;
+    wsg_hub_watch_room(h);
+}
+
+void wsg_hub_alone_on(struct wsg_hub *h, struct wsg_handler *to)
+{
+    if (to->alone == WSG_ALONE_NO || to->unacked)
+        return;
+    bool was_wanted = to->alone == WSG_ALONE_WANTED;
+    to->alone = WSG_ALONE_NO;
+    struct wsg_pin *p = was_wanted ? wsg_pins_find(&h->pins, to->alone_conn) : NULL;
+    if (p && p->handler == to) /* in front of all others, or it would never be its turn */
+        wsg_hub_go_on(h, p);
+    if (to->alone == WSG_ALONE_NO)
+        wsg_hub_pump(h, to);
+}
+
+/* One that acknowledges only now and then, or works long on one event, must not stand still because of it. */
+void wsg_hub_end_alone(struct wsg_hub *h, uint64_t now_ms)
+{
+    for (struct wsg_handler *to = h->handlers.by_id; to; to = to->by_id.next) {
+        if (to->alone == WSG_ALONE_NO || now_ms - to->alone_since_ms < ALONE_MS)
+            continue;
+        to->acks_late = true;
+        be_alone_no_more(h, to);
+    }
+}
+
+/* -------------------------------------------------------------------- redelivery */
+
+/* How often it has been delivered, this time included, in front of whatever its metadata says. */
+void wsg_hub_say_deliveries(struct wsg_hub *h, struct wsb_envelope *e, uint32_t deliveries)
+{
+    char text[40];
+    bool has_more = e->meta.len > 2;
+    int n = snprintf(text, sizeof text, "{\"deliveries\":%u%c", (unsigned)deliveries, has_more ? ',' : '}');
+    wsb_buf_clear(&h->text);
+    if (wsb_buf_append(&h->text, text, (size_t)n) != WSB_OK ||
+        (has_more && wsb_buf_append(&h->text, e->meta.ptr + 1, e->meta.len - 1) != WSB_OK))
+        return; /* without memory it is not said */
+    e->meta = wsb_buf_span(&h->text);
+}
+
+/* --------------------------------------------------------------------- set aside */
+
+static void publish_letter(struct wsg_hub *h, const struct wsg_pin *p, const struct wsb_envelope *e,
+                           uint32_t deliveries, const char *handler)
+{
+    struct wsb_json j;
+    wsb_buf_clear(&h->text);
+    wsb_json_begin(&j, &h->text);
+    wsb_json_object(&j);
+    wsb_json_kcstr(&j, "route", p->route->name);
+    wsb_json_kcstr(&j, "event", wsb_type_name(e->header.type));
+    wsb_json_ku64(&j, "deliveries", deliveries);
+    wsb_json_kcstr(&j, "handler", handler);
+    wsb_json_object_end(&j);
+    if (wsb_json_end(&j) != WSB_OK)
+        return;
+    struct wsb_envelope letter = *e;
+    letter.header.type = WSB_DEAD_LETTER;
+    letter.header.conn = p->conn;
+    letter.header.flags = 0;
+    letter.meta = wsb_buf_span(&h->text);
+    wsg_hub_publish(h, p->route, &letter);
+}
+
+static void set_aside(struct wsg_hub *h, const struct wsg_pin *p, const struct wsb_envelope *e, uint32_t deliveries,
+                      const struct wsg_handler *from)
+{
+    wsg_dead_letters_add(&h->dead_letters, p, e, deliveries, from->name, wsg_loop_wall_ns(h->loop));
+    publish_letter(h, p, e, deliveries, from->name);
+    uint64_t left_out;
+    if (wsb_log_limit(&h->letter_lines, wsg_loop_now_ms(h->loop), &left_out))
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "event set aside: no handler gets done with it",
+                WSB_KS("route", p->route->name), WSB_KID("conn", p->conn),
+                WSB_KS("event", wsb_type_name(e->header.type)), WSB_KU("seq", e->header.seq),
+                WSB_KU("deliveries", deliveries), WSB_KS("handler", from->name), WSB_KU("left_out", left_out));
+}
+
+/* OPEN is not kept: it is made anew for each owner. Without it nothing else of the connection can be delivered. */
+static bool is_open_spent(const struct wsg_pin *p, uint32_t limit)
+{
+    return wsg_pin_is_opening(p) && p->open_deliveries + 1U >= limit;
+}
+
+bool wsg_hub_spare(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_handler *from)
+{
+    const struct wsg_route_policy *policy = &p->route->policy;
+    struct wsg_kept *k;
+    uint32_t count = 0;
+    if (policy->max_deliveries == 0)
+        return true;
+    bool is_over = is_open_spent(p, policy->max_deliveries);
+    if (is_over) {
+        struct wsb_envelope e = {.header = {.type = WSB_OPEN, .seq = 1, .time_ns = p->opened_ns}};
+        set_aside(h, p, &e, p->open_deliveries + 1U, from);
+    }
+    while ((k = wsg_hub_take_spent(h, p, policy->max_deliveries)) != NULL) {
+        struct wsb_envelope e = wsg_kept_envelope(k);
+        set_aside(h, p, &e, k->deliveries + 1U, from);
+        wsg_kept_free(k);
+        count++;
+    }
+    if (!is_over && (count == 0 || (policy->skips_undeliverable && !p->is_request)))
+        return !wsg_hub_end_if_over(h, p);
+    wsg_hub_give_up(h, p, 502, "its message was too much for every handler", WSG_IN_UNDELIVERABLE);
+    return false;
+}
