@@ -392,6 +392,8 @@ static void test_kinds_that_no_route_of_it_has_are_refused(void **state)
     f->routes.routes[1].policy.kinds = 0; /* a route that is a gatekeeper only */
     hear(f, 'b', WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"q\"],\"kinds\":[\"websocket\"]}");
     assert_int_equal(f->hub.handlers.count, 2);
+}
+
 static void test_a_key_for_a_route_reaches_nobody_that_is_not_known_to_be_of_it(void **state)
 {
     static const uint8_t types[] = {WSB_SEND, WSB_CLOSE, WSB_PING, WSB_ACCEPT, WSB_REJECT, WSB_RESPOND, WSB_BODY};

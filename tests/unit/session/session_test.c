@@ -713,6 +713,8 @@ static void test_a_kind_that_no_handler_serves_is_refused_at_once(void **state)
         connect_client(f);
     }
 #undef WS
+}
+
 static void test_a_command_for_another_route_is_refused_by_the_session(void **state)
 {
     static const uint8_t types[] = {WSB_SEND, WSB_CLOSE, WSB_PING, WSB_RESPOND};
