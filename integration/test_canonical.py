@@ -67,6 +67,16 @@ def test_a_path_that_readers_could_take_for_another_is_refused(gate, path):
     assert status_of(gate, get(path)) == 400
 
 
+def test_the_absolute_form_says_the_host(gate, take_seat):
+    """RFC 9112 §3.2.2: Host is not looked at then, and handlers see no other one."""
+    assert status_of(gate, get("http://admin.test/x", "gate.test")) == 401
+    seat = take_seat(gate, ["all"])
+    with Raw(gate) as client:
+        client.send(get("http://gate.test/x", "admin.test"))
+        meta = seat.hear("request").meta
+        assert (meta["host"], meta["headers"]["host"]) == ("gate.test", "gate.test")
+
+
 def test_handlers_are_told_the_one_form(gate, take_seat):
     seat = take_seat(gate, ["all"])
     with Raw(gate) as client:

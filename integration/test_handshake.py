@@ -93,6 +93,15 @@ def test_kinds_of_routes(make_gate, take_seat):
             assert answer.headers["upgrade"].lower() == "websocket"
 
 
+@pytest.mark.parametrize("change", [dict(extra=["Content-Length: 0"]), dict(extra=["Content-Length: 00"]), dict(version="HTTP/1.2"),
+                                    dict(path="http://other.test/echo"), dict(path="HTTPS://Gate.Test./echo")])
+def test_what_the_standards_allow_in_a_handshake(gate, echo, change):
+    echo(gate)
+    with Raw(gate) as client:
+        client.send(upgrade_request(change.pop("path", "/echo"), **change)).expect_101()
+        assert client.ask("hello") == "hello"
+
+
 @pytest.mark.parametrize("connection", ["Upgrade", "upgrade", "keep-alive, Upgrade", "Upgrade,keep-alive", "x ,\tUPGRADE"])
 def test_connection_is_a_list_of_tokens(gate, take_seat, connection):
     take_seat(gate)

@@ -248,6 +248,16 @@ def test_an_absolute_target_is_its_path(web, serve):
         assert client.send("GET http://gate.test/web/x HTTP/1.1\r\nHost: gate.test\r\n\r\n").read_response().body == b"/web/x"
 
 
+@pytest.mark.parametrize("version", ["HTTP/1.2", "HTTP/1.9"])
+def test_a_later_minor_version_is_ours(web, serve, version):
+    """RFC 9110 §2.5: it is read as 1.1, and so is what follows on the connection."""
+    serve(web, echo_back)
+    with Raw(web) as client:
+        client.send("POST /web/ %s\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" % version)
+        assert client.read_response().body == b"abc"
+        assert client.send(get("/web/")).read_response().status == 200
+
+
 # --- time, and handlers that fail
 
 

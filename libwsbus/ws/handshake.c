@@ -212,6 +212,16 @@ bool wsb_handshake_is_upgrade(const struct wsb_handshake_request *req)
     return req->http_minor >= 1 && lists_token(req, "Upgrade", "websocket");
 }
 
+/* A length of 0, however it is written, RFC 9110 §8.6. */
+static bool is_zero(struct wsb_span length)
+{
+    for (size_t i = 0; i < length.len; i++) {
+        if (length.ptr[i] != '0')
+            return false;
+    }
+    return length.len > 0;
+}
+
 /* What makes it an HTTP request that may become something else. True when it is good. */
 static bool check_http(const struct wsb_handshake_request *req, struct wsb_handshake *ret)
 {
@@ -228,7 +238,7 @@ static bool check_http(const struct wsb_handshake_request *req, struct wsb_hands
         refuse(ret, 426, "Upgrade does not say websocket", lines_426); /* §4.2.1 item 3 */
     else if (!lists_token(req, "Connection", "upgrade"))
         refuse(ret, 400, "Connection does not say Upgrade", ""); /* §4.2.1 item 4 */
-    else if (has_header(req, "Transfer-Encoding") || (lengths && !wsb_span_eq_str(length, "0")) || lengths > 1)
+    else if (has_header(req, "Transfer-Encoding") || (lengths && !is_zero(length)) || lengths > 1)
         /* What follows would be a body to a proxy in front of us, and frames to us. */
         refuse(ret, 400, "the handshake has a body", "");
     else

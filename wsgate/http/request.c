@@ -169,6 +169,14 @@ static void set_host(struct wsg_http_msg *m, const struct wsb_host *host)
     m->head.host_name = wsb_host_name(&m->host);
 }
 
+static void replace_host(struct wsg_http_msg *m)
+{
+    for (size_t i = 0; i < m->header_count; i++) {
+        if (wsb_span_ieq_str(m->headers[i].name, "Host"))
+            m->headers[i].value = m->head.host;
+    }
+}
+
 static wsb_err check_target(struct wsg_http_in *in, struct wsg_http_msg *m)
 {
     struct wsg_http_head *h = &m->head;
@@ -185,7 +193,10 @@ static wsb_err check_target(struct wsg_http_in *in, struct wsg_http_msg *m)
     return WSB_OK;
 }
 
-/* RFC 9110 §7.2, RFC 9112 §3.2.2. A Host that contradicts the target is refused: somebody routes by the other one. */
+/*
+ * RFC 9110 §7.2, RFC 9112 §3.2.2: in the absolute form the target says the host, whatever Host says. It has to be there all
+ * the same, and to be a host. Handlers are told the one host that the gate goes by.
+ */
 static wsb_err check_host(struct wsg_http_in *in, struct wsg_http_msg *m)
 {
     struct wsg_http_head *h = &m->head;
@@ -198,9 +209,10 @@ static wsb_err check_host(struct wsg_http_in *in, struct wsg_http_msg *m)
         return fail_proto(in, "more than one Host");
     if (wsb_host_parse(value, &host) != WSB_OK)
         return fail_proto(in, "invalid Host");
-    if (h->host.ptr && !wsb_span_eq(h->host, wsb_host_text(&host)))
-        return fail_proto(in, "Host differs from the request target");
-    set_host(m, &host);
+    if (h->host.ptr)
+        replace_host(m);
+    else
+        set_host(m, &host);
     return WSB_OK;
 }
 
@@ -304,7 +316,7 @@ static wsb_err check_connection(struct wsg_http_in *in, struct wsg_http_msg *m)
     h->is_upgrade = h->minor == 1 && /* RFC 9110 §7.8: ignored in HTTP/1.0 */
                     wsg_http_header_has_token(h->headers, h->header_count, "Connection", "upgrade") &&
                     wsg_http_header_has_token(h->headers, h->header_count, "Upgrade", "websocket");
-    if (h->is_upgrade && (h->is_chunked || wsg_http_header_find(h->headers, h->header_count, "Content-Length", NULL)))
+    if (h->is_upgrade && (h->is_chunked || h->content_length)) /* a length of 0 is no body, RFC 9110 §8.6 */
         return fail_proto(in, "Upgrade with a body");
     return WSB_OK;
 }
@@ -345,6 +357,16 @@ static wsb_err msg_new(struct wsg_http_msg **ret, const struct wsg_http_scan *sc
     return WSB_OK;
 }
 
+/* RFC 9110 §2.5: a later minor version than ours is read as ours. llhttp knows no other, so it is shown a 1 in its place. */
+static bool execute_head(struct wsg_http_msg *m, const uint8_t *data, size_t len, const struct wsg_http_scan *scan)
+{
+    static const uint8_t ours = '1';
+    size_t at = scan->method_len + 1 + scan->target_len + 1 + sizeof "HTTP/1." - 1;
+    if (scan->minor <= 1)
+        return execute(m, data, len);
+    return execute(m, data, at) && execute(m, &ours, 1) && execute(m, data + at + 1, len - at - 1);
+}
+
 /* A complete head that the guard let through, from its method to its last LF. */
 static wsb_err head_parse(struct wsg_http_in *in, const uint8_t *data, size_t len)
 {
@@ -355,12 +377,12 @@ static wsb_err head_parse(struct wsg_http_in *in, const uint8_t *data, size_t le
     if (err)
         return fail(in, err, 503, "out of memory");
     struct wsg_http_msg *m = in->msg;
-    if (!execute(m, data, len))
+    if (!execute_head(m, data, len, &in->scan))
         return fail_proto(in, "malformed request head");
     if (m->header_count != in->scan.headers || m->target.len != in->scan.target_len)
         return fail_proto(in, "ambiguous request head");
     m->head.method = (enum wsg_http_method)in->method;
-    m->head.minor = in->scan.minor;
+    m->head.minor = in->scan.minor ? 1 : 0;
     m->head.headers = m->headers;
     m->head.header_count = m->header_count;
     return check_head(in, m);

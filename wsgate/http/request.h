@@ -34,7 +34,7 @@ enum wsg_http_method {
 
 struct wsg_http_head {
     enum wsg_http_method method;
-    uint8_t minor; /* HTTP/1.minor: 0 or 1 */
+    uint8_t minor; /* HTTP/1.minor: 0, or 1 for 1 and all above it */
     bool keep_alive;
     bool expect_continue; /* a body will come and the client waits for 100 before it sends it */
     bool is_chunked;

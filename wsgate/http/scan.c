@@ -107,8 +107,8 @@ static wsb_err on_version(struct wsg_http_scan *s, uint8_t c)
     s->version_pos++;
     if (c != '\r')
         return WSB_OK;
-    if (s->major != 1 || s->minor > 1)
-        return refuse(s, WSB_ERR_PROTO, 505, "HTTP version other than 1.0 and 1.1");
+    if (s->major != 1) /* RFC 9110 §15.6.6; every minor version of ours is read */
+        return refuse(s, WSB_ERR_PROTO, 505, "HTTP version other than 1.x");
     s->state = WSG_SCAN_LINE_LF;
     return WSB_OK;
 }

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <llhttp.h>
 
+#include "base/host.h"
 #include "http/request.h"
 
 /* Small, so that rows can reach them. */
@@ -59,7 +60,13 @@ static const struct row rows[] = {
     {"method with a comma", "G,T / HTTP/1.1\r\n" H "\r\n", "FAIL 400\n", 0},
     {"TLS hello", NUL_ROW("\x16\x03\x01\x02\x00\x01\x00"), .want = "FAIL 400\n"},
     {"HTTP/0.9", "GET /\r\n", "FAIL 400\n", 0},
-    {"HTTP/1.2", "GET / HTTP/1.2\r\n" H "\r\n", "FAIL 505\n", 0},
+    {"RFC 9110 §2.5, HTTP/1.2", "GET / HTTP/1.2\r\n" H "\r\n" GET "\r\n", OK_GET OK_GET, 0},
+    {"RFC 9110 §2.5, HTTP/1.9", "POST /x?y HTTP/1.9\r\n" H "Content-Length: 2\r\nA: b\r\n\r\nhi",
+     "HEAD POST /x?y host=a keep len=2 Content-Length=[2] A=[b]\nBODY hi\nEND\n", 0},
+    {"HTTP/1.2 without Host", "GET / HTTP/1.2\r\n\r\n", "FAIL 400\n", 0},
+    {"HTTP/1.2 with a bad field", "GET / HTTP/1.2\r\n" H "A : b\r\n\r\n", "FAIL 400\n", 0},
+    {"HTTP/1.2, chunked", "POST / HTTP/1.2\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+     "HEAD POST / host=a keep chunked Transfer-Encoding=[chunked]\nBODY x\nEND\n", 0},
     {"HTTP/2.0", "GET / HTTP/2.0\r\n" H "\r\n", "FAIL 505\n", 0},
     {"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "FAIL 505\n", 0},
     {"HTTP/0.9 spelled out", "GET / HTTP/0.9\r\n" H "\r\n", "FAIL 505\n", 0},
@@ -96,7 +103,12 @@ static const struct row rows[] = {
     {"slashes are merged", "GET //a///%62/?c//d HTTP/1.1\r\n" H "\r\n", "HEAD GET /a/b/?c//d host=a keep\nEND\n", 0},
     {"absolute form", "GET http://a/x?y HTTP/1.1\r\n" H "\r\n", "HEAD GET /x?y host=a keep\nEND\n", 0},
     {"absolute form without path", "GET http://a HTTP/1.1\r\n" H "\r\n", OK_GET, 0},
-    {"absolute form, other Host", "GET http://b/ HTTP/1.1\r\n" H "\r\n", "FAIL 400\n", 0},
+    {"RFC 9112 §3.2.2, the absolute form's host counts", "GET http://B.:80/ HTTP/1.1\r\n" H "\r\n",
+     "HEAD GET / host=b:80 keep\nEND\n", 0},
+    {"absolute form, a Host that is none", "GET http://b/ HTTP/1.1\r\nHost: a b\r\n\r\n", "FAIL 400\n", 0},
+    {"absolute form, two Hosts", "GET http://a/ HTTP/1.1\r\n" H H "\r\n", "FAIL 400\n", 0},
+    {"absolute form, HTTP/1.0 with another Host", "GET http://b/ HTTP/1.0\r\n" H "\r\n", "HEAD 1.0 GET / host=b\nEND\n",
+     0},
     {"absolute form, no Host", "GET http://a/ HTTP/1.1\r\n\r\n", "FAIL 400\n", 0},
     {"absolute form, HTTP/1.0, no Host", "GET http://a/ HTTP/1.0\r\n\r\n", "HEAD 1.0 GET / host=a\nEND\n", 0},
     {"absolute form with a user", "GET http://u@a/ HTTP/1.1\r\n" H "\r\n", "FAIL 400\n", 0},
@@ -287,7 +299,11 @@ static const struct row rows[] = {
     {"websocket in HTTP/1.0", "GET / HTTP/1.0\r\n" H WS "\r\n",
      "HEAD 1.0 GET / host=a Connection=[Upgrade] Upgrade=[websocket]\nEND\n", 0},
     {"websocket with a length", GET WS "Content-Length: 2\r\n\r\nhi", "FAIL 400\n", 0},
-    {"websocket with length 0", GET WS "Content-Length: 0\r\n\r\n", "FAIL 400\n", 0},
+    {"websocket with length 0", GET WS "Content-Length: 0\r\n\r\n",
+     "HEAD GET / host=a keep upgrade Connection=[Upgrade] Upgrade=[websocket] Content-Length=[0]\nEND\n", 0},
+    {"websocket with length 00", GET WS "Content-Length: 00\r\n\r\n",
+     "HEAD GET / host=a keep upgrade Connection=[Upgrade] Upgrade=[websocket] Content-Length=[00]\nEND\n", 0},
+    {"websocket with two lengths of 0", GET WS "Content-Length: 0\r\nContent-Length: 0\r\n\r\n", "FAIL 400\n", 0},
     {"websocket with chunks", GET WS "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "FAIL 400\n", 0},
     {"h2c is ignored", GET "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n" GET "\r\n",
      "HEAD GET / host=a keep Connection=[Upgrade] Upgrade=[h2c]\nEND\n" OK_GET, 0},
@@ -336,8 +352,12 @@ static void put_head(struct run *r, const struct wsg_http_head *h)
     if (h->content_length)
         assert_int_equal(wsb_buf_printf(&r->out, " len=%llu", (unsigned long long)h->content_length), WSB_OK);
     for (size_t i = 0; i < h->header_count; i++) {
-        if (wsb_span_ieq_str(h->headers[i].name, "Host"))
+        if (wsb_span_ieq_str(h->headers[i].name, "Host")) {
+            struct wsb_host host; /* there are not two hosts in one head */
+            assert_int_equal(wsb_host_parse(h->headers[i].value, &host), WSB_OK);
+            assert_true(wsb_span_eq(wsb_host_text(&host), h->host));
             continue;
+        }
         put(r, " ");
         put_span(r, h->headers[i].name);
         put(r, "=[");

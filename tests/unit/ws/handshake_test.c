@@ -39,6 +39,7 @@ static const struct row {
      "GET 1\n" HOST UPGRADE CONNECTION "Sec-WebSocket-Key:  dGhlIHNhbXBsZSBub25jZQ== \t\nSec-WebSocket-Version: 13 \n",
      101, true, ""},
     {"Content-Length 0", "GET 1\n" GOOD "Content-Length: 0\n", 101, true, ""},
+    {"Content-Length 00", "GET 1\n" GOOD "Content-Length: 00\n", 101, true, ""},
     {"an Origin", "GET 1\n" GOOD "Origin: https://a.example\n", 101, true, ""},
     {"key with unused bits", "GET 1\n" HOST UPGRADE CONNECTION VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZb==\n",
      101, true, ""},
