@@ -242,6 +242,23 @@ def test_a_chunked_body_over_the_limit(make_gate, take_seat):
     assert bus.hears_nothing()
 
 
+@pytest.mark.parametrize("ending, status", [("20000\r\n" + "x" * (1 << 17) + "\r\n", 413), ("nonsense\r\n", 400)], ids=["long", "malformed"])
+def test_a_long_body_that_goes_wrong_is_answered(make_gate, take_seat, ending, status):
+    """Its handler has the beginning already, and is told; the client is not only cut off."""
+    gate = make_gate(routes=["web=/web/{rest*},max_body=200KiB"])
+    bus = take_seat(gate, ["web"])
+    with Raw(gate) as client:
+        client.send(get("/web/", "POST", ["Transfer-Encoding: chunked"], "20000\r\n" + "x" * (1 << 17) + "\r\n"))
+        bus.hear("request")
+        client.send(ending)
+        answer = client.read_response()
+        assert (answer.status, answer.headers["connection"]) == (status, "close")
+        client.expect_end()
+    while (event := bus.hear("body", "aborted")).type == "body":
+        pass
+    assert gate.wsctl("stats")["routes"]["web"]["refused_by"]["body_size" if status == 413 else "malformed"] == 1
+
+
 def test_an_absolute_target_is_its_path(web, serve):
     serve(web, lambda bus, request, body: bus.respond(request.conn, request.meta["path"]))
     with Raw(web) as client:

@@ -54,7 +54,8 @@ enum wsg_refusal {
     WSG_REFUSED_BY_HANDLER, /* REJECT */
     WSG_REFUSED_NO_GATEKEEPER,
     WSG_REFUSED_ACCEPT_TIMEOUT,  /* neither ACCEPT nor REJECT */
-    WSG_REFUSED_MALFORMED,       /* a handshake that is none */
+    WSG_REFUSED_MALFORMED,       /* a handshake, or a request, that is none */
+    WSG_REFUSED_BODY_SIZE,       /* 413 */
     WSG_REFUSED_BODY_TIMEOUT,    /* the body of a request did not come in time */
     WSG_REFUSED_REQUEST_TIMEOUT, /* the handler did not answer in time */
     WSG_REFUSED_METHOD,          /* 405 */

@@ -7,6 +7,8 @@
 
 #include "session/parts.h"
 
+static const char too_long[] = "the body is longer than the route allows";
+
 bool wsg_exchange_refuse_address(struct wsg_session *s)
 {
     struct wsb_ip ip = wsg_ip_of_peer(s->peer);
@@ -124,7 +126,7 @@ static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head
         return;
     }
     if (head->content_length > s->route->policy.max_body) {
-        wsg_exchange_error(s, 413, "the body is longer than the route allows", NULL, 0);
+        wsg_exchange_refuse(s, WSG_REFUSED_BODY_SIZE, 413, too_long, NULL, 0);
         return;
     }
     if (wsg_meta_of_request(s, head, params, /*is_websocket=*/false, wsb_span(NULL, 0), &x->meta) != WSB_OK ||
@@ -207,6 +209,22 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
 
 /* ------------------------------------------------------------------------ body */
 
+/* The client is told as long as no response has begun, also when the handler has the beginning of the request. */
+static void refuse_body(struct wsg_session *s, enum wsg_refusal reason, int status, const char *why)
+{
+    struct wsg_exchange *x = s->exchange;
+    const char *told = reason == WSG_REFUSED_BODY_SIZE ? too_long : "the request's body is malformed";
+    if (x->response_begun) {
+        wsg_exchange_cut(s, WSG_CUT_BODY, told);
+        return;
+    }
+    if (x->is_sent)
+        wsg_exchange_emit_aborted(s, told);
+    x->is_sent = false;
+    x->keep_alive = false; /* nothing says where the next request begins */
+    wsg_exchange_refuse(s, reason, status, why, NULL, 0);
+}
+
 static void on_body(struct wsg_session *s, struct wsb_span body)
 {
     struct wsg_exchange *x = s->exchange;
@@ -222,11 +240,7 @@ static void on_body(struct wsg_session *s, struct wsb_span body)
         return;
     }
     if (x->body_bytes > s->route->policy.max_body) {
-        if (x->is_sent || x->response_begun) {
-            wsg_exchange_cut(s, WSG_CUT_BODY, "the body is longer than the route allows");
-            return;
-        }
-        wsg_exchange_error(s, 413, "the body is longer than the route allows", NULL, 0);
+        refuse_body(s, WSG_REFUSED_BODY_SIZE, 413, too_long);
         return;
     }
     wsg_body_arm(s);
@@ -263,15 +277,13 @@ static void on_end(struct wsg_session *s)
 
 static void refuse_bytes(struct wsg_session *s)
 {
-    struct wsg_http_in *in = s->in.http;
-    struct wsg_exchange *x = s->exchange;
-    if (x && (x->is_sent || x->response_begun)) {
-        wsg_exchange_cut(s, WSG_CUT_BODY, "the request's body is malformed");
-        return;
-    }
-    if (x)
-        x->keep_alive = false;
-    wsg_exchange_error(s, wsg_http_in_status(in), wsg_http_in_reason(in), NULL, 0);
+    const struct wsg_http_in *in = s->in.http;
+    int status = wsg_http_in_status(in);
+    enum wsg_refusal reason = status == 413 ? WSG_REFUSED_BODY_SIZE : WSG_REFUSED_MALFORMED;
+    if (s->exchange)
+        refuse_body(s, reason, status, wsg_http_in_reason(in));
+    else
+        wsg_exchange_refuse(s, reason, status, wsg_http_in_reason(in), NULL, 0);
 }
 
 wsb_err wsg_exchange_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used)

@@ -566,6 +566,52 @@ static void test_an_answer_before_the_body_ends_the_request_for_the_handler(void
     free(body);
 }
 
+/* What is wrong with a body is told for as long as no response has begun, also behind what its handler has got. */
+static void test_a_bad_body_is_answered_until_the_response_begins(void **state)
+{
+    static const struct {
+        const char *more; /* behind two chunks of 40,000 bytes */
+        bool begin;
+        const char *want; /* NULL: the connection ends without a word */
+        enum wsg_refusal reason;
+    } rows[] = {
+        {"7530\r\n", false, "HTTP/1.1 413", WSG_REFUSED_BODY_SIZE}, /* 30,000 more than the route allows */
+        {"x\r\n", false, "HTTP/1.1 400", WSG_REFUSED_MALFORMED},
+        {"7530\r\n", true, NULL, WSG_REFUSED_OTHER},
+        {"x\r\n", true, NULL, WSG_REFUSED_OTHER},
+    };
+    struct fixture *f = *state;
+    const struct wsg_route *r = &f->routes.routes[0];
+    char *body = calloc(1, 40001);
+    memset(body, 'b', 40000);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        uint64_t before = r->tally.refused[rows[i].reason];
+        say_text(f, "POST /ws/1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for (int k = 0; k < 2; k++) {
+            say_text(f, "9c40\r\n");
+            say(f, body, 40000);
+            say_text(f, "\r\n");
+        }
+        HAS(f->events, "request:bbbb");
+        if (rows[i].begin)
+            tell(f, (struct wsg_command){.type = WSB_RESPOND, .flags = WSB_FLAG_MORE, .payload = wsb_span_str("one")});
+        forget(f);
+        say_text(f, rows[i].more);
+        if (rows[i].more[0] != 'x')
+            say(f, body, 30000);
+        HAS(f->events, "aborted");
+        if (rows[i].want)
+            HAS(f->got, rows[i].want);
+        else
+            assert_int_equal(f->got_len, 0);
+        assert_int_equal(r->tally.refused[rows[i].reason], before + (rows[i].want != NULL));
+        hang_up(f);
+        forget(f);
+        connect_client(f);
+    }
+    free(body);
+}
+
 static void test_a_pause_ends_with_its_exchange(void **state)
 {
     struct fixture *f = *state;
@@ -772,6 +818,7 @@ int main(void)
         TEST(test_request_and_response_and_the_next_request),
         TEST(test_long_bodies_come_in_parts_and_responses_may_too),
         TEST(test_an_answer_before_the_body_ends_the_request_for_the_handler),
+        TEST(test_a_bad_body_is_answered_until_the_response_begins),
         TEST(test_a_pause_ends_with_its_exchange),
         TEST(test_a_half_closed_client_gets_what_it_was_promised),
         TEST(test_an_empty_answer_to_head_says_nothing_of_the_length),
