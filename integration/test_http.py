@@ -242,6 +242,14 @@ def test_a_chunked_body_over_the_limit(make_gate, take_seat):
     assert bus.hears_nothing()
 
 
+def test_a_405_of_a_handler_does_not_allow_what_it_refuses(web, serve):
+    serve(web, lambda bus, request, body: bus.respond(request.conn, "no", 405))
+    with Raw(web) as client:
+        for method in ("DELETE", "GET", "PATCH"):
+            answer = client.send(get("/web/", method)).read_response()
+            assert answer.status == 405 and method not in answer.headers["allow"].split(", ")
+
+
 @pytest.mark.parametrize("ending, status", [("20000\r\n" + "x" * (1 << 17) + "\r\n", 413), ("nonsense\r\n", 400)], ids=["long", "malformed"])
 def test_a_long_body_that_goes_wrong_is_answered(make_gate, take_seat, ending, status):
     """Its handler has the beginning already, and is told; the client is not only cut off."""

@@ -189,7 +189,7 @@ static void answer_error(struct scrape *s, int status)
                                    .headers = &allow,
                                    .header_count = status == 405,
                                    .request_minor = s->minor,
-                                   .is_head = s->is_head};
+                                   .method = s->is_head ? "HEAD" : NULL};
     scrape_answer(s, wsg_http_error_response_write(&s->out, &error, &ignored));
 }
 

@@ -140,6 +140,21 @@ static wsb_err connection_write(struct wsb_buf *out, const struct wsg_http_respo
     return r->request_minor == 0 ? wsb_buf_append_str(out, "Connection: keep-alive\r\n") : WSB_OK;
 }
 
+/* RFC 9110 §15.5.6: a 405 has to say what is allowed. Where nobody has said so it is what the gate knows, less what was refused. */
+static wsb_err allow_write(struct wsb_buf *out, const char *refused)
+{
+    static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"};
+    const char *joint = "Allow: ";
+    wsb_err err = WSB_OK;
+    for (size_t i = 0; i < sizeof methods / sizeof *methods && !err; i++) {
+        if (refused && strcmp(methods[i], refused) == 0)
+            continue;
+        err = wsb_buf_printf(out, "%s%s", joint, methods[i]);
+        joint = ", ";
+    }
+    return err ? err : wsb_buf_append_str(out, "\r\n");
+}
+
 static wsb_err head_write(struct wsb_buf *out, const struct wsg_http_response *r, const struct wsg_http_framing *f)
 {
     wsb_err err = wsb_buf_printf(out, "HTTP/1.1 %d %s\r\n", r->status, wsg_http_reason_phrase(r->status));
@@ -153,9 +168,8 @@ static wsb_err head_write(struct wsb_buf *out, const struct wsg_http_response *r
         err = field_write(out, &r->headers[i]);
     for (size_t i = 0; !err && i < r->added_count; i++)
         err = field_write(out, &r->added[i]);
-    /* RFC 9110 §15.5.6 */
     if (!err && r->status == 405 && wsg_http_header_find(r->headers, r->header_count, "Allow", NULL) == 0)
-        err = wsb_buf_append_str(out, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n");
+        err = allow_write(out, r->method);
     if (!err)
         err = wsb_buf_append_str(out, "\r\n");
     return err;
@@ -213,7 +227,9 @@ wsb_err wsg_http_error_response_write(struct wsb_buf *out, const struct wsg_http
     headers[0] = (struct wsg_http_header){wsb_span_str("Content-Type"), wsb_span_str("text/plain; charset=utf-8")};
     for (size_t i = 0; i < error->header_count; i++)
         headers[i + 1] = error->headers[i];
+    bool is_head = error->method && strcmp(error->method, "HEAD") == 0;
     struct wsg_http_response response = {
+        .method = error->method,
         .status = error->status,
         .date = error->date,
         .body = WSG_HTTP_BODY_LENGTH,
@@ -228,7 +244,7 @@ wsb_err wsg_http_error_response_write(struct wsb_buf *out, const struct wsg_http
     size_t begin = out->len;
     struct wsg_http_framing framing;
     wsb_err err = wsg_http_response_head_write(out, &response, &framing);
-    if (!err && framing.has_body && !error->is_head) {
+    if (!err && framing.has_body && !is_head) {
         framing.body_len = text_len;
         err = wsb_buf_append(out, text, text_len);
     }

@@ -23,6 +23,7 @@ struct wsg_http_response {
     size_t added_count;
     uint64_t length;
     enum wsg_http_body body;
+    const char *method;    /* of the request; NULL: nobody knows it. The Allow of a 405 does not name it */
     int status;            /* 100 to 999 */
     uint8_t request_minor; /* the HTTP/1.x version of the request */
     bool keep_alive;       /* wanted by the request and by us */
@@ -72,9 +73,9 @@ struct wsg_http_error {
     size_t header_count;
     const struct wsg_http_header *added; /* borrowed */
     size_t added_count;
-    int status; /* 300 to 999 */
+    const char *method; /* of the request, as above; the answer to a HEAD has no body */
+    int status;         /* 300 to 999 */
     uint8_t request_minor;
-    bool is_head;    /* the request was HEAD: no body */
     bool keep_alive; /* false after anything that wsg_http_in refused */
 };
 

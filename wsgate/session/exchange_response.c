@@ -18,6 +18,7 @@ wsb_err wsg_exchange_begin_response(struct wsg_session *s, const struct wsg_answ
     struct wsg_added added;
     wsg_exchange_added(x, &added);
     struct wsg_http_response r = {
+        .method = wsg_http_method_name((enum wsg_http_method)x->method),
         .status = a->status,
         .date = wsg_env_date(s->env),
         .body = a->body,
@@ -119,7 +120,7 @@ static void answer_error(struct wsg_session *s, int status, const char *why, con
         .status = status,
         .date = wsg_env_date(s->env),
         .request_minor = x ? x->minor : 1,
-        .is_head = x ? x->method == WSG_HTTP_HEAD : wsg_http_in_method(s->in.http) == WSG_HTTP_HEAD,
+        .method = wsg_http_method_name(x ? (enum wsg_http_method)x->method : wsg_http_in_method(s->in.http)),
         .keep_alive = reusable,
         .headers = headers,
         .header_count = count,

@@ -163,10 +163,13 @@ static void wait_for_accept(struct wsg_session *s, const struct wsb_handshake *h
 
 static void refuse_handshake(struct wsg_session *s, const struct wsb_handshake *hs)
 {
-    struct wsg_http_header version = {wsb_span_str("Sec-WebSocket-Version"), wsb_span_str("13")};
+    static const struct wsg_http_header version = {{(const uint8_t *)"Sec-WebSocket-Version", 21},
+                                                   {(const uint8_t *)"13", 2}};
+    static const struct wsg_http_header allow = {{(const uint8_t *)"Allow", 5}, {(const uint8_t *)"GET", 3}};
+    const struct wsg_http_header *header = hs->status == 405 ? &allow : &version;
+    bool has_header = hs->status == 405 || strstr(hs->headers, "Sec-WebSocket-Version");
     s->exchange->keep_alive = false;
-    wsg_exchange_refuse(s, WSG_REFUSED_MALFORMED, hs->status, hs->reason, &version,
-                        strstr(hs->headers, "Sec-WebSocket-Version") ? 1 : 0);
+    wsg_exchange_refuse(s, WSG_REFUSED_MALFORMED, hs->status, hs->reason, header, has_header);
 }
 
 /* Of browsers only, and therefore no secret: RFC 6455 §10.2. Two of them are none of theirs. */

@@ -88,6 +88,16 @@ static void test_response_head_is_framed_by_status_and_version(void **state)
          "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nAllow: GET, HEAD, POST, PUT, DELETE, PATCH, "
          "OPTIONS\r\n\r\n",
          {true, false, true, 0}},
+        {"405, what was refused is not allowed",
+         {.method = "PUT", .status = 405, .request_minor = 1, .keep_alive = true},
+         "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nAllow: GET, HEAD, POST, DELETE, PATCH, "
+         "OPTIONS\r\n\r\n",
+         {true, false, true, 0}},
+        {"405, the first method",
+         {.method = "GET", .status = 405, .request_minor = 1, .keep_alive = true},
+         "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nAllow: HEAD, POST, PUT, DELETE, PATCH, "
+         "OPTIONS\r\n\r\n",
+         {true, false, true, 0}},
         {"unknown status",
          {.status = 299, .request_minor = 1, .keep_alive = true},
          "HTTP/1.1 299 Success\r\nContent-Length: 0\r\n\r\n",
@@ -221,7 +231,7 @@ static void test_error_response_to_head_has_no_body(void **state)
 {
     (void)state;
     struct wsg_http_header h = {wsb_span_str("Retry-After"), wsb_span_str("3")};
-    struct wsg_http_error e = {.status = 503, .request_minor = 1, .is_head = true, .headers = &h, .header_count = 1};
+    struct wsg_http_error e = {.status = 503, .request_minor = 1, .method = "HEAD", .headers = &h, .header_count = 1};
     struct wsg_http_framing f;
     struct wsb_buf out = {0};
     assert_int_equal(wsg_http_error_response_write(&out, &e, &f), WSB_OK);
