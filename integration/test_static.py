@@ -90,6 +90,29 @@ def test_many_requests_on_one_connection(site):
             assert [client.read_response().status for _ in range(5)] == [200, 200, 404, 301, 200]
 
 
+def test_a_file_of_the_future_was_modified_now(site, files):
+    """RFC 9110 §8.8.2.1: Last-Modified is not later than Date."""
+    path = files / "site" / "future.txt"
+    path.write_text("from tomorrow")
+    os.utime(path, (2 ** 32, 2 ** 32))
+    answer = ask(site, "/future.txt")
+    date, modified = (email.utils.parsedate_to_datetime(answer.headers[name]) for name in ("date", "last-modified"))
+    assert answer.body == b"from tomorrow" and 0 <= (date - modified).total_seconds() <= 2
+
+
+def test_what_lies_nowhere_is_the_routes(make_gate, files):
+    """A directory at / does not hide that a path speaks WebSocket, and serves what lies there all the same."""
+    gate = make_gate(routes=["chat=/chat/{room*},kind=websocket", "sub=/sub/,kind=websocket"], args=["--static", "/=%s" % (files / "site")])
+    for method in ("GET", "HEAD", "POST"):
+        answer = ask(gate, "/chat/x", method=method)
+        assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
+    assert ask(gate, "/chat/.git").status == 426
+    assert ask(gate, "/nowhere").status == 404
+    assert ask(gate, "/sub/").body == b"sub"
+    assert ask(gate, "/sub/", method="POST").status == 405
+    assert gate.wsctl("stats")["gate"]["refused_by"]["kind"] == 4
+
+
 def test_conditional_requests(site, files):
     path = files / "site" / "changing.txt"
     path.write_text("one")

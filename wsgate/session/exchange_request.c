@@ -196,7 +196,7 @@ static void on_head(struct wsg_session *s, const struct wsg_http_head *head)
     if (head->expect_continue)
         x->expect = WSG_EXPECT_WAITS; /* for what nobody says: a file is sent at once */
     wsg_session_hide_token(s);        /* a page may have it from the URL by which it was called */
-    if (wsg_exchange_try_static(s, head)) {
+    if (wsg_exchange_try_static(s, head, other_kind)) {
         if (s->exchange && s->exchange->response_complete)
             wsg_exchange_finish_if_complete(s);
         return;

@@ -39,11 +39,10 @@ static void send_file(struct wsg_session *s, const struct wsg_http_head *head, s
     struct wsg_static_plan plan;
     struct wsg_http_header headers[6 + WSG_CODING_FIELDS];
     size_t count = 0;
-    wsg_static_plan(head,
-                    &(struct wsg_file_facts){file->size, file->mtime_s, file->etag,
-                                             (int64_t)(wsg_loop_wall_ns(s->env->loop) / 1000000000u)},
-                    &plan);
-    wsg_http_date_format(file->mtime_s, modified);
+    int64_t now_s = (int64_t)(wsg_loop_wall_ns(s->env->loop) / 1000000000u);
+    int64_t modified_s = file->mtime_s < now_s ? file->mtime_s : now_s; /* RFC 9110 §8.8.2.1: not later than Date */
+    wsg_static_plan(head, &(struct wsg_file_facts){file->size, modified_s, file->etag, now_s}, &plan);
+    wsg_http_date_format(modified_s, modified);
     wsg_content_range_format(&plan, file->size, range);
     bool is_success = plan.status == 200 || plan.status == 206;
     if (is_success)
@@ -93,8 +92,8 @@ static void choose_gzip(const struct wsg_static_root *root, const struct wsg_htt
         what->file = packed;
 }
 
-static void serve_static(struct wsg_session *s, const struct wsg_http_head *head, const struct wsg_static_root *root,
-                         const char *name)
+static void answer(struct wsg_session *s, const struct wsg_http_head *head, const struct wsg_static_root *root,
+                   const char *name)
 {
     static char *served[] = {"GET", "HEAD"};
     const struct wsg_texts methods = {served, sizeof served / sizeof *served};
@@ -116,7 +115,16 @@ static void serve_static(struct wsg_session *s, const struct wsg_http_head *head
         send_file(s, head, &what);
 }
 
-bool wsg_exchange_try_static(struct wsg_session *s, const struct wsg_http_head *head)
+static bool is_there(const struct wsg_static_root *root, const char *name)
+{
+    struct wsg_static_file file;
+    wsb_err err = wsg_static_open(root->dirfd, name, &file);
+    if (!err && !file.is_directory)
+        close(file.fd);
+    return err != WSB_ERR_NOT_FOUND;
+}
+
+bool wsg_exchange_try_static(struct wsg_session *s, const struct wsg_http_head *head, bool has_route)
 {
     char name[WSG_STATIC_NAME_SIZE];
     for (size_t i = 0; i < s->env->static_count; i++) {
@@ -124,6 +132,8 @@ bool wsg_exchange_try_static(struct wsg_session *s, const struct wsg_http_head *
         enum wsg_static_what where = wsg_static_map(head->path, root->prefix, name);
         if (where == WSG_STATIC_OUTSIDE)
             continue;
+        if (has_route && (where == WSG_STATIC_REFUSED || (where == WSG_STATIC_FILE && !is_there(root, name))))
+            return false; /* nothing lies there: it is the route's */
         if (!wsg_exchange_note_origin(s, head, root->cors)) {
             wsg_session_kill(s, "out of memory");
             return true;
@@ -131,7 +141,7 @@ bool wsg_exchange_try_static(struct wsg_session *s, const struct wsg_http_head *
         switch (where) {
         case WSG_STATIC_OUTSIDE:
         case WSG_STATIC_FILE:
-            serve_static(s, head, root, name);
+            answer(s, head, root, name);
             return true;
         case WSG_STATIC_REDIRECT:
             redirect(s, head);

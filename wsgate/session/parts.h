@@ -272,8 +272,12 @@ void wsg_stream_begin(struct wsg_session *s, const struct wsg_answer *a); /* its
 void wsg_stream_arm(struct wsg_session *s);
 void wsg_stream_timeout(struct wsg_session *s);
 
-/* exchange_static.c: true: a static directory took the request, and its answer is queued */
-bool wsg_exchange_try_static(struct wsg_session *s, const struct wsg_http_head *head);
+/*
+ * exchange_static.c: true: a static directory took the request, and its answer is queued.
+ *
+ * @has_route  the path is that of a WebSocket route: a directory answers only for what lies in it
+ */
+bool wsg_exchange_try_static(struct wsg_session *s, const struct wsg_http_head *head, bool has_route);
 
 /* dialed.c: of sessions that are dialed only */
 void wsg_dialed_note(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason); /* it is closing */
