@@ -128,6 +128,7 @@ wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct ws
     h->peer_len = (uint8_t)peer.len;
     h->id = ++t->last_id;
     h->weight = 1;
+    wsg_handlers_name(t, h, wsb_span_str("unnamed"));
     h->kinds = WSG_KIND_ALL;
     struct wsg_past *past = past_of(t, peer);
     if (past) {
@@ -201,10 +202,48 @@ static uint64_t mix(uint64_t key, uint64_t id)
     return x ^ (x >> 31);
 }
 
+/* FNV-1a, of a name that the handler itself chose. It only spreads keys: no table is made of it. */
+static uint64_t hash_of_name(const char *name)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *name; name++)
+        hash = (hash ^ (uint8_t)*name) * 0x100000001b3u;
+    return hash;
+}
+
+static uint32_t free_slot(const struct wsg_handlers *t, const struct wsg_handler *h)
+{
+    bool taken[WSG_HANDLERS_MAX] = {false};
+    uint32_t slot = 0;
+    for (const struct wsg_handler *other = t->by_id; other; other = other->by_id.next) {
+        if (other != h && other->identity && strcmp(other->name, h->name) == 0)
+            taken[other->slot] = true;
+    }
+    while (taken[slot]) /* there is one: h is one of at most so many, and takes none yet */
+        slot++;
+    return slot;
+}
+
+void wsg_handlers_name(const struct wsg_handlers *t, struct wsg_handler *h, struct wsb_span name)
+{
+    char text[sizeof h->name];
+    size_t n = name.len < sizeof text - 1 ? name.len : sizeof text - 1;
+    while (n < name.len && n > 0 && (name.ptr[n] & 0xc0) == 0x80)
+        n--; /* not in the middle of a character */
+    if (n)
+        memcpy(text, name.ptr, n);
+    text[n] = 0;
+    if (h->identity && strcmp(text, h->name) == 0)
+        return;
+    memcpy(h->name, text, sizeof text);
+    h->slot = free_slot(t, h);
+    h->identity = mix(hash_of_name(text), h->slot) | 1; /* never 0, which stands for none */
+}
+
 /* Weighted rendezvous: each handler draws weight ÷ -ln(u) for the key, the highest wins. */
 static double draw(const struct wsg_handler *h, uint64_t key)
 {
-    double u = ((double)(mix(key, h->id) >> 11) + 0.5) / 9007199254740992.0; /* in (0, 1): 53 bits */
+    double u = ((double)(mix(key, h->identity) >> 11) + 0.5) / 9007199254740992.0; /* in (0, 1): 53 bits */
     return (double)h->weight / -log(u);
 }
 

@@ -74,6 +74,9 @@ struct wsg_handler {
     uint32_t steps;                  /* moves begun in this step of its drain */
     uint64_t barrier_passed;         /* the latest PING that it has answered */
     uint32_t weight;
+    uint32_t slot; /* among those of the same name: the lowest that was free */
+    uint64_t
+        identity; /* of name and slot: what keys choose by. It is the same again when the process is started anew */
     char name[65];
     char language[33];
     int64_t pid;
@@ -154,7 +157,7 @@ bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r, 
  * @kinds      that it serves one of them, as wsg_handler_serves()
  * @key        0: the one with the fewest connections for its weight, of those that have room if there are any. Otherwise the
  *             key chooses among them in proportion to their weights, and so that a handler that comes or goes changes
- *             nothing for the keys of the others (rendezvous hashing)
+ *             nothing for the keys of the others (rendezvous hashing). One that is started anew has its own keys again
  * @except     leave this one out; may be NULL
  *
  * Returns     NULL when there is none
@@ -164,6 +167,9 @@ struct wsg_handler *wsg_handlers_pick(const struct wsg_handlers *t, const struct
 
 /* It has credit, and not too much is under way to it. */
 bool wsg_handler_has_credit(const struct wsg_handler *h);
+/* Its name, and with it the slot and the identity; one that keeps its name keeps both. */
+void wsg_handlers_name(const struct wsg_handlers *t, struct wsg_handler *h, struct wsb_span name);
+
 /* It may be sent another message: it has credit, and nothing that is to be alone. */
 bool wsg_handler_has_room(const struct wsg_handler *h);
 void wsg_handler_spend(struct wsg_handler *h, size_t bytes);

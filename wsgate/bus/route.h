@@ -96,7 +96,8 @@ struct wsg_route_policy {
     bool tap;
     bool accept_by_handler;
     enum wsg_no_handler no_handler;
-    uint32_t handler_wait_ms;
+    uint32_t handler_wait_ms;  /* of new clients, where no_handler is to wait, and of those that are here then */
+    uint32_t handler_grace_ms; /* where it is not: of those that are here when their handler goes; 0: none */
     enum wsg_when_full when_full;
     size_t max_retained; /* bytes of the route, not acknowledged or not sent yet */
     size_t max_backlog;  /* bytes of one connection that wait for a full handler, where the policy is not to pause */

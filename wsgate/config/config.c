@@ -104,6 +104,7 @@ void wsg_route_config_init(struct wsg_route_config *r)
         .max_queue_messages = 65536,
         .slow = WSG_SLOW_CLOSE,
         .handler_wait_ms = 10000,
+        .handler_grace_ms = 5000,
         .max_retained = 64 * MIB,
         .max_backlog = 64 * KIB,
         .ack_timeout_ms = 30000,

@@ -50,6 +50,7 @@ struct wsg_route_config {
     char *gatekeeper;         /* owned; the route whose handler accepts or rejects; NULL: none */
     enum wsg_no_handler no_handler;
     uint32_t handler_wait_ms;      /* default 10 s; with no_handler = wait */
+    uint32_t handler_grace_ms;     /* default 5 s; without */
     enum wsg_when_full when_full;  /* handler_full; default pause */
     size_t max_retained;           /* bytes of the route that are not acknowledged, or not sent yet; default 64 MiB */
     size_t max_backlog;            /* bytes of one connection, where handler_full is not pause; default 64 KiB */

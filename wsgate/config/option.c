@@ -117,6 +117,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "gatekeeper",         NULL, WSG_OPTION_TEXT,      ROUTE(gatekeeper),         CHECK(wsg_value_check_name)},
     {WSG_SECTION_ROUTE, "no_handler",         NULL, WSG_OPTION_WORD,      ROUTE(no_handler),         WORDS(no_handler_words)},
     {WSG_SECTION_ROUTE, "handler_wait",       NULL, WSG_OPTION_DURATION,  ROUTE(handler_wait_ms),    RANGE(1, DAY_MS)},
+    {WSG_SECTION_ROUTE, "handler_grace",      NULL, WSG_OPTION_DURATION,  ROUTE(handler_grace_ms),   RANGE(0, DAY_MS)},
     {WSG_SECTION_ROUTE, "handler_full",       NULL, WSG_OPTION_WORD,      ROUTE(when_full),          WORDS(full_words)},
     {WSG_SECTION_ROUTE, "max_retained",       NULL, WSG_OPTION_SIZE,      ROUTE(max_retained),       RANGE(KIB, 1024 * GIB)},
     {WSG_SECTION_ROUTE, "max_backlog",        NULL, WSG_OPTION_SIZE,      ROUTE(max_backlog),        RANGE(0, 1024 * GIB)},

@@ -37,6 +37,7 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .accept_by_handler = r->accept_by_handler,
             .no_handler = r->no_handler,
             .handler_wait_ms = r->handler_wait_ms,
+            .handler_grace_ms = r->handler_grace_ms,
             .when_full = r->when_full,
             .max_retained = r->max_retained,
             .max_backlog = r->max_backlog,

@@ -28,6 +28,13 @@ static void sweep_soon(struct wsg_hub *h)
         (void)!wsg_loop_arm(h->loop, &h->sweep, wsg_loop_now_ms(h->loop) + SWEEP_MS);
 }
 
+/* How long a connection that has lost its handler waits for another one. */
+static uint32_t patience_ms(const struct wsg_pin *p)
+{
+    const struct wsg_route_policy *policy = &p->route->policy;
+    return policy->no_handler == WSG_NO_HANDLER_WAIT ? policy->handler_wait_ms : policy->handler_grace_ms;
+}
+
 static void orphan(struct wsg_hub *h, struct wsg_pin *p)
 {
     wsg_pin_assign(p, NULL, &h->pins.orphans);
@@ -262,7 +269,7 @@ static void rehome(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *fro
         wsg_pin_assign(p, to, NULL);
         h->stats.moved++;
         wsg_hub_go_on(h, p);
-    } else if (p->route->policy.no_handler == WSG_NO_HANDLER_WAIT && !p->is_failed) {
+    } else if (patience_ms(p) && !p->is_failed) {
         orphan(h, p);
     } else {
         wsg_hub_give_up(h, p, 503, "the handler went away", WSG_IN_NO_HANDLER);
@@ -406,7 +413,7 @@ static void end_waiting(struct wsg_hub *h, uint64_t now_ms)
 {
     struct wsg_pin *p, *next;
     DL_FOREACH_SAFE (h->pins.orphans.pins, p, next) {
-        if (now_ms - p->since_ms >= p->route->policy.handler_wait_ms)
+        if (now_ms - p->since_ms >= patience_ms(p))
             wsg_hub_give_up(h, p, 503, "no handler", WSG_IN_NO_HANDLER);
     }
     if (h->pins.orphans.unsent_bytes < WSG_UNSENT_LOW)

@@ -201,7 +201,7 @@ void wsg_on_hello(const struct wsg_incoming *in)
     to->level = in->meta->level >= 0 ? (uint8_t)in->meta->level : WSB_LOG_INFO;
     h->presence_count += (uint32_t)in->meta->presence - (uint32_t)to->presence;
     to->presence = in->meta->presence;
-    copy_text(to->name, sizeof to->name, in->meta->name.ptr ? in->meta->name : wsb_span_str("unnamed"));
+    wsg_handlers_name(&h->handlers, to, in->meta->name.ptr ? in->meta->name : wsb_span_str("unnamed"));
     copy_text(to->language, sizeof to->language, in->meta->language);
     if (is_new)
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler", WSB_KU("handler", to->id), WSB_KS("name", to->name),

@@ -93,6 +93,7 @@ static const struct row {
     {ROUTE, "max_retained", "1KiB", "max_retained = 1024", "1000", "'1000' is out of range: from 1KiB to 1024GiB"},
     {ROUTE, "max_backlog", "0", "max_backlog = 0", "2000GiB", "'2000GiB' is out of range: from 0 to 1024GiB"},
     {ROUTE, "ack_timeout", "90s", "ack_timeout = 90000ms", "999ms", "'999ms' is out of range: from 1s to 24h"},
+    {ROUTE, "handler_grace", "0", "handler_grace = 0ms", "25h", "'25h' is out of range: from 0 to 24h"},
     {ROUTE, "max_deliveries", "5", "max_deliveries = 5", "101", "'101' is out of range: from 0 to 100"},
     {ROUTE, "undeliverable", "skip", "undeliverable = skip", "drop", "'drop' is not one of close or skip"},
     {ROUTE, "pin", "hash", "pin = hash", "key", "'key' is not one of fewest or hash"},

@@ -4,6 +4,8 @@
  */
 #include "hub_fixture.h"
 
+#include "gate/hub_parts.h"
+
 /* ------------------------------------------------------------------- tests */
 
 static void test_hello_registers_and_bye_leaves(void **state)
@@ -73,6 +75,29 @@ static void test_last_handler_gone_fails_everything(void **state)
     assert_string_equal(f->commands, "fail(503)@1");
     happen(f, WSB_CLOSED_EV, 1, 0, "");
     assert_int_equal(f->hub.pins.count, 0);
+}
+
+static void test_clients_that_are_here_wait_a_little_for_the_next_handler(void **state)
+{
+    struct fixture *f = *state;
+    f->routes.routes[0].policy.handler_grace_ms = 5000;
+    hello(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
+    happen(f, WSB_OPEN, 2, 0, ""); /* one that comes now is refused, as no_handler says */
+    assert_string_equal(f->commands, "fail(503)@2");
+    happen(f, WSB_DATA, 1, 0, "meanwhile");
+    forget(f);
+    hello(f, 'b');
+    assert_string_equal(f->server.log, "b:welcome b:open! b:data=meanwhile#2");
+    hear(f, 'b', WSB_BYE, 0, 0, 0, "", NULL);
+    forget(f);
+    wsg_pins_find(&f->hub.pins, conn_of(1))->since_ms -= 4999;
+    wsg_hub_sweep(&f->hub);
+    assert_string_equal(f->commands, "");
+    wsg_pins_find(&f->hub.pins, conn_of(1))->since_ms -= 2;
+    wsg_hub_sweep(&f->hub);
+    assert_string_equal(f->commands, "fail(503)@1");
 }
 
 static void test_send_goes_to_one_or_many(void **state)
@@ -431,6 +456,7 @@ int main(void)
         TEST(test_no_handler_fails_the_connection),
         TEST(test_dead_handler_hands_over_its_connections),
         TEST(test_last_handler_gone_fails_everything),
+        TEST(test_clients_that_are_here_wait_a_little_for_the_next_handler),
         TEST(test_send_goes_to_one_or_many),
         TEST(test_bad_commands_are_answered_and_harm_nobody),
         TEST(test_strangers_must_say_hello_first),
