@@ -139,22 +139,49 @@ static bool is_route_name(struct wsb_span s)
     return true;
 }
 
+/* names=room:* */
+static bool names_read(struct wsb_span word, struct wsb_span *ret_name)
+{
+    static const char prefix[] = "names=";
+    const size_t n = sizeof prefix - 1;
+    if (word.len <= n || memcmp(word.ptr, prefix, n) != 0)
+        return false;
+    *ret_name = wsb_span(word.ptr + n, word.len - n);
+    return true;
+}
+
+static wsb_err add_word(struct wsb_span **words, size_t *count, size_t *cap, struct wsb_span word,
+                        struct wsb_fault *fault)
+{
+    wsb_err err = grow((void **)words, *count, cap, sizeof word, fault);
+    if (!err)
+        (*words)[(*count)++] = word;
+    return err;
+}
+
 static wsb_err routes_read(struct wsb_key_list *list, struct wsb_span rest, struct wsb_listed_key *key,
                            struct wsb_fault *fault)
 {
-    struct wsb_span word;
+    struct wsb_span word, name;
+    wsb_err err = WSB_OK;
     key->first_route = list->route_count;
-    while (word_next(&rest, &word) && word.ptr[0] != '#') {
-        if (!is_route_name(word))
-            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "line %d: what follows a key are names of routes",
-                                 key->line);
-        wsb_err err = grow((void **)&list->routes, list->route_count, &list->route_cap, sizeof word, fault);
-        if (err)
-            return err;
-        list->routes[list->route_count++] = word;
-        key->route_count++;
+    key->first_name = list->name_count;
+    while (!err && word_next(&rest, &word) && word.ptr[0] != '#') {
+        if (names_read(word, &name))
+            err = add_word(&list->names, &list->name_count, &list->name_cap, name, fault);
+        else if (is_route_name(word))
+            err = add_word(&list->routes, &list->route_count, &list->route_cap, word, fault);
+        else
+            err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                                "line %d: what follows a key are names of routes (and names=NAME or names=PREFIX*)",
+                                key->line);
     }
-    return WSB_OK;
+    key->route_count = list->route_count - key->first_route;
+    key->name_count = list->name_count - key->first_name;
+    if (!err && key->name_count && !key->route_count)
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "line %d: names= is for keys that are limited to routes",
+                            key->line);
+    return err;
 }
 
 static int by_key(const void *a, const void *b)
@@ -208,6 +235,7 @@ void wsb_key_list_deinit(struct wsb_key_list *list)
     free(list->keys);
     free(list->text);
     free(list->routes);
+    free(list->names);
     *list = (struct wsb_key_list){0};
 }
 
@@ -227,6 +255,34 @@ bool wsb_key_list_allows(const struct wsb_key_list *list, struct wsb_span key, c
         return false;
     for (size_t i = 0; i < k->route_count; i++) {
         if (wsb_span_eq_str(list->routes[k->first_route + i], route))
+            return true;
+    }
+    return k->route_count == 0;
+}
+
+/* "chat:" in front: the name is the route's own. */
+static bool is_of_route(struct wsb_span name, struct wsb_span route)
+{
+    return name.len > route.len && memcmp(name.ptr, route.ptr, route.len) == 0 && name.ptr[route.len] == ':';
+}
+
+static bool is_granted(struct wsb_span name, struct wsb_span grant)
+{
+    size_t n = grant.len - 1;
+    return wsb_span_eq(name, grant) || (grant.ptr[n] == '*' && name.len >= n && memcmp(name.ptr, grant.ptr, n) == 0);
+}
+
+bool wsb_key_list_allows_name(const struct wsb_key_list *list, struct wsb_span key, struct wsb_span name)
+{
+    const struct wsb_listed_key *k = wsb_key_list_find(list, key);
+    if (!k || name.len == 0)
+        return k != NULL;
+    for (size_t i = 0; i < k->route_count; i++) {
+        if (is_of_route(name, list->routes[k->first_route + i]))
+            return true;
+    }
+    for (size_t i = 0; i < k->name_count; i++) {
+        if (is_granted(name, list->names[k->first_name + i]))
             return true;
     }
     return k->route_count == 0;

@@ -8,6 +8,10 @@
  *     # the gate's, or a handler's own: one secret key           # who may come in, one a line
  *     E{3#Jbh!+...                                               rq:rM>}U?@Lns...  chat game   # these routes only
  *                                                                Yne@$w-vo<fVvi...             # any route
+ *                                                                9Z}fh#1Vjzt?@L...  chat names=room:*
+ *
+ * A key that is limited to routes may use only its own names of groups, users and tags: those that begin with "ROUTE:" for one of its
+ * routes, and those that its line grants with names=, whose last character may be '*' for whatever follows.
  *
  * '#' is also a character of keys, but no key begins with it: 84 * 85^4 is more than fits in 32 bits.
  *
@@ -31,6 +35,8 @@ struct wsb_listed_key {
     int line;
     size_t first_route; /* in routes of the list */
     size_t route_count; /* 0: all routes */
+    size_t first_name;  /* in names of the list */
+    size_t name_count;
 };
 
 struct wsb_key_list {
@@ -39,6 +45,8 @@ struct wsb_key_list {
     char *text;              /* owned: the routes' names lie in it */
     struct wsb_span *routes; /* owned */
     size_t route_count, route_cap;
+    struct wsb_span *names; /* owned: granted ones, and prefixes that end with '*' */
+    size_t name_count, name_cap;
 };
 
 /* What the gate needs: its own keys, and the list. */
@@ -56,6 +64,8 @@ void wsb_key_list_deinit(struct wsb_key_list *list);
 const struct wsb_listed_key *wsb_key_list_find(const struct wsb_key_list *list, struct wsb_span key);
 /* May whoever has this key serve the route, and command its connections? */
 bool wsb_key_list_allows(const struct wsb_key_list *list, struct wsb_span key, const char *route);
+/* May it join, publish to, list or give away this name of a group, a user or a tag? */
+bool wsb_key_list_allows_name(const struct wsb_key_list *list, struct wsb_span key, struct wsb_span name);
 
 /* A secret key file, which nobody else may read: both keys of the pair. */
 WSB_MUST_CHECK wsb_err wsb_key_read(const char *path, struct wsb_key_pair *ret, struct wsb_fault *fault);

@@ -105,6 +105,8 @@ struct wsb_server_ops {
     bool (*is_stalled)(struct wsb_server *s, struct wsb_span peer, uint64_t now_ms);
     /* May `user` of an inbound serve the route, and command its connections? A local peer may. NULL: everybody may. */
     bool (*allows)(const struct wsb_server *s, struct wsb_span user, const char *route);
+    /* May it use this name of a group, a user or a tag? NULL: everybody may. */
+    bool (*allows_name)(const struct wsb_server *s, struct wsb_span user, struct wsb_span name);
     /* The TCP endpoint that is really bound, "tcp://127.0.0.1:40213"; NULL: there is none. */
     const char *(*endpoint)(const struct wsb_server *s, enum wsb_channel c);
     void (*stats)(const struct wsb_server *s, struct wsb_server_stats *ret);
@@ -119,6 +121,11 @@ struct wsb_server {
 static inline bool wsb_server_allows(const struct wsb_server *s, struct wsb_span user, const char *route)
 {
     return !s->ops->allows || s->ops->allows(s, user, route);
+}
+
+static inline bool wsb_server_allows_name(const struct wsb_server *s, struct wsb_span user, struct wsb_span name)
+{
+    return !s->ops->allows_name || s->ops->allows_name(s, user, name);
 }
 
 static inline const char *wsb_server_endpoint(const struct wsb_server *s, enum wsb_channel c)

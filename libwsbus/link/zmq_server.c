@@ -263,6 +263,12 @@ static bool zs_allows(const struct wsb_server *s, struct wsb_span user, const ch
     return user.len == 0 || (curve && wsb_key_list_allows(&curve->clients, user, route));
 }
 
+static bool zs_allows_name(const struct wsb_server *s, struct wsb_span user, struct wsb_span name)
+{
+    const struct wsb_curve *curve = self(s)->zap.curve;
+    return user.len == 0 || (curve && wsb_key_list_allows_name(&curve->clients, user, name));
+}
+
 static const char *zs_endpoint(const struct wsb_server *s, enum wsb_channel c)
 {
     const char *text = self(s)->tcp[c];
@@ -310,6 +316,7 @@ const struct wsb_server_ops wsb_zmq_server_ops = {
     .unwatch = zs_unwatch,
     .is_stalled = zs_is_stalled,
     .allows = zs_allows,
+    .allows_name = zs_allows_name,
     .endpoint = zs_endpoint,
     .stats = zs_stats,
 };

@@ -298,6 +298,34 @@ static void on_send(const struct wsg_incoming *in)
         give_framed(in, &c, ids, count);
 }
 
+static void refuse_name(const struct wsg_incoming *in)
+{
+    in->hub->stats.forbidden++;
+    wsg_refuse(in, WSB_ERROR_REFUSED, "your key is not for this name of a group, a user or a tag");
+}
+
+static bool allows_names(const struct wsg_incoming *in, const struct wsb_span *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!wsg_hub_allows_name(in->hub, in->user, names[i]))
+            return false;
+    }
+    return true;
+}
+
+/* All the names that a command gives to connections, or takes from them, are the sender's to use. */
+static bool may_use_names(const struct wsg_incoming *in)
+{
+    const struct wsg_meta *m = in->meta;
+    bool may =
+        in->user.len == 0 || (allows_names(in, m->groups, m->group_count) && allows_names(in, m->set, m->set_count) &&
+                              allows_names(in, m->unset, m->unset_count) && allows_names(in, m->tags, m->tag_count) &&
+                              allows_names(in, &m->user, m->user.len != 0));
+    if (!may)
+        refuse_name(in);
+    return may;
+}
+
 /* Who is meant. False, and an ERROR, unless exactly one is named, and one that there can be. */
 static bool audience_of(const struct wsg_incoming *in, bool may_be_all, struct wsg_audience *ret)
 {
@@ -318,6 +346,10 @@ static bool audience_of(const struct wsg_incoming *in, bool may_be_all, struct w
         wsg_refuse(in, WSB_ERROR_METADATA,
                    may_be_all ? "it wants exactly one of \"group\", \"user\", \"tag\", \"route\" and \"all\""
                               : "it wants exactly one of \"group\", \"user\", \"tag\" and \"route\"");
+        return false;
+    }
+    if (ret->kind != WSG_TO_ALL && ret->kind != WSG_TO_ROUTE && !wsg_hub_allows_name(in->hub, in->user, ret->name)) {
+        refuse_name(in);
         return false;
     }
     const struct wsg_route *r = ret->kind == WSG_TO_ROUTE ? wsg_routes_find(in->hub->routes, ret->name) : NULL;
@@ -440,7 +472,7 @@ static void on_join_or_leave(const struct wsg_incoming *in)
 {
     if (in->meta->group_count == 0)
         wsg_refuse(in, WSB_ERROR_METADATA, "\"groups\" must name at least one group");
-    else
+    else if (may_use_names(in))
         for_each_pin(in, in->meta->group_count, in->e->header.type == WSB_JOIN ? join_all : leave_all);
 }
 
@@ -449,7 +481,7 @@ static void on_tag(const struct wsg_incoming *in)
     size_t names = in->meta->set_count + in->meta->unset_count + (in->meta->user.ptr != NULL);
     if (names == 0)
         wsg_refuse(in, WSB_ERROR_METADATA, "TAG wants \"set\", \"unset\" or \"user\"");
-    else
+    else if (may_use_names(in))
         for_each_pin(in, names, tag);
 }
 
@@ -466,6 +498,8 @@ static void on_accept(const struct wsg_incoming *in)
     struct wsg_hub *h = in->hub;
     struct wsg_command c = command_of(in);
     struct wsg_pin *p = wsg_pins_find(&h->pins, in->e->header.conn);
+    if (!may_use_names(in))
+        return;
     bool waits = p && p->admission == WSG_PENDING && !p->is_closed && !p->is_failed && is_its_own(in, p);
     if (waits && !wsg_hub_can_admit(h, p)) {
         refuse_to_admit(in, p);

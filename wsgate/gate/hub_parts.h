@@ -189,6 +189,11 @@ static inline bool wsg_hub_allows(const struct wsg_hub *h, struct wsb_span user,
 {
     return user.len == 0 || wsb_server_allows(h->server, user, r->name);
 }
+/* It may use only its own names of groups, users and tags, and those that it was granted. */
+static inline bool wsg_hub_allows_name(const struct wsg_hub *h, struct wsb_span user, struct wsb_span name)
+{
+    return user.len == 0 || wsb_server_allows_name(h->server, user, name);
+}
 void wsg_hub_list(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq, const struct wsg_audience *of,
                   struct wsb_span user, uint32_t limit);
 

@@ -114,6 +114,13 @@ static bool fake_allows(const struct wsb_server *s, struct wsb_span user, const 
     return wsb_span_eq_str(user, route);
 }
 
+/* Those that begin with the key's name and a colon. */
+static bool fake_allows_name(const struct wsb_server *s, struct wsb_span user, struct wsb_span name)
+{
+    (void)s;
+    return name.len > user.len && name.ptr[user.len] == ':' && memcmp(name.ptr, user.ptr, user.len) == 0;
+}
+
 static const struct wsb_server_ops fake_ops = {
     .close = fake_close,
     .fd = fake_fd,
@@ -126,6 +133,7 @@ static const struct wsb_server_ops fake_ops = {
     .unwatch = fake_unwatch,
     .is_stalled = fake_is_stalled,
     .allows = fake_allows,
+    .allows_name = fake_allows_name,
 };
 
 /* ------------------------------------------------------------- the fixture */

@@ -447,6 +447,40 @@ static void test_a_key_for_a_route_reaches_nobody_that_is_not_known_to_be_of_it(
     assert_string_equal(f->commands, "close(1000)@2");
 }
 
+static void test_a_key_for_a_route_uses_its_own_names_only(void **state)
+{
+    static const struct {
+        uint8_t type;
+        const char *meta;
+    } rows[] = {
+        {WSB_JOIN, "{\"groups\":[\"%s\"]}"}, {WSB_LEAVE, "{\"groups\":[\"r:mine\",\"%s\"]}"},
+        {WSB_TAG, "{\"set\":[\"%s\"]}"},     {WSB_TAG, "{\"unset\":[\"%s\"]}"},
+        {WSB_TAG, "{\"user\":\"%s\"}"},      {WSB_ACCEPT, "{\"groups\":[\"%s\"]}"},
+        {WSB_ACCEPT, "{\"tags\":[\"%s\"]}"}, {WSB_ACCEPT, "{\"user\":\"%s\"}"},
+        {WSB_PUBLISH, "{\"group\":\"%s\"}"}, {WSB_PUBLISH, "{\"user\":\"%s\"}"},
+        {WSB_PUBLISH, "{\"tag\":\"%s\"}"},   {WSB_LIST, "{\"group\":\"%s\"}"},
+        {WSB_LIST, "{\"user\":\"%s\"}"},     {WSB_LIST, "{\"tag\":\"%s\"}"},
+    };
+    struct fixture *f = *state;
+    hello(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    f->server.in_user = "r";
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        bool names_one = rows[i].type != WSB_PUBLISH && rows[i].type != WSB_LIST;
+        char meta[128];
+        for (int own = 0; own < 2; own++) {
+            uint64_t before = f->hub.stats.forbidden;
+            snprintf(meta, sizeof meta, rows[i].meta, own ? "r:mine" : "room:secret");
+            forget(f);
+            hear(f, 'a', rows[i].type, WSB_TEXT, 0, names_one, "", meta);
+            if ((f->hub.stats.forbidden == before) != own)
+                fail_msg("%s %s: %s", wsb_type_name(rows[i].type), meta, f->server.log);
+            assert_int_equal(strstr(f->server.log, "your key is not for this name") == NULL, own);
+        }
+    }
+    assert_null(wsg_groups_find(&f->hub.groups, wsb_span_str("room:secret")));
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -475,6 +509,7 @@ int main(void)
         TEST(test_who_waits_is_taken_by_a_handler_of_its_kind),
         TEST(test_a_handler_may_change_its_kinds),
         TEST(test_kinds_that_no_route_of_it_has_are_refused),
+        TEST(test_a_key_for_a_route_uses_its_own_names_only),
         TEST(test_a_key_for_a_route_reaches_nobody_that_is_not_known_to_be_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,9 +34,10 @@ static void test_list_is_read_or_refused(void **state)
         {"a comment as long as a key", "########################################\n" A, NULL, 1},
         {"more than 32 bits", "%%%%%0000000000000000000000000000000000%\n", NOT_A_LINE(1), 0},
         {"the same again", A "\n" B "\n" A " chat\n", "line 3: the key of line 1 again", 0},
-        {"not a route", A " chat,game\n", "line 1: what follows a key are names of routes", 0},
+        {"not a route", A " chat,game\n",
+         "line 1: what follows a key are names of routes (and names=NAME or names=PREFIX*)", 0},
         {"a long route", A " aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
-         "line 1: what follows a key are names of routes", 0},
+         "line 1: what follows a key are names of routes (and names=NAME or names=PREFIX*)", 0},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -90,6 +91,37 @@ static void test_list_allows_what_it_says(void **state)
     }
     wsb_key_list_deinit(&list);
     assert_false(wsb_key_list_allows(&list, wsb_span_str(A), "chat"));
+}
+
+static void test_names_are_those_of_its_routes_and_those_that_are_granted(void **state)
+{
+    static const char text[] = B " chat game names=room:* names=lobby\n" HASH "\n" A " chat\n";
+    static const struct {
+        const char *key, *name;
+        bool want;
+    } rows[] = {
+        {A, "chat:1", true},   {A, "chat:", true},       {A, "chat", false},         {A, "chatty:1", false},
+        {A, "game:1", false},  {A, "room:1", false},     {A, "lobby", false},        {A, "", true},
+        {B, "game:x", true},   {B, "room:secret", true}, {B, "room:", true},         {B, "room", false},
+        {B, "lobby", true},    {B, "lobby2", false},     {B, "names=room:*", false}, {HASH, "anything", true},
+        {"", "chat:1", false},
+    };
+    struct wsb_key_list list = {0};
+    (void)state;
+    assert_int_equal(wsb_key_list_parse(&list, wsb_span_str(text), NULL), WSB_OK);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        if (wsb_key_list_allows_name(&list, wsb_span_str(rows[i].key), wsb_span_str(rows[i].name)) != rows[i].want)
+            fail_msg("%s %s", rows[i].key, rows[i].name);
+    }
+    assert_true(wsb_key_list_allows(&list, wsb_span_str(B), "game"));
+    assert_false(wsb_key_list_allows(&list, wsb_span_str(B), "names=lobby"));
+    wsb_key_list_deinit(&list);
+    struct wsb_fault fault;
+    assert_int_equal(wsb_key_list_parse(&list, wsb_span_str("\n" A " names=room:*\n"), &fault), WSB_ERR_CONFIG);
+    assert_string_equal(fault.text, "line 2: names= is for keys that are limited to routes");
+    wsb_key_list_deinit(&list);
+    assert_int_equal(wsb_key_list_parse(&list, wsb_span_str(A " chat names=\n"), &fault), WSB_ERR_CONFIG);
+    wsb_key_list_deinit(&list);
 }
 
 static void test_key_file_has_one_key(void **state)
@@ -146,8 +178,11 @@ static void test_key_is_made_and_read_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list_is_read_or_refused),    cmocka_unit_test(test_list_refuses_a_nul),
-        cmocka_unit_test(test_list_allows_what_it_says),   cmocka_unit_test(test_key_file_has_one_key),
+        cmocka_unit_test(test_list_is_read_or_refused),
+        cmocka_unit_test(test_list_refuses_a_nul),
+        cmocka_unit_test(test_names_are_those_of_its_routes_and_those_that_are_granted),
+        cmocka_unit_test(test_list_allows_what_it_says),
+        cmocka_unit_test(test_key_file_has_one_key),
         cmocka_unit_test(test_key_is_made_and_read_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
