@@ -35,7 +35,7 @@ else()
         endif()
         add_library(wsbus_llhttp STATIC
             "${LLHTTP_SOURCE_DIR}/api.c" "${LLHTTP_SOURCE_DIR}/http.c" "${LLHTTP_SOURCE_DIR}/llhttp.c")
-        set_target_properties(wsbus_llhttp PROPERTIES POSITION_INDEPENDENT_CODE ON)
+        target_link_libraries(wsbus_llhttp PRIVATE wsbus_hardening)
         target_include_directories(wsbus_llhttp SYSTEM PUBLIC "${LLHTTP_INCLUDE_DIR}")
         target_compile_options(wsbus_llhttp PRIVATE -w)
         # Loose mode accepts a bare CR, "Host : a" and wrong chunk ends; a unit test proves that this took effect.

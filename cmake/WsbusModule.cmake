@@ -2,6 +2,7 @@
 # Settings live on targets.
 
 add_library(wsbus_settings INTERFACE)
+target_link_libraries(wsbus_settings INTERFACE wsbus_hardening)
 target_compile_features(wsbus_settings INTERFACE c_std_11)
 target_compile_definitions(wsbus_settings INTERFACE _GNU_SOURCE WSBUS_VERSION="${PROJECT_VERSION}")
 target_compile_options(wsbus_settings INTERFACE
@@ -25,10 +26,6 @@ elseif(WSBUS_SANITIZE STREQUAL "thread")
     target_link_options(wsbus_settings INTERFACE -fsanitize=thread)
 elseif(WSBUS_SANITIZE)
     message(FATAL_ERROR "WSBUS_SANITIZE is '${WSBUS_SANITIZE}'; it can be empty, 'address' or 'thread'")
-else()
-    # Hardening belongs in what is shipped; the sanitizers bring their own. FORTIFY needs an optimised build.
-    target_compile_options(wsbus_settings INTERFACE -fstack-protector-strong $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
-    target_link_options(wsbus_settings INTERFACE -Wl,-z,relro,-z,now)
 endif()
 if(WSBUS_FUZZ)
     target_compile_options(wsbus_settings INTERFACE -fsanitize=fuzzer-no-link)
@@ -40,7 +37,6 @@ endif()
 function(wsb_module name)
     cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
     add_library(${name} STATIC ${ARG_SOURCES})
-    set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
     target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}/libwsbus/include" "${PROJECT_SOURCE_DIR}/libwsbus")
     if(CMAKE_CURRENT_SOURCE_DIR MATCHES "/wsgate")
         target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}/wsgate")
