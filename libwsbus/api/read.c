@@ -3,6 +3,7 @@
  * copied; the message is released when the reader comes back and has seen all of it.
  */
 #include "api/handle.h"
+#include "base/scratch.h"
 
 static void forget_event(struct wsb_handle *h)
 {
@@ -98,7 +99,7 @@ static const struct wsb_envelope *next_record(struct wsb_handle *h, struct wsb_e
 
 static bool next_event(struct wsb_handle *h, struct wsb_event *ret)
 {
-    struct wsb_envelope room;
+    WSB_SCRATCH struct wsb_envelope room;
     const struct wsb_envelope *e;
     while ((e = next_record(h, &room)) != NULL) {
         if (!wsb_is_event(e) || !is_news(h, e))

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "api/handle.h"
+#include "base/scratch.h"
 
 enum {
     EVERY_EVENTS = 1024, /* acknowledged at least every so many events */
@@ -60,7 +61,7 @@ void wsb_settle_handed_out(struct wsb_handle *h, const struct wsb_header *d)
 
 static enum wsb_reason put_acks(struct wsb_handle *h)
 {
-    uint8_t pairs[WSB_ACKS_BYTES];
+    WSB_SCRATCH uint8_t pairs[WSB_ACKS_BYTES];
     size_t len = wsb_acks_write(&h->acks, pairs);
     const struct wsb_header d = {.type = WSB_ACK, .seq = h->seq + 1};
     enum wsb_reason reason = len ? wsb_put_own(h, &d, wsb_span(pairs, len), wsb_span(NULL, 0)) : WSB_REASON_OK;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/scratch.h"
 #include "base/utf8.h"
 #include "ws/igzip.h"
 #include "ws/mask.h"
@@ -238,7 +239,7 @@ static wsb_err inflate_piece(struct unpacking *u, struct wsb_span in)
 
 static wsb_err inflate_masked(struct unpacking *u, const struct wsb_ws_event *ev)
 {
-    uint8_t plain[UNMASK_PIECE];
+    WSB_SCRATCH uint8_t plain[UNMASK_PIECE];
     for (size_t at = 0; at < ev->len; at += UNMASK_PIECE) {
         size_t n = ev->len - at < UNMASK_PIECE ? ev->len - at : UNMASK_PIECE;
         wsb_mask_copy(plain, ev->payload + at, n, ev->mask, /*phase=*/at);

@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "base/log.h"
+#include "base/scratch.h"
 #include "gate/hub_parts.h"
 
 enum {
@@ -148,7 +149,7 @@ void wsg_hub_pause_if_full(struct wsg_hub *h, struct wsg_pin *p)
  * not read as it is, and could not be told: it is paused, like any other, when it has spoken. */
 static void pause_all(struct wsg_hub *h, struct wsg_lane *lane)
 {
-    wsb_conn ids[BATCH_IDS];
+    WSB_SCRATCH wsb_conn ids[BATCH_IDS];
     size_t count = 0;
     struct wsg_pin *p;
     lane->all_paused = true;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/scratch.h"
 #include "gate/gate.h"
 #include "gate/hub.h"
 
@@ -241,7 +242,7 @@ bool wsg_worker_is_behind(const struct wsg_worker *w)
 static void carry_out(struct wsg_worker *w, struct wsb_span parcels)
 {
     uint64_t weight = 0;
-    struct wsg_parcel p;
+    WSB_SCRATCH struct wsg_parcel p;
     while (wsg_parcel_next(&parcels, &p)) {
         wsg_worker_command(w, &p.command, p.ids, p.count);
         weight += p.weight;
@@ -274,7 +275,7 @@ static wsb_err open_belts(struct wsg_worker *w, struct wsb_fault *fault)
 
 static void drop(struct wsb_span parcels)
 {
-    struct wsg_parcel p;
+    WSB_SCRATCH struct wsg_parcel p;
     while (wsg_parcel_next(&parcels, &p))
         wsg_parcel_done(&p);
 }

@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/scratch.h"
 #include "net/chunk.h"
 
 enum { POOL_MAX = 512, IOV_MAX_USED = 64 };
@@ -320,7 +321,7 @@ static ssize_t send_vector(int fd, struct iovec *iov, size_t n)
 
 static wsb_err flush_memory(struct wsg_outq *q, struct wsg_chunk_pool *pool, int fd, size_t *ret_count)
 {
-    struct iovec iov[IOV_MAX_USED];
+    WSB_SCRATCH struct iovec iov[IOV_MAX_USED];
     size_t n = 0;
     for (struct wsg_chunk *c = q->head; c && c->kind != WSG_CHUNK_FILE && n < IOV_MAX_USED; c = c->next) {
         uint8_t *base = c->kind == WSG_CHUNK_SHARED ? c->of.shared->data : c->data;

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/origin.h"
+#include "base/scratch.h"
 #include "session/compress.h"
 #include "session/framing.h"
 #include "session/parts.h"
@@ -488,7 +489,7 @@ static void on_close(struct wsg_session *s, const struct wsb_ws_event *ev)
 
 wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used)
 {
-    struct wsb_ws_event ev;
+    WSB_SCRATCH struct wsb_ws_event ev;
     wsb_err err = wsb_ws_in_next(&s->in.ws, data, len, ret_used, &ev);
     if (err == WSB_MORE)
         return WSB_MORE;
