@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 static void debt_free(struct wsg_handlers *t, struct wsg_debt *d)
 {
@@ -144,17 +145,29 @@ wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct ws
     return WSB_OK;
 }
 
-void wsg_handlers_remove(struct wsg_handlers *t, struct wsg_handler *h)
+void wsg_handlers_retire(struct wsg_handlers *t, struct wsg_handler *h)
 {
     HASH_DELETE(by_peer, t->by_peer, h);
     HASH_DELETE(by_id, t->by_id, h);
     t->count--;
-    wsb_block_free(h->block);
+    DL_APPEND(t->leaving, h);
     note_debt(t, h);
+}
+
+void wsg_handlers_free(struct wsg_handlers *t, struct wsg_handler *h)
+{
+    DL_DELETE(t->leaving, h);
+    wsb_block_free(h->block);
     wsb_account_unref(h->account);
     free(h->routes);
     free(h->in_batch);
     free(h);
+}
+
+void wsg_handlers_remove(struct wsg_handlers *t, struct wsg_handler *h)
+{
+    wsg_handlers_retire(t, h);
+    wsg_handlers_free(t, h);
 }
 
 void wsg_handlers_deinit(struct wsg_handlers *t)
@@ -162,6 +175,8 @@ void wsg_handlers_deinit(struct wsg_handlers *t)
     struct wsg_handler *h, *next;
     HASH_ITER (by_id, t->by_id, h, next)
         wsg_handlers_remove(t, h);
+    while (t->leaving)
+        wsg_handlers_free(t, t->leaving);
     struct wsg_debt *d, *next_debt;
     HASH_ITER (hh, t->debts, d, next_debt)
         debt_free(t, d);

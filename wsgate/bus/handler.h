@@ -88,15 +88,19 @@ struct wsg_handler {
     uint8_t kinds;      /* enum wsg_kind, or-ed: what it serves on each of its routes */
     uint32_t *in_batch; /* owned; of each of its routes: messages in `block`, of a handler that does not acknowledge */
     struct wsg_lane lane;
-    int64_t credit_messages;     /* with has_credit: what is left of what it granted */
-    int64_t credit_bytes;        /* below zero when the last message was larger than what was left */
-    uint64_t unacked;            /* events that it was sent and has not acknowledged, over all its connections */
-    uint64_t progress_ms;        /* when it last acknowledged something, or had nothing to acknowledge */
-    struct wsb_account *account; /* owned reference: what is under way to it */
-    struct wsb_block *block;     /* owned: the batch of this round */
-    bool paused;                 /* too much under way: its clients are not read */
-    bool is_dead;                /* cannot be reached; is not picked, and removed soon */
-    bool in_round;               /* on the list of those with something to send this round */
+    int64_t credit_messages;         /* with has_credit: what is left of what it granted */
+    int64_t credit_bytes;            /* below zero when the last message was larger than what was left */
+    uint64_t unacked;                /* events that it was sent and has not acknowledged, over all its connections */
+    uint64_t progress_ms;            /* when it last acknowledged something, or had nothing to acknowledge */
+    struct wsb_account *account;     /* owned reference: what is under way to it */
+    struct wsb_block *block;         /* owned: the batch of this round */
+    bool paused;                     /* too much under way: its clients are not read */
+    bool is_dead;                    /* cannot be reached, or has left; is not picked, and removed soon */
+    bool is_told;                    /* it has left alive: it is told REVOKED for each connection */
+    const char *why;                 /* it has left; static */
+    uint64_t balance_round;          /* the round of rebalancing that it was looked at in */
+    struct wsg_handler *prev, *next; /* of those that have left */
+    bool in_round;                   /* on the list of those with something to send this round */
     uint64_t since_ms;
     uint64_t seen_ms;
     uint64_t ping_seq;
@@ -123,6 +127,7 @@ struct wsg_handlers {
     struct wsg_debt *debts;      /* owned */
     struct wsg_past *pasts;      /* owned; the oldest first */
     struct wsg_handler *by_id;   /* the same ones */
+    struct wsg_handler *leaving; /* owned list: they have left, and their connections are not all with others yet */
     uint32_t last_id;
     uint32_t count;
 };
@@ -135,7 +140,11 @@ enum {
 
 /* WSB_ERR_LIMIT: too many. WSB_ERR_FULL: the peer has not taken what it was sent before. It must not be registered yet. */
 WSB_MUST_CHECK wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct wsg_handler **ret);
-/* Frees it; its pins must have been moved or dropped. */
+/* It is known to nobody any more, and waits among those that leave until its pins have been moved or dropped. */
+void wsg_handlers_retire(struct wsg_handlers *t, struct wsg_handler *h);
+/* One that leaves has no pins any more. */
+void wsg_handlers_free(struct wsg_handlers *t, struct wsg_handler *h);
+/* Both at once. */
 void wsg_handlers_remove(struct wsg_handlers *t, struct wsg_handler *h);
 void wsg_handlers_deinit(struct wsg_handlers *t);
 /* It is about to be taken out, and lives (or its process may): when its peer registers again, that is remembered. */

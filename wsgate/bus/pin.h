@@ -53,6 +53,7 @@ struct wsg_pin {
     uint32_t dropped;        /* events that no handler will see */
     uint32_t unacked;        /* events that the owner was sent and has not acknowledged */
     uint8_t open_deliveries; /* of OPEN, to owners that did not acknowledge it; no more than 255 */
+    uint32_t balance_round;  /* of the hub, in which it was looked at */
     uint32_t charged;        /* bytes of itself, once the client is gone and it is only kept for its events */
     struct wsg_backlog backlog;
     struct wsg_member *members; /* owned */

@@ -329,7 +329,17 @@ static void on_retry(struct wsg_timer *t)
 
 static void on_again(struct wsg_task *t)
 {
-    CONTAINER(t, struct wsg_hub, again)->again_posted = false; /* the round that runs this receives */
+    struct wsg_hub *h = CONTAINER(t, struct wsg_hub, again);
+    h->again_posted = false; /* the round that runs this receives */
+    wsg_hub_change_hands(h);
+}
+
+void wsg_hub_again(struct wsg_hub *h)
+{
+    if (h->again_posted)
+        return;
+    h->again_posted = true;
+    wsg_loop_post(h->loop, &h->again);
 }
 
 void wsg_hub_receive(struct wsg_hub *h)
@@ -360,10 +370,8 @@ void wsg_hub_before_sleep(struct wsg_hub *h)
         left = r->is_open || r->server->ops->has_input(r->server, r->channel);
         r->is_quiet = !left && r->server == h->server; /* the other one costs nothing to look at */
     }
-    if (left && !h->again_posted) {
-        h->again_posted = true;
-        wsg_loop_post(h->loop, &h->again);
-    }
+    if (left)
+        wsg_hub_again(h);
 }
 
 static void on_input(struct wsg_watch *w, uint32_t events)

@@ -92,6 +92,11 @@ struct wsg_hub {
     struct wsg_timer heartbeat;
     struct wsg_timer room;  /* somebody is full: look whether that is still so */
     struct wsg_timer sweep; /* something moves or waits for a handler: look whether its time is up */
+    size_t orphans_left;    /* of those that wait for a handler: to be looked at */
+    uint64_t balance_round; /* counts how often connections were given out anew */
+    bool is_rebalancing;    /* some have not been looked at in this round */
+    bool changes_hands;     /* inside of it */
+    uint64_t steps;         /* of connections that change hands */
     bool pump_all;          /* a route has come under its limit: all its handlers may go on */
     bool drain_pending;     /* something changed that a handler that drains may wait for */
     size_t extra_work;      /* connections that the command in hand has named, in units of the budget */

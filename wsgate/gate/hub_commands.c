@@ -49,7 +49,11 @@ static bool wants_outcome(const struct wsg_incoming *in)
 static bool is_revoked(const struct wsg_incoming *in, wsb_conn conn)
 {
     const struct wsg_pin *p = in->from ? wsg_pins_find(&in->hub->pins, conn) : NULL;
-    return p && p->handler != in->from && wsg_pin_was_of(p, in->from);
+    if (!p || p->handler == in->from)
+        return false;
+    bool is_leaving =
+        p->handler && p->handler->is_dead; /* it was the sender, under another number; the step is still to come */
+    return wsg_pin_was_of(p, in->from) || (is_leaving && wsg_handler_is_or_was(in->from, p->handler->id));
 }
 
 /* The same question without an answer to the sender. */

@@ -155,7 +155,7 @@ static bool send_single(struct wsg_hub *h, struct wsg_handler *to, const struct 
 bool wsg_hub_send(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_envelope *e)
 {
     struct wsb_envelope copy = *e;
-    if (to->is_dead)
+    if (to->is_dead && !to->is_told)
         return false;
     if (wsb_account_bytes(to->account) > WSG_HANDLER_LIMIT) {
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "handler takes nothing", WSB_KU("handler", to->id),

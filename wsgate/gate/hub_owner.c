@@ -12,9 +12,10 @@
 
 enum {
     SWEEP_MS = 50,
-    PATIENCE_MS = 5000, /* after we did not listen */
-    BARRIER_MS = 1000,  /* longest wait for the PONG of a handler that does not acknowledge */
-    MOVING_AT_ONCE = 64 /* connections of one handler */
+    PATIENCE_MS = 5000,   /* after we did not listen */
+    BARRIER_MS = 1000,    /* longest wait for the PONG of a handler that does not acknowledge */
+    HANDS_AT_ONCE = 2048, /* connections, and events of them, that go to others in one go */
+    MOVING_AT_ONCE = 64   /* connections of one handler */
 };
 
 static struct wsg_handler *pick(const struct wsg_hub *h, const struct wsg_pin *p, const struct wsg_handler *except)
@@ -206,36 +207,83 @@ void wsg_hub_drain_handler(struct wsg_hub *h, struct wsg_handler *handler)
 
 /* ------------------------------------------------------------------ handlers that come */
 
-static void adopt_orphans(struct wsg_hub *h, struct wsg_handler *to)
+/* One of the orphans: a handler takes it, or its time is up, or it goes to the end of the list. */
+static void look_at_orphan(struct wsg_hub *h, struct wsg_pin *p, uint64_t now_ms)
 {
-    struct wsg_pin *p, *next;
-    DL_FOREACH_SAFE (h->pins.orphans.pins, p, next) {
-        if (!wsg_handler_serves(to, p->route, wsg_pin_kind(p)))
-            continue;
+    struct wsg_handler *to = wsg_route_serving(p->route, wsg_pin_kind(p)) ? pick(h, p, NULL) : NULL;
+    if (to) {
         wsg_pin_assign(p, to, NULL);
         wsg_hub_go_on(h, p);
+    } else if (now_ms - p->since_ms >= patience_ms(p)) {
+        wsg_hub_give_up(h, p, 503, "no handler", WSG_IN_NO_HANDLER);
+    } else {
+        DL_DELETE(h->pins.orphans.pins, p);
+        DL_APPEND(h->pins.orphans.pins, p);
     }
+}
+
+static size_t look_at_orphans(struct wsg_hub *h, size_t budget)
+{
+    uint64_t now_ms = wsg_loop_now_ms(h->loop);
+    while (h->orphans_left && h->pins.orphans.pins && budget) {
+        h->orphans_left--;
+        budget--;
+        look_at_orphan(h, h->pins.orphans.pins, now_ms);
+    }
+    if (!h->pins.orphans.pins)
+        h->orphans_left = 0;
+    return budget;
+}
+
+/* One of the handler's connections that a key, or what is served, gives to somebody else begins to move. */
+static bool rebalance_one(struct wsg_hub *h, struct wsg_handler *from, struct wsg_pin *p, size_t *budget)
+{
+    bool serves = wsg_handler_serves(from, p->route, wsg_pin_kind(p));
+    if (!can_move(p) || (serves && (!p->key || p->is_placed)))
+        return false;
+    *budget -= *budget < h->handlers.count ? *budget : h->handlers.count; /* each is asked */
+    struct wsg_handler *to = pick(h, p, serves ? NULL : from);
+    if (!to || to == from)
+        return false;
+    begin_move(h, p, to->id);
+    return true;
+}
+
+/* Those that were looked at stand behind those that were not: the first one that was ends it. False: there is more. */
+static bool rebalance_handler(struct wsg_hub *h, struct wsg_handler *from, size_t *budget)
+{
+    struct wsg_pin *p;
+    bool any = false;
+    while ((p = from->lane.pins) != NULL && p->balance_round != (uint32_t)h->balance_round && *budget) {
+        --*budget;
+        p->balance_round = (uint32_t)h->balance_round;
+        DL_DELETE(from->lane.pins, p);
+        DL_APPEND(from->lane.pins, p);
+        any = rebalance_one(h, from, p, budget) || any;
+    }
+    if (any && !from->acks)
+        wsg_hub_ping(h, from);
+    return !p || p->balance_round == (uint32_t)h->balance_round;
+}
+
+static size_t rebalance_some(struct wsg_hub *h, size_t budget)
+{
+    for (struct wsg_handler *from = h->is_rebalancing ? h->handlers.by_id : NULL; from; from = from->by_id.next) {
+        if (from->balance_round == h->balance_round)
+            continue;
+        if (!rebalance_handler(h, from, &budget))
+            return 0;
+        from->balance_round = h->balance_round;
+    }
+    h->is_rebalancing = false;
+    return budget;
 }
 
 void wsg_hub_rebalance(struct wsg_hub *h)
 {
-    h->extra_work += h->pins.count / 16;
-    for (struct wsg_handler *from = h->handlers.by_id; from; from = from->by_id.next) {
-        struct wsg_pin *p, *next;
-        bool any = false;
-        DL_FOREACH_SAFE (from->lane.pins, p, next) {
-            if (!can_move(p))
-                continue;
-            bool serves = wsg_handler_serves(from, p->route, wsg_pin_kind(p));
-            struct wsg_handler *to = serves && (!p->key || p->is_placed) ? NULL : pick(h, p, serves ? NULL : from);
-            if (to && to != from) {
-                any = true;
-                begin_move(h, p, to->id);
-            }
-        }
-        if (any && !from->acks)
-            wsg_hub_ping(h, from);
-    }
+    h->balance_round++;
+    h->is_rebalancing = true;
+    wsg_hub_change_hands(h);
 }
 
 void wsg_hub_weigh(struct wsg_hub *h, struct wsg_handler *handler, uint32_t weight)
@@ -246,8 +294,8 @@ void wsg_hub_weigh(struct wsg_hub *h, struct wsg_handler *handler, uint32_t weig
 
 void wsg_hub_welcome_handler(struct wsg_hub *h, struct wsg_handler *to)
 {
-    if (!to->drain)
-        adopt_orphans(h, to);
+    (void)to;
+    h->orphans_left = h->pins.orphans.count;
     wsg_hub_rebalance(h);
     h->drain_pending = true;
 }
@@ -303,24 +351,71 @@ void wsg_hub_count_out(struct wsg_hub *h, struct wsg_handler *handler)
     handler->is_counted = false;
 }
 
-/* It lives, and must know that its connections are somebody else's now, whatever number it comes back under. */
-static void revoke_all(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
+/* It lives, and must know that the connection is somebody else's now, whatever number it comes back under. */
+static void tell_revoked(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *handler)
 {
-    struct wsg_pin *p;
-    wsg_handlers_remember(&h->handlers, handler, /*lives=*/true);
-    DL_FOREACH (handler->lane.pins, p) {
-        if (!p->sent_seq)
-            continue; /* it never heard of it */
-        wsg_hub_tell(h, handler, WSB_REVOKED, 0, p->conn, why);
-        (void)wsg_pin_add_former(p, handler->id, &h->handlers); /* without memory it is told, but not held to it */
-    }
+    if (!handler->is_told || !p->sent_seq)
+        return; /* it is dead, or never heard of it */
+    wsg_hub_tell(h, handler, WSB_REVOKED, 0, p->conn, handler->why);
+    (void)wsg_pin_add_former(p, handler->id, &h->handlers); /* without memory it is told, but not held to it */
+}
+
+static void forget_handler(struct wsg_hub *h, struct wsg_handler *handler)
+{
     wsg_hub_send_batch(h, handler);
+    for (size_t i = 0; i < h->round_count; i++) {
+        if (h->round[i] == handler)
+            h->round[i] = h->round[--h->round_count];
+    }
+    wsg_handlers_free(&h->handlers, handler);
+}
+
+static size_t rehome_some(struct wsg_hub *h, size_t budget)
+{
+    struct wsg_handler *from;
+    while ((from = h->handlers.leaving) != NULL && budget) {
+        struct wsg_pin *p = from->lane.pins;
+        if (!p) {
+            forget_handler(h, from);
+            continue;
+        }
+        size_t cost = 1 + p->backlog.sent_count;
+        budget -= cost < budget ? cost : budget;
+        tell_revoked(h, p, from);
+        rehome(h, p, from);
+    }
+    return budget;
+}
+
+/* ------------------------------------------------------------------------ in slices */
+
+static bool is_changing_hands(const struct wsg_hub *h)
+{
+    return h->handlers.leaving || h->orphans_left || h->is_rebalancing;
+}
+
+/* However many connections change hands: so much in one go, and the rest behind what else there is to do. */
+void wsg_hub_change_hands(struct wsg_hub *h)
+{
+    size_t budget = HANDS_AT_ONCE;
+    if (h->changes_hands)
+        return; /* called by what it calls */
+    h->changes_hands = true;
+    budget = rehome_some(h, budget);
+    budget = look_at_orphans(h, budget);
+    (void)rebalance_some(h, budget);
+    h->changes_hands = false;
+    h->steps++;
+    if (is_changing_hands(h))
+        wsg_hub_again(h);
 }
 
 void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
 {
-    if (!handler->is_dead)
-        revoke_all(h, handler, why);
+    if (!handler->is_dead) {
+        wsg_handlers_remember(&h->handlers, handler, /*lives=*/true);
+        handler->is_told = true;
+    }
     wsg_hub_remove_handler(h, handler, why);
 }
 
@@ -333,20 +428,16 @@ void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, cons
     if (handler->is_dead)
         h->dead_count--;
     handler->is_dead = true; /* nobody picks it any more */
+    handler->why = why;
     wsg_hub_count_out(h, handler);
     h->presence_count -= handler->presence;
-    while (handler->lane.pins)
-        rehome(h, handler->lane.pins, handler);
-    for (size_t i = 0; i < h->round_count; i++) {
-        if (h->round[i] == handler)
-            h->round[i] = h->round[--h->round_count];
-    }
     if (handler->direct)
         handler->direct->owner = NULL;
     struct wsb_server *server = wsg_hub_server_for(h, handler);
     if (server->ops->unwatch)
         server->ops->unwatch(server, wsb_span(handler->peer, handler->peer_len));
-    wsg_handlers_remove(&h->handlers, handler);
+    wsg_handlers_retire(&h->handlers, handler);
+    wsg_hub_change_hands(h);
 }
 
 void wsg_hub_remove_dead(struct wsg_hub *h)
@@ -409,17 +500,6 @@ void wsg_hub_check_life(struct wsg_hub *h)
         wsg_hub_drop_handler(h, to, "acknowledges nothing");
 }
 
-static void end_waiting(struct wsg_hub *h, uint64_t now_ms)
-{
-    struct wsg_pin *p, *next;
-    DL_FOREACH_SAFE (h->pins.orphans.pins, p, next) {
-        if (now_ms - p->since_ms >= patience_ms(p))
-            wsg_hub_give_up(h, p, 503, "no handler", WSG_IN_NO_HANDLER);
-    }
-    if (h->pins.orphans.unsent_bytes < WSG_UNSENT_LOW)
-        h->pins.orphans.all_paused = false;
-}
-
 /* A handler that does not acknowledge, and does not answer its PING either, has had its chance. */
 static bool end_barriers(struct wsg_hub *h, uint64_t now_ms)
 {
@@ -440,7 +520,11 @@ static bool end_barriers(struct wsg_hub *h, uint64_t now_ms)
 void wsg_hub_sweep(struct wsg_hub *h)
 {
     uint64_t now_ms = wsg_loop_now_ms(h->loop);
-    end_waiting(h, now_ms);
+    if (!h->orphans_left)
+        h->orphans_left = h->pins.orphans.count;
+    wsg_hub_change_hands(h);
+    if (h->pins.orphans.unsent_bytes < WSG_UNSENT_LOW)
+        h->pins.orphans.all_paused = false;
     bool any = end_barriers(h, now_ms);
     h->drain_pending = true;
     wsg_hub_flush(h);

@@ -26,6 +26,9 @@
 /* What OPEN said, packed, for the next owner. False without memory: it is as it was. */
 bool wsg_hub_keep_meta(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span meta);
 
+/* Run another round without sleeping. */
+void wsg_hub_again(struct wsg_hub *h);
+
 /* ------------------------------------------------------------------ hub_link.c */
 
 /* The link by which a peer comes. */
@@ -131,7 +134,9 @@ bool wsg_hub_place(struct wsg_hub *h, struct wsg_pin *p);
 void wsg_hub_welcome_handler(struct wsg_hub *h, struct wsg_handler *to);
 /* Connections that a key, or the routes that are served, give to somebody else now begin to move. */
 void wsg_hub_rebalance(struct wsg_hub *h);
-/* It is gone, or as good as gone: its connections go to others, and it is freed. */
+/* Go on, for one step, with what changes hands: of handlers that left, of nobody's, and of keys that say so. */
+void wsg_hub_change_hands(struct wsg_hub *h);
+/* It is gone, or as good as gone: its connections go to others, in steps, and it is freed. */
 void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why);
 void wsg_hub_remove_dead(struct wsg_hub *h);
 /* The owner has acknowledged all of a connection that moves. */
