@@ -5,7 +5,10 @@
 #include <stdlib.h>
 
 #include "bus/conn_id.h"
+#include "bus/id_lists.h"
 #include "bus/route.h"
+
+enum { SHORT = 4096 /* bytes */ };
 
 static struct wsb_span text_of(const json_t *v)
 {
@@ -237,6 +240,17 @@ static wsb_err decode_names(const json_t *root, struct wsg_meta *m, struct wsb_f
     return get_texts(root, "unset", &m->unset, &m->unset_count, fault);
 }
 
+/* A list that was read beforehand takes the place of the empty one. */
+static void take_list(struct wsg_id_list *l, wsb_conn **ids, size_t *count)
+{
+    if (!l->is_there)
+        return;
+    free(*ids);
+    *ids = l->ids;
+    *count = l->count;
+    l->ids = NULL;
+}
+
 static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
 {
     int64_t code = 1000;
@@ -268,16 +282,12 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
     m->heartbeat_ms = (uint32_t)heartbeat_ms;
     m->limit = (uint32_t)limit;
     m->at = at;
-    wsg_meta_sort_except(m);
     return WSB_OK;
 }
 
-wsb_err wsg_meta_parse(struct wsb_span json, struct wsg_meta *ret, struct wsb_fault *fault)
+static wsb_err parse(struct wsb_span json, struct wsg_meta *ret, struct wsb_fault *fault)
 {
     json_error_t error;
-    *ret = (struct wsg_meta){.code = 1000, .level = -1, .weight = 1, .limit = 1000, .at = -1, .kinds = WSG_KIND_ALL};
-    if (json.len == 0)
-        return WSB_OK;
     json_t *root = json_loadb((const char *)json.ptr, json.len, JSON_REJECT_DUPLICATES, &error);
     if (!root)
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "metadata is not JSON: %s at byte %d", error.text,
@@ -286,6 +296,33 @@ wsb_err wsg_meta_parse(struct wsb_span json, struct wsg_meta *ret, struct wsb_fa
     if (!json_is_object(root))
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "metadata must be a JSON object");
     return decode(root, ret, fault);
+}
+
+/* What is not short is looked at first: nobody can have the general parser work for longer than a moment. */
+static wsb_err parse_long(struct wsb_span json, struct wsg_meta *ret, struct wsb_fault *fault)
+{
+    struct wsg_id_lists lists;
+    wsg_id_lists_init(&lists);
+    wsb_err err = wsg_id_lists_cut(&lists, json, fault);
+    if (!err)
+        err = parse(wsb_buf_span(&lists.rest), ret, fault);
+    if (!err) {
+        take_list(&lists.to, &ret->to, &ret->to_count);
+        take_list(&lists.except, &ret->except, &ret->except_count);
+    }
+    wsg_id_lists_deinit(&lists);
+    return err;
+}
+
+wsb_err wsg_meta_parse(struct wsb_span json, struct wsg_meta *ret, struct wsb_fault *fault)
+{
+    *ret = (struct wsg_meta){.code = 1000, .level = -1, .weight = 1, .limit = 1000, .at = -1, .kinds = WSG_KIND_ALL};
+    if (json.len == 0)
+        return WSB_OK;
+    wsb_err err = json.len > SHORT ? parse_long(json, ret, fault) : parse(json, ret, fault);
+    if (!err)
+        wsg_meta_sort_except(ret);
+    return err;
 }
 
 void wsg_meta_deinit(struct wsg_meta *m)

@@ -149,12 +149,89 @@ static void test_65536_targets_are_taken(void **state)
     free(json);
 }
 
+/* The same metadata with blanks behind it is long, and is read by the pass that looks for lists first. */
+static void test_long_metadata_means_what_short_does(void **state)
+{
+    static const char *const rows[] = {
+        "{}",
+        "{\"to\":[]}",
+        "{\"to\":[\"00000000000000ff\"],\"except\":[\"0000000000000009\",\"0000000000000003\"]}",
+        " { \"except\" : [ \"0000000000000009\" , \"0000000000000003\" ] , \"to\":[\"00000000000000ff\"\n] , \"code\" "
+        ": 1001 } ",
+        "{\"to\":[\"00000000000000ff\",]}",
+        "{\"to\":[\"00000000000000ff\"",
+        "{\"to\":[\"00000000000000FF\"]}",
+        "{\"to\":[7]}",
+        "{\"to\":7}",
+        "{\"to\":[\"00000000000000ff\"],\"to\":[\"00000000000000fe\"]}",
+        "{\"x\":{\"to\":[\"00000000000000ff\"]}}",
+        "{\"x\":\"to\",\"reason\":\"\\\"to\\\":[\\\"00000000000000ff\\\"]\"}",
+        "{\"t\\u006f\":[\"00000000000000ff\"]}",
+        "{\"x\":\"except\":[\"00000000000000ff\"]}",
+        "[\"to\",[\"00000000000000ff\"]]",
+        "\"to\":[\"00000000000000ff\"]",
+        "{\"to\"[\"00000000000000ff\"]}",
+        "{\"reason\":\"no end",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        static char text[8192];
+        struct wsg_meta small, large;
+        memset(text, ' ', sizeof text);
+        memcpy(text, rows[i], strlen(rows[i]));
+        wsb_err a = wsg_meta_parse(wsb_span_str(rows[i]), &small, NULL);
+        wsb_err b = wsg_meta_parse(wsb_span(text, sizeof text), &large, NULL);
+        if (a != b || (!a && (small.has_to != large.has_to || small.to_count != large.to_count ||
+                              small.except_count != large.except_count || small.code != large.code)))
+            fail_msg("%s: %d, %d", rows[i], a, b);
+        if (!a && small.to_count)
+            assert_memory_equal(small.to, large.to, small.to_count * sizeof *small.to);
+        if (!a && small.except_count)
+            assert_memory_equal(small.except, large.except, small.except_count * sizeof *small.except);
+        wsg_meta_deinit(&small);
+        wsg_meta_deinit(&large);
+    }
+}
+
+static void assert_too_much(const char *head, const char *part, const char *tail, size_t count, const char *why)
+{
+    size_t len = strlen(part);
+    char *json = malloc(strlen(head) + count * len + strlen(tail) + 1);
+    char *at = stpcpy(json, head);
+    for (size_t i = 0; i < count; i++)
+        at = stpcpy(at, part);
+    (void)stpcpy(at, tail);
+    struct wsg_meta m;
+    struct wsb_fault fault = {0};
+    assert_int_equal(wsg_meta_parse(wsb_span_str(json), &m, &fault), WSB_ERR_PROTO);
+    if (!strstr(fault.text, why))
+        fail_msg("%s", fault.text);
+    wsg_meta_deinit(&m);
+    free(json);
+}
+
+/* Four million bytes of it took the general parser seconds. */
+static void test_there_is_an_end_to_what_is_not_a_list(void **state)
+{
+    (void)state;
+    assert_too_much("{\"x\":[", "1,", "1]}", 5000, "4096 values");
+    assert_too_much("{\"x\":[", "{},", "1]}", 3000, "4096 values");
+    assert_too_much("{\"x\":[", "[", "", 5000, "32 levels");
+    assert_too_much("{\"x\":\"", "0123456789abcdef", "\"}", 20000, "262144 bytes");
+    assert_too_much("{\"to\":[", "\"0000000000000001\",", "\"0000000000000001\"]}", WSG_TARGETS_MAX, "262144 ids");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meta_takes_what_the_protocol_names), cmocka_unit_test(test_kinds_are_a_set),
-        cmocka_unit_test(test_no_metadata_is_all_defaults),        cmocka_unit_test(test_meta_refuses_and_says_why),
-        cmocka_unit_test(test_too_many_headers_are_refused),       cmocka_unit_test(test_65536_targets_are_taken),
+        cmocka_unit_test(test_meta_takes_what_the_protocol_names),
+        cmocka_unit_test(test_kinds_are_a_set),
+        cmocka_unit_test(test_no_metadata_is_all_defaults),
+        cmocka_unit_test(test_meta_refuses_and_says_why),
+        cmocka_unit_test(test_long_metadata_means_what_short_does),
+        cmocka_unit_test(test_there_is_an_end_to_what_is_not_a_list),
+        cmocka_unit_test(test_too_many_headers_are_refused),
+        cmocka_unit_test(test_65536_targets_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
