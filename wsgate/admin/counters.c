@@ -59,6 +59,7 @@ BUS(outcomes)
 BUS(published)
 BUS(publish_drops)
 BUS(malformed)
+BUS(presence_drops)
 BUS(command_errors)
 BUS(handlers_gone)
 BUS(moved)
@@ -240,6 +241,7 @@ const struct wsg_counter wsg_counters[] = {
     {BUS_ROW("outcomes",       "outcomes"),           WSG_COUNTER, PLAIN, "Outcomes of commands that were told.", bus_outcomes, ONE},
     {BUS_ROW("published",      "published_events"),   WSG_COUNTER, PLAIN, "Copies of events for subscribers.", bus_published, ONE},
     {BUS_ROW("publish_drops",  "dropped_copies"),     WSG_COUNTER, PLAIN, "Copies that a subscriber missed.", bus_publish_drops, ONE},
+    {BUS_ROW("presence_drops", "dropped_presence"),   WSG_COUNTER, PLAIN, "JOINED and LEFT events that no handler was told.", bus_presence_drops, ONE},
     {BUS_ROW("malformed",      "malformed_messages"), WSG_COUNTER, PLAIN, "Messages that were no envelopes.", bus_malformed, ONE},
     {BUS_ROW("keys_allowed",   "allowed_keys"),       WSG_COUNTER, PLAIN, "Peers on TCP whose key was listed.", bus_keys_allowed, ONE},
     {BUS_ROW("keys_refused",   "refused_keys"),       WSG_COUNTER, PLAIN, "Peers on TCP whose key was not listed.", bus_keys_refused, ONE},

@@ -32,6 +32,7 @@ static void end_step(struct wsg_hub *h)
 
 void wsg_hub_flush(struct wsg_hub *h)
 {
+    wsg_hub_presence_on(h);
     do {
         wsg_hub_flush_batches(h);
         end_step(h); /* those who take over are sent to in turn */
@@ -411,6 +412,7 @@ wsb_err wsg_hub_open(struct wsg_hub *h, struct wsg_loop *loop, struct wsg_routes
     h->users.per_connection = 1;
     wsb_buf_init(&h->text, (size_t)2 * WSB_META_MAX);
     wsb_buf_init(&h->said, WSB_META_MAX);
+    wsg_hub_presence_init(&h->presence);
     wsg_words_init(&h->words);
     (void)!wsg_meta_parse(wsb_span(NULL, 0), &h->no_meta, NULL); /* cannot fail: there is nothing in it */
     for (size_t i = 0; i < routes->count; i++)
@@ -456,6 +458,7 @@ void wsg_hub_close(struct wsg_hub *h)
     free(h->targets);
     wsb_buf_deinit(&h->text);
     wsb_buf_deinit(&h->said);
+    wsb_buf_deinit(&h->presence.queue);
     if (h->shm) /* first: the next gate binds ZeroMQ's endpoints before it makes this one's socket */
         h->shm->ops->close(h->shm);
     h->shm = NULL;

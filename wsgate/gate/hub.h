@@ -55,8 +55,9 @@ struct wsg_audience {
 
 struct wsg_hub_stats {
     uint64_t events, commands, published, publish_drops, malformed, command_errors, outcomes, handlers_gone;
-    uint64_t forbidden;    /* commands of a key that is not for the route */
-    uint64_t moved, stale; /* connections that changed hands; commands and ACKs for what is somebody else's */
+    uint64_t forbidden;      /* commands of a key that is not for the route */
+    uint64_t presence_drops; /* JOINED and LEFT that nobody was told */
+    uint64_t moved, stale;   /* connections that changed hands; commands and ACKs for what is somebody else's */
     char last_command_error[200];
 };
 
@@ -76,6 +77,14 @@ struct wsg_reading {
 
 enum { WSG_READINGS = WSB_CHANNELS + 1 /* those of ZeroMQ, and handlers over shared memory */ };
 
+/* JOINED and LEFT that are still to be told. */
+struct wsg_presence {
+    struct wsb_buf queue; /* records */
+    size_t at;            /* of the first one that not all have heard */
+    uint32_t told;        /* the last handler that has heard it; 0: none */
+    size_t left;          /* that may be told in this round */
+};
+
 struct wsg_hub {
     struct wsg_loop *loop;     /* borrowed */
     struct wsb_server *server; /* owned: ZeroMQ */
@@ -88,6 +97,7 @@ struct wsg_hub {
     struct wsg_groups tags;
     struct wsg_groups members; /* of each route, under its name */
     uint32_t presence_count;   /* handlers that want JOINED and LEFT */
+    struct wsg_presence presence;
     struct wsg_hub_host host;
     struct wsg_timer heartbeat;
     struct wsg_timer room;  /* somebody is full: look whether that is still so */

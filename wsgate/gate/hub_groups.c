@@ -29,7 +29,7 @@ static void put_names(struct wsb_json *j, const char *key, const struct wsg_grou
     wsb_json_array_end(j);
 }
 
-static void put_user(struct wsb_json *j, const struct wsg_hub *h, const struct wsg_pin *p)
+void wsg_hub_put_user(struct wsb_json *j, const struct wsg_hub *h, const struct wsg_pin *p)
 {
     const struct wsg_member *user = wsg_groups_next_of(&h->users, p, NULL);
     if (user)
@@ -53,7 +53,7 @@ struct wsb_span wsg_hub_open_meta(struct wsg_hub *h, const struct wsg_pin *p)
         wsb_json_ku64(&j, "deliveries", p->open_deliveries + 1U);
     if (wsg_pin_asks_elsewhere(p))
         wsb_json_kcstr(&j, "gatekeeper", p->route->name);
-    put_user(&j, h, p);
+    wsg_hub_put_user(&j, h, p);
     put_names(&j, "groups", &h->groups, p);
     put_names(&j, "tags", &h->tags, p);
     wsb_json_object_end(&j);
@@ -67,40 +67,12 @@ struct wsb_span wsg_hub_open_meta(struct wsg_hub *h, const struct wsg_pin *p)
     return wsb_buf_span(&h->text);
 }
 
-/* JOINED or LEFT, to those who asked and serve the connection's route. */
-static void tell_presence(struct wsg_hub *h, uint8_t type, const struct wsg_pin *p, struct wsb_span group, size_t count)
-{
-    struct wsb_json j;
-    if (h->presence_count == 0)
-        return;
-    wsb_buf_clear(&h->text);
-    wsb_json_begin(&j, &h->text);
-    wsb_json_object(&j);
-    wsb_json_kstr(&j, "group", group);
-    wsb_json_ku64(&j, "count", count);
-    wsb_json_kcstr(&j, "route", p->route->name);
-    put_user(&j, h, p);
-    wsb_json_object_end(&j);
-    if (wsb_json_end(&j) != WSB_OK)
-        return;
-    struct wsb_envelope e = {.header = {.type = type, .conn = p->conn, .time_ns = wsg_loop_wall_ns(h->loop)},
-                             .meta = wsb_buf_span(&h->text)};
-    for (struct wsg_handler *to = h->handlers.by_id; to; to = to->by_id.next) {
-        if (!to->presence || !wsg_handler_serves(to, p->route, WSG_KIND_ALL))
-            continue;
-        if (to->paused)
-            to->dropped++; /* it can LIST when it has caught up; a flood of these must not be its end */
-        else
-            (void)wsg_hub_send(h, to, &e);
-    }
-}
-
 bool wsg_hub_join(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name)
 {
     wsb_err err = wsg_groups_join(&h->groups, p, name);
     if (err)
         return err == WSB_ERR_EXISTS;
-    tell_presence(h, WSB_JOINED, p, name, wsg_groups_find(&h->groups, name)->count);
+    wsg_hub_tell_presence(h, WSB_JOINED, p, name, wsg_groups_find(&h->groups, name)->count);
     return true;
 }
 
@@ -109,7 +81,7 @@ void wsg_hub_leave(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name)
     if (wsg_groups_leave(&h->groups, p, name) != WSB_OK)
         return;
     const struct wsg_group *left = wsg_groups_find(&h->groups, name);
-    tell_presence(h, WSB_LEFT, p, name, left ? left->count : 0);
+    wsg_hub_tell_presence(h, WSB_LEFT, p, name, left ? left->count : 0);
 }
 
 void wsg_hub_leave_all(struct wsg_hub *h, struct wsg_pin *p)

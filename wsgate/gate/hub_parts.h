@@ -11,12 +11,14 @@
  *     hub_undeliverable.c  what no handler gets done with
  *     hub_owner.c     whose a connection is: picking, moving, draining, death
  *     hub_admit.c     clients that wait until a handler accepts them
- *     hub_groups.c    groups, users, tags, presence, who gets what is published
+ *     hub_presence.c  who has joined and left, to the handlers that asked
+ *     hub_groups.c    groups, users, tags, who gets what is published
  *     hub_publish.c   copies for subscribers
  *     hub_commands.c  what handlers say to connections
  *     hub_register.c  what handlers say of themselves
  */
 
+#include "base/json.h"
 #include "gate/hub.h"
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
@@ -170,7 +172,18 @@ void wsg_hub_settle_in(struct wsg_hub *h, struct wsg_pin *p);
 /* The session has sent the 101: the owner may hear of it. */
 void wsg_hub_on_admitted(struct wsg_hub *h, const struct wsg_out *out);
 
+/* -------------------------------------------------------------- hub_presence.c */
+
+void wsg_hub_presence_init(struct wsg_presence *t);
+/* The connection has joined the group, or left it; now it has so many members. */
+void wsg_hub_tell_presence(struct wsg_hub *h, uint8_t type, const struct wsg_pin *p, struct wsb_span group,
+                           size_t count);
+/* A round is over: tell more, as far as a round reaches. */
+void wsg_hub_presence_on(struct wsg_hub *h);
+
 /* ---------------------------------------------------------------- hub_groups.c */
+
+void wsg_hub_put_user(struct wsb_json *j, const struct wsg_hub *h, const struct wsg_pin *p);
 
 /* The metadata of OPEN as it is now; valid until the next call. */
 struct wsb_span wsg_hub_open_meta(struct wsg_hub *h, const struct wsg_pin *p);

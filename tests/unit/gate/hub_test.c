@@ -481,6 +481,43 @@ static void test_a_key_for_a_route_uses_its_own_names_only(void **state)
     assert_null(wsg_groups_find(&f->hub.groups, wsb_span_str("room:secret")));
 }
 
+static void count_joined(void *ctx, char peer, const struct wsb_envelope *e)
+{
+    (void)peer;
+    *(size_t *)ctx += e->header.type == WSB_JOINED;
+}
+
+/* One command, and very many events: so many in one round, the others in the next ones, and none is lost or told twice. */
+static void test_presence_is_told_in_rounds(void **state)
+{
+    enum { HANDLERS = 60, GROUPS = 200, AT_ONCE = 4096 };
+    struct fixture *f = *state;
+    struct wsb_buf meta;
+    size_t joined = 0;
+    for (int i = 0; i < HANDLERS; i++)
+        hear(f, (char)(33 + i), WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"r\"],\"batch\":true,\"presence\":true}");
+    happen(f, WSB_OPEN, 1, 0, "");
+    wsb_buf_init(&meta, 0);
+    assert_int_equal(wsb_buf_append_str(&meta, "{\"groups\":[\"first\""), WSB_OK);
+    for (int i = 1; i < GROUPS; i++)
+        assert_int_equal(wsb_buf_printf(&meta, ",\"group %d\"", i), WSB_OK);
+    assert_int_equal(wsb_buf_append(&meta, "]}", 3), WSB_OK); /* and its NUL */
+    f->server.sink = count_joined;
+    f->server.sink_ctx = &joined;
+    hear(f, '!', WSB_JOIN, 0, 0, 1, "", (const char *)meta.data);
+    assert_in_range(joined, 1, 2 * AT_ONCE); /* in the command's round, and at its end */
+    int rounds = 1;
+    for (size_t before = 0; before != joined; rounds++) {
+        before = joined;
+        wsg_hub_flush(&f->hub);
+        assert_in_range(joined - before, 0, AT_ONCE);
+    }
+    assert_int_equal(joined, HANDLERS * GROUPS);
+    assert_int_equal(f->hub.stats.presence_drops, 0);
+    assert_in_range(rounds, 3, 6);
+    wsb_buf_deinit(&meta);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -509,6 +546,7 @@ int main(void)
         TEST(test_who_waits_is_taken_by_a_handler_of_its_kind),
         TEST(test_a_handler_may_change_its_kinds),
         TEST(test_kinds_that_no_route_of_it_has_are_refused),
+        TEST(test_presence_is_told_in_rounds),
         TEST(test_a_key_for_a_route_uses_its_own_names_only),
         TEST(test_a_key_for_a_route_reaches_nobody_that_is_not_known_to_be_of_it),
     };
