@@ -5,6 +5,7 @@ import concurrent.futures
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import threading
@@ -101,6 +102,14 @@ def test_every_command_has_help(command, tmp_path):
         assert done.returncode == 0
         assert done.stdout.startswith("Usage: wsctl %s " % command)
         assert "--json" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+@pytest.mark.parametrize("program", ["wsgate", "wsctl", "wsbench"])
+def test_every_program_tells_its_version(program, option):
+    run = subprocess.run([str(BUILD / program / program), option], capture_output=True, text=True, timeout=DEADLINE)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert re.fullmatch(program + r" \d+\.\d+\.\d+\n", run.stdout), run.stdout
 
 
 @pytest.mark.parametrize("args", [

@@ -80,7 +80,7 @@ static void help(FILE *to)
         (void)fprintf(to, "  %-30s %s\n", left, r->help);
     }
     (void)fputs("  -h, --help                     this text\n"
-                "      --version                  the version\n\n"
+                "  -V, --version                  the version\n\n"
                 "A %d in a path becomes the number of the connection.\n\n"
                 "Exit status: 0 all came back as it should; 1 something was lost, wrong, refused or closed;\n"
                 "2 wrong usage.\n",
@@ -203,11 +203,12 @@ static wsb_err take_mode(struct wsl_options *o, const char *name, struct wsb_fau
     return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'%.40s' is not echo, rate, fanout or idle", name);
 }
 
-static void describe(struct option longs[ROWS + 3], char letters[2 * ROWS + 4])
+static void describe(struct option longs[ROWS + 3], char letters[2 * ROWS + 5])
 {
     size_t at = 0;
     letters[at++] = ':'; /* tell a missing value from an unknown option */
     letters[at++] = 'h';
+    letters[at++] = 'V';
     for (int i = 0; i < ROWS; i++) {
         bool wants = rows[i].kind != FLAG;
         longs[i] = (struct option){rows[i].name, wants, NULL, FIRST + i};
@@ -235,7 +236,7 @@ static const struct row *row_of(int option)
 wsb_err wsl_options_parse(int argc, char **argv, struct wsl_options *ret, struct wsb_fault *fault)
 {
     struct option longs[ROWS + 3] = {{0}};
-    char letters[2 * ROWS + 4] = {0};
+    char letters[2 * ROWS + 5] = {0};
     *ret = (struct wsl_options){.connections = 16,
                                 .in_flight = 1,
                                 .threads = 1,
@@ -255,7 +256,7 @@ wsb_err wsl_options_parse(int argc, char **argv, struct wsl_options *ret, struct
             help(stdout);
             return WSB_CLOSED;
         }
-        if (option == VERSION) {
+        if (option == VERSION || option == 'V') {
             (void)puts("wsbench " WSBUS_VERSION);
             return WSB_CLOSED;
         }

@@ -78,7 +78,8 @@ static void show_help(FILE *to)
     for (size_t i = 0; i < WSC_COUNT(commands); i++)
         (void)fprintf(to, "  %-12s %-19s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
     (void)fputs(
-        "  help         [COMMAND]           This text, or a command's\n\n"
+        "  help         [COMMAND]           This text, or a command's\n"
+        "  -V, --version                    The version\n\n"
         "wsctl COMMAND --help tells a command's options. The runtime directory is --dir, else $WSBUS_DIR, else\n"
         "/run/wsbus, else $XDG_RUNTIME_DIR/wsbus, else /tmp/wsbus-<uid>.\n\n"
         "Exit status: 0 done; 1 the gate said no, or nothing was found; 2 wrong usage; 3 no gate can be reached;\n"
@@ -114,7 +115,7 @@ static int run_command(int argc, char **argv)
     for (; i < argc && argv[i][0] == '-'; i++) { /* the few options that may stand before the command */
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return help(0, NULL);
-        if (strcmp(argv[i], "--version") == 0) {
+        if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
             (void)puts("wsctl " WSBUS_VERSION);
             return WSC_OK;
         }

@@ -50,30 +50,38 @@ def _struct(name, /, **fields):
     return type(name, (ctypes.Structure,), {"_fields_": list(fields.items())})
 
 
+def _sized(name, /, **fields):
+    """One that begins with its size."""
+
+    def __init__(self, *args, **kwargs):
+        ctypes.Structure.__init__(self, ctypes.sizeof(self), *args, **kwargs)
+
+    return type(name, (ctypes.Structure,), {"_fields_": [("size", c_size_t), *fields.items()], "__init__": __init__})
+
+
 CHandler = _struct("wsb_handler", v=c_uint64)
-COptions = _struct(
+COptions = _sized(
     "wsb_handler_options", routes=POINTER(c_char_p), route_count=c_size_t, name=c_char_p, wait_ms=c_uint, linger_ms=c_uint,
     out_limit=c_size_t, in_limit=c_size_t, level=c_int, credit_messages=c_uint, credit_bytes=c_size_t, manual_ack=c_bool,
     presence=c_bool, weight=c_uint, server_key=c_char_p, key_file=c_char_p, link=c_int, ring_size=c_size_t, kinds=c_uint)
-CEvent = _struct(
-    "wsb_event", type=c_int, opcode=c_int, reason=c_int, conn=c_uint64, seq=c_uint64, time_ns=c_uint64, more=c_bool,
-    redelivered=c_bool, pending=c_bool, deliveries=c_uint, data=c_void_p, len=c_size_t, meta=c_void_p, meta_len=c_size_t, handler=CHandler,
-    token=c_uint64)
-CSendOptions = _struct("wsb_send_options", slow=c_int, key=c_char_p, ret_seq=POINTER(c_uint64), plain=c_bool)
-CAudience = _struct(
+CEvent = _sized(
+    "wsb_event", handler=CHandler, token=c_uint64, type=c_int, opcode=c_int, reason=c_int, conn=c_uint64, seq=c_uint64, time_ns=c_uint64, more=c_bool,
+    redelivered=c_bool, pending=c_bool, deliveries=c_uint, data=c_void_p, len=c_size_t, meta=c_void_p, meta_len=c_size_t)
+CSendOptions = _sized("wsb_send_options", slow=c_int, key=c_char_p, ret_seq=POINTER(c_uint64), plain=c_bool)
+CAudience = _sized(
     "wsb_audience", group=c_char_p, route=c_char_p, user=c_char_p, tag=c_char_p, all=c_bool, excepted=POINTER(c_uint64),
     except_count=c_size_t)  # "except" is a word of Python's
 CField = _struct("wsb_field", name=c_char_p, value=c_char_p)
-CAcceptOptions = _struct(
+CAcceptOptions = _sized(
     "wsb_accept_options", subprotocol=c_char_p, headers=POINTER(CField), header_count=c_size_t, groups=POINTER(c_char_p),
     group_count=c_size_t, user=c_char_p, tags=POINTER(c_char_p), tag_count=c_size_t)
-CResponse = _struct(
+CResponse = _sized(
     "wsb_response", status=c_uint, headers=POINTER(CField), header_count=c_size_t, body=c_char_p, len=c_size_t, more=c_bool)
-CPart = _struct(
+CPart = _sized(
     "wsb_part", data=c_char_p, len=c_size_t, last=c_bool, at=POINTER(c_uint64), ret_seq=POINTER(c_uint64))
 STRUCTS = (CHandler, COptions, CEvent, CSendOptions, CAudience, CField, CAcceptOptions, CResponse, CPart)
 FUNCTIONS = {  # name: what it returns, what it takes behind the handle
-    "handler_close": (c_bool,), "readguarded": (c_bool, POINTER(CEvent), c_int), "flush": (c_bool,), "handler_fd": (c_int,),
+    "handler_close": (c_bool,), "readguarded_sized": (c_bool, POINTER(CEvent), c_int), "flush": (c_bool,), "handler_fd": (c_int,),
     "send": (c_bool, c_uint64, c_int, c_char_p, c_size_t, POINTER(CSendOptions)), "ack": (c_bool, c_uint64, c_uint64), "working": (c_bool,),
     "send_many": (c_bool, POINTER(c_uint64), c_size_t, c_int, c_char_p, c_size_t, POINTER(CSendOptions)),
     "publish": (c_bool, POINTER(CAudience), c_int, c_char_p, c_size_t, POINTER(CSendOptions)),
@@ -213,7 +221,7 @@ class Handler:
     def _next(self, deadline):
         while True:
             wait = math.ceil(max(0, min(SLICE_MS, (deadline - time.monotonic()) * 1000)))
-            if self._lib.wsb_readguarded(self._h, self._ev, wait):
+            if self._lib.wsb_readguarded_sized(self._h, self._ev, wait):
                 return Event(self._ev)
             if self._lib.wsb_reason(self._h) not in (TIMEOUT, GATE_GONE, SIGNAL):
                 raise BusError("read", self._reason_name())

@@ -3,6 +3,7 @@
  * thread that made it; what only the gate can know comes back as OUTCOME or ERROR.
  */
 #include "api/handle.h"
+#include "api/sized.h"
 #include "base/json.h"
 #include "base/size.h"
 #include "base/utf8.h"
@@ -151,10 +152,13 @@ static bool done_sending(struct wsb_handle *h, enum wsb_reason reason, const str
 bool wsb_send(wsb_handler handler, wsb_conn conn, enum wsb_opcode op, const void *data, size_t len,
               const struct wsb_send_options *options)
 {
+    struct wsb_send_options room;
     struct wsb_json j;
     struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
+    if (!WSB_TAKE(options, &room, plain))
+        return wsb_done(h, WSB_REASON_MISUSE);
     enum wsb_reason reason = check_message(h, op, data, len);
     if (!reason)
         reason = check_send_options(options);
@@ -256,9 +260,12 @@ static enum wsb_reason send_many(struct wsb_handle *h, const wsb_conn *conns, si
 bool wsb_send_many(wsb_handler handler, const wsb_conn *conns, size_t count, enum wsb_opcode op, const void *data,
                    size_t len, const struct wsb_send_options *options)
 {
+    struct wsb_send_options room;
     struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
+    if (!WSB_TAKE(options, &room, plain))
+        return wsb_done(h, WSB_REASON_MISUSE);
     enum wsb_reason reason = check_message(h, op, data, len);
     if (!reason)
         reason = check_send_options(options);
@@ -300,12 +307,16 @@ static enum wsb_reason check_audience(const struct wsb_audience *to, const char 
 bool wsb_publish(wsb_handler handler, const struct wsb_audience *to, enum wsb_opcode op, const void *data, size_t len,
                  const struct wsb_send_options *options)
 {
+    struct wsb_audience to_room;
+    struct wsb_send_options room;
     const char *key;
     const char *word;
     struct wsb_json j;
     struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
+    if (!WSB_TAKE(to, &to_room, except_count) || !WSB_TAKE(options, &room, plain))
+        return wsb_done(h, WSB_REASON_MISUSE);
     enum wsb_reason reason = check_message(h, op, data, len);
     if (!reason)
         reason = check_send_options(options);
@@ -330,12 +341,15 @@ bool wsb_publish(wsb_handler handler, const struct wsb_audience *to, enum wsb_op
 
 bool wsb_list(wsb_handler handler, const struct wsb_audience *of, unsigned limit, uint64_t *ret_seq)
 {
+    struct wsb_audience room;
     const char *key;
     const char *word;
     struct wsb_json j;
     struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
+    if (!WSB_TAKE(of, &room, except_count))
+        return wsb_done(h, WSB_REASON_MISUSE);
     enum wsb_reason reason = check_audience(of, &key, &word);
     if (!reason && (!word || of->except_count || limit > LIST_MAX))
         reason = WSB_REASON_MISUSE;
@@ -411,10 +425,13 @@ static enum wsb_reason check_marks(const struct wsb_marks *m)
 
 bool wsb_tag(wsb_handler handler, wsb_conn conn, const struct wsb_marks *marks)
 {
+    struct wsb_marks room;
     struct wsb_json j;
     struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
+    if (!WSB_TAKE(marks, &room, user))
+        return wsb_done(h, WSB_REASON_MISUSE);
     enum wsb_reason reason = check_marks(marks);
     if (!reason)
         reason = check_conn(h, conn);
@@ -517,10 +534,13 @@ static void put_accept(struct wsb_json *j, const struct wsb_accept_options *o)
 
 bool wsb_accept(wsb_handler handler, wsb_conn conn, const struct wsb_accept_options *options)
 {
+    struct wsb_accept_options room;
     struct wsb_json j;
     struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
+    if (!WSB_TAKE(options, &room, tag_count))
+        return wsb_done(h, WSB_REASON_MISUSE);
     enum wsb_reason reason = check_conn(h, conn);
     if (!reason && options)
         reason = check_accept(options);
@@ -608,10 +628,13 @@ static enum wsb_reason check_response(const struct wsb_handle *h, const struct w
 
 bool wsb_respond(wsb_handler handler, wsb_conn conn, const struct wsb_response *r)
 {
+    struct wsb_response room;
     struct wsb_json j;
     struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
+    if (!WSB_TAKE(r, &room, more))
+        return wsb_done(h, WSB_REASON_MISUSE);
     enum wsb_reason reason = check_response(h, r);
     if (!reason)
         reason = check_conn(h, conn);
@@ -651,11 +674,14 @@ static enum wsb_reason check_part(const struct wsb_handle *h, wsb_conn conn, con
 
 bool wsb_respond_part(wsb_handler handler, wsb_conn conn, const struct wsb_part *p)
 {
+    struct wsb_part room;
     struct wsb_json j;
     struct wsb_span meta = no_meta();
     struct wsb_handle *h = wsb_begin(handler);
     if (!h)
         return false;
+    if (!WSB_TAKE(p, &room, ret_seq))
+        return wsb_done(h, WSB_REASON_MISUSE);
     enum wsb_reason reason = check_part(h, conn, p);
     if (reason)
         return wsb_done(h, reason);

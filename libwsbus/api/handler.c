@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "api/handle.h"
+#include "api/sized.h"
 #include "base/journal.h"
 #include "base/utf8.h"
 
@@ -265,10 +266,16 @@ out:
 bool wsb_handler_open(const char *address, const struct wsb_handler_options *options, wsb_handler *ret)
 {
     static const struct wsb_handler_options defaults;
+    struct wsb_handler_options room;
     enum wsb_reason reason = WSB_REASON_MISUSE;
     wsb_handler h = {0};
     (void)wsb_fault_set(&open_fault, WSB_OK, 0, "%s", "");
-    if (ret) {
+    if (!WSB_TAKE(options, &room, kinds)) {
+        (void)wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0,
+                            "options: their size cannot be, or they say what libwsbus %s does not know", wsb_version());
+        if (ret)
+            *ret = h;
+    } else if (ret) {
         reason = open_handle(address, options ? options : &defaults, &h);
         *ret = reason ? (wsb_handler){0} : h;
     }

@@ -246,7 +246,8 @@ bool wsb_line_take(struct wsb_line *c, struct wsb_message *ret)
         c->end = &c->first;
     c->queued -= sizeof *m + m->len;
     c->current = m;
-    *ret = (struct wsb_message){m->opcode == WSB_OP_TEXT ? WSB_TEXT : WSB_BINARY, m->data, m->len};
+    *ret = (struct wsb_message){
+        .opcode = m->opcode == WSB_OP_TEXT ? WSB_TEXT : WSB_BINARY, .data = m->data, .len = m->len};
     return true;
 }
 

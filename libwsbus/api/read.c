@@ -3,6 +3,7 @@
  * copied; the message is released when the reader comes back and has seen all of it.
  */
 #include "api/handle.h"
+#include "api/sized.h"
 #include "base/scratch.h"
 
 static void forget_event(struct wsb_handle *h)
@@ -62,6 +63,7 @@ static void hand_out(struct wsb_handle *h, const struct wsb_envelope *e, struct 
     wsb_settle_handed_out(h, d);
     h->meta = e->meta;
     *ret = (struct wsb_event){
+        .size = ret->size, /* as the program has it */
         .type = (enum wsb_event_type)d->type,
         .opcode = d->type == WSB_DATA ? (enum wsb_opcode)d->code : (enum wsb_opcode)0,
         .reason = event_reason(d),
@@ -171,24 +173,30 @@ static enum wsb_reason read_event(struct wsb_handle *h, struct wsb_event *ret, u
     }
 }
 
-bool wsb_readguarded(wsb_handler handler, struct wsb_event *ret_ev, int timeout_ms)
+bool wsb_readguarded_sized(wsb_handler handler, struct wsb_event *ret_ev, int timeout_ms)
 {
+    WSB_SCRATCH struct wsb_event room; /* for a program that knows less of an event, or more */
+    size_t size = ret_ev ? wsb_sized_claim(ret_ev, WSB_END_OF(struct wsb_event, meta_len)) : 0;
+    struct wsb_event *ev = size == sizeof room ? ret_ev : &room;
+    room.size = size;
     struct wsb_handle *h = wsb_enter(handler);
-    if (ret_ev && (!h || h->reading))
-        *ret_ev = (struct wsb_event){0};
+    if (size && (!h || h->reading))
+        wsb_sized_clear(ret_ev, size);
     if (!h)
         return false;
-    if (!ret_ev || h->reading)
+    if (!size || h->reading)
         return wsb_done(h, WSB_REASON_MISUSE);
     h->reading = true;
     h->round_of = 0;
     forget_event(h);
     wsb_look(h);
-    enum wsb_reason reason = read_event(h, ret_ev, wsb_deadline(timeout_ms));
+    enum wsb_reason reason = read_event(h, ev, wsb_deadline(timeout_ms));
     if (!reason)
         h->round_of = wsb_thread_number();
-    else
-        *ret_ev = (struct wsb_event){0};
+    if (reason)
+        wsb_sized_clear(ret_ev, size);
+    else if (ev == &room)
+        wsb_sized_give(ret_ev, size, ev, sizeof *ev);
     if (reason && h->epoll_fd >= 0)
         wsb_signal_clear(h); /* a wake that came late; what is true is set again below */
     h->reading = false;

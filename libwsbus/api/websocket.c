@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "api/line.h"
+#include "api/sized.h"
 #include "dial/dialing.h"
 #include "dial/wait.h"
 #include "base/utf8.h"
@@ -219,18 +220,20 @@ static void dial(struct wsb_line *c, const char *url, const struct wsb_open_opti
         (void)snprintf(result->why, sizeof result->why, "%s", wsb_reason_name(result->reason));
 }
 
-bool wsb_open(const char *url, const struct wsb_open_options *options, wsb_websocket *ret,
-              struct wsb_open_result *ret_result)
+bool wsb_open_sized(const char *url, const struct wsb_open_options *options, wsb_websocket *ret,
+                    struct wsb_open_result *ret_result)
 {
-    static const struct wsb_open_options defaults;
-    const struct wsb_open_options *o = options ? options : &defaults;
+    struct wsb_open_options room = {0};
     struct wsb_open_result result = {.reason = WSB_REASON_MISUSE, .why = "a bad argument"};
+    bool takes = WSB_TAKE(options, &room, ping_timeout_ms);
+    const struct wsb_open_options *o = &room;
+    size_t size = ret_result ? wsb_sized_claim(ret_result, WSB_END_OF(struct wsb_open_result, tls_version)) : 0;
     wsb_websocket none = {0};
     struct wsb_line *c = NULL;
     (void)pthread_once(&fork_once, watch_forks);
     if (ret)
         *ret = none;
-    if (ret && options_are_sane(url, o)) {
+    if (takes && ret && (size || !ret_result) && options_are_sane(url, o)) {
         result = (struct wsb_open_result){.reason = WSB_REASON_NOMEM, .why = "out of memory or descriptors"};
         c = wsb_line_new(o);
     }
@@ -246,8 +249,8 @@ bool wsb_open(const char *url, const struct wsb_open_options *options, wsb_webso
             wsb_line_free(c);
     }
     bool ok = tell(none, result.reason, result.why);
-    if (ret_result)
-        *ret_result = result;
+    if (size)
+        wsb_sized_give(ret_result, size, &result, sizeof result);
     else
         wsb_open_result_free(&result);
     return ok;
@@ -286,12 +289,14 @@ static enum wsb_reason read_one(struct slot *s, struct wsb_message *ret, uint64_
     }
 }
 
-bool wsb_websocket_read(wsb_websocket w, struct wsb_message *ret, int timeout_ms)
+bool wsb_websocket_read_sized(wsb_websocket w, struct wsb_message *ret, int timeout_ms)
 {
+    struct wsb_message message = {0};
     uint64_t until_ms = until_of(timeout_ms);
-    if (!ret)
+    size_t size = ret ? wsb_sized_claim(ret, WSB_END_OF(struct wsb_message, len)) : 0;
+    if (!size)
         return tell(w, WSB_REASON_MISUSE, "a bad argument");
-    *ret = (struct wsb_message){0};
+    wsb_sized_clear(ret, size);
     struct slot *s = enter(w);
     if (!s)
         return false;
@@ -301,8 +306,10 @@ bool wsb_websocket_read(wsb_websocket w, struct wsb_message *ret, int timeout_ms
     c->is_reading = true;
     free(c->current);
     c->current = NULL;
-    enum wsb_reason reason = read_one(s, ret, until_ms);
+    enum wsb_reason reason = read_one(s, &message, until_ms);
     c->is_reading = false;
+    if (!reason)
+        wsb_sized_give(ret, size, &message, sizeof message);
     return leave(s, w, reason);
 }
 
@@ -452,14 +459,17 @@ bool wsb_websocket_ping(wsb_websocket w, const void *data, size_t len, int timeo
 
 /* --------------------------------------------------------------------- closing */
 
-bool wsb_websocket_closed(wsb_websocket w, struct wsb_websocket_close_info *ret)
+bool wsb_websocket_closed_sized(wsb_websocket w, struct wsb_websocket_close_info *ret)
 {
+    size_t size = ret ? wsb_sized_claim(ret, WSB_END_OF(struct wsb_websocket_close_info, reason)) : 0;
+    if (ret && !size)
+        return tell(w, WSB_REASON_MISUSE, "a bad argument");
     struct slot *s = enter(w);
     if (!s)
         return false;
     bool is_over = s->conn->state == WSB_LINE_OVER;
     if (is_over && ret)
-        *ret = s->conn->info;
+        wsb_sized_give(ret, size, &s->conn->info, sizeof s->conn->info);
     (void)leave(s, w, WSB_REASON_OK);
     return is_over;
 }

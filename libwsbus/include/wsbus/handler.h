@@ -42,6 +42,12 @@
  * WSB_EV_WELCOME that tells it, what it writes to such a connection is refused with WSB_REASON_STALE: a program that
  * wakes up late does not talk into the conversations of others. The gate refuses what is under way at that moment. Events of
  * such a connection that the program has not read by then are another handler's, and it does not get them.
+ *
+ * Versions. Structs that the program allocates begin with their size. Where they tell the library something, 0 stands for the
+ * members of version 0.1: set it to use a member that came later. A library that is older than the program refuses what it
+ * does not know as a misuse, and one that is newer keeps to what the program has room for. Structs without a size never change.
+ * What returns events and the like is an inline function here that says how large they are; bindings for other languages set
+ * `size` and call the function whose name ends with _sized.
  */
 
 #include <stdbool.h>
@@ -49,6 +55,7 @@
 #include <stdint.h>
 
 #include "wsbus/msg.h"
+#include "wsbus/version.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -115,6 +122,9 @@ enum wsb_event_type {
 
 /* One event. Everything it points to is valid until the next wsb_readguarded() on the handle, or its close. */
 struct wsb_event {
+    size_t size;         /* sizeof this struct: wsb_readguarded() sets it before the library fills the rest */
+    wsb_handler handler; /* these two are the library's own */
+    uint64_t token;
     enum wsb_event_type type;
     enum wsb_opcode opcode; /* of DATA; otherwise 0 */
     enum wsb_reason reason; /* of OUTCOME and ERROR */
@@ -130,9 +140,6 @@ struct wsb_event {
     size_t len;
     const char *meta; /* JSON, not terminated; NULL when there is none */
     size_t meta_len;
-    /* Below: the library's own. */
-    wsb_handler handler;
-    uint64_t token;
 };
 
 /* Who closed a connection, and how. */
@@ -156,6 +163,7 @@ enum wsb_link_kind {
 enum wsb_kind { WSB_KIND_WEBSOCKET = 1, WSB_KIND_HTTP = 2 };
 
 struct wsb_handler_options {
+    size_t size;               /* sizeof this struct; 0: that of version 0.1 */
     const char *const *routes; /* names; copied */
     size_t route_count;        /* 0: only commands */
     const char *name;          /* shown by wsctl; NULL: the program's */
@@ -218,7 +226,16 @@ WSB_API bool wsb_handler_close(wsb_handler h);
  * Threads   any, one at a time
  * Lifetime  the event before this one is void, whatever is returned
  */
-WSB_API bool wsb_readguarded(wsb_handler h, struct wsb_event *ret_ev, int timeout_ms);
+static inline bool wsb_readguarded(wsb_handler h, struct wsb_event *ret_ev, int timeout_ms);
+/* The same, with ret_ev->size as it is: MISUSE when it cannot be. */
+WSB_API bool wsb_readguarded_sized(wsb_handler h, struct wsb_event *ret_ev, int timeout_ms);
+
+static inline bool wsb_readguarded(wsb_handler h, struct wsb_event *ret_ev, int timeout_ms)
+{
+    if (ret_ev)
+        ret_ev->size = sizeof *ret_ev;
+    return wsb_readguarded_sized(h, ret_ev, timeout_ms);
+}
 
 /**
  * Send one message to a WebSocket client. Never waits.
@@ -242,6 +259,7 @@ enum wsb_slow {
 };
 
 struct wsb_send_options {
+    size_t size; /* sizeof this struct; 0: that of version 0.1 */
     enum wsb_slow slow;
     const char *key; /* for WSB_SLOW_CONFLATE: 1 to 255 bytes of UTF-8; NULL: none */
     /* May be NULL; otherwise each target answers with an OUTCOME event of this number, unless it was taken away before the
@@ -314,6 +332,7 @@ WSB_API bool wsb_send_many(wsb_handler h, const wsb_conn *conns, size_t count, e
 /* Who is meant: the members of a group, the connections of a route, of a user, with a tag, or all. One of the five, the others
  * NULL or false. */
 struct wsb_audience {
+    size_t size; /* sizeof this struct; 0: that of version 0.1 */
     const char *group;
     const char *route;
     const char *user;
@@ -370,6 +389,7 @@ WSB_API bool wsb_leave(wsb_handler h, wsb_conn conn, const char *group);
 
 /* What a connection is marked with: tags, and the user it belongs to. They vanish with it. */
 struct wsb_marks {
+    size_t size;            /* sizeof this struct; 0: that of version 0.1 */
     const char *const *set; /* tags of 1 to 255 bytes of UTF-8, at most 64 a connection */
     size_t set_count;
     const char *const *unset;
@@ -395,6 +415,7 @@ struct wsb_field {
 };
 
 struct wsb_accept_options {
+    size_t size;             /* sizeof this struct; 0: that of version 0.1 */
     const char *subprotocol; /* one of those offered; NULL: leave the gate's choice */
     const struct wsb_field *headers;
     size_t header_count;
@@ -453,6 +474,7 @@ WSB_API bool wsb_continue(wsb_handler h, wsb_conn conn);
 
 /* An HTTP response, or its beginning. */
 struct wsb_response {
+    size_t size;                     /* sizeof this struct; 0: that of version 0.1 */
     unsigned status;                 /* 200 to 599; 0: 200 */
     const struct wsb_field *headers; /* one name may stand in several */
     size_t header_count;
@@ -479,6 +501,7 @@ WSB_API bool wsb_respond(wsb_handler h, wsb_conn conn, const struct wsb_response
 WSB_API bool wsb_respond_more(wsb_handler h, wsb_conn conn, const void *data, size_t len, bool last);
 
 struct wsb_part {
+    size_t size; /* sizeof this struct; 0: that of version 0.1 */
     const void *data;
     size_t len;
     bool last; /* it ends the body */

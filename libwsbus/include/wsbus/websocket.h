@@ -47,6 +47,7 @@ typedef struct wsb_websocket {
 enum { WSB_WEBSOCKETS_MAX = 1024 }; /* open at a time in one process */
 
 struct wsb_open_options {
+    size_t size;                /* sizeof this struct; 0: that of version 0.1 */
     const char *const *headers; /* more of the request, each "Name: value"; those of the handshake itself are refused */
     size_t header_count;
     const char *const *subprotocols; /* that we speak, the preferred first */
@@ -67,6 +68,7 @@ struct wsb_open_options {
 
 /* Why wsb_open() failed, or what it agreed on. Everything is a copy. */
 struct wsb_open_result {
+    size_t size; /* sizeof this struct: wsb_open() sets it */
     enum wsb_reason reason;
     char why[256];   /* in words; "" when it did not fail */
     unsigned status; /* of HTTP; 101 when it did not fail; 0: there was none */
@@ -92,14 +94,26 @@ struct wsb_open_result {
  * Threads   any
  * Source    RFC 6455 §3, §4.1; RFC 7692; RFC 9110 §15
  */
-WSB_API bool wsb_open(const char *url, const struct wsb_open_options *options, wsb_websocket *ret,
-                      struct wsb_open_result *ret_result);
+static inline bool wsb_open(const char *url, const struct wsb_open_options *options, wsb_websocket *ret,
+                            struct wsb_open_result *ret_result);
+/* The same, with ret_result->size as it is: MISUSE when it cannot be, and nothing is written there. */
+WSB_API bool wsb_open_sized(const char *url, const struct wsb_open_options *options, wsb_websocket *ret,
+                            struct wsb_open_result *ret_result);
+
+static inline bool wsb_open(const char *url, const struct wsb_open_options *options, wsb_websocket *ret,
+                            struct wsb_open_result *ret_result)
+{
+    if (ret_result)
+        ret_result->size = sizeof *ret_result;
+    return wsb_open_sized(url, options, ret, ret_result);
+}
 
 /* Give back what a result holds. NULL and a zeroed one are allowed. */
 WSB_API void wsb_open_result_free(struct wsb_open_result *r);
 
 /* A message from the server. data is valid until the next wsb_websocket_read() on the handle, or its close. */
 struct wsb_message {
+    size_t size; /* sizeof this struct: wsb_websocket_read() sets it */
     enum wsb_opcode opcode;
     const void *data; /* not terminated; never NULL */
     size_t len;
@@ -115,7 +129,16 @@ struct wsb_message {
  *           sent, for which we closed; IO it was cut off; TLS; SIGNAL; NOMEM; MISUSE, also while another thread reads
  * Threads   any, one at a time
  */
-WSB_API bool wsb_websocket_read(wsb_websocket w, struct wsb_message *ret, int timeout_ms);
+static inline bool wsb_websocket_read(wsb_websocket w, struct wsb_message *ret, int timeout_ms);
+/* The same, with ret->size as it is: MISUSE when it cannot be. */
+WSB_API bool wsb_websocket_read_sized(wsb_websocket w, struct wsb_message *ret, int timeout_ms);
+
+static inline bool wsb_websocket_read(wsb_websocket w, struct wsb_message *ret, int timeout_ms)
+{
+    if (ret)
+        ret->size = sizeof *ret;
+    return wsb_websocket_read_sized(w, ret, timeout_ms);
+}
 
 /**
  * Send one message.
@@ -145,6 +168,7 @@ WSB_API bool wsb_websocket_ping(wsb_websocket w, const void *data, size_t len, i
 
 /* How a connection ended. */
 struct wsb_websocket_close_info {
+    size_t size;      /* sizeof this struct: wsb_websocket_closed() sets it */
     bool by_us;       /* we said goodbye first */
     bool clean;       /* the closing handshake was completed */
     unsigned code;    /* RFC 6455 §7.4; 1005 none was given, 1006 there was no goodbye */
@@ -152,7 +176,16 @@ struct wsb_websocket_close_info {
 };
 
 /* False: it is open, or MISUSE. Until the handle is closed. */
-WSB_API bool wsb_websocket_closed(wsb_websocket w, struct wsb_websocket_close_info *ret);
+static inline bool wsb_websocket_closed(wsb_websocket w, struct wsb_websocket_close_info *ret);
+/* The same, with ret->size as it is: MISUSE when it cannot be. */
+WSB_API bool wsb_websocket_closed_sized(wsb_websocket w, struct wsb_websocket_close_info *ret);
+
+static inline bool wsb_websocket_closed(wsb_websocket w, struct wsb_websocket_close_info *ret)
+{
+    if (ret)
+        ret->size = sizeof *ret;
+    return wsb_websocket_closed_sized(w, ret);
+}
 
 /**
  * Say goodbye, wait for the server's, and give the handle up. A read under way in another thread returns false with CLOSED.

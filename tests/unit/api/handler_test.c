@@ -208,7 +208,8 @@ static bool tag(wsb_handler h)
 {
     const char *const set[] = {"a", "b"};
     const char *const unset[] = {"c"};
-    return wsb_tag(h, 5, &(struct wsb_marks){set, 2, unset, 1, "me"});
+    return wsb_tag(h, 5,
+                   &(struct wsb_marks){.set = set, .set_count = 2, .unset = unset, .unset_count = 1, .user = "me"});
 }
 
 static bool tag_nobody(wsb_handler h)
@@ -240,7 +241,9 @@ static bool log_line(wsb_handler h)
 static bool respond(wsb_handler h)
 {
     const struct wsb_field f[] = {{"set-cookie", "a=1"}, {"Set-Cookie", "b=2"}};
-    return wsb_respond(h, 9, &(struct wsb_response){201, f, 2, "body", 4, true});
+    return wsb_respond(
+        h, 9,
+        &(struct wsb_response){.status = 201, .headers = f, .header_count = 2, .body = "body", .len = 4, .more = true});
 }
 
 static bool respond_part(wsb_handler h)
