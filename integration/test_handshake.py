@@ -102,6 +102,14 @@ def test_what_the_standards_allow_in_a_handshake(gate, echo, change):
         assert client.ask("hello") == "hello"
 
 
+@pytest.mark.parametrize("length", [256, 257, 4000])
+def test_a_long_subprotocol_is_one_like_others(chat, take_seat, length):
+    seat = take_seat(chat, ["chat"])
+    with Raw(chat).upgrade("/chat/x", extra=["Sec-WebSocket-Protocol: chat.v1, " + "x" * length]) as client:
+        assert client.headers["sec-websocket-protocol"] == "chat.v1"
+        assert seat.hear("open").meta["offered"] == ["chat.v1", "x" * length]
+
+
 @pytest.mark.parametrize("connection", ["Upgrade", "upgrade", "keep-alive, Upgrade", "Upgrade,keep-alive", "x ,\tUPGRADE"])
 def test_connection_is_a_list_of_tokens(gate, take_seat, connection):
     take_seat(gate)

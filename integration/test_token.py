@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import signal
 import stat
 import subprocess
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, DEADLINE, eventually
+from conftest import BUILD, DEADLINE, ROOT, eventually
 from raw import Raw, frame, upgrade_request
 
 
@@ -125,6 +126,76 @@ def test_where_a_token_can_be(make_gate, echo, keys, source, lines):
     assert status_of(gate, "/echo", lines % token) == 101
     assert status_of(gate, "/echo") == 401
     assert status_of(gate, "/echo?token=" + token) == 401
+
+
+SUBPROTOCOL = "echo=/echo,token=subprotocol:bearer,subprotocols=chat.v2|chat.v1,token_keys=%s"
+
+
+@pytest.mark.parametrize("offer, chosen", [
+    ("bearer, %s", "bearer"), ("chat.v1, bearer, %s", "chat.v1"), ("bearer, %s, chat.v1, chat.v2", "chat.v1"), ("other, bearer,%s", "bearer"),
+    ("bearer\r\nSec-WebSocket-Protocol: %s", "bearer"), (", bearer, ,, %s,", "bearer")])
+def test_a_token_among_the_subprotocols(make_gate, take_seat, keys, offer, chosen):
+    """The token and its mark are no subprotocols: the mark is told only where the client would else hear of none."""
+    gate = make_gate(routes=[SUBPROTOCOL % keys])
+    seat = take_seat(gate)
+    token = wsctl("make", "-k", keys, "-u", "ann", "-c", json.dumps({"more": "x" * 600}))
+    with Raw(gate).upgrade(extra=["Sec-WebSocket-Protocol: " + offer % token]) as client:
+        assert client.headers["sec-websocket-protocol"] == chosen
+        meta = seat.hear("open").meta
+        assert (meta["subprotocol"], meta["claims"]["sub"]) == (chosen, "ann")
+        assert not {"bearer", token} & set(meta["offered"])
+        assert gate.wsctl("list")["connections"][0]["subprotocol"] == chosen
+    assert token not in gate.output
+
+
+@pytest.mark.parametrize("offer", ["%s", "bearer", "%s, bearer", "chat.v1, %s", "bearer, chat.v1, %s", "Bearer, %s", "bearer, %sx"])
+def test_what_is_no_token_among_the_subprotocols(make_gate, echo, keys, offer):
+    gate = make_gate(routes=[SUBPROTOCOL % keys])
+    echo(gate)
+    token = wsctl("make", "-k", keys)
+    assert status_of(gate, "/echo", "Sec-WebSocket-Protocol: " + (offer % token if "%" in offer else offer)) == 401
+    assert status_of(gate, "/echo?bearer=" + token) == 401
+    assert gate.wsctl("stats")["routes"]["echo"]["refused_by"]["token"] == 2
+
+
+def test_a_required_subprotocol_is_not_the_mark(make_gate, echo, keys):
+    gate = make_gate(routes=[SUBPROTOCOL % keys + ",require_subprotocol=yes"])
+    echo(gate)
+    token = wsctl("make", "-k", keys)
+    assert status_of(gate, "/echo", "Sec-WebSocket-Protocol: bearer, " + token) == 400
+    assert status_of(gate, "/echo", "Sec-WebSocket-Protocol: chat.v1, bearer, " + token) == 101
+
+
+@pytest.mark.parametrize("said, status, chosen", [(None, 101, "bearer"), ("", 101, "bearer"), ("bearer", 101, "bearer"), ("other", 101, "other"),
+                                                  ("token", 502, None)])
+def test_a_handler_never_chooses_the_token(make_gate, take_seat, keys, said, status, chosen):
+    gate = make_gate(routes=[SUBPROTOCOL % keys + ",accept=handler"])
+    seat = take_seat(gate)
+    token = wsctl("make", "-k", keys)
+    with Raw(gate) as client:
+        client.send(upgrade_request(extra=["Sec-WebSocket-Protocol: other, bearer, " + token]))
+        opened = seat.hear("open")
+        assert opened.meta["offered"] == ["other"]
+        seat.accept(opened.conn, **({} if said is None else {"subprotocol": token if said == "token" else said}))
+        seat.flush()
+        answer = client.read_head()
+        assert (answer[0], answer[1].get("sec-websocket-protocol")) == (status, chosen)
+
+
+def test_a_browser_brings_its_token(make_gate, echo, keys, tmp_path):
+    gate = make_gate(routes=[SUBPROTOCOL % keys])
+    echo(gate)
+    token = wsctl("make", "-k", keys, "-t", "10m")
+    run = subprocess.run(["node", str(ROOT / "integration/browser/token.js"), gate.url(), token], capture_output=True, text=True,
+                         timeout=DEADLINE * 6, env={**os.environ, "HOME": str(tmp_path)})
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.split("\n")[:5] == ["1000 bearer", "1000 chat.v1", "1000 chat.v1", "1006 ", "1006 "]
+
+
+@pytest.mark.parametrize("key", ["user", "pin_key"])
+def test_only_tokens_are_found_there(key):
+    run = subprocess.run([str(BUILD / "wsgate" / "wsgate"), "-t", "--listen", "127.0.0.1:0", "--route", "echo=/echo,%s=subprotocol:x" % key], capture_output=True, text=True)
+    assert run.returncode != 0 and "is for token only" in run.stderr
 
 
 def test_rs256_by_somebody_else(make_gate, echo, tmp_path):

@@ -97,10 +97,11 @@ bool wsb_subprotocol_is_valid(struct wsb_span name)
         if (!wsb_field_is_token_char(name.ptr[i]) && name.ptr[i] != '/')
             return false;
     }
-    return name.len > 0 && name.len <= WSB_SUBPROTOCOL_LEN_MAX;
+    return name.len > 0;
 }
 
-bool wsb_handshake_next_subprotocol(struct wsb_subprotocol_iter *it, struct wsb_span *ret_name)
+/* The next name, whatever it is. */
+static bool next_name(struct wsb_subprotocol_iter *it, struct wsb_span *ret_name)
 {
     while (!wsb_field_next_element(&it->rest, ret_name)) {
         while (it->header < it->req->header_count &&
@@ -113,6 +114,17 @@ bool wsb_handshake_next_subprotocol(struct wsb_subprotocol_iter *it, struct wsb_
     return true;
 }
 
+bool wsb_handshake_next_subprotocol(struct wsb_subprotocol_iter *it, struct wsb_span *ret_name)
+{
+    struct wsb_span secret;
+    while (next_name(it, ret_name)) {
+        if (!it->req->token_mark || !wsb_span_eq_str(*ret_name, it->req->token_mark))
+            return true;
+        (void)next_name(it, &secret);
+    }
+    return false;
+}
+
 /* NULL when the offer is good or there is none, else what is wrong with it. */
 static const char *check_subprotocols(const struct wsb_handshake_request *req)
 {
@@ -120,7 +132,7 @@ static const char *check_subprotocols(const struct wsb_handshake_request *req)
     size_t count = 0;
     struct wsb_subprotocol_iter it = {.req = req};
     struct wsb_span name;
-    while (wsb_handshake_next_subprotocol(&it, &name)) {
+    while (next_name(&it, &name)) {
         if (!wsb_subprotocol_is_valid(name))
             return "Sec-WebSocket-Protocol has a name that is not a token";
         if (count == WSB_MAX_SUBPROTOCOLS)

@@ -26,12 +26,14 @@ struct wsb_handshake_request {
     struct wsb_span host; /* value of Host; len 0 when there is none */
     const struct wsb_handshake_header *headers;
     size_t header_count;
+    const char
+        *token_mark; /* borrowed; the name behind which a secret stands among the subprotocols: neither is offered
+                               then. NULL: every name is a subprotocol */
 };
 
 enum {
-    WSB_ACCEPT_KEY_SIZE = 29,     /* 28 characters and a final 0 */
-    WSB_MAX_SUBPROTOCOLS = 64,    /* that one request may offer: finding duplicates takes quadratic time */
-    WSB_SUBPROTOCOL_LEN_MAX = 256 /* of one name, bytes */
+    WSB_ACCEPT_KEY_SIZE = 29, /* 28 characters and a final 0 */
+    WSB_MAX_SUBPROTOCOLS = 64 /* that one request may offer: finding duplicates takes quadratic time */
 };
 
 struct wsb_handshake {
@@ -64,7 +66,8 @@ void wsb_handshake_check(const struct wsb_handshake_request *req, struct wsb_han
 /* The accept key that belongs to a Sec-WebSocket-Key, RFC 6455 §4.2.2 item 5.4; a client compares it. */
 WSB_MUST_CHECK wsb_err wsb_handshake_accept_key(struct wsb_span key, char ret_accept[WSB_ACCEPT_KEY_SIZE]);
 
-/* The subprotocols a client offers, in its order of preference. Zero-initialise but for req. */
+/* The subprotocols that a client offers, in its order of preference, without a secret and its mark. Zero-initialise but for
+ * req. */
 struct wsb_subprotocol_iter {
     const struct wsb_handshake_request *req; /* borrowed */
     size_t header;                           /* next one to look at */
@@ -78,7 +81,8 @@ bool wsb_handshake_next_subprotocol(struct wsb_subprotocol_iter *it, struct wsb_
 bool wsb_handshake_choose_subprotocol(const struct wsb_handshake_request *req, const struct wsb_span *allowed,
                                       size_t allowed_count, struct wsb_span *ret_name);
 
-/* May this be a subprotocol's name? Also for what comes from the configuration and from handlers. */
+/* May this be a subprotocol's name? Also for what comes from the configuration and from handlers. Its length is bounded by that
+ * of a head, and by nothing else: clients put tokens there. */
 bool wsb_subprotocol_is_valid(struct wsb_span name);
 
 /**

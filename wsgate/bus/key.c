@@ -21,6 +21,7 @@ static const struct source_word {
     {"param:", WSG_SOURCE_PARAM, LETTERS DIGITS "_", "a path parameter"},
     {"header:", WSG_SOURCE_HEADER, LETTERS DIGITS "!#$%&'*+-.^_`|~", "a header"},
     {"cookie:", WSG_SOURCE_COOKIE, LETTERS DIGITS "!#$%&'*+-.^_`|~", "a cookie"},
+    {"subprotocol:", WSG_SOURCE_SUBPROTOCOL, LETTERS DIGITS "!#$%&'*+-./^_`|~", "a subprotocol"},
     {"claim:", WSG_SOURCE_CLAIM, LETTERS DIGITS "-._~:/#", "a claim"},
 };
 
@@ -67,9 +68,10 @@ wsb_err wsg_source_parse(const char *text, const struct wsb_pattern *path, struc
         if (strncmp(text, words[i].prefix, strlen(words[i].prefix)) == 0)
             return named_parse(text, &words[i], path, ret, fault);
     }
-    return wsb_fault_set(
-        fault, WSB_ERR_CONFIG, 0,
-        "'%.60s' is not one of query:NAME, param:NAME, header:NAME, cookie:NAME, claim:NAME or address", text);
+    return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                         "'%.60s' is not one of query:NAME, param:NAME, header:NAME, cookie:NAME, claim:NAME, "
+                         "subprotocol:NAME or address",
+                         text);
 }
 
 /* ---------------------------------------------------------------- templates */

@@ -20,6 +20,7 @@ enum wsg_source_kind {
     WSG_SOURCE_HEADER,
     WSG_SOURCE_COOKIE,
     WSG_SOURCE_CLAIM,
+    WSG_SOURCE_SUBPROTOCOL, /* the one behind this name in the client's list */
     WSG_SOURCE_ADDRESS
 };
 
@@ -30,7 +31,7 @@ struct wsg_source {
     size_t param; /* its place among the parameters of the path */
 };
 
-/* "query:NAME", "param:NAME", "header:NAME", "cookie:NAME", "claim:NAME" or "address"; ret->name points into text. NULL is no source. */
+/* "query:NAME", "param:NAME", "header:NAME", "cookie:NAME", "claim:NAME", "subprotocol:NAME" or "address"; ret->name points into text. NULL is no source. */
 WSB_MUST_CHECK wsb_err wsg_source_parse(const char *text, const struct wsb_pattern *path, struct wsg_source *ret,
                                         struct wsb_fault *fault);
 

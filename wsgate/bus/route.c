@@ -59,7 +59,11 @@ static wsb_err check_sources(struct wsg_route *r, struct wsb_fault *fault)
     err = wsg_source_parse(p->token, r->pattern, &r->token, &inner);
     if (err || r->token.kind == WSG_SOURCE_ADDRESS || r->token.kind == WSG_SOURCE_CLAIM)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s', token: %.180s", r->name,
-                             err ? inner.text : "a token comes in query:NAME, param:NAME, header:NAME or cookie:NAME");
+                             err ? inner.text
+                                 : "a token comes in query:NAME, param:NAME, header:NAME, cookie:NAME or "
+                                   "subprotocol:NAME");
+    if (r->user.kind == WSG_SOURCE_SUBPROTOCOL || r->pin_key.kind == WSG_SOURCE_SUBPROTOCOL)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s': subprotocol:NAME is for token only", r->name);
     if ((r->user.kind == WSG_SOURCE_CLAIM || r->pin_key.kind == WSG_SOURCE_CLAIM) && !p->token)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s': claims are a token's: token is missing", r->name);
     for (size_t i = 0; i < p->joins.count; i++) {

@@ -235,20 +235,14 @@ void wsg_meta_put_headers(struct wsb_json *j, const struct wsg_http_head *head, 
     wsb_json_object_end(j);
 }
 
-static void put_offered(struct wsb_json *j, const struct wsg_http_head *head)
+static void put_offered(struct wsb_json *j, const struct wsb_handshake_request *handshake)
 {
+    struct wsb_subprotocol_iter it = {.req = handshake};
+    struct wsb_span name;
     wsb_json_key(j, "offered");
     wsb_json_array(j);
-    for (size_t i = 0; i < head->header_count; i++) {
-        struct wsb_span rest = head->headers[i].value;
-        struct wsb_span item;
-        if (!wsb_span_ieq_str(head->headers[i].name, "sec-websocket-protocol"))
-            continue;
-        while (wsg_http_list_next(&rest, &item)) {
-            if (item.len)
-                wsb_json_str(j, item);
-        }
-    }
+    while (wsb_handshake_next_subprotocol(&it, &name))
+        wsb_json_str(j, name);
     wsb_json_array_end(j);
 }
 
@@ -264,8 +258,9 @@ static void put_claims(struct wsb_json *j, const json_t *claims)
 }
 
 wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params,
-                            bool is_websocket, struct wsb_span subprotocol, struct wsb_buf *out)
+                            const struct wsb_handshake_request *handshake, struct wsb_buf *out)
 {
+    bool is_websocket = handshake != NULL;
     struct wsb_json j;
     struct wsb_span origin = {NULL, 0};
     const struct wsb_pattern *pattern = s->route->pattern;
@@ -298,9 +293,9 @@ wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *h
         wsb_json_key(&j, "origin");
         wsb_json_latin1(&j, origin);
         char extensions[WSB_DEFLATE_TEXT_SIZE];
-        wsb_json_kstr(&j, "subprotocol", subprotocol);
+        wsb_json_kcstr(&j, "subprotocol", s->subprotocol ? s->subprotocol : "");
         wsb_json_kcstr(&j, "extensions", wsg_compress_text(s, extensions));
-        put_offered(&j, head);
+        put_offered(&j, handshake);
     }
     if (s->exchange->request_id[0])
         wsb_json_kcstr(&j, "request_id", s->exchange->request_id);

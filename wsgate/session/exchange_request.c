@@ -129,7 +129,7 @@ static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head
         wsg_exchange_refuse(s, WSG_REFUSED_BODY_SIZE, 413, too_long, NULL, 0);
         return;
     }
-    if (wsg_meta_of_request(s, head, params, /*is_websocket=*/false, wsb_span(NULL, 0), &x->meta) != WSB_OK ||
+    if (wsg_meta_of_request(s, head, params, /*handshake=*/NULL, &x->meta) != WSB_OK ||
         wsg_session_identify(s, head, params) != WSB_OK) {
         wsg_exchange_error(s, 500, "out of memory", NULL, 0);
         return;

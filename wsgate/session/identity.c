@@ -34,6 +34,27 @@ static bool cookie_value(const struct wsg_http_head *head, const char *name, str
     return false;
 }
 
+/* What stands behind a name in the client's list of subprotocols, which may go over several fields. */
+static size_t subprotocol_value(const struct wsg_http_head *head, const char *name, struct wsb_span *ret)
+{
+    bool is_next = false;
+    size_t count = 0;
+    for (size_t i = 0; i < head->header_count; i++) {
+        struct wsb_span rest = head->headers[i].value;
+        struct wsb_span item;
+        if (!wsb_span_ieq_str(head->headers[i].name, "sec-websocket-protocol"))
+            continue;
+        while (wsg_http_list_next(&rest, &item)) {
+            if (item.len == 0)
+                continue; /* RFC 9110 §5.6.1.2: empty elements count for nothing */
+            if (is_next && count++ == 0)
+                *ret = item;
+            is_next = !is_next && wsb_span_eq_str(item, name);
+        }
+    }
+    return count;
+}
+
 struct wsb_span wsg_session_value_of(struct wsg_session *s, const struct wsg_source *source,
                                      const struct wsg_http_head *head, const struct wsb_span *params,
                                      bool *ret_is_twice)
@@ -55,6 +76,9 @@ struct wsb_span wsg_session_value_of(struct wsg_session *s, const struct wsg_sou
         break;
     case WSG_SOURCE_COOKIE:
         count = cookie_value(head, source->name, &value);
+        break;
+    case WSG_SOURCE_SUBPROTOCOL:
+        count = subprotocol_value(head, source->name, &value);
         break;
     case WSG_SOURCE_CLAIM:
         value = wsg_claim_value(s->exchange->claims, source->name, &s->env->text);

@@ -15,6 +15,7 @@
 #include "session/body_clock.h"
 #include "session/quota.h"
 #include "session/session.h"
+#include "ws/handshake.h"
 
 enum {
     WSG_BODY_WHOLE = 64 << 10,       /* a request body up to this reaches the handler in one piece */
@@ -365,8 +366,9 @@ void wsg_tap(struct wsg_session *s, enum wsg_outbox_kind kind, uint8_t opcode, s
 /* Headers as one object of the metadata. `traceparent`: instead of what they say of it; NULL: as they are. */
 void wsg_meta_put_headers(struct wsb_json *j, const struct wsg_http_head *head, const char *traceparent,
                           struct wsb_buf *scratch);
+/* `handshake`: of a WebSocket; NULL: a request of HTTP. */
 wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params,
-                            bool is_websocket, struct wsb_span subprotocol, struct wsb_buf *out);
+                            const struct wsb_handshake_request *handshake, struct wsb_buf *out);
 
 /* What the listener asks that it came through. */
 static inline const struct wsg_entrance *wsg_session_entrance(const struct wsg_session *s)

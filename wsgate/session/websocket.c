@@ -106,7 +106,7 @@ static char *list_of_offered(const struct wsb_handshake_request *req)
     struct wsb_subprotocol_iter it = {.req = req};
     struct wsb_span name;
     struct wsb_buf list;
-    wsb_buf_init(&list, WSB_MAX_SUBPROTOCOLS * (WSB_SUBPROTOCOL_LEN_MAX + 1) + 1);
+    wsb_buf_init(&list, 0); /* of the request's head, which has its limit */
     wsb_err err = WSB_OK;
     while (!err && wsb_handshake_next_subprotocol(&it, &name)) {
         if (!(err = wsb_buf_append(&list, name.ptr, name.len)))
@@ -184,6 +184,15 @@ static bool origin_is_allowed(const struct wsg_session *s, const struct wsg_http
     return count <= 1 && wsb_origin_is_allowed(rules->at, rules->count, count ? origin : wsb_span(NULL, 0), head->host);
 }
 
+/*
+ * A browser ends a connection whose 101 names none of the subprotocols that it offered. One that offered a token and its mark
+ * is told the mark, where nothing better was chosen, and never the token.
+ */
+static const char *fallback_subprotocol(const struct wsg_session *s)
+{
+    return s->route->token.kind == WSG_SOURCE_SUBPROTOCOL ? s->route->token.name : NULL;
+}
+
 /* Whom the route asks is not there, and nobody waits for him. */
 static bool lacks_gatekeeper(const struct wsg_route *r)
 {
@@ -256,6 +265,7 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
     }
     wsg_session_hide_token(s);
     const struct wsg_route_policy *p = &s->route->policy;
+    req.token_mark = fallback_subprotocol(s);
     bool has_handler = wsg_session_has_handler(s, WSG_KIND_WEBSOCKET);
     if (!choose_subprotocol(s, &req)) {
         wsg_session_kill(s, "out of memory");
@@ -263,8 +273,11 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
     }
     if (refuse_by_route(s, head, params))
         return;
-    if (!wsg_compress_agree(s, &req) ||
-        wsg_meta_of_request(s, head, params, /*is_websocket=*/true, wsb_span_str(s->subprotocol), &x->meta) != WSB_OK ||
+    if (!s->subprotocol && !wsg_session_set_subprotocol(s, wsb_span_str(fallback_subprotocol(s)))) {
+        wsg_session_kill(s, "out of memory");
+        return;
+    }
+    if (!wsg_compress_agree(s, &req) || wsg_meta_of_request(s, head, params, &req, &x->meta) != WSB_OK ||
         wsg_session_identify(s, head, params) != WSB_OK) {
         wsg_session_kill(s, "out of memory");
         return;
@@ -312,11 +325,11 @@ void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c)
         give_up_waiting(s, WSG_REFUSED_CONNECTIONS, 503, "the route has as many connections as it may");
         return;
     }
-    bool valid = !c->subprotocol.ptr || c->subprotocol.len == 0 || was_offered(x->offered, c->subprotocol);
-    if (valid && c->subprotocol.ptr) {
-        struct wsb_span none = wsb_span(NULL, 0);
-        valid = wsg_session_set_subprotocol(s, c->subprotocol.len ? c->subprotocol : none);
-    }
+    struct wsb_span none = wsb_span_str(fallback_subprotocol(s));
+    bool is_none = c->subprotocol.len == 0 || wsb_span_eq(c->subprotocol, none);
+    bool valid = !c->subprotocol.ptr || is_none || was_offered(x->offered, c->subprotocol);
+    if (valid && c->subprotocol.ptr)
+        valid = wsg_session_set_subprotocol(s, is_none ? none : c->subprotocol);
     if (!valid || write_101(s, x->accept, c) != WSB_OK) {
         wsg_outcome(s, c, WSB_OUTCOME_INVALID, "a subprotocol that was not offered, or headers that cannot be sent");
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "invalid ACCEPT", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),

@@ -48,7 +48,7 @@ static void test_source_is_understood(void **state)
 
 static void test_source_that_cannot_be_is_refused(void **state)
 {
-#define KINDS " is not one of query:NAME, param:NAME, header:NAME, cookie:NAME, claim:NAME or address"
+#define KINDS " is not one of query:NAME, param:NAME, header:NAME, cookie:NAME, claim:NAME, subprotocol:NAME or address"
     static const struct {
         const char *text, *want;
     } rows[] = {
@@ -61,6 +61,7 @@ static void test_source_that_cannot_be_is_refused(void **state)
         {"header:X User", "'header:X User': 'X User' is not the name of a header"},
         {"cookie:a=b", "'cookie:a=b': 'a=b' is not the name of a cookie"},
         {"param:rest*", "'param:rest*': 'rest*' is not the name of a path parameter"},
+        {"subprotocol:a b", "'subprotocol:a b': 'a b' is not the name of a subprotocol"},
         {"param:user", "'param:user': the path /chat/{room}/{rest*} has no parameter 'user'"},
     };
     (void)state;

@@ -216,15 +216,45 @@ static void test_handshake_bounds_the_offer(void **state)
     }
 }
 
-static void test_handshake_bounds_a_subprotocols_name(void **state)
+static void test_a_subprotocols_name_is_a_token_of_any_length(void **state)
 {
     (void)state;
-    char name[WSB_SUBPROTOCOL_LEN_MAX + 1];
+    char name[5000];
     memset(name, 'a', sizeof name);
-    assert_true(wsb_subprotocol_is_valid(wsb_span(name, WSB_SUBPROTOCOL_LEN_MAX)));
-    assert_false(wsb_subprotocol_is_valid(wsb_span(name, WSB_SUBPROTOCOL_LEN_MAX + 1)));
+    assert_true(wsb_subprotocol_is_valid(wsb_span(name, sizeof name)));
+    assert_true(wsb_subprotocol_is_valid(wsb_span_str("my.server/json")));
     assert_false(wsb_subprotocol_is_valid(wsb_span("", 0)));
     assert_false(wsb_subprotocol_is_valid(wsb_span("a\0b", 3)));
+}
+
+/* What stands behind the mark is nobody's to choose, nor is the mark. */
+static void test_a_secret_and_its_mark_are_not_offered(void **state)
+{
+    static const struct {
+        const char *offer, *want; /* the names that are left */
+    } lists[] = {
+        {"a, b", "a b "},
+        {"mark, s", ""},
+        {"a, mark, s, b", "a b "},
+        {"mark, s, a", "a "},
+        {"mark\nSec-WebSocket-Protocol: s\nSec-WebSocket-Protocol: a", "a "},
+        {", mark ,, s, , a", "a "},
+        {"a, mark", "a "},
+        {"marks, mar, Mark", "marks mar Mark "},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        char head[256], got[64] = "";
+        (void)snprintf(head, sizeof head, "GET 1\n" GOOD "Sec-WebSocket-Protocol: %s\n", lists[i].offer);
+        struct wsb_handshake_request req = parse(head);
+        struct wsb_span allowed[] = {wsb_span_str("s"), wsb_span_str("mark")}, chosen, name;
+        req.token_mark = "mark";
+        struct wsb_subprotocol_iter it = {.req = &req};
+        while (wsb_handshake_next_subprotocol(&it, &name))
+            (void)snprintf(got + strlen(got), sizeof got - strlen(got), "%.*s ", (int)name.len, (const char *)name.ptr);
+        assert_string_equal(got, lists[i].want);
+        assert_false(wsb_handshake_choose_subprotocol(&req, allowed, 2, &chosen));
+    }
 }
 
 #define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -319,7 +349,8 @@ int main(void)
         cmocka_unit_test(test_handshake_lists_subprotocols_in_the_clients_order),
         cmocka_unit_test(test_handshake_chooses_by_the_clients_preference),
         cmocka_unit_test(test_handshake_bounds_the_offer),
-        cmocka_unit_test(test_handshake_bounds_a_subprotocols_name),
+        cmocka_unit_test(test_a_subprotocols_name_is_a_token_of_any_length),
+        cmocka_unit_test(test_a_secret_and_its_mark_are_not_offered),
         cmocka_unit_test(test_handshake_response),
         cmocka_unit_test(test_handshake_response_refuses_injection),
         cmocka_unit_test(test_handshake_response_is_whole_or_not_at_all),
