@@ -6,11 +6,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zmq.h>
+
+#include "base/z85.h"
 
 enum { KEY_BYTES = 32, ROUTE_NAME_MAX = 64 };
 
@@ -51,20 +54,12 @@ static bool word_next(struct wsb_span *rest, struct wsb_span *ret)
 static bool key_take(struct wsb_span word, char ret[WSB_KEY_TEXT])
 {
     uint8_t bytes[KEY_BYTES];
-    char text[WSB_KEY_TEXT];
-    if (word.len != WSB_KEY_LEN || memchr(word.ptr, 0, word.len))
-        return false;
-    for (size_t i = 0; i < word.len; i++) {
-        if (word.ptr[i] <= 0x20 || word.ptr[i] >= 0x7f)
-            return false;
+    bool ok = word.len == WSB_KEY_LEN && wsb_z85_decode(word, bytes);
+    if (ok) {
+        memcpy(ret, word.ptr, WSB_KEY_LEN);
+        ret[WSB_KEY_LEN] = 0;
     }
-    memcpy(text, word.ptr, WSB_KEY_LEN);
-    text[WSB_KEY_LEN] = 0;
-    bool ok = zmq_z85_decode(bytes, text) != NULL;
-    if (ok)
-        memcpy(ret, text, sizeof text);
     explicit_bzero(bytes, sizeof bytes);
-    explicit_bzero(text, sizeof text);
     return ok;
 }
 
@@ -367,13 +362,16 @@ static wsb_err blame(const char *path, struct wsb_fault *fault)
     return inner.err;
 }
 
-static wsb_err need_curve(struct wsb_fault *fault)
+/* The public key that belongs to a secret one. */
+static bool public_of(const char secret[WSB_KEY_TEXT], char ret[WSB_KEY_TEXT])
 {
-    if (zmq_has("curve"))
-        return WSB_OK;
-    return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                         "this build of libzmq cannot do CURVE: use one with libsodium, or "
-                         "leave the keys out and bind loopback addresses only");
+    uint8_t secret_bytes[KEY_BYTES], public_bytes[KEY_BYTES];
+    bool ok = sodium_init() >= 0 && wsb_z85_decode(wsb_span(secret, WSB_KEY_LEN), secret_bytes) &&
+              crypto_scalarmult_base(public_bytes, secret_bytes) == 0;
+    if (ok)
+        wsb_z85_encode(wsb_span(public_bytes, KEY_BYTES), ret);
+    explicit_bzero(secret_bytes, sizeof secret_bytes);
+    return ok;
 }
 
 wsb_err wsb_key_read(const char *path, struct wsb_key_pair *ret, struct wsb_fault *fault)
@@ -382,13 +380,11 @@ wsb_err wsb_key_read(const char *path, struct wsb_key_pair *ret, struct wsb_faul
     struct wsb_fault own = {0};
     uint8_t *text = NULL;
     size_t len = 0;
-    wsb_err err = need_curve(&own);
-    if (!err)
-        err = file_read(path, 0077, "read", &text, &len, &own);
+    wsb_err err = file_read(path, 0077, "read", &text, &len, &own);
     if (!err && wsb_key_parse(wsb_span(text, len), pair.secret_key, &own) != WSB_OK)
         err = blame(path, &own);
-    if (!err && zmq_curve_public(pair.public_key, pair.secret_key) != 0)
-        err = wsb_fault_set(&own, WSB_ERR_CONFIG, errno, "%.100s: not a secret key", path);
+    if (!err && !public_of(pair.secret_key, pair.public_key))
+        err = wsb_fault_set(&own, WSB_ERR_CONFIG, 0, "%.100s: not a secret key", path);
     if (text)
         explicit_bzero(text, len);
     free(text);
@@ -411,14 +407,22 @@ static wsb_err pair_write(int fd, const struct wsb_key_pair *pair)
     return ok ? WSB_OK : WSB_ERR_IO;
 }
 
+static bool pair_make(struct wsb_key_pair *ret)
+{
+    uint8_t secret_bytes[KEY_BYTES];
+    if (sodium_init() < 0 || getrandom(secret_bytes, sizeof secret_bytes, 0) != sizeof secret_bytes)
+        return false;
+    wsb_z85_encode(wsb_span(secret_bytes, sizeof secret_bytes), ret->secret_key);
+    explicit_bzero(secret_bytes, sizeof secret_bytes);
+    return public_of(ret->secret_key, ret->public_key);
+}
+
 wsb_err wsb_key_make(const char *path, struct wsb_key_pair *ret, struct wsb_fault *fault)
 {
     struct wsb_key_pair pair;
-    wsb_err err = need_curve(fault);
-    if (err)
-        return err;
-    if (zmq_curve_keypair(pair.public_key, pair.secret_key) != 0)
-        return wsb_fault_set(fault, WSB_ERR_IO, errno, "cannot make a key: %s", zmq_strerror(errno));
+    wsb_err err = WSB_OK;
+    if (!pair_make(&pair))
+        return wsb_fault_set(fault, WSB_ERR_IO, errno, "cannot make a key: no random numbers");
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
         err = wsb_fault_set(fault, errno == EEXIST ? WSB_ERR_EXISTS : WSB_ERR_IO, errno, "%.100s: %s", path,

@@ -175,6 +175,21 @@ static void test_key_is_made_and_read_again(void **state)
     assert_int_equal(rmdir(path), 0);
 }
 
+/* The pair of the examples of ZeroMQ: whoever has made keys with its tools has them here. */
+static void test_the_public_key_of_a_secret_one(void **state)
+{
+    char path[] = "/tmp/wsbus-key-XXXXXX";
+    static const char text[] = "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6\n";
+    struct wsb_key_pair read;
+    (void)state;
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    assert_int_equal(wsb_key_read(path, &read, NULL), WSB_OK);
+    assert_string_equal(read.public_key, A);
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_list_allows_what_it_says),
         cmocka_unit_test(test_key_file_has_one_key),
         cmocka_unit_test(test_key_is_made_and_read_again),
+        cmocka_unit_test(test_the_public_key_of_a_secret_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

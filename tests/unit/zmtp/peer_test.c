@@ -100,7 +100,8 @@ static void say(struct run *r, const char *format, ...)
     va_start(args, format);
     if (r->log_len && r->log_len + 1 < LOG_MAX)
         r->log[r->log_len++] = ' ';
-    int n = vsnprintf(r->log + r->log_len, LOG_MAX - r->log_len, format, args);
+    int n = vsnprintf(r->log + r->log_len, LOG_MAX - r->log_len, format,
+                      args); /* NOLINT(clang-analyzer-valist.Uninitialized): it was started */
     va_end(args);
     r->log_len += (size_t)n;
     assert_true(r->log_len < LOG_MAX);
