@@ -14,6 +14,7 @@
 #include "base/loan.h"
 #include "link/alarm.h"
 #include "wire/envelope.h"
+#include "zmtp/why.h"
 
 enum wsb_channel {
     WSB_CHANNEL_HANDLERS, /* registered handlers, both ways */
@@ -42,19 +43,22 @@ struct wsb_inbound {
     bool is_shared;            /* the payload lies where the peer can still change it: copy it before you look at it */
     struct wsb_span user;      /* the public key that it proved to have; empty: a local peer, who needs none */
     struct wsb_envelope envelope;
-    struct wsb_span subscription; /* on EVENTS: the topic prefix */
-    bool subscribes;              /* on EVENTS: begins, or ends */
-    void *message;                /* the link's own */
+    void *message; /* the link's own */
 };
 
 /* The gate's end. */
 struct wsb_server;
 
-/* Who asked to come in, over TCP with a key or on the socket for shared memory. */
+/* Who is connected, who was turned away and why. */
 struct wsb_server_stats {
     uint64_t keys_allowed, keys_refused;
     const char *last_refused_key;        /* "" when there was none; borrowed from the server */
     const char *last_refused_address;    /* likewise */
+    uint64_t refused_by[WSB_ZMTP_WHYS];  /* ZeroMQ peers; those whose key was refused as well */
+    enum wsb_zmtp_why last_why;          /* of the last one */
+    const char *last_address;            /* "127.0.0.1", "local", "" when there was none; borrowed */
+    uint64_t peers, unproven;            /* over ZeroMQ: connected now; of them, in the handshake */
+    uint64_t subscriptions, input_bytes; /* now; memory for what peers say */
     uint64_t attached, refused, ejected; /* over shared memory */
     uint64_t links;                      /* now */
     uint64_t memory;                     /* bytes that they share */
@@ -74,11 +78,13 @@ struct wsb_link_stats {
 
 struct wsb_server_ops {
     void (*close)(struct wsb_server *s);
+    /* Tells once (EPOLLET) when something has come. */
     int (*fd)(const struct wsb_server *s, enum wsb_channel c);
-    /* The descriptor of HANDLERS was readable: to be said before the next recv. May be NULL. */
-    void (*on_readable)(struct wsb_server *s);
-    /* WSB_AGAIN: nothing more. WSB_ERR_PROTO: a message that is not an envelope; WSB_CLOSED: the peer is gone, and nothing more
-     * comes from it. *ret has the peer then, the rest is empty, and it must be released all the same. */
+    /* That descriptor was readable: to be said before the next recv. */
+    void (*on_readable)(struct wsb_server *s, enum wsb_channel c);
+    /* Also what is no message is done here: to be called in each round. WSB_AGAIN: nothing more. WSB_ERR_PROTO: a message that is
+     * not an envelope; WSB_CLOSED: the peer is gone, and nothing more comes from it. *ret has the peer then, the rest is empty,
+     * and it must be released all the same. */
     wsb_err (*recv)(struct wsb_server *s, enum wsb_channel c, struct wsb_inbound *ret);
     void (*release)(struct wsb_inbound *in);
     /* True when a receive would not say WSB_AGAIN; must be asked before sleeping on the descriptors. */
@@ -91,12 +97,14 @@ struct wsb_server_ops {
     bool (*reserve)(struct wsb_direct *to, const struct wsb_header *h, struct wsb_span meta, uint8_t **ret_payload);
     /* loan: with `recall` set; the payload stays where it was written until it is recalled. NULL: nobody will read it. */
     void (*commit)(struct wsb_direct *to, struct wsb_loan *loan);
-    /* What was sent, or committed, is told to those who sleep. */
+    /* The end of a round: what was sent, or committed, leaves, or is told to those who sleep. */
     void (*flush)(struct wsb_server *s);
     /* To whoever subscribed. Takes payload, whatever it returns. WSB_AGAIN: somebody's queue was full; that one missed it, the
      * others did not. */
     wsb_err (*publish)(struct wsb_server *s, const char *topic, const struct wsb_header *h, struct wsb_block *payload,
                        struct wsb_span meta);
+    /* Has anybody subscribed to the topic? NULL: nobody can. */
+    bool (*is_wanted)(const struct wsb_server *s, const char *topic);
     /* Keep an eye on whether the peer of this message still runs, from now until unwatch. heartbeat_ms: how often its ZeroMQ
      * sends heartbeats, as it says; 0: never. All three may be NULL: nothing is known then. */
     void (*watch)(struct wsb_server *s, const struct wsb_inbound *in, uint32_t heartbeat_ms);
@@ -146,7 +154,8 @@ struct wsb_server_options {
     const char *tcp[WSB_CHANNELS]; /* endpoints besides, base/endpoint.h; NULL: none; borrowed for the call */
     const struct wsb_curve *curve; /* TCP wants keys; NULL: it does not; borrowed for the server's life */
     size_t max_message;            /* larger ZeroMQ parts cut the peer off */
-    unsigned heartbeat_ms;
+    uint32_t max_peers;            /* connections of each channel; 0: as many as are usual */
+    size_t max_queue;              /* bytes that may wait for one peer; 0: likewise */
 };
 
 /* What a program may be that attaches to shared memory, and how much there is of it. */
@@ -176,8 +185,8 @@ WSB_MUST_CHECK wsb_err wsb_shm_server_remove(const char *dir, struct wsb_fault *
 const char *wsb_channel_name(enum wsb_channel c);
 
 /* Bind handlers, events and commands in the directory. */
-WSB_MUST_CHECK wsb_err wsb_zmq_server_open(const struct wsb_server_options *o, struct wsb_server **ret,
-                                           struct wsb_fault *fault);
+WSB_MUST_CHECK wsb_err wsb_zmtp_server_open(const struct wsb_server_options *o, struct wsb_server **ret,
+                                            struct wsb_fault *fault);
 
 /*
  * The handler's end: one gate, which may not be there yet, may vanish, and is connected to again by itself. What was on its
@@ -214,7 +223,7 @@ struct wsb_client_ops {
     /* Readable when something may have come; to be believed only when recv and change have said that nothing is left, and
      * has_input was asked. Returns how many there are; they stay the same. */
     size_t (*fds)(const struct wsb_client *c, int ret[WSB_CLIENT_FDS]);
-    /* WSB_AGAIN: nothing more. WSB_ERR_PROTO: a message that is no envelope, and is gone. WSB_ERR_NOMEM. */
+    /* Also what is no message is done here: to be called in each round. WSB_AGAIN: nothing more. WSB_ERR_PROTO: a message that is no envelope, and is gone. WSB_ERR_NOMEM. */
     wsb_err (*recv)(struct wsb_client *c, struct wsb_received **ret);
     void (*release)(struct wsb_received *m); /* accepts NULL */
     /* True when recv would not say WSB_AGAIN. Sending may swallow what the descriptors would have told: ask before a wait. */

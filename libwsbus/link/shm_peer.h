@@ -12,6 +12,7 @@
  * Threads   the server's
  */
 
+#include "link/life.h"
 #include "link/link.h"
 #include "link/shm_receiver.h"
 #include "link/shm_sender.h"
@@ -42,6 +43,8 @@ struct wsb_shm_peer {
     struct wsb_shm_source of_socket, of_process, of_bell;
     enum wsb_shm_state state;
     bool is_awake, is_dirty, is_masked;
+    bool is_watched; /* whether it runs is of interest */
+    struct wsb_life life;
     bool is_over; /* whoever it belongs to has been told that it is gone */
     uint8_t name[WSB_SHM_PEER_NAME];
     int socket, process,

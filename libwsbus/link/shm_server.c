@@ -128,9 +128,10 @@ static int look(struct shm_server *s)
     return other ? EVENTS : n;
 }
 
-static void ss_on_readable(struct wsb_server *base)
+static void ss_on_readable(struct wsb_server *base, enum wsb_channel c)
 {
     struct shm_server *s = self(base);
+    (void)c; /* there is one */
     s->has_events = true;
     for (int i = 0; i < LOOKS && s->has_events && !s->has_made; i++)
         s->has_events = look(s) == EVENTS;
@@ -227,7 +228,7 @@ static wsb_err ss_recv(struct wsb_server *base, enum wsb_channel c, struct wsb_i
     if (c != WSB_CHANNEL_HANDLERS)
         return WSB_AGAIN;
     if (s->has_events)
-        ss_on_readable(base);
+        ss_on_readable(base, c);
     const struct wsb_shm_peer *idle = NULL;
     for (;;) {
         struct wsb_shm_peer *p = next_in_turn(s);
@@ -252,7 +253,6 @@ static void ss_release(struct wsb_inbound *in)
     struct wsb_ring_rx *r = &p->receiver.ring;
     in->message = NULL;
     if (p->is_over) { /* whoever was told has let go of it */
-        wsb_peers_unwatch(&p->server->watch, wsb_span(p->name, sizeof p->name));
         wsb_shm_remove(p->server, p);
     } else if (r->at - r->released >= r->size / RING_RELEASE) {
         release_ring(p);
@@ -357,22 +357,28 @@ static int ss_fd(const struct wsb_server *s, enum wsb_channel c)
 
 static void ss_watch(struct wsb_server *base, const struct wsb_inbound *in, uint32_t heartbeat_ms)
 {
-    const struct wsb_shm_peer *p = in->message;
+    struct wsb_shm_peer *p = in->message;
+    (void)base;
     (void)heartbeat_ms; /* nothing is between us and the kernel */
-    (void)!wsb_peers_watch(&self(base)->watch, in->peer, p->socket, 0);
+    wsb_life_begin(&p->life, p->socket);
+    p->is_watched = true;
 }
 
 static void ss_unwatch(struct wsb_server *base, struct wsb_span peer)
 {
-    wsb_peers_unwatch(&self(base)->watch, peer);
+    struct wsb_shm_peer *p = find(self(base), peer);
+    if (p)
+        p->is_watched = false;
 }
 
 static bool ss_is_stalled(struct wsb_server *base, struct wsb_span peer, uint64_t at_ms)
 {
     struct wsb_shm_peer *p = find(self(base), peer);
-    if (p && wsb_sender_is_waiting(&p->sender))
+    if (!p)
+        return false;
+    if (wsb_sender_is_waiting(&p->sender))
         wsb_shm_note_dirty(self(base), p); /* there was room, perhaps, and no memory to recall what is lent */
-    return wsb_peers_is_stalled(&self(base)->watch, peer, at_ms);
+    return p->is_watched && wsb_life_is_over(&p->life, at_ms);
 }
 
 static void ss_stats(const struct wsb_server *base, struct wsb_server_stats *ret)
@@ -423,7 +429,6 @@ static void ss_close(struct wsb_server *base)
     while (s->debts)
         wsb_shm_settle(s, s->debts);
     wsb_shm_free_kept(s);
-    wsb_peers_deinit(&s->watch);
     wsb_buf_deinit(&s->large);
     if (s->listener >= 0)
         close(s->listener);

@@ -7,7 +7,6 @@
  * Threads   the server's
  */
 
-#include "link/peers.h"
 #include "link/shm_peer.h"
 
 enum {
@@ -55,7 +54,6 @@ struct shm_server {
     uint64_t complaints, complained_ms;
     struct wsb_shm_debt *debts; /* owned */
     uint64_t last_link;
-    struct wsb_peers watch;
     struct wsb_server_stats stats;
     uint8_t scratch[SCRATCH];
     struct wsb_buf large; /* a larger record that was copied out */

@@ -14,7 +14,8 @@ struct wsb_zmtp_out {
     struct wsb_zmtp_out *next;
     struct wsb_block *block; /* owned reference; NULL: none */
     size_t front_len, back_len;
-    bool is_plain;   /* it is still to be sealed */
+    bool is_plain; /* it is still to be sealed */
+    bool is_command;
     uint8_t bytes[]; /* front, back */
 };
 
@@ -100,6 +101,8 @@ wsb_err wsb_zmtp_outbox_push_command(struct wsb_zmtp_outbox *o, struct wsb_span 
     if (!e)
         return WSB_ERR_NOMEM;
     (void)frame_write(e->bytes, WSB_ZMTP_COMMAND, body, is_curve);
+    e->is_command = true;
+    o->commands++;
     append(o, e, is_curve);
     return WSB_OK;
 }
@@ -237,8 +240,7 @@ wsb_err wsb_zmtp_outbox_seal(struct wsb_zmtp_outbox *o, struct wsb_curvezmq_sess
 /* ----------------------------------------------------------------------- leaving */
 
 /* What of a run of bytes is left behind the first *skip. */
-static void add_run(struct iovec *iov, size_t *count, size_t max, uint8_t *run, size_t len, size_t *skip,
-                    size_t *bytes)
+static void add_run(struct iovec *iov, size_t *count, size_t max, uint8_t *run, size_t len, size_t *skip, size_t *bytes)
 {
     size_t skipped = *skip < len ? *skip : len;
     *skip -= skipped;
@@ -267,6 +269,7 @@ static void drop_first(struct wsb_zmtp_outbox *o)
     struct wsb_zmtp_out *e = o->first;
     o->bytes -= cost_of(e);
     o->count--;
+    o->commands -= e->is_command;
     o->first = e->next;
     if (!o->first)
         o->last = NULL;

@@ -21,6 +21,7 @@ struct wsb_zmtp_outbox {
     size_t done;                   /* bytes of `first` that have left */
     size_t bytes;                  /* that have not left, with what they cost besides */
     size_t count;                  /* messages and commands that have not left */
+    size_t commands;               /* commands among them */
     struct wsb_zmtp_sealing *sealing; /* owned; NULL: nothing is half sealed */
 };
 

@@ -261,7 +261,7 @@ static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fa
     struct wsg_hub_host host = wsg_gate_host(g);
     wsb_err err = load_curve(g->config, &g->routes, &g->curve, fault);
     if (!err)
-        err = wsb_zmq_server_open(&o, &server, fault);
+        err = wsb_zmtp_server_open(&o, &server, fault);
     if (err)
         return err;
     err = wsg_hub_open(&g->hub, loop, &g->routes, server, &host, epoch, largest_message(g->config));

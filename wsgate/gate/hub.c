@@ -37,6 +37,7 @@ void wsg_hub_flush(struct wsg_hub *h)
         wsg_hub_flush_batches(h);
         end_step(h); /* those who take over are sent to in turn */
     } while (h->round_count);
+    h->server->ops->flush(h->server);
     if (h->shm)
         h->shm->ops->flush(h->shm);
 }
@@ -313,8 +314,6 @@ static void receive_from(struct wsg_hub *h, struct wsg_reading *r, int budget)
             on_gone(h, r);
         else if (err)
             on_malformed(h, &r->inbound);
-        else if (r->channel == WSB_CHANNEL_EVENTS)
-            wsg_hub_subscription(h, &r->inbound);
         else
             on_message(h, r);
         budget -= take_extra(h);
@@ -358,7 +357,7 @@ void wsg_hub_receive(struct wsg_hub *h)
     end_step(h);
 }
 
-/* ZeroMQ's descriptor is edge-triggered, and any send may have eaten the edge: ask before sleeping. */
+/* The descriptors tell once: what is left is asked for before sleeping. */
 void wsg_hub_before_sleep(struct wsg_hub *h)
 {
     bool left = false;
@@ -380,8 +379,7 @@ static void on_input(struct wsg_watch *w, uint32_t events)
     struct wsg_reading *r = CONTAINER(w, struct wsg_reading, watch);
     (void)events; /* waking up is most of it: the round's hook receives */
     r->is_quiet = false;
-    if (r->server->ops->on_readable)
-        r->server->ops->on_readable(r->server);
+    r->server->ops->on_readable(r->server, r->channel);
 }
 
 static wsb_err watch_channel(struct wsg_hub *h, struct wsg_reading *r, struct wsb_server *server, enum wsb_channel c)
@@ -453,7 +451,6 @@ void wsg_hub_close(struct wsg_hub *h)
     wsg_groups_deinit(&h->tags);
     wsg_groups_deinit(&h->members);
     wsg_handlers_deinit(&h->handlers);
-    wsg_hub_forget_subscriptions(h);
     free(h->round);
     free(h->targets);
     wsb_buf_deinit(&h->text);

@@ -61,8 +61,6 @@ struct wsg_hub_stats {
     char last_command_error[200];
 };
 
-struct wsg_subscription;
-
 /* Where messages come in: one channel of one link, and the message that is being worked through. A BATCH may hold more
  * commands than one round should carry out. */
 struct wsg_reading {
@@ -121,10 +119,9 @@ struct wsg_hub {
     bool again_posted;
     struct wsg_handler **round; /* owned array of borrowed: those with something to send */
     size_t round_count, round_cap;
-    uint32_t dead_count;                    /* handlers that are marked dead and not yet removed */
-    struct wsg_subscription *subscriptions; /* owned */
-    struct wsb_account *strangers;          /* owned: what is under way to peers that are not registered */
-    struct wsb_account *copies;             /* owned: what is under way to subscribers */
+    uint32_t dead_count;           /* handlers that are marked dead and not yet removed */
+    struct wsb_account *strangers; /* owned: what is under way to peers that are not registered */
+    struct wsb_account *copies;    /* owned: what is under way to subscribers */
     struct wsg_dead_letters dead_letters;
     struct wsb_log_limit letter_lines;
     uint64_t last_ping; /* number of the latest PING to any handler */

@@ -67,8 +67,6 @@ void wsg_hub_publish_copy(struct wsg_hub *h, const struct wsg_pin *p, const stru
 void wsg_hub_publish(struct wsg_hub *h, const struct wsg_route *r, const struct wsb_envelope *e);
 /* OPEN, as it is now, for whoever subscribed to its route. */
 void wsg_hub_publish_open(struct wsg_hub *h, const struct wsg_pin *p);
-void wsg_hub_subscription(struct wsg_hub *h, const struct wsb_inbound *in);
-void wsg_hub_forget_subscriptions(struct wsg_hub *h);
 
 /* --------------------------------------------------------------- hub_deliver.c */
 

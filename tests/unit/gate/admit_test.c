@@ -567,9 +567,8 @@ static void test_who_waits_does_not_count_among_those_a_name_means(void **state)
 static void test_copies_go_under_the_route_that_has_it(void **state)
 {
     struct fixture *f = *state;
-    const struct wsb_inbound all = {.subscribes = true, .subscription = wsb_span("", 0)};
     wanted(f)->policy.tap = gate(f)->policy.tap = true;
-    wsg_hub_subscription(&f->hub, &all);
+    f->server.wants_all = true;
     come(f, 'a');
     come(f, 'g');
     forget(f);
@@ -588,9 +587,8 @@ static void test_copies_go_under_the_route_that_has_it(void **state)
 static void test_a_route_that_only_publishes_may_have_one(void **state)
 {
     struct fixture *f = *state;
-    const struct wsb_inbound all = {.subscribes = true, .subscription = wsb_span("", 0)};
     wanted(f)->policy.publish = true;
-    wsg_hub_subscription(&f->hub, &all);
+    f->server.wants_all = true;
     come(f, 'g');
     forget(f);
     knock(f, 1);

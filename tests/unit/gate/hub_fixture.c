@@ -44,6 +44,23 @@ static bool fake_has_input(struct wsb_server *s, enum wsb_channel c)
     return false;
 }
 
+static void fake_on_readable(struct wsb_server *s, enum wsb_channel c)
+{
+    (void)s;
+    (void)c;
+}
+
+static void fake_flush(struct wsb_server *s)
+{
+    (void)s;
+}
+
+static bool fake_is_wanted(const struct wsb_server *s, const char *topic)
+{
+    (void)topic;
+    return ((const struct fake_server *)s)->wants_all;
+}
+
 static void log_envelope(struct fake_server *f, char peer, const struct wsb_envelope *e)
 {
     if (f->sink) {
@@ -124,11 +141,14 @@ static bool fake_allows_name(const struct wsb_server *s, struct wsb_span user, s
 static const struct wsb_server_ops fake_ops = {
     .close = fake_close,
     .fd = fake_fd,
+    .on_readable = fake_on_readable,
     .recv = fake_recv,
     .release = fake_release,
     .has_input = fake_has_input,
     .send = fake_send,
+    .flush = fake_flush,
     .publish = fake_publish,
+    .is_wanted = fake_is_wanted,
     .watch = fake_watch,
     .unwatch = fake_unwatch,
     .is_stalled = fake_is_stalled,

@@ -18,6 +18,7 @@ struct fake_server {
     const char *in_user;  /* the key it comes with, named like the one route that it is for; NULL: none */
     char open_meta[1024]; /* of the latest OPEN */
     bool in_is_batch;
+    bool wants_all;                                                   /* somebody has subscribed to everything */
     void (*sink)(void *ctx, char peer, const struct wsb_envelope *e); /* NULL: only the log */
     void *sink_ctx;
 };

@@ -1,0 +1,489 @@
+/*
+ * Who is connected. Whoever has not shown who it is has a few seconds for it, and makes room when another one comes and there is none;
+ * so nobody who says nothing keeps anybody out. A refusal is counted by its reason. Nothing is freed while an event may name it: events
+ * are turned into marks before anything else is done.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/z85.h"
+#include "link/zmtp_server.h"
+
+enum { EVENTS = 64 /* a call of epoll */, LOOKS = 16 /* calls in a row */ };
+
+uint64_t wsb_zmtp_now_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static struct wsb_zmtp_channel *channel_of(struct wsb_zmtp_server *z, const struct wsb_zmtp_conn *conn)
+{
+    return &z->channels[conn->channel];
+}
+
+/* ------------------------------------------------------------------------- lists */
+
+/* A connection is in a list by a pair of fields, `next_<name>` and `prev_<name>`. */
+#define LIST_APPEND(list, conn, name)                                                                                  \
+    do {                                                                                                               \
+        (conn)->next_##name = NULL;                                                                                    \
+        (conn)->prev_##name = (list)->last;                                                                            \
+        if ((list)->last)                                                                                              \
+            (list)->last->next_##name = (conn);                                                                        \
+        else                                                                                                           \
+            (list)->first = (conn);                                                                                    \
+        (list)->last = (conn);                                                                                         \
+        (list)->count++;                                                                                               \
+    } while (0)
+
+#define LIST_REMOVE(list, conn, name)                                                                                  \
+    do {                                                                                                               \
+        if ((conn)->prev_##name)                                                                                       \
+            (conn)->prev_##name->next_##name = (conn)->next_##name;                                                    \
+        else                                                                                                           \
+            (list)->first = (conn)->next_##name;                                                                       \
+        if ((conn)->next_##name)                                                                                       \
+            (conn)->next_##name->prev_##name = (conn)->prev_##name;                                                    \
+        else                                                                                                           \
+            (list)->last = (conn)->prev_##name;                                                                        \
+        (conn)->next_##name = (conn)->prev_##name = NULL;                                                              \
+        (list)->count--;                                                                                               \
+    } while (0)
+
+void wsb_zmtp_ready_add(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    if (conn->is_ready)
+        return;
+    conn->is_ready = true;
+    conn->turn_bytes = WSB_ZMTP_TURN_BYTES;
+    conn->turn_messages = WSB_ZMTP_TURN_MESSAGES;
+    LIST_APPEND(&channel_of(z, conn)->ready, conn, ready);
+}
+
+void wsb_zmtp_ready_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    if (!conn->is_ready)
+        return;
+    conn->is_ready = false;
+    LIST_REMOVE(&channel_of(z, conn)->ready, conn, ready);
+}
+
+void wsb_zmtp_note_dirty(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    if (conn->is_dirty || conn->is_blocked)
+        return;
+    conn->is_dirty = true;
+    LIST_APPEND(&z->dirty, conn, dirty);
+}
+
+void wsb_zmtp_forget_dirty(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    if (!conn->is_dirty)
+        return;
+    conn->is_dirty = false;
+    LIST_REMOVE(&z->dirty, conn, dirty);
+}
+
+/* -------------------------------------------------------------------------- names */
+
+static struct wsb_zmtp_conn **place_of(const struct wsb_zmtp_server *z, struct wsb_span name)
+{
+    return &z->names[wsb_siphash(&z->seed, name) & z->name_mask];
+}
+
+static struct wsb_span name_of(const struct wsb_zmtp_conn *conn)
+{
+    return wsb_span(conn->name, conn->name_len);
+}
+
+static struct wsb_zmtp_conn *named(const struct wsb_zmtp_server *z, struct wsb_span name)
+{
+    struct wsb_zmtp_conn *conn = *place_of(z, name);
+    while (conn && !wsb_span_eq(name_of(conn), name))
+        conn = conn->next_named;
+    return conn;
+}
+
+struct wsb_zmtp_conn *wsb_zmtp_find(const struct wsb_zmtp_server *z, struct wsb_span name)
+{
+    struct wsb_zmtp_conn *conn = named(z, name);
+    return conn && conn->state == WSB_CONN_PROVEN ? conn : NULL;
+}
+
+static void name_add(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    struct wsb_zmtp_conn **at = place_of(z, name_of(conn));
+    conn->next_named = *at;
+    *at = conn;
+    conn->is_named = true;
+}
+
+static void name_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    struct wsb_zmtp_conn **at = place_of(z, name_of(conn));
+    if (!conn->is_named)
+        return;
+    while (*at != conn)
+        at = &(*at)->next_named;
+    *at = conn->next_named;
+    conn->is_named = false;
+}
+
+/* Ours begin with a zero, as RFC 37 has it, and are never used twice. */
+static void give_name(struct wsb_zmtp_conn *conn)
+{
+    uint64_t number = conn->peer.connection;
+    conn->name[0] = (uint8_t)conn->door;
+    conn->name[1] = 0;
+    memcpy(conn->name + 2, &number, sizeof number);
+    conn->name_len = 2 + sizeof number;
+}
+
+/* False: somebody has it. */
+static bool choose_name(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, struct wsb_span identity)
+{
+    /* Whoever has a key is known by it, and an id that cannot be kept names nobody: what such a peer says is not taken. */
+    conn->is_mute = identity.len && (conn->door == WSB_DOOR_KEYS || identity.len >= sizeof conn->name);
+    if (identity.len && !conn->is_mute) {
+        conn->name[0] = (uint8_t)conn->door;
+        memcpy(conn->name + 1, identity.ptr, identity.len);
+        conn->name_len = (uint8_t)(1 + identity.len);
+        if (named(z, name_of(conn)))
+            return false;
+    } else {
+        give_name(conn);
+    }
+    name_add(z, conn);
+    return true;
+}
+
+/* ------------------------------------------------------------------------ leaving */
+
+void wsb_zmtp_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    struct wsb_zmtp_channel *ch = channel_of(z, conn);
+    if (conn->state == WSB_CONN_UNPROVEN)
+        LIST_REMOVE(&ch->unproven, conn, unproven);
+    wsb_zmtp_ready_remove(z, conn);
+    wsb_zmtp_forget_dirty(z, conn);
+    name_remove(z, conn);
+    wsb_subscribers_leave(&z->subscribers, &conn->subscriber);
+    z->ttl_count -= conn->ttl_ms != 0;
+    if (conn->prev)
+        conn->prev->next = conn->next;
+    else
+        ch->conns = conn->next;
+    if (conn->next)
+        conn->next->prev = conn->prev;
+    ch->conn_count--;
+    if (ch->letter.sender == conn)
+        ch->letter.sender = NULL;
+    wsb_zmtp_conn_free(conn, &z->pool);
+}
+
+void wsb_zmtp_leave(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    if (conn->state == WSB_CONN_LEAVING)
+        return;
+    if (!conn->was_heard || conn->channel != WSB_CHANNEL_HANDLERS) {
+        wsb_zmtp_remove(z, conn);
+        return;
+    }
+    conn->state = WSB_CONN_LEAVING;
+    conn->is_readable = false;
+    conn->is_at_end = true;
+    wsb_zmtp_conn_hang_up(conn);
+    wsb_zmtp_forget_dirty(z, conn);
+    wsb_zmtp_ready_add(z, conn); /* the next receive tells */
+}
+
+static void note_refusal(struct wsb_zmtp_server *z, enum wsb_zmtp_why why, const char *address)
+{
+    z->stats.refused_by[why]++;
+    z->stats.last_why = why;
+    (void)snprintf(z->last_address, sizeof z->last_address, "%s", address);
+}
+
+void wsb_zmtp_refuse(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, enum wsb_zmtp_why why)
+{
+    note_refusal(z, why, conn->address);
+    conn->begin = conn->end = 0; /* nothing more of it counts */
+    wsb_zmtp_leave(z, conn);
+}
+
+void wsb_zmtp_relieve(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    struct wsb_zmtp_conn *oldest = conn;
+    for (int c = 0; c < WSB_CHANNELS; c++) {
+        for (struct wsb_zmtp_conn *other = z->channels[c].conns; other; other = other->next) {
+            if (other->unfinished_since_ms && other->state != WSB_CONN_LEAVING &&
+                (!oldest->unfinished_since_ms || other->unfinished_since_ms < oldest->unfinished_since_ms))
+                oldest = other;
+        }
+    }
+    wsb_zmtp_refuse(z, oldest, WSB_ZMTP_WHY_MEMORY);
+}
+
+/* ------------------------------------------------------------------------ proving */
+
+static bool key_is_welcome(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    char key[WSB_KEY_TEXT];
+    wsb_z85_encode(wsb_span(conn->peer.client, sizeof conn->peer.client), key);
+    const struct wsb_listed_key *listed = wsb_key_list_find(&z->curve->clients, wsb_span(key, WSB_KEY_LEN));
+    /* Events are not kept apart by route: who is limited to routes has no business there. */
+    if (listed && (listed->route_count == 0 || conn->channel != WSB_CHANNEL_EVENTS)) {
+        memcpy(conn->user, key, sizeof conn->user);
+        z->stats.keys_allowed++;
+        return true;
+    }
+    memcpy(z->last_key, key, sizeof key);
+    memcpy(z->last_key_address, conn->address, sizeof z->last_key_address);
+    return false;
+}
+
+/* No word of refusal: a ZeroMQ that is told ERROR never tries again, and a handler would have to be started anew when its key has
+ * been put on the list. */
+bool wsb_zmtp_admit(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, struct wsb_span identity)
+{
+    uint8_t reply[WSB_ZMTP_READY_FRAME];
+    if (conn->door == WSB_DOOR_KEYS && !key_is_welcome(z, conn)) {
+        wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_KEY);
+        return false;
+    }
+    if (conn->channel == WSB_CHANNEL_HANDLERS && !choose_name(z, conn, identity)) {
+        wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_IDENTITY);
+        return false;
+    }
+    size_t len = wsb_zmtp_ready_write(&conn->peer, reply);
+    if (wsb_zmtp_outbox_push_raw(&conn->out, wsb_span(reply, len)) != WSB_OK) {
+        wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_MEMORY);
+        return false;
+    }
+    LIST_REMOVE(&channel_of(z, conn)->unproven, conn, unproven);
+    conn->state = WSB_CONN_PROVEN;
+    wsb_zmtp_note_dirty(z, conn);
+    return true;
+}
+
+/* ------------------------------------------------------------------------- coming */
+
+/* The secret that cookies are made with is new every minute, and gone when nobody needs it. */
+static void freshen_cookies(struct wsb_zmtp_server *z)
+{
+    uint8_t fresh[WSB_CURVEZMQ_KEY];
+    if (z->curvezmq.cookie_count && z->now_ms - z->cookie_ms < WSB_ZMTP_COOKIE_MS)
+        return;
+    if (getrandom(fresh, sizeof fresh, 0) == sizeof fresh) {
+        wsb_curvezmq_rotate(&z->curvezmq, fresh);
+        z->cookie_ms = z->now_ms;
+    }
+    explicit_bzero(fresh, sizeof fresh);
+}
+
+static bool greet(struct wsb_zmtp_conn *conn)
+{
+    uint8_t greeting[WSB_ZMTP_GREETING];
+    wsb_zmtp_greeting_write(greeting, conn->door == WSB_DOOR_KEYS ? WSB_ZMTP_CURVE : WSB_ZMTP_NULL);
+    return wsb_zmtp_outbox_push_raw(&conn->out, wsb_span(greeting, sizeof greeting)) == WSB_OK;
+}
+
+static void come_in(struct wsb_zmtp_server *z, const struct wsb_zmtp_entrance *e, int fd, const char *address)
+{
+    struct wsb_zmtp_channel *ch = &z->channels[e->channel];
+    struct wsb_zmtp_conn *conn = wsb_zmtp_conn_new(fd, &ch->rules[e->door], ++z->last_number, z->now_ms);
+    if (!conn) {
+        note_refusal(z, WSB_ZMTP_WHY_MEMORY, address);
+        return;
+    }
+    conn->channel = e->channel;
+    conn->door = e->door;
+    (void)snprintf(conn->address, sizeof conn->address, "%s", address);
+    conn->next = ch->conns;
+    if (ch->conns)
+        ch->conns->prev = conn;
+    ch->conns = conn;
+    ch->conn_count++;
+    LIST_APPEND(&ch->unproven, conn, unproven);
+    if (conn->door == WSB_DOOR_KEYS)
+        freshen_cookies(z);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &conn->of_socket};
+    if (!greet(conn) || epoll_ctl(ch->poll, EPOLL_CTL_ADD, fd, &event) != 0) {
+        wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_MEMORY);
+        return;
+    }
+    wsb_zmtp_note_dirty(z, conn);
+}
+
+/* The oldest of those at this endpoint who have not shown who they are goes. False: there is none. */
+static bool make_room(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch)
+{
+    if (!ch->unproven.first)
+        return false;
+    wsb_zmtp_refuse(z, ch->unproven.first, WSB_ZMTP_WHY_ROOM);
+    return true;
+}
+
+/* Nobody can be accepted now: who waits goes on waiting, and is looked at again after a moment. */
+static void hold(struct wsb_zmtp_server *z, struct wsb_zmtp_entrance *e)
+{
+    if (make_room(z, &z->channels[e->channel]))
+        return;
+    if (!e->is_out)
+        note_refusal(z, WSB_ZMTP_WHY_DESCRIPTORS, "");
+    e->is_out = true;
+}
+
+static void accept_from(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch, struct wsb_zmtp_entrance *e)
+{
+    char address[WSB_CONN_ADDRESS] = "";
+    int fd;
+    while (e->fd >= 0 && e->is_waiting && !e->is_out && ch->accepts > 0) {
+        ch->accepts--;
+        switch (wsb_zmtp_entrance_accept(e, &fd, address)) {
+        case WSB_OK:
+            if (ch->conn_count < z->peers_max || make_room(z, ch)) {
+                come_in(z, e, fd, address);
+            } else {
+                note_refusal(z, WSB_ZMTP_WHY_PEERS, address);
+                close(fd);
+            }
+            break;
+        case WSB_AGAIN:
+            e->is_waiting = false;
+            break;
+        case WSB_ERR_FULL:
+            hold(z, e);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+void wsb_zmtp_accept(struct wsb_zmtp_server *z, enum wsb_channel c)
+{
+    struct wsb_zmtp_channel *ch = &z->channels[c];
+    accept_from(z, ch, &ch->local);
+    accept_from(z, ch, &ch->tcp);
+    wsb_zmtp_tick(z);
+}
+
+/* --------------------------------------------------------------------------- time */
+
+static bool is_out(const struct wsb_zmtp_channel *ch)
+{
+    return ch->local.is_out || ch->tcp.is_out;
+}
+
+void wsb_zmtp_tick(struct wsb_zmtp_server *z)
+{
+    bool wanted = z->ttl_count > 0;
+    size_t unproven = 0;
+    for (int c = 0; c < WSB_CHANNELS; c++) {
+        unproven += z->channels[c].unproven.count;
+        wanted = wanted || is_out(&z->channels[c]);
+    }
+    if (unproven == 0 && z->curvezmq.cookie_count)
+        wsb_curvezmq_forget(&z->curvezmq);
+    wanted = wanted || unproven;
+    if (wanted == z->is_ticking)
+        return;
+    const struct timespec every = {.tv_nsec = wanted ? (long)WSB_ZMTP_TICK_MS * 1000000 : 0};
+    const struct itimerspec t = {.it_interval = every, .it_value = every};
+    (void)timerfd_settime(z->timer, 0, &t, NULL); /* cannot fail: it is a timer and a time */
+    z->is_ticking = wanted;
+    z->ticked_ms = z->now_ms;
+}
+
+/* Time in which we did not run, for whatever reason, is nobody's fault: who had something to say could not be heard. */
+static uint64_t lost_time(struct wsb_zmtp_server *z)
+{
+    uint64_t passed = z->now_ms - z->ticked_ms;
+    z->ticked_ms = z->now_ms;
+    return passed > (uint64_t)2 * WSB_ZMTP_TICK_MS ? passed : 0;
+}
+
+static void on_tick(struct wsb_zmtp_server *z)
+{
+    uint64_t lost_ms = lost_time(z), expirations;
+    (void)!read(z->timer, &expirations, sizeof expirations);
+    for (int c = 0; c < WSB_CHANNELS; c++) {
+        struct wsb_zmtp_channel *ch = &z->channels[c];
+        struct wsb_zmtp_conn *conn, *next;
+        for (conn = ch->unproven.first; conn && lost_ms; conn = conn->next_unproven)
+            conn->since_ms += lost_ms;
+        while ((conn = ch->unproven.first) && z->now_ms - conn->since_ms > WSB_ZMTP_HANDSHAKE_MS)
+            wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_TIME);
+        for (conn = z->ttl_count ? ch->conns : NULL; conn; conn = next) {
+            next = conn->next;
+            if (conn->ttl_ms && wsb_zmtp_conn_is_silent(conn, z->now_ms, conn->ttl_ms))
+                wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_SILENCE);
+        }
+        ch->local.is_out = ch->tcp.is_out = false;
+        if (wsb_zmtp_is_asked(ch))
+            wsb_zmtp_accept(z, (enum wsb_channel)c);
+    }
+    wsb_zmtp_tick(z);
+}
+
+/* ------------------------------------------------------------------------- events */
+
+static void on_socket(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, uint32_t events)
+{
+    if (events & EPOLLOUT) {
+        struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &conn->of_socket};
+        conn->is_blocked = false;
+        (void)epoll_ctl(channel_of(z, conn)->poll, EPOLL_CTL_MOD, conn->fd, &event);
+        wsb_zmtp_note_dirty(z, conn);
+    }
+    conn->has_hung_up = conn->has_hung_up || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+    if (events & ~(uint32_t)EPOLLOUT) {
+        conn->is_readable = true;
+        wsb_zmtp_ready_add(z, conn);
+    }
+}
+
+static bool note_event(struct wsb_zmtp_server *z, const struct wsb_zmtp_source *source, uint32_t events)
+{
+    switch (source->what) {
+    case WSB_ZMTP_SOURCE_ENTRANCE:
+        source->entrance->is_waiting = true;
+        return false;
+    case WSB_ZMTP_SOURCE_SOCKET:
+        on_socket(z, source->conn, events);
+        return false;
+    case WSB_ZMTP_SOURCE_PROCESS:
+        source->conn->has_ended = source->conn->is_readable = true;
+        wsb_zmtp_ready_add(z, source->conn);
+        return false;
+    case WSB_ZMTP_SOURCE_TIMER:
+        break;
+    }
+    return true;
+}
+
+void wsb_zmtp_collect(struct wsb_zmtp_server *z, enum wsb_channel c)
+{
+    struct epoll_event events[EVENTS];
+    struct wsb_zmtp_channel *ch = &z->channels[c];
+    bool has_ticked = false;
+    z->now_ms = wsb_zmtp_now_ms();
+    for (int looks = 0; ch->is_woken && looks < LOOKS; looks++) {
+        int n = epoll_wait(ch->poll, events, EVENTS, 0);
+        for (int i = 0; i < n; i++)
+            has_ticked = note_event(z, events[i].data.ptr, events[i].events) || has_ticked;
+        ch->is_woken = n == EVENTS;
+    }
+    if (has_ticked)
+        on_tick(z); /* last: it may free whom an event has named */
+    if (wsb_zmtp_is_asked(ch))
+        wsb_zmtp_accept(z, c);
+}
