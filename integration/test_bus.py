@@ -115,7 +115,7 @@ def test_hello_again_is_answered_and_changes_the_routes(make_gate):
     plain.close()
 
 
-@pytest.mark.parametrize("type_, flags, code", [(0, 0, 1), (3, 0, 1), (82, 0, 1), (126, 0, 1), (255, 0, 1), (69, 64, 2), (69, 4, 2), (64, 16, 2)])
+@pytest.mark.parametrize("type_, flags, code", [(0, 0, 1), (3, 0, 1), (83, 0, 1), (126, 0, 1), (255, 0, 1), (69, 64, 2), (69, 4, 2), (64, 16, 2)])
 def test_unknown_types_and_flags_are_told(plain, type_, flags, code):
     plain.send(64, meta={"routes": ["echo"]})
     assert plain.read()[0][1] == 1
