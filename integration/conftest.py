@@ -22,7 +22,8 @@ BUILD = pathlib.Path(os.environ.get("WSBUS_BUILD", ROOT / "build" / "dev"))
 PYTHON = "/usr/bin/python3"
 DEADLINE = float(os.environ.get("WSBUS_TEST_DEADLINE", "20"))  # generous: sanitizer builds on a busy machine
 
-sys.path.insert(0, str(ROOT / "examples" / "python"))
+sys.path.insert(0, str(ROOT / "python"))
+os.environ["PYTHONPATH"] = str(ROOT / "python")  # for the examples, which import the helper as an installed one
 
 import wsbus  # noqa: E402
 from certificates import Pki  # noqa: E402

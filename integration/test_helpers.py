@@ -385,7 +385,7 @@ def node(played, processes):
     def start(text):
         pipe = os.path.join(played.dir, "pipe")
         os.mkfifo(pipe)
-        source = NODE % json.dumps([str(ROOT / "examples/node/wsbus.js"), played.dir, pipe, DEADLINE * 1000]) + text
+        source = NODE % json.dumps([str(ROOT / "node/wsbus.js"), played.dir, pipe, DEADLINE * 1000]) + text
         program = Program(processes(["node", "--input-type=module", "-e", source]), pipe)
         played.welcome()
         return program

@@ -211,7 +211,7 @@ with Handler(routes=["web"], bus=sys.argv[1]) as bus:
 def test_libwsbus_goes_back_too(make_gate, processes, tmp_path):
     gate = make_gate(routes=["web=/web/{rest*},max_queue=64KiB"])
     script = tmp_path / "handler.py"
-    script.write_text(HANDLER % str(ROOT / "examples" / "python"))
+    script.write_text(HANDLER % str(ROOT / "python"))
     handler = processes(with_libwsbus("/usr/bin/python3", script, gate.dir))
     gate.wait_handlers("web", 1)
     with Raw(gate, receive_buffer=4096) as client:
@@ -224,7 +224,7 @@ def test_libwsbus_goes_back_too(make_gate, processes, tmp_path):
 
 
 NODE = """
-import { Handler } from "%s/examples/node/wsbus.js";
+import { Handler } from "%s/node/wsbus.js";
 
 const BODY = Buffer.alloc(8 << 20, "0123456789abcdef");
 const PART = 64 << 10;

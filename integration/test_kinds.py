@@ -33,7 +33,7 @@ def in_python(module, kind):
                     bus.respond(event.conn, "by http")
                 elif event.type == "data":
                     bus.send(event.conn, event.payload, event.opcode)
-        """) % (str(ROOT / "examples/python"), module, kind)
+        """) % (str(ROOT / "python"), module, kind)
 
 
 def in_node(kind):
@@ -45,7 +45,7 @@ def in_node(kind):
           if (event.type === "request") bus.respond(event.conn, "by http");
           else if (event.type === "data") bus.send(event.conn, event.payload, event.opcode);
         }
-        """) % (json.dumps(str(ROOT / "examples/node/wsbus.js")), json.dumps(kind))
+        """) % (json.dumps(str(ROOT / "node/wsbus.js")), json.dumps(kind))
 
 
 def answer(gate, request):

@@ -203,7 +203,7 @@ def test_what_is_refused_is_an_exception_and_what_happens_is_not(gate, join, tak
 
 def test_the_chat_runs_on_it_as_it_is(make_gate, processes):
     gate = make_gate(routes=["chat=/chat/{room}"])
-    processes(with_libwsbus("PYTHONPATH=%s" % (ROOT / "examples/python"), PYTHON, "-c", AS_WSBUS, ROOT / "examples/python/chat.py", "--bus", gate.dir))
+    processes(with_libwsbus("PYTHONPATH=%s" % (ROOT / "python"), PYTHON, "-c", AS_WSBUS, ROOT / "examples/python/chat.py", "--bus", gate.dir))
     gate.wait_handlers("chat", 1)
     assert gate.wsctl("handlers")["handlers"][0]["link"] == "shm"
     alice, bob = Raw(gate).upgrade(path="/chat/one"), Raw(gate).upgrade(path="/chat/one")

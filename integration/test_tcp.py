@@ -566,7 +566,7 @@ def test_keys_as_arguments_in_python(guarded, keys, tmp_path, monkeypatch):
 
 
 NODE_OPTIONS = """
-import { Handler } from "%s/examples/node/wsbus.js";
+import { Handler } from "%s/node/wsbus.js";
 const [text] = process.argv.slice(1);
 const bus = new Handler({ routes: ["echo"], ...JSON.parse(text) });
 for await (const event of bus) {

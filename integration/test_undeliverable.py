@@ -40,13 +40,13 @@ for await (const event of handler) {
 
 
 def python(module):
-    return PYTHON_HANDLER % {"examples": str(ROOT / "examples/python"), "module": module}
+    return PYTHON_HANDLER % {"examples": str(ROOT / "python"), "module": module}
 
 
 FRAGILE = {
     "python": lambda gate, path: [PYTHON, path(".py", python("wsbus")), gate.dir],
     "python-shm": lambda gate, path: with_libwsbus(PYTHON, path(".py", python("wsbus_shm")), gate.dir),
-    "node": lambda gate, path: ["node", path(".mjs", NODE_HANDLER % {"module": json.dumps(str(ROOT / "examples/node/wsbus.js"))}), gate.dir],
+    "node": lambda gate, path: ["node", path(".mjs", NODE_HANDLER % {"module": json.dumps(str(ROOT / "node/wsbus.js"))}), gate.dir],
 }
 
 
@@ -222,7 +222,7 @@ for event in handler:
 def test_a_handler_that_says_it_works_keeps_its_client(make_gate, tmp_path, processes, module):
     gate = waiting_gate(make_gate, tmp_path, "ack_timeout = 1s")
     script = tmp_path / "slow.py"
-    script.write_text(SLOW % {"examples": str(ROOT / "examples/python"), "module": module})
+    script.write_text(SLOW % {"examples": str(ROOT / "python"), "module": module})
     processes(with_libwsbus(PYTHON, script, gate.dir))
     gate.wait_handlers("echo", 1)
     with Raw(gate).upgrade() as client:

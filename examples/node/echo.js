@@ -1,6 +1,6 @@
 /* Echo: what comes in goes back. Usage: node echo.js [--bus DIRECTORY or tcp://HOST:PORT] [--route NAME]… */
 import { parseArgs } from "node:util";
-import { Handler } from "./wsbus.js";
+import { Handler } from "wsbus";
 
 const { values } = parseArgs({ options: { bus: { type: "string" }, route: { type: "string", multiple: true } } });
 const bus = new Handler({

@@ -1,6 +1,6 @@
 /* The Node handler of the chaos test; handler.c says what it does. Usage: node handler.mjs ADDRESS RECORDS */
 import { openSync, writeSync } from "node:fs";
-import { Handler } from "../../examples/node/wsbus.js";
+import { Handler } from "../../node/wsbus.js";
 
 const [address, records] = process.argv.slice(2);
 const out = openSync(records, "a", 0o600);

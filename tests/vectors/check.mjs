@@ -1,7 +1,7 @@
 /* Runs the shared envelope vectors through the Node module. Prints how many; fails on the first that differs. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { makeHeader, makePairs, parseBatch, parseHeader, parseParts } from "../../examples/node/wsbus.js";
+import { makeHeader, makePairs, parseBatch, parseHeader, parseParts } from "../../node/wsbus.js";
 
 const vectors = JSON.parse(readFileSync(new URL("envelope.json", import.meta.url)));
 const bytes = (hex) => Buffer.from(hex, "hex");
