@@ -199,6 +199,15 @@ static int print_draining(struct wsc_run *run, json_t *r)
     return WSC_OK;
 }
 
+static int print_undrained(struct wsc_run *run, json_t *r)
+{
+    if (run->json)
+        wsc_print_json(r);
+    else
+        (void)printf("serving; it has %" PRIu64 " connections\n", wsc_u64(r, "connections"));
+    return WSC_OK;
+}
+
 struct verb {
     const char *name;
     const char *method;
@@ -211,6 +220,7 @@ static const struct verb *find_verb(const struct wsc_run *run)
     static const struct verb verbs[] = {{"show", "handler_show", 1, print_handler},
                                         {"drop", "handler_drop", 1, print_dropped},
                                         {"drain", "handler_drain", 1, print_draining},
+                                        {"undrain", "handler_undrain", 1, print_undrained},
                                         {"weight", "handler_weight", 2, print_weight}};
     for (size_t i = 0; i < WSC_COUNT(verbs); i++) {
         if (strcmp(verbs[i].name, run->argv[0]) == 0 && run->argc == verbs[i].arguments + 1)
@@ -225,8 +235,9 @@ static int one_handler(struct wsc_run *run, bool wait)
     uint64_t id = 0;
     json_t *r = NULL;
     if (!v || (wait && v->print != print_draining))
-        return wsc_complain(run, WSC_USAGE,
-                            "usage: wsctl handlers [show ID | drain ID [--wait] | weight ID NUMBER | drop ID]");
+        return wsc_complain(
+            run, WSC_USAGE,
+            "usage: wsctl handlers [show ID | drain ID [--wait] | undrain ID | weight ID NUMBER | drop ID]");
     int status = wsc_handler_id(run, run->argv[1], &id);
     if (status != WSC_GO_ON)
         return status;

@@ -30,6 +30,7 @@ static const struct wsc_command commands[] = {
     {"handlers", "[VERB ID]", "The handlers; show, drain, weight or drop one",
      "show ID            all that is known of one\n"
      "drain ID [--wait]  no new connections; its own move, one by one and in order; then it is told to leave\n"
+     "undrain ID         it gets new connections again, unless its drain is over\n"
      "weight ID NUMBER   its share of new connections, 1 to 1000\n"
      "drop ID            out with it: its connections move at once. If its process lives, it registers again",
      cmd_handlers, 0, 3},
@@ -68,6 +69,7 @@ static const struct wsc_command commands[] = {
     {"tls", "[show]", "The certificates", NULL, cmd_tls, 0, 1},
     {"reload", "", "Read the files of certificates and of tokens' keys anew", NULL, cmd_tls, 0, 0},
     {"shutdown", "", "Drain the gate and stop it", NULL, cmd_shutdown, 0, 0},
+    {"drain", "", "The same: no new clients, those that are here finish, then the gate ends", NULL, cmd_shutdown, 0, 0},
 };
 
 static void show_help(FILE *to)

@@ -54,7 +54,7 @@ static void on_signal(struct wsg_watch *w, uint32_t events)
         else if (info.ssi_signo == SIGUSR1)
             reopen_log(s->gate);
         else
-            wsg_gate_drain(s->gate);
+            wsg_gate_signal_drain(s->gate);
     }
 }
 

@@ -66,6 +66,7 @@ struct wsb_handle {
 
     /* in */
     bool polling;                 /* a thread polls, and must be woken when there is something */
+    bool is_drained;              /* the program has been told that nothing is left */
     bool reading;                 /* a thread is in wsb_readguarded() */
     struct wsb_received *current; /* owned: the message whose records are being read */
     struct wsb_span rest;         /* of it, when it is a batch */

@@ -31,6 +31,12 @@ static void follow(struct wsb_handle *h, const struct wsb_header *d)
         wsb_fence_take(&h->fence, d->conn);
         wsb_conns_moved(&h->conns, d->conn);
         break;
+    case WSB_DRAIN:
+        h->is_drained = !(d->flags & WSB_FLAG_MORE);
+        break;
+    case WSB_WELCOME:
+        h->is_drained = false;
+        break;
     default:
         break;
     }
@@ -154,6 +160,11 @@ static enum wsb_reason read_event(struct wsb_handle *h, struct wsb_event *ret, u
 {
     for (;;) {
         enum wsb_reason settled = settle_done(h);
+        if (h->is_drained && !h->first) {
+            (void)wsb_settle(h);
+            (void)wsb_outbox_flush(h);
+            return WSB_REASON_DRAINED;
+        }
         do {
             if (wsb_take_interrupt(h))
                 return WSB_REASON_SIGNAL;

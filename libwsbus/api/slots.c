@@ -239,6 +239,7 @@ const char *wsb_reason_name(enum wsb_reason reason)
         [WSB_REASON_IO] = "input/output",
         [WSB_REASON_TLS] = "TLS",
         [WSB_REASON_PROTOCOL] = "protocol",
+        [WSB_REASON_DRAINED] = "drained",
     };
     return (unsigned)reason < sizeof names / sizeof *names ? names[reason] : "unknown";
 }

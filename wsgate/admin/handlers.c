@@ -170,7 +170,24 @@ void wsg_on_handler_drain(const struct wsg_call *call)
         return;
     (void)snprintf(detail, sizeof detail, "handler %" PRIu32 " %s", h->id, h->name);
     wsg_audit(call, detail);
+    answer_handler(call, h); /* as it is before: connections may move at once */
     wsg_hub_drain_handler(wsg_gate_hub(call->admin->gate), h);
+}
+
+void wsg_on_handler_undrain(const struct wsg_call *call)
+{
+    struct wsg_handler *h = wsg_call_handler(call);
+    char detail[120];
+    if (!h)
+        return;
+    if (h->drain == WSG_DRAIN_DONE) {
+        wsg_answer_error(call->client, call->id, WSG_RPC_REFUSED,
+                         "handler %" PRIu32 " is drained: it has been told to leave", h->id);
+        return;
+    }
+    (void)snprintf(detail, sizeof detail, "handler %" PRIu32 " %s", h->id, h->name);
+    wsg_audit(call, detail);
+    wsg_hub_undrain_handler(wsg_gate_hub(call->admin->gate), h);
     answer_handler(call, h);
 }
 

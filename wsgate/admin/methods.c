@@ -12,7 +12,7 @@
     "name once url route headers subprotocols origin user groups ca certificate key insecure timeout retry_min "       \
     "retry_max "
 
-enum { MEMBERS_DEFAULT = 1000, MEMBERS_MAX = 100000 };
+enum { DELAY_MAX_MS = 24 * 60 * 60 * 1000, MEMBERS_DEFAULT = 1000, MEMBERS_MAX = 100000 };
 
 /* ------------------------------------------------------------------ helpers */
 
@@ -291,14 +291,18 @@ static void on_shutdown(const struct wsg_call *call)
 {
     struct wsb_fault fault = {0};
     bool now = false;
-    if (wsg_call_failed(call, wsg_param_bool(call->params, "now", &now, &fault), &fault))
+    uint64_t delay_ms = wsg_gate_config(call->admin->gate)->drain_delay_ms;
+    wsb_err err = wsg_param_bool(call->params, "now", &now, &fault);
+    if (!err)
+        err = wsg_param_u64(call->params, "delay_ms", 0, DELAY_MAX_MS, &delay_ms, &fault);
+    if (wsg_call_failed(call, err, &fault))
         return;
     wsg_audit(call, now ? "now" : "drain");
     wsg_answer_ok(call); /* before: it may be the last thing that is written */
-    if (!wsg_gate_is_draining(call->admin->gate))
-        wsg_gate_drain(call->admin->gate);
     if (now)
-        wsg_gate_drain(call->admin->gate);
+        wsg_gate_stop(call->admin->gate);
+    else if (!wsg_gate_is_draining(call->admin->gate))
+        wsg_gate_drain(call->admin->gate, delay_ms);
 }
 
 /* -------------------------------------------------------------------- table */
@@ -314,6 +318,7 @@ const struct wsg_method *wsg_method_find(const char *name)
         {"handler_show", wsg_on_handler_show, "handler "},
         {"handler_drop", wsg_on_handler_drop, "handler "},
         {"handler_drain", wsg_on_handler_drain, "handler "},
+        {"handler_undrain", wsg_on_handler_undrain, "handler "},
         {"handler_weight", wsg_on_handler_weight, "handler weight "},
         {"move", wsg_on_move, "id handler "},
         {"list", wsg_on_list, WSG_FILTER_PARAMS "limit "},
@@ -333,7 +338,7 @@ const struct wsg_method *wsg_method_find(const char *name)
         {"dial", wsg_on_dial, DIAL_PARAMS},
         {"dial_stop", wsg_on_dial_stop, "name "},
         {"dial_start", wsg_on_dial_start, "name "},
-        {"shutdown", on_shutdown, "now "},
+        {"shutdown", on_shutdown, "now delay_ms "},
     };
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         if (strcmp(methods[i].name, name) == 0)

@@ -112,6 +112,7 @@ void wsg_audit(const struct wsg_call *call, const char *detail);
 void wsg_on_handlers(const struct wsg_call *call);
 void wsg_on_handler_show(const struct wsg_call *call);
 void wsg_on_handler_drop(const struct wsg_call *call);
+void wsg_on_handler_undrain(const struct wsg_call *call);
 void wsg_on_handler_drain(const struct wsg_call *call);
 void wsg_on_handler_weight(const struct wsg_call *call);
 void wsg_on_move(const struct wsg_call *call);

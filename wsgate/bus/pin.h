@@ -66,6 +66,7 @@ struct wsg_pin {
     bool is_paused : 1;     /* the client is not read */
     bool is_closed : 1;     /* the client is gone; its events are not */
     bool is_failed : 1;     /* the session was told to end: nothing more of it reaches a handler */
+    bool is_quiet : 1;      /* its client is not read any more, and is to be closed when all of it is acknowledged */
     bool is_moving : 1;     /* what follows waits for the next owner */
     bool is_waiting : 1;    /* on its lane's list */
     bool was_opened : 1;    /* an owner was sent OPEN */

@@ -36,6 +36,7 @@ void wsg_config_init(struct wsg_config *c)
         .keepalive_timeout_ms = 60000,
         .close_timeout_ms = 10000,
         .drain_timeout_ms = 10000,
+        .drain_spread_ms = 2000,
         .ping_timeout_ms = 20000,
         .log_format = WSB_LOG_LOGFMT,
         .log_level = WSB_LOG_INFO,

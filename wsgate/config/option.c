@@ -226,6 +226,8 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_TIMEOUTS, "keepalive",     "keepalive-timeout", WSG_OPTION_DURATION, TOP(keepalive_timeout_ms), RANGE(1, DAY_MS)},
     {WSG_SECTION_TIMEOUTS, "close",         "close-timeout",     WSG_OPTION_DURATION, TOP(close_timeout_ms),     RANGE(1, DAY_MS)},
     {WSG_SECTION_TIMEOUTS, "drain",         "drain-timeout",     WSG_OPTION_DURATION, TOP(drain_timeout_ms),     RANGE(0, DAY_MS)},
+    {WSG_SECTION_TIMEOUTS, "drain_delay",   "drain-delay",       WSG_OPTION_DURATION, TOP(drain_delay_ms),       RANGE(0, DAY_MS)},
+    {WSG_SECTION_TIMEOUTS, "drain_spread",  "drain-spread",      WSG_OPTION_DURATION, TOP(drain_spread_ms),      RANGE(0, DAY_MS)},
     {WSG_SECTION_TIMEOUTS, "ping_interval", "ping-interval",     WSG_OPTION_DURATION, TOP(ping_interval_ms),     RANGE(0, DAY_MS)},
     {WSG_SECTION_TIMEOUTS, "ping_timeout",  "ping-timeout",      WSG_OPTION_DURATION, TOP(ping_timeout_ms),      RANGE(1, DAY_MS)},
 

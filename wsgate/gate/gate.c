@@ -50,7 +50,7 @@ uint64_t wsg_gate_started_ms(const struct wsg_gate *g)
 
 bool wsg_gate_is_draining(const struct wsg_gate *g)
 {
-    return g->draining;
+    return g->phase != WSG_GATE_SERVING;
 }
 
 const struct wsg_tls_listeners *wsg_gate_tls(const struct wsg_gate *g)
@@ -226,19 +226,13 @@ struct each_task {
     struct wsg_worker *worker;
 };
 
-static void drain_one(struct wsg_session *s, void *ctx)
-{
-    static const struct wsg_command drain = {.type = WSG_CMD_DRAIN, .by = WSG_BY_GATE};
-    (void)ctx;
-    wsg_session_command(s, &drain);
-}
-
 static void on_drain_worker(struct wsg_task *t)
 {
     struct each_task *e = CONTAINER(t, struct each_task, task);
-    wsg_worker_stop_listening(e->worker);
-    e->worker->env.draining = true;
-    wsg_worker_each(e->worker, drain_one, NULL);
+    const struct wsg_config *c = e->worker->gate->config;
+    /* messages under way have half of the time, the closing handshakes the other */
+    uint64_t force_ms = wsg_loop_now_ms(e->worker->loop) + c->drain_timeout_ms / 2;
+    wsg_worker_drain(e->worker, c->drain_spread_ms, force_ms);
     free(e);
 }
 
@@ -248,11 +242,17 @@ static void stop_all(struct wsg_gate *g)
         wsg_loop_stop(g->workers[i].loop);
 }
 
+static void begin_drain(struct wsg_gate *g);
+
 static void on_drain_timer(struct wsg_timer *t)
 {
     struct wsg_gate *g = CONTAINER(t, struct wsg_gate, drain_timer);
     uint64_t now_ms = wsg_loop_now_ms(g->workers[0].loop);
     size_t left = atomic_load(&g->connections);
+    if (g->phase == WSG_GATE_CORDONED) {
+        begin_drain(g);
+        return;
+    }
     if (left && now_ms < g->drain_until_ms) {
         (void)!wsg_loop_arm(g->workers[0].loop, t, now_ms + DRAIN_CHECK_MS);
         return;
@@ -261,11 +261,11 @@ static void on_drain_timer(struct wsg_timer *t)
     stop_all(g);
 }
 
-static void notify_stopping(struct wsg_gate *g)
+static void notify_stopping(struct wsg_gate *g, uint64_t delay_ms)
 {
     char status[80];
     (void)snprintf(status, sizeof status, "Draining %zu connections", atomic_load(&g->connections));
-    wsg_notifier_stopping(&g->notifier, status, g->config->drain_timeout_ms);
+    wsg_notifier_stopping(&g->notifier, status, delay_ms + g->config->drain_timeout_ms);
 }
 
 void wsg_gate_notify_ready(struct wsg_gate *g, const char *failure)
@@ -278,14 +278,10 @@ void wsg_gate_notify_ready(struct wsg_gate *g, const char *failure)
     wsg_notifier_ready(&g->notifier, status);
 }
 
-void wsg_gate_drain(struct wsg_gate *g)
+/* The listeners close, and the clients are closed. */
+static void begin_drain(struct wsg_gate *g)
 {
-    if (g->draining) {
-        stop_all(g);
-        return;
-    }
-    g->draining = true;
-    notify_stopping(g);
+    g->phase = WSG_GATE_DRAINING;
     WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "draining", WSB_KU("connections", atomic_load(&g->connections)),
             WSB_KU("timeout_ms", g->config->drain_timeout_ms));
     wsg_dials_drain(&g->dials);
@@ -300,9 +296,47 @@ void wsg_gate_drain(struct wsg_gate *g)
     }
     uint64_t now_ms = wsg_loop_now_ms(g->workers[0].loop);
     g->drain_until_ms = now_ms + g->config->drain_timeout_ms;
-    g->drain_timer.fn = on_drain_timer;
     if (wsg_loop_arm(g->workers[0].loop, &g->drain_timer, now_ms + DRAIN_CHECK_MS) != WSB_OK)
         stop_all(g);
+}
+
+void wsg_gate_drain(struct wsg_gate *g, uint64_t delay_ms)
+{
+    if (g->phase != WSG_GATE_SERVING)
+        return;
+    g->phase = WSG_GATE_CORDONED;
+    g->drain_timer.fn = on_drain_timer;
+    notify_stopping(g, delay_ms);
+    if (delay_ms == 0) {
+        begin_drain(g);
+        return;
+    }
+    WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "not ready any more", WSB_KU("connections", atomic_load(&g->connections)),
+            WSB_KU("delay_ms", delay_ms));
+    if (wsg_loop_arm(g->workers[0].loop, &g->drain_timer, wsg_loop_now_ms(g->workers[0].loop) + delay_ms) != WSB_OK)
+        begin_drain(g);
+}
+
+void wsg_gate_stop(struct wsg_gate *g)
+{
+    g->phase = WSG_GATE_DRAINING;
+    stop_all(g);
+}
+
+void wsg_gate_signal_drain(struct wsg_gate *g)
+{
+    switch (g->phase) {
+    case WSG_GATE_SERVING:
+        wsg_gate_drain(g, g->config->drain_delay_ms);
+        break;
+    case WSG_GATE_CORDONED:
+        wsg_loop_disarm(g->workers[0].loop, &g->drain_timer);
+        begin_drain(g);
+        break;
+    case WSG_GATE_DRAINING:
+        wsg_gate_stop(g);
+        break;
+    }
 }
 
 /* ------------------------------------------------------------------ running */

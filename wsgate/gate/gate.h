@@ -45,8 +45,14 @@ WSB_MUST_CHECK wsb_err wsg_gate_check(const struct wsg_config *config, void (*wa
 
 /* Run in this thread, which becomes the first worker's, until drained. */
 WSB_MUST_CHECK wsb_err wsg_gate_run(struct wsg_gate *g, struct wsb_fault *fault);
-/* Stop accepting, close clients with 1001, and stop when all are gone or the drain timeout is over. A second call stops now. */
-void wsg_gate_drain(struct wsg_gate *g);
+/*
+ * End in good order: readiness says no at once; delay_ms later the listeners close, what is under way is finished, clients are closed with
+ * 1001, and the gate stops when all are gone or the drain timeout is over. Idempotent.
+ */
+void wsg_gate_drain(struct wsg_gate *g, uint64_t delay_ms);
+/* A signal asks for that; a second one for less of the delay, a third one for the end. */
+void wsg_gate_signal_drain(struct wsg_gate *g);
+void wsg_gate_stop(struct wsg_gate *g);
 
 /**
  * Read the files of certificates and of tokens' keys anew, in the first worker's thread. Connections keep what they have; who comes from now on
@@ -73,6 +79,10 @@ const struct wsg_tls_listeners *wsg_gate_tls(const struct wsg_gate *g);
 struct wsg_dials *wsg_gate_dials(struct wsg_gate *g);
 const struct wsg_secure_tally *wsg_gate_tls_tally(const struct wsg_gate *g);
 uint64_t wsg_gate_started_ms(const struct wsg_gate *g);
+/* SERVING ──▶ CORDONED (not ready, serves on) ──▶ DRAINING (no listeners, clients are closed) ──▶ the end */
+enum wsg_gate_phase { WSG_GATE_SERVING, WSG_GATE_CORDONED, WSG_GATE_DRAINING };
+
+/* It is not ready for new clients: in any phase but the first. */
 bool wsg_gate_is_draining(const struct wsg_gate *g);
 size_t wsg_gate_worker_count(const struct wsg_gate *g);
 void wsg_gate_stats(struct wsg_gate *g, struct wsg_gate_stats *ret);

@@ -44,7 +44,7 @@ struct wsg_gate {
     struct wsg_timer drain_timer;
     uint64_t drain_until_ms;
     uint64_t started_ms;
-    bool draining;
+    enum wsg_gate_phase phase;
     struct wsb_deflate_account deflate_account;
     _Atomic size_t connections;
     _Atomic uint64_t accepted;

@@ -144,6 +144,17 @@ static void on_writable(struct wsg_hub *h, const struct wsg_out *out)
         (void)wsg_hub_send(h, p->handler, &out->envelope);
 }
 
+static void on_quiet(struct wsg_hub *h, const struct wsg_out *out)
+{
+    struct wsg_pin *p = wsg_pins_find(&h->pins, out->envelope.header.conn);
+    if (p)
+        p->is_quiet = true;
+    if (p)
+        wsg_hub_end_quiet(h, p);
+    else
+        wsg_hub_drain_session(h, out->envelope.header.conn);
+}
+
 static void on_done(struct wsg_hub *h, const struct wsg_out *out)
 {
     struct wsg_pin *p = wsg_pins_find(&h->pins, out->envelope.header.conn);
@@ -169,6 +180,9 @@ void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox)
             break;
         case WSG_OUT_ADMITTED:
             wsg_hub_on_admitted(h, &out);
+            break;
+        case WSG_OUT_QUIET:
+            on_quiet(h, &out);
             break;
         case WSG_OUT_DONE:
             on_done(h, &out);

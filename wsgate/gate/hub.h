@@ -174,6 +174,8 @@ void wsg_hub_express_end(struct wsg_hub *h, bool keep);
 void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why);
 /* No new connections; its own go to others one by one, when it has acknowledged what it was sent; then it is told to go. */
 void wsg_hub_drain_handler(struct wsg_hub *h, struct wsg_handler *handler);
+/* It is in good standing again, unless its drain is over. */
+void wsg_hub_undrain_handler(struct wsg_hub *h, struct wsg_handler *handler);
 /* Its share of connections from now on; those that a key gives to somebody else now begin to move. */
 void wsg_hub_weigh(struct wsg_hub *h, struct wsg_handler *handler, uint32_t weight);
 /* One connection goes to another handler of its route, in good order. WSB_ERR_REFUSED: not an open WebSocket with an owner,

@@ -645,8 +645,14 @@ void wsg_hub_acked(struct wsg_hub *h, struct wsg_handler *from, wsb_conn conn, u
     left = seq == p->sent_seq ? 0 : left;
     from->unacked -= p->unacked - left;
     p->unacked = left;
-    if (!wsg_hub_end_if_over(h, p) && p->is_moving && p->acked_seq == p->sent_seq)
+    bool p_is_there = !wsg_hub_end_if_over(h, p);
+    if (p_is_there && p->is_moving && p->acked_seq == p->sent_seq) {
         wsg_hub_finish_move(h, p);
+        p = wsg_pins_find(&h->pins, conn); /* the next owner may have ended it */
+        p_is_there = p != NULL;
+    }
+    if (p_is_there && p->is_quiet)
+        wsg_hub_end_quiet(h, p);
     if (was_crowded && from->opening < OPENING_MAX)
         wsg_hub_pump(h, from);
     wsg_hub_alone_on(h, from);

@@ -193,6 +193,22 @@ void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from)
     }
 }
 
+void wsg_hub_drain_session(struct wsg_hub *h, wsb_conn conn)
+{
+    const struct wsg_command c = {.type = WSG_CMD_DRAIN, .by = WSG_BY_GATE};
+    h->host.command(h->host.ctx, &c, &conn, 1);
+}
+
+/* Event streams end in good order: their clients come back, to another handler. Other requests are finished. */
+static void end_streams(struct wsg_hub *h, const struct wsg_handler *from)
+{
+    const struct wsg_pin *p;
+    DL_FOREACH (from->lane.pins, p) {
+        if (p->is_request && p->is_answered)
+            wsg_hub_drain_session(h, p->conn);
+    }
+}
+
 void wsg_hub_drain_handler(struct wsg_hub *h, struct wsg_handler *handler)
 {
     if (handler->drain || handler->is_dead)
@@ -202,7 +218,27 @@ void wsg_hub_drain_handler(struct wsg_hub *h, struct wsg_handler *handler)
     WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "draining handler", WSB_KU("handler", handler->id),
             WSB_KS("name", handler->name), WSB_KU("connections", handler->lane.count));
     wsg_hub_tell(h, handler, WSB_DRAIN, WSB_FLAG_MORE, 0, "drained by an operator");
+    end_streams(h, handler);
     wsg_hub_drain_on(h, handler);
+}
+
+void wsg_hub_undrain_handler(struct wsg_hub *h, struct wsg_handler *handler)
+{
+    if (handler->drain != WSG_DRAIN_BEGUN || handler->is_dead)
+        return;
+    handler->drain = WSG_DRAIN_NO;
+    wsg_hub_count_in(h, handler);
+    WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler drains no more", WSB_KU("handler", handler->id),
+            WSB_KS("name", handler->name), WSB_KU("connections", handler->lane.count));
+    wsg_hub_welcome_handler(h, handler);
+}
+
+void wsg_hub_end_quiet(struct wsg_hub *h, struct wsg_pin *p)
+{
+    if (!p->is_quiet || p->is_closed || p->backlog.first || p->unacked)
+        return;
+    p->is_quiet = false;
+    wsg_hub_drain_session(h, p->conn);
 }
 
 /* ------------------------------------------------------------------ handlers that come */

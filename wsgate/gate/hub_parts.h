@@ -136,6 +136,9 @@ void wsg_hub_welcome_handler(struct wsg_hub *h, struct wsg_handler *to);
 void wsg_hub_rebalance(struct wsg_hub *h);
 /* Go on, for one step, with what changes hands: of handlers that left, of nobody's, and of keys that say so. */
 void wsg_hub_change_hands(struct wsg_hub *h);
+/* The gate ends: a client that is not read any more is closed when everything of it has been dealt with. */
+void wsg_hub_end_quiet(struct wsg_hub *h, struct wsg_pin *p);
+void wsg_hub_drain_session(struct wsg_hub *h, wsb_conn conn);
 /* It is gone, or as good as gone: its connections go to others, in steps, and it is freed. */
 void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why);
 void wsg_hub_remove_dead(struct wsg_hub *h);

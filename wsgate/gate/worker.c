@@ -12,6 +12,10 @@
 #include "gate/hub.h"
 
 enum {
+    LAST_ACCEPTS = 256, /* rounds */
+    DRAIN_TICK_MS = 20,
+    DRAINED_AT_ONCE = 256, /* clients at least, each tick */
+
     ACCEPTS_PER_ROUND = 64,
     ACCEPT_PAUSE_MS = 100,
     IN_FLIGHT_HIGH = 16 << 20,
@@ -133,6 +137,60 @@ void wsg_worker_set_tls(struct wsg_worker *w, struct wsb_tls_context *const *con
         wsb_tls_context_unref(a->tls);
         a->tls = wsb_tls_context_ref(contexts[a->entrance]);
     }
+}
+
+/* Those whose handshake the kernel has finished are clients: a listener that closes would reset them. */
+static void accept_waiting(struct wsg_worker *w)
+{
+    for (size_t i = 0; i < w->acceptor_count; i++) {
+        for (int turn = 0; turn < LAST_ACCEPTS && w->acceptors[i].watch.events; turn++)
+            on_client(&w->acceptors[i].watch, 0);
+    }
+}
+
+static void tell(struct wsg_session *s, uint8_t type)
+{
+    const struct wsg_command c = {.type = type, .by = WSG_BY_GATE};
+    wsg_session_command(s, &c);
+}
+
+static void drain_one(struct wsg_session *s, void *ctx)
+{
+    (void)ctx;
+    tell(s, WSG_CMD_DRAIN);
+}
+
+static void on_drain_tick(struct wsg_timer *t)
+{
+    struct wsg_worker *w = CONTAINER(t, struct wsg_worker, drain.timer);
+    struct wsg_drain_plan *d = &w->drain;
+    uint64_t now_ms = wsg_loop_now_ms(w->loop);
+    if (now_ms >= d->force_ms) {
+        wsg_worker_each(w, drain_one, NULL);
+        return;
+    }
+    for (uint32_t n = 0; n < d->per_tick && d->at < w->env.slots.count; n++, d->at++) {
+        if (w->env.slots.slots[d->at].value)
+            tell(w->env.slots.slots[d->at].value, WSG_CMD_QUIET);
+    }
+    bool is_last = d->at >= w->env.slots.count || now_ms + DRAIN_TICK_MS > d->force_ms;
+    (void)!wsg_loop_arm(w->loop, t, is_last ? d->force_ms : now_ms + DRAIN_TICK_MS);
+}
+
+void wsg_worker_drain(struct wsg_worker *w, uint32_t spread_ms, uint64_t force_ms)
+{
+    accept_waiting(w);
+    wsg_worker_stop_listening(w);
+    w->env.draining = true;
+    uint64_t ticks = spread_ms / DRAIN_TICK_MS;
+    uint64_t each = ticks ? w->env.slots.count / ticks + 1 : UINT32_MAX;
+    w->drain = (struct wsg_drain_plan){.timer.fn = on_drain_tick,
+                                  .per_tick = (uint32_t)(each > DRAINED_AT_ONCE ? each : DRAINED_AT_ONCE),
+                                  .force_ms = force_ms};
+    /* not at once: what those who have just come have sent already is read first */
+    if (force_ms <= wsg_loop_now_ms(w->loop) ||
+        wsg_loop_arm(w->loop, &w->drain.timer, wsg_loop_now_ms(w->loop) + DRAIN_TICK_MS) != WSB_OK)
+        on_drain_tick(&w->drain.timer);
 }
 
 void wsg_worker_stop_listening(struct wsg_worker *w)

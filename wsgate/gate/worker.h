@@ -38,6 +38,14 @@ struct wsg_down {
     _Atomic uint64_t carried_out; /* by the worker: of the bytes sent */
 };
 
+/* Clients are closed so many at a time, and none with messages under way before the time for that is over. */
+struct wsg_drain_plan {
+    struct wsg_timer timer;
+    uint32_t at;       /* the next place to be looked at */
+    uint32_t per_tick; /* places */
+    uint64_t force_ms; /* then everybody is closed */
+};
+
 struct wsg_worker {
     struct wsg_gate *gate; /* borrowed */
     uint8_t index;
@@ -57,6 +65,7 @@ struct wsg_worker {
     struct wsg_task unstall;
     struct wsg_task again;
     bool again_posted;
+    struct wsg_drain_plan drain;
     size_t counted; /* connections, as last told to the gate */
     pthread_t thread;
     bool has_thread;
@@ -75,6 +84,9 @@ WSB_MUST_CHECK wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, uint8_t e
 /* In the worker's thread: who comes from now on gets these, by listener, of which references are taken. */
 void wsg_worker_set_tls(struct wsg_worker *w, struct wsb_tls_context *const *contexts, size_t count);
 void wsg_worker_stop_listening(struct wsg_worker *w);
+/* In the worker's thread: accept who waits, and nobody else; then close all clients, spread over some time. Those with messages under
+ * way have until force_ms of the loop's clock. */
+void wsg_worker_drain(struct wsg_worker *w, uint32_t spread_ms, uint64_t force_ms);
 
 /* In the worker's thread: carry out a command on its connections. An id that is not there gets its outcome here. */
 void wsg_worker_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count);

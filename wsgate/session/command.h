@@ -13,6 +13,8 @@ enum wsg_internal_command {
     WSG_CMD_RESUME = 201,
     WSG_CMD_TAP = 202,   /* code: 1 watch, 0 no longer */
     WSG_CMD_DRAIN = 203, /* finish what is under way, begin nothing new */
+    WSG_CMD_QUIET =
+        205, /* of a WebSocket: read no more and say so; DRAIN follows when all that it sent has been dealt with */
     WSG_CMD_FAIL =
         204 /* no handler will answer: status is the HTTP status, reason why, and code the refusal of one that waits */
 };

@@ -27,11 +27,23 @@ static void drain(struct wsg_session *s)
         wsg_exchange_drain(s);
         break;
     case WSG_SESSION_OPEN:
+        wsg_session_set_paused(s, WSG_PAUSE_QUIET, false); /* its answer to our Close frame is to be read */
         wsg_websocket_end(s, WSG_ENDED_DRAINING, 1001, "the gate is shutting down");
         break;
     default:
         break;
     }
+}
+
+/* What has no messages under way is drained at once. */
+static void quiet(struct wsg_session *s)
+{
+    if (s->state != WSG_SESSION_OPEN) {
+        drain(s);
+        return;
+    }
+    wsg_session_set_paused(s, WSG_PAUSE_QUIET, true);
+    wsg_emit_quiet(s);
 }
 
 static void close_by_command(struct wsg_session *s, const struct wsg_command *c)
@@ -139,6 +151,9 @@ void wsg_session_command(struct wsg_session *s, const struct wsg_command *c)
         break;
     case WSG_CMD_DRAIN:
         drain(s);
+        break;
+    case WSG_CMD_QUIET:
+        quiet(s);
         break;
     case WSG_CMD_FAIL:
         fail_by_command(s, c);

@@ -121,6 +121,12 @@ void wsg_emit_done(struct wsg_session *s)
     put(s, &out);
 }
 
+void wsg_emit_quiet(struct wsg_session *s)
+{
+    struct wsg_out out = {.kind = WSG_OUT_QUIET, .envelope.header = {.type = WSB_DATA, .conn = s->id}};
+    put(s, &out);
+}
+
 void wsg_emit_writable(struct wsg_session *s, struct wsb_span meta)
 {
     struct wsg_out out = event_of(s, WSB_WRITABLE, 0, 0);

@@ -16,6 +16,7 @@ enum wsg_outbox_kind {
     WSG_OUT_EVENT,    /* for the owner of the connection */
     WSG_OUT_REPLY,    /* OUTCOME or PONG, for whoever gave the command */
     WSG_OUT_ADMITTED, /* it waited to be accepted and has its 101; the payload is the subprotocol */
+    WSG_OUT_QUIET,    /* nothing more of the client will be read */
     WSG_OUT_DONE,     /* the connection's id is spent; nobody is told */
     WSG_OUT_WRITABLE, /* its queue was full and has room again, for the owner */
     WSG_OUT_TAP_IN,   /* a message from the client, for those who watch it */

@@ -356,6 +356,7 @@ wsb_err wsg_emit_message(struct wsg_session *s, const struct wsb_ws_event *ev);
 void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struct wsb_span reason, bool clean);
 void wsg_emit_admitted(struct wsg_session *s);
 void wsg_emit_done(struct wsg_session *s);
+void wsg_emit_quiet(struct wsg_session *s);
 void wsg_emit_writable(struct wsg_session *s, struct wsb_span meta);
 void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum wsb_outcome outcome,
                       const char *reason);

@@ -59,6 +59,7 @@ enum wsg_pause {
     WSG_PAUSE_OUTBOX = 2,  /* the worker's way to the bus is full */
     WSG_PAUSE_OUTPUT = 4,  /* the client does not take what it asked for */
     WSG_PAUSE_RATE = 16,   /* the client sends more than its route allows in a second */
+    WSG_PAUSE_QUIET = 32,  /* the gate ends: what was read is finished, and nothing new begun */
     WSG_PAUSE_EXCHANGE = 8 /* one request at a time: the next one waits for the response */
 };
 

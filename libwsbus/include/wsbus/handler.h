@@ -93,7 +93,8 @@ enum wsb_reason {
     WSB_REASON_NOMEM,     /* out of memory */
     WSB_REASON_IO,        /* the operating system refused */
     WSB_REASON_TLS,       /* of a WebSocket client: no TLS that both want, or a certificate that is not good */
-    WSB_REASON_PROTOCOL   /* the same: the server broke a rule */
+    WSB_REASON_PROTOCOL,  /* the same: the server broke a rule */
+    WSB_REASON_DRAINED /* the gate has drained the handle, and the program has read the DRAIN that says so: close it */
 };
 
 /* Kinds of events, numbered as on the bus. */
@@ -113,7 +114,7 @@ enum wsb_event_type {
     WSB_EV_REVOKED =
         11,            /* the connection belongs to another handler now; forget it, also what threads still do for it */
     WSB_EV_DRAIN = 14, /* with `more`: no new connections come, and those that are here move to others. Without: nothing
-                             is left, call wsb_handler_close() */
+                             is left: the next read returns false with WSB_REASON_DRAINED; call wsb_handler_close() */
     WSB_EV_ERROR = 15, /* the gate refused a command: `reason`, and text for a human in `data` */
     WSB_EV_MEMBERS = 16, /* the answer to wsb_list(): wsb_event_members(), "count" of all; `more` while others follow */
     WSB_EV_JOINED = 17,  /* the connection joined a group: "group", "count" of its members now, "route", "user" */
@@ -221,7 +222,7 @@ WSB_API bool wsb_handler_close(wsb_handler h);
  * @ret_ev      the event; zeroed when false is returned
  * @timeout_ms  longest wait; 0: do not wait; negative: for ever
  *
- * Returns   true; false: TIMEOUT; GATE_GONE the same while no gate is there; SIGNAL; CLOSED; NOMEM; MISUSE, also while
+ * Returns   true; false: TIMEOUT; GATE_GONE the same while no gate is there; SIGNAL; CLOSED; DRAINED; NOMEM; MISUSE, also while
  *           another thread reads
  * Threads   any, one at a time
  * Lifetime  the event before this one is void, whatever is returned

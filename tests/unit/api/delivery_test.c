@@ -119,6 +119,7 @@ static void test_events_of_connections_are_acknowledged(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct wsb_header d = head(rows[i].type, 100 + i, i + 1);
         d.code = rows[i].type == WSB_DATA ? WSB_BINARY : 0;
+        d.flags = rows[i].type == WSB_DRAIN ? WSB_FLAG_MORE : 0; /* the other one is the last event */
         fake_gate_send(b.gate, d, NULL, "{}");
         assert_int_equal(must_read(b.h).type, rows[i].type);
         ask_for_more(b.h);
@@ -861,6 +862,11 @@ static void test_drain_begins_and_ends(void **state)
     ev = must_read(b.h);
     assert_int_equal(ev.type, WSB_EV_DRAIN);
     assert_false(ev.more);
+    for (int again = 0; again < 2; again++) { /* a loop of reads ends, and would not begin anew */
+        assert_false(wsb_readguarded(b.h, &ev, -1));
+        assert_int_equal(wsb_reason(b.h), WSB_REASON_DRAINED);
+    }
+    assert_string_equal(wsb_reason_name(WSB_REASON_DRAINED), "drained");
     assert_true(wsb_handler_close(b.h));
     struct fake_command bye = must_take(b.gate, WSB_BYE);
     fake_command_free(&bye);

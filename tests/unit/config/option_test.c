@@ -200,6 +200,8 @@ static const struct row {
     {WSG_SECTION_TIMEOUTS, "keepalive", "2m", "keepalive = 120000ms", "2min", "'2min'" TIME},
     {WSG_SECTION_TIMEOUTS, "close", "1ms", "close = 1ms", "0", "'0'" TO_DAY},
     {WSG_SECTION_TIMEOUTS, "drain", "0", "drain = 0ms", "ms", "'ms'" TIME},
+    {WSG_SECTION_TIMEOUTS, "drain_delay", "5s", "drain_delay = 5000ms", "ms", "'ms'" TIME},
+    {WSG_SECTION_TIMEOUTS, "drain_spread", "0", "drain_spread = 0ms", "ms", "'ms'" TIME},
     {WSG_SECTION_TIMEOUTS, "ping_interval", "30s", "ping_interval = 30000ms", "1.5s", "'1.5s'" TIME},
     {WSG_SECTION_TIMEOUTS, "ping_timeout", "7s", "ping_timeout = 7000ms", "18446744073709551617ms",
      "'18446744073709551617ms'" TO_DAY},
