@@ -1,14 +1,17 @@
 """HTTP through the gate: requests to a handler and back, and what the gate says by itself when there is no good request, or no answer."""
 
+import contextlib
 import random
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
 
 import pytest
 
-from conftest import BOTH_WIRES, BUILD
+from conftest import BOTH_WIRES, BUILD, DEADLINE, eventually
 from raw import Raw
 
 pytestmark = BOTH_WIRES
@@ -283,6 +286,69 @@ def test_a_later_minor_version_is_ours(web, serve, version):
         assert client.send(get("/web/")).read_response().status == 200
 
 
+def end_saying(client):
+    """End our direction, as `nc -N` does; the other one stays open."""
+    if isinstance(client.socket, ssl.SSLSocket):
+        client.socket.settimeout(0)  # close_notify, without waiting for the gate's
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.socket.unwrap()
+        client.socket.settimeout(DEADLINE)
+    else:
+        client.socket.shutdown(socket.SHUT_WR)
+
+
+def test_a_half_closed_client_gets_its_answers(web, take_seat):
+    """Of one request that its handler takes its time with, and of another one behind it."""
+    bus = take_seat(web, ["web"])
+    with Raw(web) as client:
+        client.send(get("/web/1") + get("/web/2", "POST", ["Content-Length: 2"], "hi"))
+        first = bus.hear("request")
+        end_saying(client)
+        assert bus.hears_nothing()
+        bus.respond(first.conn, b"answer 1")
+        bus.flush()
+        assert client.read_response().body == b"answer 1"
+        second = bus.hear("request")
+        assert second.payload == b"hi"
+        bus.respond(second.conn, b"answer 2")
+        bus.flush()
+        assert client.read_response().body == b"answer 2"
+        client.expect_end()
+    eventually(lambda: web.wsctl("stats")["gate"]["connections"] == 0, "the connection's end")
+
+
+def test_a_client_that_is_reset_is_gone(web, take_seat):
+    bus = take_seat(web, ["web"])
+    client = Raw(web).send(get("/web/"))
+    request = bus.hear("request")
+    client.reset()
+    assert bus.hear("aborted").conn == request.conn
+
+
+def test_a_route_may_take_a_half_closed_client_for_gone(make_gate, take_seat):
+    gate = make_gate(routes=["web=/web/{rest*},half_close=abort"])
+    bus = take_seat(gate, ["web"])
+    with Raw(gate) as client:
+        client.send(get("/web/"))
+        request = bus.hear("request")
+        client.socket.shutdown(socket.SHUT_WR)
+        assert bus.hear("aborted").conn == request.conn
+
+
+def test_a_client_that_has_closed_is_gone_when_something_is_sent(web, take_seat):
+    bus = take_seat(web, ["web"])
+    client = Raw(web).send(get("/web/"))
+    conn = bus.hear("request").conn
+    client.close()
+    bus.respond(conn, b"x" * 1000, more=True)
+    aborted = None
+    while not aborted:
+        bus.body(conn, b"x" * 1000, more=True)
+        bus.flush()
+        aborted = bus.read(20)
+        assert aborted is None or (aborted.type, aborted.conn) == ("aborted", conn)
+
+
 # --- time, and handlers that fail
 
 
@@ -476,7 +542,8 @@ def test_a_response_that_cannot_be_sent_502(web, take_seat, status, headers):
             assert "set-cookie" not in answer.headers
 
 
-def test_a_client_that_leaves_is_told_as_aborted(web, take_seat):
+def test_a_client_that_leaves_is_told_as_aborted(make_gate, take_seat):
+    web = make_gate(routes=["web=/web/{rest*},half_close=abort"])
     bus = take_seat(web, ["web"])
     for leave in ("close", "reset"):
         client = Raw(web)

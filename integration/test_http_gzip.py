@@ -107,7 +107,7 @@ def test_curl_unpacks_parts(web, take_seat, extra):
 
 
 def test_memory_for_compressors_is_bounded(make_gate, take_seat):
-    gate = make_gate(routes=["web=/web/{rest*},gzip=on"], args=["--max-compress-memory", "200KiB"])
+    gate = make_gate(routes=["web=/web/{rest*},gzip=on,half_close=abort"], args=["--max-compress-memory", "200KiB"])
     bus = take_seat(gate, ["web"])
     clients, codings = [], []
     for _ in range(5):

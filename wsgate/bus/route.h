@@ -126,6 +126,7 @@ struct wsg_route_policy {
     uint32_t max_queue_messages;
     size_t max_body;
     bool expect_by_handler; /* 100 Continue is for the handler to say */
+    bool half_close_aborts; /* a client that has closed its direction counts as gone */
     uint32_t accept_timeout_ms;
     uint32_t body_timeout_ms; /* for the whole body of a request; 0: any time */
     uint32_t request_timeout_ms;

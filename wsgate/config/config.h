@@ -79,6 +79,7 @@ struct wsg_route_config {
     uint32_t max_queue_messages;   /* default 65,536 */
     size_t max_body;               /* of a request, bytes; default 16 MiB */
     bool expect_by_handler;        /* expect = handler: 100 Continue is for the handler to say; default gate */
+    bool half_close_aborts;        /* default answer: no */
     uint32_t accept_timeout_ms;    /* default 10 s */
     uint32_t body_timeout_ms;      /* for the whole body of a request; 0: any time; default 60 s */
     uint32_t request_timeout_ms;   /* default 30 s */

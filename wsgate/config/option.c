@@ -61,6 +61,7 @@ static const struct wsg_word forwarded_words[] = {
     {"none", WSG_BY_NO_HEADER}, {"x-forwarded-for", WSG_BY_X_FORWARDED}, {"forwarded", WSG_BY_FORWARDED}, {NULL, 0}};
 static const struct wsg_word trace_words[] = {{"pass", false}, {"make", true}, {NULL, 0}};
 static const struct wsg_word refuse_words[] = {{"drop", false}, {"503", true}, {NULL, 0}};
+static const struct wsg_word half_close_words[] = {{"answer", false}, {"abort", true}, {NULL, 0}};
 static const struct wsg_word expiry_words[] = {{"keep", false}, {"close", true}, {NULL, 0}};
 static const struct wsg_word rate_words[] = {{"pause", WSG_RATE_PAUSE}, {"close", WSG_RATE_CLOSE}, {NULL, 0}};
 static const struct wsg_word check_words[] = {{"yes", false}, {"no", true}, {NULL, 0}};
@@ -146,6 +147,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "slow_client",        NULL, WSG_OPTION_WORD,      ROUTE(slow),               WORDS(slow_words)},
     {WSG_SECTION_ROUTE, "max_body",           NULL, WSG_OPTION_SIZE,      ROUTE(max_body),           RANGE(0, 1024 * GIB)},
     {WSG_SECTION_ROUTE, "expect",             NULL, WSG_OPTION_WORD_BOOL, ROUTE(expect_by_handler),  WORDS(accept_words)},
+    {WSG_SECTION_ROUTE, "half_close",         NULL, WSG_OPTION_WORD_BOOL, ROUTE(half_close_aborts),  WORDS(half_close_words)},
     {WSG_SECTION_ROUTE, "accept_timeout",     NULL, WSG_OPTION_DURATION,  ROUTE(accept_timeout_ms),  RANGE(1, DAY_MS)},
     {WSG_SECTION_ROUTE, "body_timeout",       NULL, WSG_OPTION_DURATION,  ROUTE(body_timeout_ms),    RANGE(0, DAY_MS)},
     {WSG_SECTION_ROUTE, "request_timeout",    NULL, WSG_OPTION_DURATION,  ROUTE(request_timeout_ms), RANGE(1, DAY_MS)},

@@ -66,6 +66,7 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .max_queue_messages = r->max_queue_messages,
             .max_body = r->max_body,
             .expect_by_handler = r->expect_by_handler,
+            .half_close_aborts = r->half_close_aborts,
             .accept_timeout_ms = r->accept_timeout_ms,
             .body_timeout_ms = r->body_timeout_ms,
             .request_timeout_ms = r->request_timeout_ms,

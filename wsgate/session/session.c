@@ -151,8 +151,8 @@ void wsg_session_watch(struct wsg_session *s)
         return;
     if (s->paused == 0 && !s->is_stalled && !s->read_ended)
         events |= EPOLLIN;
-    else if (s->paused & WSG_PAUSE_EXCHANGE)
-        events |= EPOLLRDHUP; /* a client that gives up must not cost its handler the work */
+    else if ((s->paused & WSG_PAUSE_EXCHANGE) && !s->half_closed)
+        events |= EPOLLRDHUP; /* the client says no more, or is gone */
     if (s->wants_write)
         events |= EPOLLOUT;
     wsg_loop_rewatch(s->env->loop, &s->watch, events);
@@ -279,8 +279,23 @@ void wsg_session_end_of_input(struct wsg_session *s, const char *why)
     }
 }
 
+/*
+ * A client that has said all that it has to say, and waits for the answer. One that has closed its connection looks the same
+ * until something is sent to it, which is why a route may take it for gone. A stream of events has no end to wait for.
+ */
+static bool waits_for_response(const struct wsg_session *s)
+{
+    return s->state == WSG_SESSION_EXCHANGE && s->exchange->request_complete && !s->exchange->is_events &&
+           !(s->route && s->route->policy.half_close_aborts);
+}
+
 void wsg_session_half_close(struct wsg_session *s, const char *why)
 {
+    if (waits_for_response(s)) {
+        s->half_closed = true;
+        wsg_session_watch(s);
+        return;
+    }
     bool owes = s->out.bytes > 0 && (s->state == WSG_SESSION_HTTP || s->state == WSG_SESSION_LINGER);
     if (!owes) {
         wsg_session_end_of_input(s, why);
@@ -334,8 +349,11 @@ void wsg_session_on_socket(struct wsg_watch *w, uint32_t events)
         env->outbox.is_reading = true;
         on_readable(s);
         env->outbox.is_reading = false;
-    } else if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+    } else if (events & (EPOLLHUP | EPOLLERR)) {
         wsg_session_end_of_input(s, "the connection was reset");
+    } else if (events & EPOLLRDHUP) {
+        wsg_session_half_close(s, "the client closed the connection");
+    }
 }
 
 static void begin_pause(struct wsg_session *s)

@@ -162,8 +162,9 @@ struct wsg_session {
     bool is_stalled : 1;
     bool is_tapped : 1;
     bool wants_write : 1;
-    bool shut : 1;       /* LINGER: our direction is closed */
-    bool read_ended : 1; /* LINGER: the client has closed its direction */
+    bool shut : 1;        /* LINGER: our direction is closed */
+    bool read_ended : 1;  /* LINGER: the client has closed its direction */
+    bool half_closed : 1; /* EXCHANGE: the same; what it sent before that may still be to be read */
     bool request_begun : 1;
     bool close_sent : 1;
     bool was_full : 1; /* the output queue, and WRITABLE was not told yet */

@@ -38,7 +38,8 @@ static void test_config_defaults(void **state)
         assert_int_equal(c.module_levels[i], -1);
     assert_int_equal(r.kind, WSG_ROUTE_BOTH);
     assert_int_equal(r.no_handler, WSG_NO_HANDLER_REFUSE);
-    assert_false(r.publish || r.tap || r.accept_by_handler || r.expect_by_handler || r.subprotocols.count || r.host);
+    assert_false(r.publish || r.tap || r.accept_by_handler || r.expect_by_handler || r.half_close_aborts ||
+                 r.subprotocols.count || r.host);
     assert_true(!r.gzip && r.gzip_level == 5 && r.gzip_min == 1024);
     assert_int_equal(r.max_message, 16777216);
     assert_int_equal(r.max_fragments, 65536);

@@ -121,6 +121,7 @@ static const struct row {
      "'drop_new' is not one of close, drop-new, drop-old or conflate"},
     {ROUTE, "max_body", "0", "max_body = 0", "-1", "'-1'" SIZE},
     {ROUTE, "expect", "handler", "expect = handler", "client", "'client' is not one of gate or handler"},
+    {ROUTE, "half_close", "abort", "half_close = abort", "keep", "'keep' is not one of answer or abort"},
     {ROUTE, "accept_timeout", "1h", "accept_timeout = 3600000ms", "0", "'0'" TO_DAY},
     {ROUTE, "body_timeout", "2m", "body_timeout = 120000ms", "25h", "'25h' is out of range: from 0 to 24h"},
     {ROUTE, "request_timeout", "500ms", "request_timeout = 500ms", "5", "'5'" TIME},

@@ -644,6 +644,65 @@ static void test_a_half_closed_client_gets_what_it_was_promised(void **state)
     free(body);
 }
 
+static void half_close(struct fixture *f)
+{
+    assert_int_equal(shutdown(f->client, SHUT_WR), 0);
+    turn(f);
+}
+
+/* What it sent before is all answered, in order, also what had not been read when it said its last word. */
+static void test_a_half_closed_client_gets_every_answer(void **state)
+{
+    struct fixture *f = *state;
+    say_text(f, "GET /ws/1 HTTP/1.1\r\nHost: h\r\n\r\nGET /ws/2 HTTP/1.1\r\nHost: h\r\n\r\n");
+    half_close(f);
+    assert_string_equal(f->events, "request");
+    turn(f);
+    assert_string_equal(f->events, "request"); /* nobody hears that it has ended */
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .payload = wsb_span_str("first")});
+    HAS(f->got, "\r\n\r\nfirst");
+    assert_string_equal(f->events, "request done request");
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .payload = wsb_span_str("second")});
+    HAS(f->got, "\r\n\r\nsecond");
+    turn(f);
+    assert_int_equal(f->env.slots.used, 0);
+}
+
+static void test_who_counts_as_gone_behind_a_half_close(void **state)
+{
+    static const char stream[] = "text/event-stream";
+    struct wsg_field type = {wsb_span_str("Content-Type"), wsb_span_str(stream)};
+    struct fixture *f = *state;
+    f->routes.routes[0].policy.half_close_aborts = true;
+    say_text(f, "GET /ws/1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    half_close(f); /* on a route that takes it so */
+    HAS(f->events, "request aborted");
+    f->routes.routes[0].policy.half_close_aborts = false;
+    hang_up(f);
+    forget(f);
+    connect_client(f);
+    say_text(f, "GET /ws/1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .flags = WSB_FLAG_MORE, .fields = &type, .field_count = 1});
+    half_close(f); /* a stream of events never ends by itself */
+    HAS(f->events, "request aborted");
+    hang_up(f);
+    forget(f);
+    connect_client(f);
+    say_text(f, "POST /ws/1 HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
+    say(f, f->got, 80000);
+    HAS(f->events, "request");
+    half_close(f); /* the rest of its request will not come */
+    HAS(f->events, "aborted");
+    hang_up(f);
+    forget(f);
+    connect_client(f);
+    say_text(f, "GET /ws/1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    half_close(f);
+    assert_string_equal(f->events, "request");
+    hang_up(f); /* and then it is gone */
+    HAS(f->events, "request aborted");
+}
+
 static void test_an_empty_answer_to_head_says_nothing_of_the_length(void **state)
 {
     struct fixture *f = *state;
@@ -821,6 +880,8 @@ int main(void)
         TEST(test_a_bad_body_is_answered_until_the_response_begins),
         TEST(test_a_pause_ends_with_its_exchange),
         TEST(test_a_half_closed_client_gets_what_it_was_promised),
+        TEST(test_a_half_closed_client_gets_every_answer),
+        TEST(test_who_counts_as_gone_behind_a_half_close),
         TEST(test_an_empty_answer_to_head_says_nothing_of_the_length),
         TEST(test_client_that_gives_up_aborts_the_request),
         TEST(test_refusals_have_their_status),
