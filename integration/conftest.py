@@ -251,6 +251,7 @@ HANDLERS = {  # "c" and "python-shm" come over shared memory, the others over Ze
     "c-zmq": lambda gate, route: ["env", "WSBUS_LINK=zmq", BUILD / "examples" / "wsbus-echo", "--bus", gate.dir, "--route", route],
     "c": lambda gate, route: [BUILD / "examples" / "wsbus-echo", "--bus", gate.dir, "--route", route],
     "python": lambda gate, route: [PYTHON, ROOT / "examples/python/echo.py", "--bus", gate.dir, "--route", route],
+    "python-aio": lambda gate, route: [PYTHON, ROOT / "examples/python/echo_aio.py", "--bus", gate.dir, "--route", route],
     "python-shm": lambda gate, route: with_libwsbus(PYTHON, ROOT / "examples/python/echo_shm.py", "--bus", gate.dir, "--route", route),
     "raw": lambda gate, route: [PYTHON, ROOT / "examples/python/echo_raw.py", gate.dir],
     "node": lambda gate, route: ["node", ROOT / "examples/node/echo.js", "--bus", gate.dir, "--route", route],

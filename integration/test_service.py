@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, DEADLINE, PYTHON, eventually
+from conftest import BUILD, DEADLINE, PYTHON, eventually, with_libwsbus
 from raw import Raw
 
 WSGATE = BUILD / "wsgate" / "wsgate"
@@ -244,3 +244,33 @@ def test_an_error_of_the_start_has_a_priority(tmp_path):
 def test_elsewhere_lines_have_none(tmp_path, make_gate):
     gate = make_gate(env={"JOURNAL_STREAM": "9:12345"})
     assert gate.lines[0].startswith("time=")
+
+
+HANDLER_LOGS = {
+    "python": """
+import sys
+from wsbus import Handler
+with Handler(["echo"], bus=sys.argv[1]) as bus:
+    for level in ("info", "wslog", "warn", "error"):
+        bus.log(level, "a line")
+    print("done", file=sys.stderr, flush=True)
+    sys.stdin.read()
+""",
+    "python-shm": """
+import sys
+from wsbus_shm import Handler
+with Handler(["echo"], bus=sys.argv[1]) as bus:
+    for level in ("info", "wslog", "warn", "error"):
+        bus.log(level, "a line")
+    print("done", file=sys.stderr, flush=True)
+    sys.stdin.read()
+""",
+}
+
+
+@pytest.mark.parametrize("language", list(HANDLER_LOGS))
+def test_what_a_handler_logs_has_priorities_in_the_journal(gate, tmp_path, language):
+    read, write, env = journal(tmp_path)
+    command = with_libwsbus(PYTHON, "-c", HANDLER_LOGS[language], gate.dir)
+    lines = run_with_journal(command, env, write, b"done", read)
+    assert [line[:3] for line in lines if line.endswith("a line")] == ["<6>", "<5>", "<4>", "<3>"], lines

@@ -124,6 +124,14 @@ export function makePairs(pairs) {
 
 export const connHex = (conn) => conn.toString(16).padStart(16, "0");
 
+/* A line to stderr; the journal of systemd hears how grave it is: sd-daemon(3). */
+const PRIORITY = { warn: "<4>", error: "<3>" };
+
+function say(level, text) {
+  const { dev, ino } = fstatSync(2);
+  console.error(process.env.JOURNAL_STREAM === `${dev}:${ino}` ? PRIORITY[level] + text : text);
+}
+
 function isThere(check) {
   try {
     return check();
@@ -569,7 +577,7 @@ export class Handler {
       })).map((event) => ({ ...event, deliveries: event.redelivered ? event.meta.deliveries ?? 2 : 1 }));
     } catch (error) {
       if (!(error instanceof RangeError || error instanceof SyntaxError)) throw error;
-      console.error(`wsbus: malformed message: ${error.message}`);
+      say("warn", `wsbus: malformed message: ${error.message}`);
       return [];
     }
   }

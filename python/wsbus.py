@@ -55,6 +55,7 @@ COMMANDS = {
 BATCH = 127
 OUTCOMES = ("written", "dropped", "gone", "stale", "too big", "refused", "invalid")
 LEVELS = ("debug", "info", "wslog", "warn", "error")
+PRIORITIES = {"debug": "<7>", "info": "<6>", "wslog": "<5>", "warn": "<4>", "error": "<3>"}
 BATCH_BYTES = 256 << 10
 HEARTBEAT_MS = 1000  # of ZeroMQ; over TCP the gate takes silence for death
 CREDIT = (16384, 32 << 20)  # messages and bytes that the gate may send ahead
@@ -68,6 +69,19 @@ PAID = frozenset(("data", "request", "body"))  # they cost credit
 COUNTED = PAID | {"open", "aborted", "closed"}  # they have a seq of their connection
 Z85 = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 KEY_FILE_BYTES = 1 << 20
+
+
+def _say(level, text):
+    """A line to stderr; the journal of systemd hears how grave it is: sd-daemon(3)."""
+    print("%s%s" % (PRIORITIES[level] if _is_journal(sys.stderr) else "", text), file=sys.stderr, flush=True)
+
+
+def _is_journal(stream):
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed, or no file at all
+        return False
+    return os.environ.get("JOURNAL_STREAM") == "%d:%d" % (found.st_dev, found.st_ino)
 
 
 class ProtocolError(ValueError):
@@ -458,7 +472,7 @@ class Handler(Commands):
     def log(self, level, text):
         """A line for the gate's log and for stderr, when the handler's level lets it pass."""
         if LEVELS.index(level) >= LEVELS.index(self.level):
-            print("%s: %s" % (level, text), file=sys.stderr, flush=True)
+            _say(level, "%s: %s" % (level, text))
             self._put(encode("log", payload=text.encode(), code=LEVELS.index(level)))
 
     def fileno(self):
@@ -576,7 +590,7 @@ class Handler(Commands):
             records = parse_batch(payload) if fields[1] == BATCH else [(fields, payload, meta)]
             return [Event(*record) for record in records]
         except ValueError as error:  # no envelope, or metadata that is no JSON
-            print("wsbus: malformed message: %s" % error, file=sys.stderr)
+            _say("warn", "wsbus: malformed message: %s" % error)
             return []
 
     def _look_at(self, event):
@@ -715,7 +729,7 @@ class Subscriber:
             try:
                 yield parts[0].decode(), Event(*parse_parts(parts[1:]))
             except ProtocolError as error:
-                print("wsbus: malformed message: %s" % error, file=sys.stderr)
+                _say("warn", "wsbus: malformed message: %s" % error)
 
 
 class Commander(Commands):
