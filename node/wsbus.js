@@ -258,6 +258,7 @@ export class Handler {
   #options;
   #out = []; /* {record: [header, payload, meta], conn, named: it names connections}: commanded, and not under way */
   #outBytes = 0; /* of #out, and of what is under way */
+  maxMessage = Infinity; /* bytes that the gate takes in one message or response */
   #own = []; /* records of the link and not of the program: they wait for no welcome */
   #leaving = null; /* fulfilled when what leaves now has left */
   #isLeaving = false;
@@ -410,7 +411,10 @@ export class Handler {
       return this.#seq;
     }
     const record = this.#record(type, { conn, meta, ...rest });
-    if (this.#outBytes + sizeOf(record) > WAITING_BYTES_MAX) {
+    if (rest.payload?.length > this.maxMessage) { /* the gate would hang up */
+      throw new RangeError(`${type}: ${rest.payload.length} bytes are more than this gate takes in one piece, ${this.maxMessage}`);
+    }
+    if (this.#out.length && this.#outBytes + sizeOf(record) > WAITING_BYTES_MAX) {
       this.lost += 1; /* we cannot wait here, and nobody takes it */
       return this.#seq;
     }
@@ -592,6 +596,7 @@ export class Handler {
       const given = registrationOf(event);
       if (this.#given !== null && this.#given !== given) this.#forget();
       this.#given = given;
+      this.maxMessage = event.meta.max_message ?? Infinity;
       this.#forgotten = false;
       this.#unsure = false;
       this.#flushSoon(); /* what waited because we were not sure */

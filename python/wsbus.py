@@ -384,6 +384,7 @@ class Handler(Commands):
         self.routes, self.name = list(routes), name or os.path.basename(sys.argv[0]) or "python"
         self.epoch, self.id, self.level = None, None, "info"  # of the last welcome that was read
         self.lost = 0  # commands for which there was no room any more
+        self.max_message = sys.maxsize  # bytes that the gate takes in one message or response; it says so in "welcome"
         self._is_deaf = False  # the gate did not take the last that we had to say
         self.stale = 0  # commands for connections that are others' now
         self._terms = {"ack": ack, "presence": presence, "weight": weight}
@@ -489,6 +490,9 @@ class Handler(Commands):
     # --- out
 
     def _command(self, name, conn=0, payload=b"", code=0, outcome=False, flags=0, meta=None):
+        if len(payload) > self.max_message:  # the gate would hang up
+            raise ValueError("%s: %d bytes are more than this gate takes in one piece, %d (max_message of its routes)" % (
+                name, len(payload), self.max_message))
         seq = super()._command(name, conn, payload, code, outcome, flags, meta)
         if name in ("respond", "body") and not flags & MORE:
             self._conns.discard(conn)  # the gate says nothing more about it
@@ -498,8 +502,8 @@ class Handler(Commands):
         if names_conns and self._is_stale(conn):
             self._refuse(record, conn)
             return
-        if self._out_bytes + _size(record) > WAITING_BYTES:
-            self.lost += 1  # nobody takes it, and memory has an end
+        if self._out and self._out_bytes + _size(record) > WAITING_BYTES:  # alone, one may be as large as the gate takes it
+            self._lose(record, conn)
             return
         self._out.append((record, conn, names_conns))
         self._out_bytes += _size(record)
@@ -518,10 +522,18 @@ class Handler(Commands):
 
     def _refuse(self, record, conn):
         self.stale += 1
+        self._tell_outcome(record, conn, "stale", b'{"reason":"the connection is another handler\'s"}')
+
+    def _lose(self, record, conn):
+        """Nobody takes it, and memory has an end."""
+        self.lost += 1
+        self._tell_outcome(record, conn, "dropped", b'{"reason":"too much waits for the gate"}')
+
+    def _tell_outcome(self, record, conn, outcome, meta):
         fields = parse_header(record[0])
         if fields[3] & WANT_OUTCOME and len(self._inbox) + len(self._refused) < REFUSED_EVENTS:
-            stale = (VERSION, 9, OUTCOMES.index("stale"), META, 0, conn, fields[6], 0)
-            self._refused.append(Event(stale, b"", b'{"reason":"the connection is another handler\'s"}'))
+            head = (VERSION, 9, OUTCOMES.index(outcome), META, 0, conn, fields[6], 0)
+            self._refused.append(Event(head, b"", meta))
 
     def _leave(self, wait_ms=None):
         """What was commanded leaves, and behind it what the gate is told about events: never in front of it. What finds no room
@@ -605,6 +617,7 @@ class Handler(Commands):
             if self._given not in (None, given):
                 self._forget()
             self._given, self._forgotten, self._unsure = given, False, False
+            self.max_message = event.meta.get("max_message", sys.maxsize)
         elif event.type == "error" and event.code == 5:
             if not self._forgotten:
                 self._forget()

@@ -143,6 +143,8 @@ static enum wsb_reason check_room(const struct wsb_handle *h, size_t size, size_
     size_t most;
     if (!wsb_is_registered(h))
         return WSB_REASON_GATE_GONE;
+    if (wsb_account_bytes(h->account) == 0)
+        return WSB_REASON_OK; /* when nothing waits there is room for one, however large: there will never be more */
     if (!wsb_size_add(wsb_account_bytes(h->account), size, &total) || !wsb_size_add(h->out_limit, room, &most))
         return WSB_REASON_FULL;
     return total > most ? WSB_REASON_FULL : WSB_REASON_OK;
