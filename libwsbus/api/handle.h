@@ -57,8 +57,13 @@ struct wsb_slot;
 struct wsb_handle {
     struct wsb_slot *slot;   /* borrowed: slots live as long as the process */
     struct wsb_client *link; /* owned */
-    char *other_endpoint; /* owned: ZeroMQ's, for a gate that does not offer shared memory; NULL: not wanted any more */
+    char *
+        zmq_endpoint; /* owned: of the other link, for a gate that does not offer shared memory; NULL: there is only one */
+    char *shm_path; /* owned, with it */
+    size_t ring_size;
     unsigned other_linger_ms;
+    bool is_on_other; /* the link is ZeroMQ's in place of shared memory */
+    bool goes_back;   /* that gate has gone: the next one is asked for shared memory first */
     enum wsb_serving serving;
     bool closing;
     unsigned inside; /* threads that are in a call with the lock released */
@@ -211,6 +216,8 @@ void wsb_inbox_deinit(struct wsb_handle *h);
 
 /* The gate does not offer shared memory, or not to us: go on over ZeroMQ. False: not now, or it was insisted on. */
 bool wsb_link_fall_back(struct wsb_handle *h);
+/* And back, for the next gate; false while something of the link is still in use. */
+bool wsb_link_go_back(struct wsb_handle *h);
 
 /* -------------------------------------------------------------------------------------------------------- outbox.c */
 

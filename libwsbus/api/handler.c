@@ -80,7 +80,8 @@ static void handle_free(struct wsb_handle *h)
     if (h->timer_fd >= 0)
         (void)close(h->timer_fd);
     json_decref(h->parsed);
-    free(h->other_endpoint);
+    free(h->zmq_endpoint);
+    free(h->shm_path);
     wsb_account_unref(h->account);
     wsb_buf_deinit(&h->hello);
     wsb_buf_deinit(&h->scratch);
@@ -174,12 +175,28 @@ static wsb_err open_shm(struct wsb_handle *h, const char *endpoint, const struct
     if (!err)
         err = wsb_shm_client_open(&client, &h->link, &open_fault);
     if (!err && kind == WSB_LINK_KIND_AUTO) {
-        h->other_endpoint = strdup(endpoint);
+        h->zmq_endpoint = strdup(endpoint);
+        h->shm_path = strdup(client.endpoint);
+        h->ring_size = o->ring_size;
         h->other_linger_ms = client.linger_ms;
-        err = h->other_endpoint ? WSB_OK : WSB_ERR_NOMEM;
+        err = h->zmq_endpoint && h->shm_path ? WSB_OK : WSB_ERR_NOMEM;
     }
     wsb_buf_deinit(&path);
     return err;
+}
+
+/* The link that h has now takes the place of `old`, which was never attached, or everything of it has been given back. */
+static void replace_link(struct wsb_handle *h, struct wsb_client *old)
+{
+    old->ops->close(old);
+    if (h->epoll_fd >= 0)
+        (void)fill_epoll(h);
+}
+
+/* Messages of a gate before this one are in the link's memory; or a sleep is. */
+static bool is_link_in_use(const struct wsb_handle *h)
+{
+    return h->current || h->first || h->inside;
 }
 
 bool wsb_link_fall_back(struct wsb_handle *h)
@@ -187,17 +204,31 @@ bool wsb_link_fall_back(struct wsb_handle *h)
     const struct wsb_handler_options o = {.linger_ms = h->other_linger_ms};
     struct wsb_client *refused = h->link;
     struct wsb_fault fault;
-    if (h->current || h->first || h->inside) /* messages of a gate before this one, in its memory; or a sleep there */
+    if (!h->zmq_endpoint || h->is_on_other || is_link_in_use(h))
         return false;
-    if (!h->other_endpoint || open_zmq(h, h->other_endpoint, &o, &fault) != WSB_OK) {
+    if (open_zmq(h, h->zmq_endpoint, &o, &fault) != WSB_OK) {
         h->link = refused;
         return false; /* it is asked again */
     }
-    free(h->other_endpoint);
-    h->other_endpoint = NULL;
-    refused->ops->close(refused); /* it was never attached, or everything of it has been given back */
-    if (h->epoll_fd >= 0)
-        (void)fill_epoll(h);
+    h->is_on_other = true;
+    replace_link(h, refused);
+    return true;
+}
+
+bool wsb_link_go_back(struct wsb_handle *h)
+{
+    const struct wsb_client_options client = {
+        .endpoint = h->shm_path, .max_message = PART_MAX, .linger_ms = h->other_linger_ms, .ring_size = h->ring_size};
+    struct wsb_client *old = h->link;
+    struct wsb_fault fault;
+    if (is_link_in_use(h))
+        return false;
+    if (wsb_shm_client_open(&client, &h->link, &fault) != WSB_OK) {
+        h->link = old;
+        return false;
+    }
+    h->is_on_other = h->goes_back = false;
+    replace_link(h, old);
     return true;
 }
 

@@ -354,11 +354,16 @@ static void follow_link(struct wsb_handle *h)
             lose_gate(h);
         if (change == WSB_LINK_REFUSED && wsb_link_fall_back(h))
             return;
+        h->goes_back = h->goes_back || (change == WSB_LINK_DOWN && h->is_on_other);
+        if (h->goes_back && wsb_link_go_back(h))
+            return;
         if (change == WSB_LINK_UP) {
             h->heard_ms = wsb_now_ms();
             say_hello(h, WSB_SERVING_ASKED);
         }
     }
+    if (h->goes_back && h->serving == WSB_SERVING_DOWN)
+        (void)wsb_link_go_back(h);
 }
 
 /* When the gate has to be asked (again); never while there is none. */

@@ -222,14 +222,23 @@ static void be_refused(struct shm_client *z, const char *why)
     z->change = WSB_LINK_REFUSED;
 }
 
+/* Somebody listens there: a gate that was killed leaves its sockets behind, and nobody does. */
+static bool is_listened_to(const struct sockaddr_un *at)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool is = fd >= 0 && (connect(fd, (const struct sockaddr *)at, sizeof *at) == 0 || errno == EAGAIN);
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
 /* A gate makes its ZeroMQ endpoints first, and the one for shared memory a moment later, if at all. */
 static bool is_gate_without(const struct shm_client *z)
 {
     struct sockaddr_un other = z->address;
-    struct stat st;
     char *slash = strrchr(other.sun_path, '/');
     size_t room = slash ? sizeof other.sun_path - (size_t)(slash - other.sun_path) : 0;
-    return slash && (size_t)snprintf(slash, room, "/handlers") < room && stat(other.sun_path, &st) == 0;
+    return slash && (size_t)snprintf(slash, room, "/handlers") < room && is_listened_to(&other);
 }
 
 static void not_connected(struct shm_client *z, int code)
