@@ -16,6 +16,7 @@
 #include "admin/metrics.h"
 #include "base/journal.h"
 #include "base/log.h"
+#include "bus/json_memory.h"
 #include "config/cli.h"
 #include "gate/gate.h"
 #include "service/manager.h"
@@ -222,6 +223,7 @@ int main(int argc, char **argv)
     (void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
     (void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
     (void)mallopt(M_TOP_PAD, TOP_PAD_BYTES);
+    wsg_json_memory_install();
     wsg_config_init(&config);
     if (wsg_config_from_args(argc, argv, &config, &action, &fault) != WSB_OK) {
         status = complain(&fault, 2);

@@ -84,7 +84,7 @@ THIRD_PARTY = [
     ("sodium.h", {ZMTP, LINK}),
     ("confuse.h", {"wsgate/config"}),
     ("jansson.h", {TOKEN, "wsgate/bus", "wsgate/session", "wsgate/gate", "wsgate/admin", API, "wsctl"}),
-    ("uthash.h", {"wsgate/bus", "wsgate/session", "wsgate/gate", "wsgate/admin", LINK, API, "wsctl"}),
+    ("uthash.h", {"wsgate/bus/table.h"}),
     ("utlist.h", {"wsgate/bus", "wsgate/session", "wsgate/gate", "wsgate/admin", LINK, API, "wsctl"}),
 ]
 

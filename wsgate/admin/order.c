@@ -109,8 +109,11 @@ static struct wsg_order *order_new(struct wsg_admin_client *c, const char *id, e
         o->timer.fn = on_time_up;
         if (wsg_loop_arm(a->loop, &o->timer, wsg_loop_now_ms(a->loop) + timeout_ms) == WSB_OK) {
             HASH_ADD(hh, a->orders, origin, sizeof o->origin, o);
-            c->orders++;
-            return o;
+            if (WSG_TABLE_HAS(hh, o)) {
+                c->orders++;
+                return o;
+            }
+            wsg_loop_disarm(a->loop, &o->timer);
         }
         free(o);
     }

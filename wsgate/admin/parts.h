@@ -7,7 +7,7 @@
  * connections, levels.c logging, tap.c live frames, tls.c certificates, dials.c what the gate dials.
  */
 
-#include <uthash.h>
+#include "bus/table.h"
 
 #include "admin/admin.h"
 #include "admin/filter.h"

@@ -58,6 +58,10 @@ static wsb_err mark(struct wsg_admin *a, const struct wsg_tap *t)
             return WSB_ERR_NOMEM;
         m->conn = t->conn;
         HASH_ADD(hh, a->tapped, conn, sizeof m->conn, m);
+        if (!WSG_TABLE_HAS(hh, m)) {
+            free(m);
+            return WSB_ERR_NOMEM;
+        }
     }
     m->count++;
     tell_session(a, t->conn, /*on=*/true, t->sub);

@@ -19,6 +19,10 @@ static struct wsg_group *group_new(struct wsg_groups *t, struct wsb_span name)
     g->name_len = name.len;
     memcpy(g->name, name.ptr, name.len);
     HASH_ADD_KEYPTR(hh, t->by_name, g->name, g->name_len, g);
+    if (!WSG_TABLE_HAS(hh, g)) {
+        free(g);
+        return NULL;
+    }
     return g;
 }
 

@@ -27,6 +27,10 @@ static void note_debt(struct wsg_handlers *t, const struct wsg_handler *h)
     *d = (struct wsg_debt){.account = wsb_account_ref(h->account), .peer_len = h->peer_len};
     memcpy(d->peer, h->peer, h->peer_len);
     HASH_ADD_KEYPTR(hh, t->debts, d->peer, d->peer_len, d);
+    if (WSG_TABLE_HAS(hh, d))
+        return;
+    wsb_account_unref(d->account);
+    free(d);
 }
 
 void wsg_handlers_settle(struct wsg_handlers *t)
@@ -68,6 +72,8 @@ void wsg_handlers_remember(struct wsg_handlers *t, const struct wsg_handler *h, 
     memcpy(p->ids + 1, h->past_ids, sizeof p->ids - sizeof *p->ids);
     memcpy(p->peer, h->peer, h->peer_len);
     HASH_ADD_KEYPTR(hh, t->pasts, p->peer, p->peer_len, p);
+    if (!WSG_TABLE_HAS(hh, p))
+        free(p);
 }
 
 bool wsg_handler_is_or_was(const struct wsg_handler *h, uint32_t id)
@@ -109,6 +115,21 @@ static wsb_err take_account(struct wsg_handlers *t, struct wsb_span peer, struct
     return *ret ? WSB_OK : WSB_ERR_NOMEM;
 }
 
+/* Into both tables, or into none. */
+static bool list(struct wsg_handlers *t, struct wsg_handler *h)
+{
+    HASH_ADD(by_peer, t->by_peer, peer, h->peer_len, h);
+    if (!WSG_TABLE_HAS(by_peer, h))
+        return false;
+    HASH_ADD(by_id, t->by_id, id, sizeof h->id, h);
+    if (!WSG_TABLE_HAS(by_id, h)) {
+        HASH_DELETE(by_peer, t->by_peer, h);
+        return false;
+    }
+    t->count++;
+    return true;
+}
+
 wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct wsg_handler **ret)
 {
     if (peer.len == 0 || peer.len > WSG_PEER_MAX)
@@ -138,9 +159,11 @@ wsb_err wsg_handlers_add(struct wsg_handlers *t, struct wsb_span peer, struct ws
         h->was_given_up = past->lives;
         past_free(t, past);
     }
-    HASH_ADD(by_peer, t->by_peer, peer, h->peer_len, h);
-    HASH_ADD(by_id, t->by_id, id, sizeof h->id, h);
-    t->count++;
+    if (!list(t, h)) {
+        wsb_account_unref(h->account);
+        free(h);
+        return WSB_ERR_NOMEM;
+    }
     *ret = h;
     return WSB_OK;
 }

@@ -6,10 +6,9 @@
  * connection goes to.
  */
 
-#include <uthash.h>
-
 #include "base/block.h"
 #include "bus/route.h"
+#include "bus/table.h"
 #include "wsbus/msg.h"
 
 struct wsg_pin;

@@ -75,10 +75,14 @@ wsb_err wsg_pins_bury(struct wsg_pins *t, struct wsg_pin *p)
     if (!g)
         return WSB_ERR_NOMEM;
     *g = (struct wsg_ghost){.conn = p->conn, .pin = p};
+    HASH_ADD(hh, t->ghosts, conn, sizeof g->conn, g);
+    if (!WSG_TABLE_HAS(hh, g)) {
+        free(g);
+        return WSB_ERR_NOMEM;
+    }
     struct wsg_pin **at = place_of(t, p->conn);
     assert(at); /* it is not closed yet */
     *at = NULL;
-    HASH_ADD(hh, t->ghosts, conn, sizeof g->conn, g);
     p->is_closed = true;
     return WSB_OK;
 }

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "gate/hub_parts.h"
 
-enum { WORK_PER_ROUND = 8192 /* commands, or KiB of them */, RETRY_MS = 2 };
+enum { WORK_PER_ROUND = 4096 /* commands, or KiB of them */, RETRY_MS = 2 };
 
 /* ------------------------------------------------------------------- end of a step */
 

@@ -14,7 +14,7 @@
 
 enum {
     JOINS_MAX = 1 << 14, /* memberships that one command may ask for */
-    NAMES_A_UNIT = 4,    /* and memberships */
+    NAMES_A_UNIT = 1,    /* and memberships */
 };
 
 static struct wsg_command command_of(const struct wsg_incoming *in)
