@@ -346,6 +346,26 @@ def test_python_cuts_what_has_waited_for_a_welcome(played, join):
     assert max(played.sizes) <= wsbus.BATCH_BYTES + 100
 
 
+UNREADABLE = {
+    "deep": b'{"route":"echo","claims":' + b"[" * 5000 + b"]" * 5000 + b"}", "no JSON": b'{"route":', "not UTF-8": b'{"route":"\xff"}',
+    "no object": b"[1]", "a long number": b'{"n":' + b"1" * 5000 + b"}",
+}
+
+
+def unreadable(meta, conn=CONN):
+    return wsbus.make_header(CODES["open"], 0, wsbus.META, 0, conn, 1), b"", meta
+
+
+@pytest.mark.parametrize("meta", UNREADABLE.values(), ids=UNREADABLE)
+def test_metadata_that_cannot_be_read_ends_no_program(played, join, meta, capfd):
+    handler = join()
+    played.say(unreadable(meta), data(2))
+    first, second = read(handler), read(handler)
+    assert (first.type, first.conn, first.meta) == ("open", CONN, {})
+    assert (second.type, second.payload) == ("data", b"x")
+    assert meta == UNREADABLE["no object"] or "metadata that cannot be read" in capfd.readouterr().err
+
+
 # --- Node: small programs, which tell what becomes of them on their output
 
 
@@ -408,6 +428,14 @@ def test_node_leaves_out_what_is_of_a_registration_that_is_over(played, node):
     program.tells("data 6 4")
     assert program.process.lines == ["welcome 0 0", "welcome 0 0", "open 6 1", "data 6 2", "data 6 3", "data 6 4"]
     assert played.hear_credit() == {"messages": 3, "bytes": 3}, "of the new registration, and of that only"
+
+
+@pytest.mark.parametrize("meta", [UNREADABLE["no JSON"], UNREADABLE["no object"], UNREADABLE["not UTF-8"]], ids=["no JSON", "no object", "not UTF-8"])
+def test_node_goes_on_behind_metadata_that_cannot_be_read(played, node, meta):
+    program = node(TELL_ALL)
+    played.say(unreadable(meta), data(2))
+    program.tells("data 5 2")
+    assert [line for line in program.process.lines if not line.startswith("wsbus:")] == ["welcome 0 0", "open 5 1", "data 5 2"]
 
 
 def test_node_leaves_out_what_was_taken_away(played, node):

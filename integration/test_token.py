@@ -101,6 +101,21 @@ def test_what_is_not_let_in(make_gate, echo, keys):
     assert gate.wsctl("stats")["routes"]["echo"]["refused_by"]["token"] == 10
 
 
+@pytest.mark.parametrize("deep, status", [(31, 101), (32, 401), (990, 401), (2047, 401)])
+def test_claims_are_not_deeper_than_handlers_can_read(make_gate, echo, keys, deep, status):
+    """Python gives up at some 990 levels, the C library's parser at 2,048: the gate does before."""
+    gate = make_gate(routes=[route(keys)])
+    for language in ("python", "c"):
+        echo(gate, language)
+    text = "%s.%s" % (b64(b'{"alg":"HS256"}'), b64(b'{"exp":%d,"x":%s}' % (time.time() + 60, b"[" * deep + b"]" * deep)))
+    token = "%s.%s" % (text, b64(hmac.new(secret_of(keys), text.encode(), hashlib.sha256).digest()))
+    clients = [Raw(gate).send(upgrade_request("/echo?token=" + token)) for _ in range(4)]
+    assert [client.read_head()[0] for client in clients] == [status] * 4
+    if status == 101:
+        assert [client.ask("hello") for client in clients] == ["hello"] * 4
+    assert len(gate.wsctl("handlers")["handlers"]) == 2
+
+
 def test_a_token_is_not_logged_where_nobody_asks_for_it(make_gate, keys, tmp_path):
     """A proxy that drops Upgrade, an old client, a path with an error in it: the token is as good as ever."""
     log, secret = tmp_path / "access.log", "s3cr3t"

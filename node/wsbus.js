@@ -246,6 +246,18 @@ function audience(fields) {
   return there;
 }
 
+/* The object; an empty one of what cannot be read: no message may end the program, or take others of its batch with it. */
+function metadataOf(bytes) {
+  if (!bytes) return {};
+  try {
+    const meta = JSON.parse(bytes);
+    return meta !== null && typeof meta === "object" && !Array.isArray(meta) ? meta : {};
+  } catch (error) {
+    console.error(`wsbus: metadata that cannot be read: ${error.message}`);
+    return {};
+  }
+}
+
 /* About what a command takes in a batch. */
 const sizeOf = ([, payload, meta]) => payload.length + meta.length + 48;
 const bytesOf = (commands) => commands.reduce((sum, { record }) => sum + sizeOf(record), 0);
@@ -577,7 +589,7 @@ export class Handler {
       return messages.map(({ header, payload, meta }) => ({
         type: EVENT[header.type] ?? String(header.type), code: header.code, opcode: header.code, flags: header.flags,
         more: Boolean(header.flags & FLAG.MORE), redelivered: Boolean(header.flags & FLAG.REDELIVERED),
-        conn: header.conn, seq: header.seq, time: header.time, payload, meta: meta ? JSON.parse(meta) : {},
+        conn: header.conn, seq: header.seq, time: header.time, payload, meta: metadataOf(meta),
       })).map((event) => ({ ...event, deliveries: event.redelivered ? event.meta.deliveries ?? 2 : 1 }));
     } catch (error) {
       if (!(error instanceof RangeError || error instanceof SyntaxError)) throw error;

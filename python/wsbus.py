@@ -88,6 +88,16 @@ class ProtocolError(ValueError):
     """Bytes that are not an envelope."""
 
 
+def _metadata(text):
+    """The dict; an empty one of what Python cannot read: no message may end the program."""
+    try:
+        meta = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:
+        print("wsbus: metadata that cannot be read: %s" % str(error)[:200], file=sys.stderr)
+        meta = {}
+    return meta if isinstance(meta, dict) else {}
+
+
 class Event:
     """One event: type (a word), conn, opcode, seq, time_ns, flags, payload (bytes), meta (dict)."""
 
@@ -98,7 +108,7 @@ class Event:
         self.code, self.flags = head[2], head[3]
         self.conn, self.seq, self.time_ns = head[5], head[6], head[7]
         self.payload = payload
-        self.meta = json.loads(meta) if meta else {}
+        self.meta = _metadata(meta)
 
     opcode = property(lambda self: self.code)
     text = property(lambda self: self.payload.decode())

@@ -114,6 +114,16 @@ def library():
 # --- what goes in and comes out
 
 
+def _metadata(text):
+    """The dict; an empty one of what Python cannot read: no message may end the program."""
+    try:
+        meta = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:
+        print("wsbus: metadata that cannot be read: %s" % str(error)[:200], file=sys.stderr)
+        meta = {}
+    return meta if isinstance(meta, dict) else {}
+
+
 class Event:
     """One event, copied: it stays true as long as it is kept. `meta` is a dict."""
 
@@ -125,7 +135,7 @@ class Event:
         self.more, self.redelivered, self.pending = ev.more, ev.redelivered, ev.pending
         self.deliveries = ev.deliveries
         self.payload = ctypes.string_at(ev.data, ev.len)
-        self.meta = json.loads(ctypes.string_at(ev.meta, ev.meta_len)) if ev.meta else {}
+        self.meta = _metadata(ctypes.string_at(ev.meta, ev.meta_len) if ev.meta else b"")
 
     text = property(lambda self: self.payload.decode())
 

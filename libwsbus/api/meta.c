@@ -9,11 +9,16 @@
 
 #include "api/handle.h"
 #include "base/json.h"
+#include "base/json_shape.h"
 
-enum { HEARTBEAT_MAX_MS = 60000, HEARTBEAT_MS = 1000, MESSAGE_MAX = 16 << 20 };
+enum { HEARTBEAT_MAX_MS = 60000, HEARTBEAT_MS = 1000, MESSAGE_MAX = 16 << 20, DEPTH_MAX = 64 };
 
+/* Deeper than any gate says: the parser calls itself for each level, on whatever stack the program's thread has. */
 static json_t *parse(struct wsb_span meta)
 {
+    static const struct wsb_json_shape most = {DEPTH_MAX, SIZE_MAX};
+    if (wsb_json_shape_check(meta, &most) != WSB_OK)
+        return NULL;
     json_t *root = json_loadb((const char *)meta.ptr, meta.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     if (json_is_object(root))
         return root;

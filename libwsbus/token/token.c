@@ -7,6 +7,7 @@
 #include <openssl/hmac.h>
 #include <stdlib.h>
 
+#include "base/json_shape.h"
 #include "token/parts.h"
 
 enum { HS256_SIZE = 32, ES256_SIZE = 64, ED25519_SIZE = 64, DER_MAX = 80 };
@@ -31,13 +32,17 @@ static bool token_split(struct wsb_span token, struct parts *ret)
     return header && claims && ret->signature.len && !memchr(ret->signature.ptr, '.', ret->signature.len);
 }
 
-/* A JSON object, and nothing else. */
-static json_t *object_of(struct wsb_span text)
+/* A JSON object, and nothing else. What it holds goes to handlers, whose parsers may be less patient: it is bounded here. */
+static json_t *object_of(struct wsb_span text, const char **ret_why)
 {
+    static const struct wsb_json_shape most = {WSB_TOKEN_DEPTH_MAX, WSB_TOKEN_VALUES_MAX};
     size_t len = 0;
     json_error_t error;
     uint8_t *bytes = wsb_token_decode(text, &len);
-    json_t *v = bytes ? json_loadb((const char *)bytes, len, JSON_REJECT_DUPLICATES, &error) : NULL;
+    bool is_bounded = bytes && wsb_json_shape_check(wsb_span(bytes, len), &most) == WSB_OK;
+    json_t *v = is_bounded ? json_loadb((const char *)bytes, len, JSON_REJECT_DUPLICATES, &error) : NULL;
+    if (bytes && !is_bounded)
+        *ret_why = "the token says too much: its JSON is too deep, or has too many values";
     free(bytes);
     if (json_is_object(v))
         return v;
@@ -183,8 +188,6 @@ static const char *claims_refuse(const json_t *claims, const struct wsb_token_ru
 
 static const char *header_refuse(const json_t *header)
 {
-    if (!header)
-        return "not a token";
     if (json_object_get(header, "crit")) /* RFC 7515 §4.1.11: what we do not know we must refuse, and we know none */
         return "the token has critical extensions";
     return NULL;
@@ -201,7 +204,9 @@ wsb_err wsb_token_check(const struct wsb_token_keys *keys, struct wsb_span token
     const char *why = "not a token";
     if (token.len > WSB_TOKEN_MAX || !token_split(token, &p))
         goto out;
-    header = object_of(p.header);
+    header = object_of(p.header, &why);
+    if (!header)
+        goto out;
     why = header_refuse(header);
     if (why)
         goto out;
@@ -209,8 +214,10 @@ wsb_err wsb_token_check(const struct wsb_token_keys *keys, struct wsb_span token
     signature = wsb_token_decode(p.signature, &len);
     if (!signature || !any_key_fits(keys, header, &p, wsb_span(signature, len)))
         goto out;
-    claims = object_of(p.claims); /* only now: of a stranger's words as few as possible are read */
-    why = claims ? claims_refuse(claims, rules, now_s) : "the claims are no object";
+    why = "the claims are no object";
+    claims = object_of(p.claims, &why); /* only now: of a stranger's words as few as possible are read */
+    if (claims)
+        why = claims_refuse(claims, rules, now_s);
 out:
     free(signature);
     json_decref(header);

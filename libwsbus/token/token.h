@@ -13,7 +13,11 @@
 
 #include "token/keys.h"
 
-enum { WSB_TOKEN_MAX = 8192 };
+enum {
+    WSB_TOKEN_MAX = 8192,
+    WSB_TOKEN_DEPTH_MAX = 32,   /* objects and arrays within each other, in its header and in its claims */
+    WSB_TOKEN_VALUES_MAX = 1024 /* in each of them */
+};
 
 struct wsb_token_rules {
     const char *issuer;     /* that "iss" has to be; NULL: any */

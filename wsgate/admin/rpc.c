@@ -1,11 +1,14 @@
-/* JSON-RPC 2.0. jansson refuses what is not UTF-8, duplicate keys, NUL and deep nesting; the rest is checked here. */
+/* JSON-RPC 2.0. jansson refuses what is not UTF-8, duplicate keys and NUL; the rest is checked here. */
 #include "admin/rpc.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json_shape.h"
 #include "bus/conn_id.h"
+
+enum { DEPTH_MAX = 16, VALUES_MAX = 1 << 17 /* more ids than a line has room for */ };
 
 static wsb_err fail(struct wsg_rpc_error *error, enum wsg_rpc_code code, const char *text)
 {
@@ -33,7 +36,12 @@ wsb_err wsg_rpc_parse(struct wsb_span line, struct wsg_rpc_request *ret, struct 
 {
     json_error_t why;
     char text[200];
+    static const struct wsb_json_shape most = {DEPTH_MAX, VALUES_MAX};
     *ret = (struct wsg_rpc_request){.id = "null"};
+    if (wsb_json_shape_check(line, &most) != WSB_OK) {
+        (void)snprintf(text, sizeof text, "deeper than %d levels, or more than %d values", DEPTH_MAX, VALUES_MAX);
+        return fail(error, WSG_RPC_PARSE, text);
+    }
     ret->root = json_loadb((const char *)line.ptr, line.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     if (!ret->root) {
         (void)snprintf(text, sizeof text, "not JSON: %.150s at byte %d", why.text, why.position);

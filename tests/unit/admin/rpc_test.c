@@ -81,6 +81,11 @@ static void test_deep_nesting_is_an_error(void **state)
     memset(line, '[', DEEP);
     assert_int_equal(wsg_rpc_parse(wsb_span(line, DEEP), &r, &error), WSB_ERR_PROTO);
     assert_int_equal(error.code, WSG_RPC_PARSE);
+    assert_non_null(strstr(error.fault.text, "deeper than 16 levels"));
+    wsg_rpc_request_deinit(&r);
+    memset(line, ',', DEEP);
+    line[0] = '[';
+    assert_int_equal(wsg_rpc_parse(wsb_span(line, DEEP), &r, &error), WSB_ERR_PROTO);
     wsg_rpc_request_deinit(&r);
     free(line);
 }

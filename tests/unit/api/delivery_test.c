@@ -901,6 +901,29 @@ static void test_members_are_told(void **state)
     part(&b);
 }
 
+/* Deeper than any gate says: it is as metadata that is not there, and what follows is not. */
+static void test_metadata_too_deep_to_be_read(void **state)
+{
+    enum { DEEP = 5000 };
+    struct both b = join();
+    char *meta = malloc(2 * DEEP + 64);
+    (void)state;
+    assert_non_null(meta);
+    char *at = stpcpy(meta, "{\"route\":\"r\",\"x\":");
+    memset(at, '[', DEEP);
+    memset(at + DEEP, ']', DEEP);
+    (void)stpcpy(at + 2 * DEEP, "}");
+    fake_gate_send(b.gate, head(WSB_OPEN, 6, 1), NULL, meta);
+    fake_gate_send(b.gate, head(WSB_OPEN, 7, 1), NULL, "{\"route\":\"r\"}");
+    struct wsb_event ev = must_read(b.h);
+    assert_int_equal(ev.conn, 6);
+    assert_null(wsb_event_str(&ev, "route"));
+    ev = must_read(b.h);
+    assert_string_equal(wsb_event_str(&ev, "route"), "r");
+    free(meta);
+    part(&b);
+}
+
 static void test_presence_and_lists_of_words(void **state)
 {
     (void)state;
@@ -965,6 +988,7 @@ int main(void)
         cmocka_unit_test(test_an_ack_that_waits_is_taken_back),
         cmocka_unit_test(test_drain_begins_and_ends),
         cmocka_unit_test(test_members_are_told),
+        cmocka_unit_test(test_metadata_too_deep_to_be_read),
         cmocka_unit_test(test_presence_and_lists_of_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -264,6 +264,50 @@ static void test_claims(void **state)
     wsb_token_keys_unref(k);
 }
 
+/* {"exp":1000,"x":[[[…]]]}, or with `width` numbers in one array. */
+static char *claims_of(size_t depth, size_t width)
+{
+    char *text = malloc(2 * (depth + width) + 64);
+    assert_non_null(text);
+    char *at = stpcpy(text, "{\"exp\":1000,\"x\":");
+    for (size_t i = 0; i < depth; i++)
+        *at++ = '[';
+    for (size_t i = 0; i < width; i++) {
+        *at++ = '1';
+        *at++ = i + 1 < width ? ',' : ' ';
+    }
+    for (size_t i = 0; i < depth; i++)
+        *at++ = ']';
+    (void)stpcpy(at, "}");
+    return text;
+}
+
+/* Handlers get what it says, and their parsers give up sooner than ours. */
+static void test_what_a_token_says_is_bounded(void **state)
+{
+    static const struct {
+        size_t depth, width;
+        bool want;
+    } rows[] = {{WSB_TOKEN_DEPTH_MAX - 1, 1, true},  {WSB_TOKEN_DEPTH_MAX, 1, false}, {990, 1, false}, {2047, 0, false},
+                {1, WSB_TOKEN_VALUES_MAX - 4, true}, {1, WSB_TOKEN_VALUES_MAX, false}};
+    static const char too_much[] = "the token says too much: its JSON is too deep, or has too many values";
+    EVP_PKEY *pkey = pkey_of("EdDSA");
+    char jwk[2048], token[WSB_TOKEN_MAX];
+    (void)state;
+    jwk_of(pkey, "EdDSA", jwk, sizeof jwk);
+    struct wsb_token_keys *k = keys_of(jwk);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char *claims = claims_of(rows[i].depth, rows[i].width);
+        sign(pkey, "EdDSA", "{\"alg\":\"EdDSA\"}", claims, token, sizeof token);
+        assert_string_equal(verdict(k, token, NULL, 999), rows[i].want ? "" : too_much);
+        sign(pkey, "EdDSA", claims, "{\"exp\":1000}", token, sizeof token); /* the header is nobody's word yet */
+        assert_string_equal(verdict(k, token, NULL, 999), rows[i].want ? "the signature is not right" : too_much);
+        free(claims);
+    }
+    wsb_token_keys_unref(k);
+    EVP_PKEY_free(pkey);
+}
+
 static void test_what_is_no_token(void **state)
 {
     static const char *const rows[] = {"",     ".",    "..",   "a.b",     "a.b.c",
@@ -390,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_each_algorithm_and_each_bit_of_its_tokens),
         cmocka_unit_test(test_algorithms_are_not_confused),
         cmocka_unit_test(test_claims),
+        cmocka_unit_test(test_what_a_token_says_is_bounded),
         cmocka_unit_test(test_what_is_no_token),
         cmocka_unit_test(test_a_token_goes_round),
         cmocka_unit_test(test_keys_say_what_is_wrong),
