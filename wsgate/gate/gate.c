@@ -169,8 +169,9 @@ void wsg_gate_command(struct wsg_gate *g, const struct wsg_command *c, const wsb
         command_worker(g, g->worker_count == 1 ? 0 : worker_of(g, ids[0]), c, ids, count);
         return;
     }
-    if (!reserve_sorted(g, count)) {
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "command lost: out of memory");
+    if (!reserve_sorted(g, count)) { /* dearer, and without memory */
+        for (size_t i = 0; i < count; i++)
+            command_worker(g, worker_of(g, ids[i]), c, &ids[i], 1);
         return;
     }
     for (size_t w = 0; w < g->worker_count; w++) {

@@ -177,6 +177,8 @@ static wsb_err init_worker(struct wsg_gate *g, size_t index, size_t count, uint6
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
         return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
     wsg_slots_init(&w->env.slots, epoch, &seed, (uint8_t)index);
+    wsg_lost_init(&w->env.lost);
+    wsg_lost_init(&w->down.lost);
     return wsg_worker_init(w, g, (uint8_t)index, fault);
 }
 

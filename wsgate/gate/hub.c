@@ -119,7 +119,7 @@ static void on_event(struct wsg_hub *h, const struct wsg_out *out)
         return;
     }
     struct wsg_pin *p = wsg_pins_find(&h->pins, e.header.conn);
-    if (p) /* otherwise it was failed: its end is nobody's event */
+    if (p && !p->is_closed) /* otherwise it was failed, or lost: its end is nobody's event */
         wsg_hub_deliver(h, p, &e);
     else if (e.header.type == WSB_DATA)
         wsg_tally(&h->routes->routes[out->route].tally.in_dropped[WSG_IN_NO_HANDLER], 1);
@@ -195,6 +195,34 @@ void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox)
         }
     }
     end_step(h);
+}
+
+/* -------------------------------------------------------------------- without memory */
+
+void wsg_hub_lose(struct wsg_hub *h, wsb_conn conn)
+{
+    static const char over[] = "{\"by\":\"gate\",\"code\":1013,\"reason\":\"out of memory\",\"clean\":false}";
+    struct wsg_pin *p = wsg_pins_find(&h->pins, conn);
+    uint64_t left_out;
+    if (wsb_log_limit(&h->lost_lines, wsg_loop_now_ms(h->loop), &left_out))
+        WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "connection ended: out of memory for an event", WSB_KID("conn", conn),
+                WSB_KU("left_out", left_out));
+    if (p && !p->is_closed) {
+        struct wsb_envelope e = {.header = {.type = p->is_request ? WSB_ABORTED : WSB_CLOSED_EV,
+                                            .conn = conn,
+                                            .time_ns = wsg_loop_wall_ns(h->loop)},
+                                 .meta = wsb_span_str(over)};
+        wsg_hub_deliver(h, p, &e);
+    }
+    wsg_hub_fail(h, conn, 503, WSG_REFUSED_MEMORY, "out of memory");
+}
+
+void wsg_hub_lose_all(struct wsg_hub *h, uint8_t worker)
+{
+    for (size_t i = 0; i < h->pins.workers[worker].count; i++) {
+        if (h->pins.workers[worker].slots[i])
+            wsg_hub_lose(h, h->pins.workers[worker].slots[i]->conn);
+    }
 }
 
 /* ------------------------------------------------------------------------ heartbeat */

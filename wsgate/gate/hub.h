@@ -123,7 +123,7 @@ struct wsg_hub {
     struct wsb_account *strangers; /* owned: what is under way to peers that are not registered */
     struct wsb_account *copies;    /* owned: what is under way to subscribers */
     struct wsg_dead_letters dead_letters;
-    struct wsb_log_limit letter_lines;
+    struct wsb_log_limit letter_lines, lost_lines;
     uint64_t last_ping; /* number of the latest PING to any handler */
     wsb_conn *targets;  /* owned scratch */
     size_t targets_cap;
@@ -157,7 +157,10 @@ WSB_MUST_CHECK wsb_err wsg_hub_add_shm(struct wsg_hub *h, struct wsb_server *shm
 void wsg_hub_receive(struct wsg_hub *h);                      /* commands of handlers */
 void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox); /* what sessions said */
 void wsg_hub_flush(struct wsg_hub *h);                        /* batches to handlers */
-void wsg_hub_before_sleep(struct wsg_hub *h);                 /* nothing may be left unseen */
+/* There was no memory for an event of this connection, or of all of a worker's: it is over, for its owner and for its client. */
+void wsg_hub_lose(struct wsg_hub *h, wsb_conn conn);
+void wsg_hub_lose_all(struct wsg_hub *h, uint8_t worker);
+void wsg_hub_before_sleep(struct wsg_hub *h); /* nothing may be left unseen */
 
 /*
  * The short way of a client's message, while the loop hands out what sockets have: from where it was received into the memory of its

@@ -291,8 +291,10 @@ static bool introduce(struct wsg_hub *h, struct wsg_pin *p)
                    .time_ns = p->opened_ns},
         .meta = wsg_hub_open_meta(h, p),
     };
-    if (!wsg_hub_send(h, p->handler, &e))
+    if (!wsg_hub_send(h, p->handler, &e)) {
+        wsg_hub_mark_dead(h, p->handler); /* whatever the reason: it must not miss one */
         return false;
+    }
     p->lane->unopened--;
     note_sent(h, p, 1);
     p->handler->opening += wsg_pin_is_opening(p);

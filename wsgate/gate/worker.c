@@ -185,8 +185,8 @@ void wsg_worker_drain(struct wsg_worker *w, uint32_t spread_ms, uint64_t force_m
     uint64_t ticks = spread_ms / DRAIN_TICK_MS;
     uint64_t each = ticks ? w->env.slots.count / ticks + 1 : UINT32_MAX;
     w->drain = (struct wsg_drain_plan){.timer.fn = on_drain_tick,
-                                  .per_tick = (uint32_t)(each > DRAINED_AT_ONCE ? each : DRAINED_AT_ONCE),
-                                  .force_ms = force_ms};
+                                       .per_tick = (uint32_t)(each > DRAINED_AT_ONCE ? each : DRAINED_AT_ONCE),
+                                       .force_ms = force_ms};
     /* not at once: what those who have just come have sent already is read first */
     if (force_ms <= wsg_loop_now_ms(w->loop) ||
         wsg_loop_arm(w->loop, &w->drain.timer, wsg_loop_now_ms(w->loop) + DRAIN_TICK_MS) != WSB_OK)
@@ -258,6 +258,12 @@ static void on_down_wake(struct wsg_task *t)
     atomic_store(&CONTAINER(t, struct wsg_worker, down.wake)->down.wake_posted, false);
 }
 
+static void wake_down(struct wsg_down *d, struct wsg_worker *w)
+{
+    if (!atomic_exchange(&d->wake_posted, true))
+        wsg_loop_post(w->loop, &d->wake);
+}
+
 /* What does not fit stays in the buffer: the worker says when it has made room. */
 static void put_parcels(struct wsg_worker *w)
 {
@@ -270,8 +276,8 @@ static void put_parcels(struct wsg_worker *w)
         atomic_thread_fence(memory_order_seq_cst); /* so either it sees that, or we see the room */
         d->is_full = !wsg_belt_put(&d->belt, &d->parcels);
     }
-    if (wsg_belt_tell(&d->belt) && !atomic_exchange(&d->wake_posted, true))
-        wsg_loop_post(w->loop, &d->wake);
+    if (wsg_belt_tell(&d->belt))
+        wake_down(d, w);
 }
 
 static void put_all_parcels(struct wsg_worker *hubs)
@@ -285,7 +291,8 @@ void wsg_worker_send_command(struct wsg_worker *w, const struct wsg_command *c, 
 {
     struct wsg_down *d = &w->down;
     if (wsg_parcel_put(&d->parcels, c, ids, count, &d->sent) != WSB_OK) {
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "command lost: out of memory", WSB_KU("worker", w->index));
+        wsg_lost_note(&d->lost, ids, count);
+        wake_down(d, w);
         return;
     }
     if (d->parcels.len >= PARCELS_EARLY && !d->is_full)
@@ -307,6 +314,52 @@ static void carry_out(struct wsg_worker *w, struct wsb_span parcels)
         wsg_parcel_done(&p);
     }
     atomic_fetch_add_explicit(&w->down.carried_out, weight, memory_order_relaxed);
+}
+
+static const struct wsg_command out_of_memory = {
+    .type = WSG_CMD_FAIL,
+    .code = WSG_REFUSED_MEMORY,
+    .by = WSG_BY_GATE,
+    .status = 503,
+    .reason = {(const uint8_t *)"out of memory", sizeof "out of memory" - 1}};
+
+static void fail_one(struct wsg_session *s, void *ctx)
+{
+    (void)ctx;
+    wsg_session_command(s, &out_of_memory);
+}
+
+/* Commands for them were lost: they end, rather than go on with a hole. */
+static void fail_lost(struct wsg_worker *w)
+{
+    wsb_conn ids[WSG_LOST_MAX];
+    bool all;
+    size_t count = wsg_lost_take(&w->down.lost, ids, &all);
+    if (all)
+        wsg_worker_each(w, fail_one, NULL);
+    wsg_worker_command(w, &out_of_memory, ids, count);
+}
+
+/* The same where events of them were lost: whoever has them hears that they are over. */
+static void end_lost(struct wsg_worker *w, struct wsg_hub *hub)
+{
+    wsb_conn ids[WSG_LOST_MAX];
+    bool all;
+    size_t count = wsg_lost_take(&w->env.lost, ids, &all);
+    if (all)
+        wsg_hub_lose_all(hub, w->index);
+    for (size_t i = 0; i < count; i++)
+        wsg_hub_lose(hub, ids[i]);
+}
+
+static void end_all_lost(struct wsg_worker *hubs, struct wsg_hub *hub)
+{
+    size_t count = wsg_gate_worker_count(hubs->gate);
+    for (size_t i = 0; i < count; i++) {
+        struct wsg_worker *w = wsg_gate_worker(hubs->gate, i);
+        if (wsg_lost_has(&w->env.lost))
+            end_lost(w, hub);
+    }
 }
 
 /* What the hub has for our sessions. False: there is more. */
@@ -483,6 +536,7 @@ static void hub_round(struct wsg_worker *w)
     wsg_sessions_flush(&w->env);
     while (w->env.outbox.buf.len)
         take_outbox(w, hub);
+    end_all_lost(w, hub);
     wsg_hub_flush(hub);
     wsg_hub_before_sleep(hub);
     if (w->env.stalled)
@@ -495,6 +549,8 @@ static void on_round(void *ctx)
 {
     struct wsg_worker *w = ctx;
     bool took_all = w->index == 0 || take_parcels(w);
+    if (wsg_lost_has(&w->down.lost))
+        fail_lost(w);
     if (w->index == 0)
         hub_round(w);
     else
@@ -503,6 +559,8 @@ static void on_round(void *ctx)
         wsg_sessions_flush(&w->env);
     if (w->index != 0) {
         put_outbox(w);
+        if (wsg_lost_has(&w->env.lost))
+            wake_hub(w);
         if (!w->env.outbox_full && w->env.stalled)
             wsg_sessions_unstall(&w->env);
         if (!(took_all && wsg_belt_may_sleep(&w->down.belt)))

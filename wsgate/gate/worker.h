@@ -36,6 +36,7 @@ struct wsg_down {
     _Atomic bool wake_posted;
     _Atomic bool wants_room;      /* the hub wants to be woken when the worker has taken something */
     _Atomic uint64_t carried_out; /* by the worker: of the bytes sent */
+    struct wsg_lost lost;         /* connections of which a command was not kept */
 };
 
 /* Clients are closed so many at a time, and none with messages under way before the time for that is over. */

@@ -234,6 +234,7 @@ void wsg_websocket_send(struct wsg_session *s, const struct wsg_command *c)
         return;
     if (append(s, c, slow == WSG_SLOW_DROP_OLD || m.key.ptr, &m) != WSB_OK) {
         refuse(s, c, WSG_OUT_NO_MEMORY, WSB_OUTCOME_DROPPED, "out of memory");
+        wsg_websocket_end(s, WSG_ENDED_MEMORY, WSB_CLOSE_TRY_AGAIN_LATER, "out of memory"); /* rather than a hole */
         return;
     }
     s->messages_out++;

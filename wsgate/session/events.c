@@ -10,9 +10,9 @@
 
 static void put(struct wsg_session *s, const struct wsg_out *out)
 {
-    if (wsg_outbox_put(&s->env->outbox, out) != WSB_OK) /* only without memory: nothing else bounds the outbox */
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "event lost: out of memory", WSB_KID("conn", s->id),
-                WSB_KS("event", wsb_type_name(out->envelope.header.type)));
+    bool is_copy = out->kind == WSG_OUT_TAP_IN || out->kind == WSG_OUT_TAP_OUT || out->kind == WSG_OUT_TAP_NOTE;
+    if (wsg_outbox_put(&s->env->outbox, out) != WSB_OK && !is_copy) /* only without memory: nothing else bounds it */
+        wsg_lost_note(&s->env->lost, &out->envelope.header.conn, 1);
 }
 
 static struct wsg_out event_of(const struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags)

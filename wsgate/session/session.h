@@ -37,6 +37,7 @@
 #include "net/socket.h"
 #include "session/command.h"
 #include "session/gatekeeping.h"
+#include "session/lost.h"
 #include "session/outbox.h"
 #include "session/secure.h"
 #include "ws/deflate.h"
@@ -116,6 +117,7 @@ struct wsg_env {
     struct wsg_slots slots;
     struct wsg_chunk_pool pool;
     struct wsg_outbox outbox;
+    struct wsg_lost lost;        /* connections of which an event was not kept */
     struct wsg_traffic *traffic; /* owned; of each route */
     struct wsg_traffic *listed;
     uint8_t *scratch;    /* owned; WSG_SCRATCH_BYTES, what one read brings */

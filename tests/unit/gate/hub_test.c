@@ -518,6 +518,33 @@ static void test_presence_is_told_in_rounds(void **state)
     wsb_buf_deinit(&meta);
 }
 
+/* An event of it could not be kept: its owner hears that it is over, its client is told, and what it still says is nobody's. */
+static void test_a_connection_with_a_hole_is_over_for_both_ends(void **state)
+{
+    struct fixture *f = *state;
+    hello(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    happen(f, WSB_OPEN, 2, 0, "");
+    happen(f, WSB_REQUEST, 3, 0, "");
+    forget(f);
+    wsg_hub_lose(&f->hub, conn_of(1));
+    wsg_hub_lose(&f->hub, conn_of(3));
+    wsg_hub_lose(&f->hub, conn_of(77)); /* its OPEN was what was lost */
+    wsg_hub_flush(&f->hub);
+    assert_string_equal(f->server.log, "a:closed a:aborted");
+    assert_string_equal(f->commands, "fail(503)@1 fail(503)@3 fail(503)@77");
+    forget(f);
+    happen(f, WSB_DATA, 1, 0, "late");
+    happen(f, WSB_CLOSED_EV, 1, 0, "");
+    happen(f, WSB_ABORTED, 3, 0, "");
+    assert_string_equal(f->server.log, "");
+    wsg_hub_lose_all(&f->hub, 0);
+    wsg_hub_flush(&f->hub);
+    assert_string_equal(f->server.log, "a:closed");
+    assert_string_equal(f->commands, "fail(503)@2");
+    assert_int_equal(f->hub.pins.count, 0);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -546,6 +573,7 @@ int main(void)
         TEST(test_who_waits_is_taken_by_a_handler_of_its_kind),
         TEST(test_a_handler_may_change_its_kinds),
         TEST(test_kinds_that_no_route_of_it_has_are_refused),
+        TEST(test_a_connection_with_a_hole_is_over_for_both_ends),
         TEST(test_presence_is_told_in_rounds),
         TEST(test_a_key_for_a_route_uses_its_own_names_only),
         TEST(test_a_key_for_a_route_reaches_nobody_that_is_not_known_to_be_of_it),
