@@ -22,6 +22,13 @@ static void end_step(struct wsg_hub *h)
         for (to = h->handlers.by_id; to; to = to->by_id.next)
             wsg_hub_pump(h, to);
     }
+    if (h->pump_due) {
+        h->pump_due = false;
+        for (to = h->handlers.by_id; to; to = to->by_id.next) {
+            if (to->is_pump_due)
+                wsg_hub_pump(h, to);
+        }
+    }
     if (h->drain_pending) {
         h->drain_pending = false;
         for (to = h->handlers.by_id; to; to = to->by_id.next)

@@ -105,6 +105,7 @@ struct wsg_hub {
     bool is_rebalancing;    /* some have not been looked at in this round */
     bool changes_hands;     /* inside of it */
     uint64_t steps;         /* of connections that change hands */
+    bool pump_due;          /* some handlers have room that they did not have before: is_pump_due */
     bool pump_all;          /* a route has come under its limit: all its handlers may go on */
     bool drain_pending;     /* something changed that a handler that drains may wait for */
     size_t extra_work;      /* connections that the command in hand has named, in units of the budget */

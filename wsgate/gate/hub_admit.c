@@ -57,6 +57,7 @@ static void leave_gatekeeper(struct wsg_hub *h, struct wsg_pin *p)
     }
     if (from && from->drain)
         h->drain_pending = true;
+    wsg_hub_note_leaving(h, p);
     wsg_pin_assign(p, NULL, NULL);
 }
 

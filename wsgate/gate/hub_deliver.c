@@ -84,7 +84,16 @@ void wsg_hub_end_pin(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reas
     wsg_hub_end_moving(p);
     if (p->handler && p->handler->drain)
         h->drain_pending = true;
+    wsg_hub_note_leaving(h, p);
     wsg_pins_remove(&h->pins, p);
+}
+
+void wsg_hub_note_leaving(struct wsg_hub *h, const struct wsg_pin *p)
+{
+    if (!wsg_pin_is_opening(p) || p->handler->lane.unopened == 0)
+        return;
+    p->handler->is_pump_due = true;
+    h->pump_due = true;
 }
 
 void wsg_hub_fail(struct wsg_hub *h, wsb_conn conn, uint16_t status, enum wsg_refusal reason, const char *why)
@@ -110,6 +119,7 @@ void wsg_hub_give_up(struct wsg_hub *h, struct wsg_pin *p, uint16_t status, cons
     } else {
         p->is_failed = true;
         wsg_pin_wait_no_more(p);
+        wsg_hub_note_leaving(h, p);
         wsg_pin_assign(p, NULL, NULL);
         wsg_hub_drop_backlog(h, p, reason);
     }

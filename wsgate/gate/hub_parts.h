@@ -88,6 +88,8 @@ void wsg_hub_acked(struct wsg_hub *h, struct wsg_handler *from, wsb_conn conn, u
 void wsg_hub_answered(struct wsg_hub *h, struct wsg_pin *p);
 /* Take out one that was sent and has had its `limit` deliveries: accounted for as undeliverable; the caller's, NULL: none. */
 struct wsg_kept *wsg_hub_take_spent(struct wsg_hub *h, struct wsg_pin *p, uint32_t limit);
+/* It is about to leave its owner. If that has not acknowledged its OPEN, there is a place for another one. */
+void wsg_hub_note_leaving(struct wsg_hub *h, const struct wsg_pin *p);
 /* The client is gone and nothing of it is left to be done: the pin is gone. */
 bool wsg_hub_end_if_over(struct wsg_hub *h, struct wsg_pin *p);
 /* The pin ends; messages that are kept of it are counted as dropped. */

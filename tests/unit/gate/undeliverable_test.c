@@ -331,6 +331,24 @@ static void test_a_handler_is_told_of_as_many_as_it_gets_done_with(void **state)
     assert_int_equal(to->opening, 0);
 }
 
+/* Those that leave without an acknowledgement make room as well. */
+static void test_who_leaves_makes_room_for_the_next(void **state)
+{
+    enum { CLIENTS = 40, AT_ONCE = 32 };
+    struct fixture *f = *state;
+    come(f, 'a');
+    for (uint32_t slot = 1; slot <= CLIENTS; slot++)
+        happen(f, WSB_OPEN, slot, 0, "");
+    forget(f);
+    wsg_hub_end_pin(&f->hub, wsg_pins_find(&f->hub.pins, conn_of(1)), WSG_IN_LOST);
+    happen(f, WSB_DATA, 2, 0, "x"); /* whatever happens next */
+    assert_string_equal(f->server.log, "a:data=x#2 a:open");
+    wsg_hub_give_up(&f->hub, wsg_pins_find(&f->hub.pins, conn_of(2)), 503, "no", WSG_IN_LOST);
+    forget(f);
+    happen(f, WSB_DATA, 3, 0, "x");
+    assert_string_equal(f->server.log, "a:data=x#2 a:open");
+}
+
 static void test_what_one_said_before_it_left_is_delivered(void **state)
 {
     struct fixture *f = *state;
@@ -356,6 +374,7 @@ int main(void)
         TEST(test_no_limit_is_no_limit),
         TEST(test_one_that_says_it_works_is_not_given_up),
         TEST(test_a_handler_is_told_of_as_many_as_it_gets_done_with),
+        TEST(test_who_leaves_makes_room_for_the_next),
         TEST(test_what_one_said_before_it_left_is_delivered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
