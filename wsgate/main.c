@@ -21,7 +21,12 @@
 #include "gate/gate.h"
 #include "service/manager.h"
 
-enum { MMAP_BYTES = 32 << 20, TRIM_BYTES = 64 << 20, TOP_PAD_BYTES = 256 << 10 };
+enum {
+    MMAP_BYTES = 32 << 20,
+    TRIM_BYTES = 64 << 20,
+    TOP_PAD_BYTES = 256 << 10,
+    PEER_DESCRIPTORS = 4 /* three endpoints, and a handler's process */
+};
 
 struct signals {
     struct wsg_watch watch;
@@ -98,13 +103,14 @@ static void warn(const char *text)
     say(WSB_LOG_WARN, "warning: ", text);
 }
 
-/* Each connection is a descriptor: take as many as we may have. */
-static void raise_descriptor_limit(size_t connections)
+/* Each connection is a descriptor, and so is each peer of the bus: take as many as we may have. */
+static void raise_descriptor_limit(const struct wsg_config *c)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
-    rlim_t want = connections + 256;
+    size_t connections = c->max_connections, enough = connections + 256;
+    rlim_t want = enough + (rlim_t)PEER_DESCRIPTORS * c->zmq_peers;
     if (limit.rlim_cur >= want)
         return;
     if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < want &&
@@ -112,7 +118,7 @@ static void raise_descriptor_limit(size_t connections)
         return; /* privileged: the hard limit could be raised as well */
     limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || want < limit.rlim_max ? want : limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur < want)
+    if (limit.rlim_cur < enough)
         WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "fewer descriptors than connections allowed",
                 WSB_KU("descriptors", limit.rlim_cur), WSB_KU("connections", connections));
 }
@@ -183,7 +189,7 @@ static int run(const struct wsg_config *config)
         wsg_manager_close(&manager);
         return 1;
     }
-    raise_descriptor_limit(config->max_connections);
+    raise_descriptor_limit(config);
     if (wsg_gate_new(config, &manager, &gate, &fault) != WSB_OK || wsg_admin_new(gate, &admin, &fault) != WSB_OK)
         goto out;
     if (config->metrics && wsg_metrics_new(gate, &metrics, &fault) != WSB_OK)

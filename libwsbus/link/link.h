@@ -55,7 +55,7 @@ struct wsb_server_stats {
     const char *last_refused_key;        /* "" when there was none; borrowed from the server */
     const char *last_refused_address;    /* likewise */
     uint64_t refused_by[WSB_ZMTP_WHYS];  /* ZeroMQ peers; those whose key was refused as well */
-    enum wsb_zmtp_why last_why;          /* of the last one */
+    enum wsb_zmtp_why last_why;          /* of the last one that was not for its key */
     const char *last_address;            /* "127.0.0.1", "local", "" when there was none; borrowed */
     uint64_t peers, unproven;            /* over ZeroMQ: connected now; of them, in the handshake */
     uint64_t subscriptions, input_bytes; /* now; memory for what peers say */
@@ -156,6 +156,8 @@ struct wsb_server_options {
     size_t max_message;            /* larger ZeroMQ parts cut the peer off */
     uint32_t max_peers;            /* connections of each channel; 0: as many as are usual */
     size_t max_queue;              /* bytes that may wait for one peer; 0: likewise */
+    size_t max_input;              /* bytes of unfinished messages of all peers; 0: likewise */
+    uint32_t handshake_ms;         /* time for a handshake; 0: likewise */
 };
 
 /* What a program may be that attaches to shared memory, and how much there is of it. */

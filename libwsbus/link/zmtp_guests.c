@@ -207,6 +207,8 @@ void wsb_zmtp_leave(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
 static void note_refusal(struct wsb_zmtp_server *z, enum wsb_zmtp_why why, const char *address)
 {
     z->stats.refused_by[why]++;
+    if (why == WSB_ZMTP_WHY_KEY)
+        return; /* told with the key */
     z->stats.last_why = why;
     (void)snprintf(z->last_address, sizeof z->last_address, "%s", address);
 }
@@ -420,7 +422,7 @@ static void on_tick(struct wsb_zmtp_server *z)
         struct wsb_zmtp_conn *conn, *next;
         for (conn = ch->unproven.first; conn && lost_ms; conn = conn->next_unproven)
             conn->since_ms += lost_ms;
-        while ((conn = ch->unproven.first) && z->now_ms - conn->since_ms > WSB_ZMTP_HANDSHAKE_MS)
+        while ((conn = ch->unproven.first) && z->now_ms - conn->since_ms > z->handshake_ms)
             wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_TIME);
         for (conn = z->ttl_count ? ch->conns : NULL; conn; conn = next) {
             next = conn->next;

@@ -124,6 +124,7 @@ static struct wsb_zmtp_server *server_new(const struct wsb_server_options *o)
     z->base.ops = &wsb_zmtp_server_ops;
     z->peers_max = o->max_peers ? o->max_peers : WSB_ZMTP_PEERS;
     z->queue_max = o->max_queue ? o->max_queue : WSB_ZMTP_QUEUE_MAX;
+    z->handshake_ms = o->handshake_ms ? o->handshake_ms : WSB_ZMTP_HANDSHAKE_MS;
     z->timer = -1;
     z->of_timer.what = WSB_ZMTP_SOURCE_TIMER;
     z->now_ms = wsb_zmtp_now_ms();
@@ -139,6 +140,8 @@ static struct wsb_zmtp_server *server_new(const struct wsb_server_options *o)
     make_rules(z, o);
     size_t message = z->channels[WSB_CHANNEL_HANDLERS].rules[WSB_DOOR_LOCAL].max_message;
     z->pool.max = message < WSB_ZMTP_INPUT_MAX / 2 ? WSB_ZMTP_INPUT_MAX : 2 * message;
+    if (o->max_input)
+        z->pool.max = o->max_input;
     return z;
 }
 

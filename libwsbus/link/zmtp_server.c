@@ -50,6 +50,7 @@ static void answer_ping(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, c
     uint8_t pong[WSB_ZMTP_PONG_MAX];
     z->ttl_count += (ping->ttl_ms != 0) - (uint32_t)(conn->ttl_ms != 0);
     conn->ttl_ms = ping->ttl_ms;
+    wsb_zmtp_tick(z);
     if (conn->out.commands >= WSB_ZMTP_PONGS_MAX)
         return;
     size_t len = wsb_zmtp_pong_write(pong, ping->context);

@@ -23,7 +23,7 @@ enum {
     WSB_ZMTP_ROUND_BYTES = 4 << 20,
     WSB_ZMTP_ROUND_EVENTS = 16384,
     WSB_ZMTP_ROUND_HANDSHAKES = 8,
-    WSB_ZMTP_ROUND_ACCEPTS = 16,
+    WSB_ZMTP_ROUND_ACCEPTS = 64,
     /* Of one peer, while others wait. */
     WSB_ZMTP_TURN_BYTES = 256 << 10,
     WSB_ZMTP_TURN_MESSAGES = 64,
@@ -82,6 +82,7 @@ struct wsb_zmtp_server {
     struct wsb_subscribers subscribers;
     uint64_t last_number;
     size_t peers_max, queue_max;
+    uint32_t handshake_ms;
     uint32_t ttl_count; /* peers that want to be given up when they are silent */
     int timer;          /* owned: a timerfd */
     struct wsb_zmtp_source of_timer;

@@ -1,7 +1,7 @@
 #ifndef WSB_ZMTP_WHY_H
 #define WSB_ZMTP_WHY_H
 
-/* Why a ZeroMQ peer was turned away. Each reason is counted by itself; `name` is its label in metrics and logs. */
+/* Why a ZeroMQ peer was turned away. Each reason is counted by itself: `name` is its label in metrics, `text` says it to people. */
 
 enum wsb_zmtp_why {
     WSB_ZMTP_WHY_GREETING,      /* the first bytes are not ZMTP's */
@@ -27,5 +27,6 @@ enum wsb_zmtp_why {
 };
 
 const char *wsb_zmtp_why_name(enum wsb_zmtp_why why);
+const char *wsb_zmtp_why_text(enum wsb_zmtp_why why);
 
 #endif

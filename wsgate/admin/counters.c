@@ -67,6 +67,11 @@ BUS(forbidden)
 BUS(stale)
 GET(bus_keys_allowed, s->link.keys_allowed)
 GET(bus_keys_refused, s->link.keys_refused)
+GET(bus_peers, s->link.peers)
+GET(bus_peers_unproven, s->link.unproven)
+GET(bus_peers_refused, s->link.refused_by[reason])
+GET(bus_subscriptions, s->link.subscriptions)
+GET(bus_input_bytes, s->link.input_bytes)
 GET(bus_shm_attached, s->shm.attached)
 GET(bus_shm_refused, s->shm.refused)
 GET(bus_shm_ejected, s->shm.ejected)
@@ -161,6 +166,11 @@ static const char *refusal(int reason)
     return wsg_refusal_name((enum wsg_refusal)reason);
 }
 
+static const char *peer_refusal(int reason)
+{
+    return wsb_zmtp_why_name((enum wsb_zmtp_why)reason);
+}
+
 static const char *ending(int reason)
 {
     return wsg_ending_name((enum wsg_ending)reason);
@@ -245,6 +255,11 @@ const struct wsg_counter wsg_counters[] = {
     {BUS_ROW("malformed",      "malformed_messages"), WSG_COUNTER, PLAIN, "Messages that were no envelopes.", bus_malformed, ONE},
     {BUS_ROW("keys_allowed",   "allowed_keys"),       WSG_COUNTER, PLAIN, "Peers on TCP whose key was listed.", bus_keys_allowed, ONE},
     {BUS_ROW("keys_refused",   "refused_keys"),       WSG_COUNTER, PLAIN, "Peers on TCP whose key was not listed.", bus_keys_refused, ONE},
+    {BUS_ROW("peers",          "zmq_peers"),          WSG_GAUGE,   PLAIN, "Peers connected over ZeroMQ.", bus_peers, ONE},
+    {BUS_ROW("peers_unproven", "zmq_unproven_peers"), WSG_GAUGE,   PLAIN, "Those whose handshake is under way.", bus_peers_unproven, ONE},
+    {BUS_ROW("peers_refused",  "zmq_refused_peers"),  WSG_COUNTER, PLAIN, "Peers that were turned away, or disconnected because they broke a rule.", bus_peers_refused, WSB_ZMTP_WHYS, peer_refusal},
+    {BUS_ROW("subscriptions",  "subscriptions"),      WSG_GAUGE,   PLAIN, "Subscriptions to events.", bus_subscriptions, ONE},
+    {BUS_ROW("input_bytes",    "zmq_input_bytes"),    WSG_GAUGE,   BYTES, "Memory for what ZeroMQ peers are saying.", bus_input_bytes, ONE},
     {BUS_ROW("shm_attached",   "shm_attachments"),    WSG_COUNTER, PLAIN, "Handlers that came over shared memory.", bus_shm_attached, ONE},
     {BUS_ROW("shm_refused",    "shm_refusals"),       WSG_COUNTER, PLAIN, "Attempts at shared memory that were refused.", bus_shm_refused, ONE},
     {BUS_ROW("shm_ejected",    "shm_ejections"),      WSG_COUNTER, PLAIN, "Handlers that were put out: they broke the rules.", bus_shm_ejected, ONE},

@@ -325,6 +325,7 @@ const char *wsg_cli_help(void)
            "      --bus-commands ENDPOINT    the same for those who send commands only\n"
            "      --curve-secret FILE        the gate's key: TCP wants keys, and may be open to other machines\n"
            "      --curve-clients FILE       the public keys of those who may come in\n"
+           "      --zmq-peers N              connections of each ZeroMQ endpoint (1024)\n"
            "      --shm yes|no               handlers on this host may come over shared memory (yes)\n"
            "      --shm-ring SIZE            of each of a handler's two rings (2MiB)\n"
            "      --shm-memory SIZE          of all rings together (512MiB)\n"

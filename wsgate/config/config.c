@@ -24,6 +24,7 @@ void wsg_config_init(struct wsg_config *c)
         .shm_ring = 2 << 20,
         .shm_memory = 512 << 20,
         .shm_handlers = 256,
+        .zmq_peers = 1024,
         .max_connections = 65536,
         .accept_burst = 32,
         .request_id = true,

@@ -173,6 +173,7 @@ struct wsg_config {
     size_t shm_ring;                  /* bytes of each ring, unless a handler asks for another; default 2 MiB */
     size_t shm_memory;                /* bytes of all rings; default 512 MiB */
     uint32_t shm_handlers;            /* at most; default 256 */
+    uint32_t zmq_peers;               /* connections of each ZeroMQ endpoint; default 1,024 */
     char *shm_allow;                  /* owned; who may, config/allow.h; NULL: whoever can open the socket */
     char *curve_clients;              /* owned; the file of those who may come in; there when curve_secret is */
     char *make_key;                   /* owned; the file that --make-key shall make; else NULL */

@@ -211,6 +211,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_BUS, "curve_secret",  "curve-secret",  WSG_OPTION_TEXT, TOP(curve_secret),  PLAIN},
     {WSG_SECTION_BUS, "curve_clients", "curve-clients", WSG_OPTION_TEXT, TOP(curve_clients), PLAIN},
 
+    {WSG_SECTION_BUS, "zmq_peers",     "zmq-peers",     WSG_OPTION_COUNT32, TOP(zmq_peers),  RANGE(8, 65536)},
     {WSG_SECTION_BUS, "shm",           "shm",           WSG_OPTION_BOOL, TOP(shm),           PLAIN},
     {WSG_SECTION_BUS, "shm_ring",      "shm-ring",      WSG_OPTION_SIZE, TOP(shm_ring),      RANGE(64 * KIB, 64 * MIB)},
     {WSG_SECTION_BUS, "shm_memory",    "shm-memory",    WSG_OPTION_SIZE, TOP(shm_memory),    RANGE(MIB, 1024 * GIB)},

@@ -14,7 +14,7 @@
 #include "ring/ring.h"
 
 enum {
-    KEY_NEWS_MS = 1000,
+    BUS_NEWS_MS = 1000,
     BATCH_SLACK = 4 << 20,
     RING_FACTOR = 4, /* a handler may ask for rings so many times the usual: to make them takes time of everybody's */
     ROTATE_MS = WSB_TLS_ROTATE_SECONDS * 1000
@@ -198,18 +198,25 @@ static wsb_err load_curve(const struct wsg_config *c, const struct wsg_routes *r
     return err;
 }
 
-/* Strangers who knock are told once a second at most, however many they are. */
-static void on_key_news(struct wsg_timer *t)
+/* Strangers who knock are told of once a second at most, however many they are. */
+static void on_bus_news(struct wsg_timer *t)
 {
-    struct wsg_gate *g = CONTAINER(t, struct wsg_gate, key_news);
+    struct wsg_gate *g = CONTAINER(t, struct wsg_gate, bus_news);
     struct wsg_loop *loop = g->workers[0].loop;
     struct wsb_server_stats s;
+    uint64_t refused = 0;
     wsb_server_stats(g->hub.server, &s);
+    for (int i = 0; i < WSB_ZMTP_WHYS; i++)
+        refused += i == WSB_ZMTP_WHY_KEY ? 0 : s.refused_by[i];
     if (s.keys_refused != g->keys_refused)
         WSB_LOG(WSB_LOG_LINK, WSB_LOG_WARN, "key refused", WSB_KS("key", s.last_refused_key),
                 WSB_KS("address", s.last_refused_address), WSB_KU("total", s.keys_refused));
+    if (refused != g->peers_refused)
+        WSB_LOG(WSB_LOG_LINK, WSB_LOG_WARN, "peer refused", WSB_KS("why", wsb_zmtp_why_text(s.last_why)),
+                WSB_KS("address", s.last_address), WSB_KU("total", refused));
     g->keys_refused = s.keys_refused;
-    (void)!wsg_loop_arm(loop, t, wsg_loop_now_ms(loop) + KEY_NEWS_MS);
+    g->peers_refused = refused;
+    (void)!wsg_loop_arm(loop, t, wsg_loop_now_ms(loop) + BUS_NEWS_MS);
 }
 
 /* A power of two that is at least as much. */
@@ -260,6 +267,7 @@ static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fa
                 [WSB_CHANNEL_COMMANDS] = g->config->bus_commands},
         .curve = g->config->curve_secret ? &g->curve : NULL,
         .max_message = largest_message(g->config) + BATCH_SLACK,
+        .max_peers = g->config->zmq_peers,
     };
     struct wsg_hub_host host = wsg_gate_host(g);
     wsb_err err = load_curve(g->config, &g->routes, &g->curve, fault);
@@ -268,9 +276,9 @@ static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fa
     if (err)
         return err;
     err = wsg_hub_open(&g->hub, loop, &g->routes, server, &host, epoch, largest_message(g->config));
-    g->key_news.fn = on_key_news;
-    if (!err && o.curve)
-        err = wsg_loop_arm(loop, &g->key_news, wsg_loop_now_ms(loop) + KEY_NEWS_MS);
+    g->bus_news.fn = on_bus_news;
+    if (!err)
+        err = wsg_loop_arm(loop, &g->bus_news, wsg_loop_now_ms(loop) + BUS_NEWS_MS);
     if (err)
         return wsb_fault_set(fault, err, 0, "cannot watch the bus");
     wsg_worker_offer_express(&g->workers[0]);
@@ -510,7 +518,7 @@ void wsg_gate_free(struct wsg_gate *g)
             (void)unlink(g->unix_paths[i]);
     }
     if (g->worker_count) {
-        wsg_loop_disarm(g->workers[0].loop, &g->key_news);
+        wsg_loop_disarm(g->workers[0].loop, &g->bus_news);
         wsg_loop_disarm(g->workers[0].loop, &g->ticket_rotation);
     }
     wsg_notifier_deinit(&g->notifier);

@@ -29,8 +29,9 @@ struct wsg_gate {
     struct wsg_hub hub;
     struct wsg_allow shm_allow; /* who may come over shared memory */
     struct wsb_curve curve;     /* keys of the bus on TCP, when the configuration has some */
-    struct wsg_timer key_news;  /* tells of keys that were refused */
+    struct wsg_timer bus_news;  /* tells of ZeroMQ peers that were refused */
     uint64_t keys_refused;      /* as last told */
+    uint64_t peers_refused;     /* likewise, for other reasons */
     struct wsg_tls_listeners tls;
     struct wsg_timer ticket_rotation;
     struct wsg_secure_tally tls_tally;

@@ -54,6 +54,7 @@ static const struct row {
     {BUS, "shm", "no", "shm = no", "maybe", "'maybe' is not yes or no"},
     {BUS, "shm_ring", "2MiB", "shm_ring = 2097152", "1KiB", "'1KiB' is out of range: from 64KiB to 64MiB"},
     {BUS, "shm_memory", "1GiB", "shm_memory = 1073741824", "0", "'0' is out of range: from 1MiB to 1024GiB"},
+    {BUS, "zmq_peers", "8", "zmq_peers = 8", "7", "'7' is out of range: from 8 to 65536"},
     {BUS, "shm_handlers", "3", "shm_handlers = 3", "0", "'0' is out of range: from 1 to 4096"},
     {BUS, "shm_allow", "root @0", "shm_allow = \"root @0\"", "nobody-of-that-name",
      "there is no user 'nobody-of-that-name' on this host"},

@@ -71,6 +71,7 @@ static void test_each_reason_has_a_name_of_its_own(void **state)
     (void)state;
     for (int i = 0; i < WSB_ZMTP_WHYS; i++) {
         assert_non_null(wsb_zmtp_why_name((enum wsb_zmtp_why)i));
+        assert_non_null(wsb_zmtp_why_text((enum wsb_zmtp_why)i));
         for (int k = 0; k < i; k++)
             assert_string_not_equal(wsb_zmtp_why_name((enum wsb_zmtp_why)i), wsb_zmtp_why_name((enum wsb_zmtp_why)k));
     }
