@@ -213,6 +213,18 @@ def test_only_tokens_are_found_there(key):
     assert run.returncode != 0 and "is for token only" in run.stderr
 
 
+def test_a_connection_has_the_leeway_of_its_token(make_gate, echo, keys):
+    """A token whose time was over, and was let in by the leeway, ended its connection at once."""
+    gate = make_gate(routes=[route(keys, ",token_expiry=close,token_leeway=3s")])
+    echo(gate)
+    now = time.time()
+    with Raw(gate).upgrade("/echo?token=" + signed(secret_of(keys), {"exp": now - 1})) as client:
+        assert client.ask("let in") == "let in"
+        assert client.read_close() == (1008, "the token has expired")
+        assert time.time() >= now + 1.9
+    assert gate.wsctl("stats")["routes"]["echo"]["ended"]["token"] == 1
+
+
 def test_rs256_by_somebody_else(make_gate, echo, tmp_path):
     pem, keys = tmp_path / "key.pem", tmp_path / "jwks.json"
     subprocess.run(["openssl", "genrsa", "-out", str(pem), "2048"], check=True, capture_output=True)

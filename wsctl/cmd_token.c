@@ -133,7 +133,7 @@ out:
 
 static int token_check(const struct wsc_run *run, const struct wanted *w)
 {
-    struct wsb_token_rules rules = {.issuer = w->issuer, .audience = w->route, .leeway_s = 0};
+    struct wsb_token_rules rules = {.issuer = w->issuer, .audience = w->route, .leeway_ms = 0};
     struct wsb_token_keys *keys = NULL;
     json_t *claims = NULL;
     const char *why;

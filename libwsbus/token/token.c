@@ -161,13 +161,14 @@ static const char *times_refuse(const json_t *claims, const struct wsb_token_rul
     bool is_there;
     double at = 0;
     double now = (double)now_s;
+    double leeway = rules->leeway_ms / 1000.0;
     if (!time_of(claims, "exp", &is_there, &at) || !is_there)
         return "the token has no expiry";
-    if (now >= at + rules->leeway_s)
+    if (now >= at + leeway)
         return "the token has expired";
-    if (!time_of(claims, "nbf", &is_there, &at) || (is_there && now + rules->leeway_s < at))
+    if (!time_of(claims, "nbf", &is_there, &at) || (is_there && now + leeway < at))
         return "the token is not good yet";
-    if (!time_of(claims, "iat", &is_there, &at) || (is_there && now + rules->leeway_s < at))
+    if (!time_of(claims, "iat", &is_there, &at) || (is_there && now + leeway < at))
         return "the token is of the future";
     return NULL;
 }

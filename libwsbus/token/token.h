@@ -23,7 +23,7 @@ struct wsb_token_rules {
     const char *issuer;     /* that "iss" has to be; NULL: any */
     const char *audience;   /* that "aud" has to name, where there is one */
     bool audience_required; /* there has to be one */
-    uint32_t leeway_s;      /* by which clocks may differ */
+    uint32_t leeway_ms;     /* by which clocks may differ */
 };
 
 /*

@@ -27,7 +27,7 @@ static struct wsb_token_keys *own_keys(void)
 
 static void check_stranger(const struct wsb_token_keys *keys, struct wsb_span token)
 {
-    struct wsb_token_rules rules = {NULL, "r", false, 30};
+    struct wsb_token_rules rules = {NULL, "r", false, 30000};
     json_t *claims = NULL;
     const char *why = NULL;
     wsb_err err = wsb_token_check(keys, token, &rules, 1000, &claims, &why);

@@ -85,7 +85,7 @@ static wsb_err tokens_build(struct wsg_gatekeeping *g, const struct wsg_config *
             .issuer = r->token_issuer,
             .audience = r->token_audience ? r->token_audience : r->name,
             .audience_required = r->token_audience != NULL,
-            .leeway_s = r->token_leeway_ms / 1000,
+            .leeway_ms = r->token_leeway_ms,
         };
     }
     struct wsg_token_news keys;

@@ -66,7 +66,7 @@ void wsg_deadlines_arm(struct wsg_session *s)
         wsg_session_set_timer(s, (uint32_t)earlier(due_ms > now_ms ? due_ms - now_ms : 1, UINT32_MAX));
 }
 
-/* When the token of a connection that ends with it expires, in the loop's time. */
+/* When the token of a connection that ends with it is good no more, in the loop's time. */
 static uint64_t token_end_ms(const struct wsg_session *s)
 {
     const json_t *claims = s->exchange ? s->exchange->claims : NULL;
@@ -75,7 +75,10 @@ static uint64_t token_end_ms(const struct wsg_session *s)
     uint64_t now_ms = wsg_loop_now_ms(s->env->loop);
     uint64_t wall_ms = wsg_loop_wall_ns(s->env->loop) / 1000000;
     uint64_t expiry_ms = wsg_claims_expiry_ms(claims);
-    return expiry_ms == UINT64_MAX ? expiry_ms : expiry_ms > wall_ms ? now_ms + (expiry_ms - wall_ms) : now_ms;
+    if (expiry_ms == UINT64_MAX)
+        return UINT64_MAX;
+    expiry_ms += s->env->gatekeeping->tokens[s->route->index].rules.leeway_ms; /* as long as it would let a client in */
+    return expiry_ms > wall_ms ? now_ms + (expiry_ms - wall_ms) : now_ms;
 }
 
 /* Before the exchange is forgotten. */

@@ -251,7 +251,7 @@ static void test_claims(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         json_t *claims = json_loads(rows[i].claims, 0, NULL);
-        struct wsb_token_rules rules = {rows[i].issuer, rows[i].audience, rows[i].audience_required, 5};
+        struct wsb_token_rules rules = {rows[i].issuer, rows[i].audience, rows[i].audience_required, 5000};
         char *token = NULL;
         assert_non_null(claims);
         assert_int_equal(wsb_token_make(k, NULL, claims, &token), WSB_OK);
