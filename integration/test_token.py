@@ -88,7 +88,8 @@ def test_what_is_not_let_in(make_gate, echo, keys):
         (signed(secret, {"exp": now - 31}), "the token has expired"), (signed(secret, {}), "the token has no expiry"),
         (signed(secret, {"exp": now + 60, "nbf": now + 60}), "the token is not good yet"),
         (signed(b"x" * 32, {"exp": now + 60}), "the signature is not right"),
-        (signed(secret, {"exp": now + 60}, {"alg": "none"}), "the signature is not right"),
+        (signed(secret, {"exp": now + 60}, {"alg": "none"}), "no key is for its algorithm"),
+        (signed(secret, {"exp": now + 60}, {"alg": "HS256", "kid": "other"}), "no key of its algorithm has its kid"),
     ]:
         with Raw(gate) as client:
             response = client.send(upgrade_request("/echo?token=" + bad)).read_response()
@@ -98,7 +99,7 @@ def test_what_is_not_let_in(make_gate, echo, keys):
     with Raw(gate) as client:
         client.send("GET /echo HTTP/1.1\r\nHost: h\r\n\r\n")
         assert client.read_response().status == 401
-    assert gate.wsctl("stats")["routes"]["echo"]["refused_by"]["token"] == 10
+    assert gate.wsctl("stats")["routes"]["echo"]["refused_by"]["token"] == 11
 
 
 @pytest.mark.parametrize("deep, status", [(31, 101), (32, 401), (990, 401), (2047, 401)])
@@ -211,6 +212,25 @@ def test_a_browser_brings_its_token(make_gate, echo, keys, tmp_path):
 def test_only_tokens_are_found_there(key):
     run = subprocess.run([str(BUILD / "wsgate" / "wsgate"), "-t", "--listen", "127.0.0.1:0", "--route", "echo=/echo,%s=subprotocol:x" % key], capture_output=True, text=True)
     assert run.returncode != 0 and "is for token only" in run.stderr
+
+
+def test_a_foreign_key_spoils_no_set(make_gate, echo, keys):
+    """RFC 7517 §5. Neither at start, nor when keys are rotated."""
+    foreign = [{"kty": "RSA", "use": "enc", "kid": "enc-1", "n": "AQAB", "e": "AQAB"}, {"kty": "AKP", "alg": "ML-DSA-65", "pub": "AAAA"}]
+    first = json.loads(keys.read_text())["keys"][0]
+    keys.write_text(json.dumps({"keys": [foreign[0], first]}))
+    gate = make_gate(routes=[route(keys)])
+    echo(gate)
+    assert gate.wait_line('level=warn .*msg="keys skipped" .*route=echo .*used=1 skipped=1 why="key 1 \\(enc-1\\): ')
+    assert status_of(gate, "/echo?token=" + wsctl("make", "-k", keys)) == 101
+    second = {"kty": "oct", "kid": "k2", "alg": "HS512", "k": b64(b"x" * 64)}
+    keys.write_text(json.dumps({"keys": [second, *foreign]}))
+    old = signed(base64.urlsafe_b64decode(first["k"] + "=="), {"exp": time.time() + 60})
+    assert status_of(gate, "/echo?token=" + old) == 101
+    gate.wsctl("reload")
+    assert gate.wait_line('msg="keys skipped" .*skipped=2')
+    assert status_of(gate, "/echo?token=" + wsctl("make", "-k", keys)) == 101
+    assert status_of(gate, "/echo?token=" + old) == 401
 
 
 def test_a_connection_has_the_leeway_of_its_token(make_gate, echo, keys):

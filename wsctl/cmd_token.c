@@ -116,6 +116,9 @@ static int token_make(const struct wsc_run *run, const struct wanted *w)
     if (err == WSB_ERR_NOT_FOUND)
         status =
             wsc_complain(run, WSC_NO, "%s: no symmetric key%s%s", w->keys, w->kid ? " " : "", w->kid ? w->kid : "");
+    else if (err == WSB_ERR_LIMIT)
+        status = wsc_complain(run, WSC_USAGE, "the claims are too much: at most %d levels and %d values",
+                              WSB_TOKEN_DEPTH_MAX, WSB_TOKEN_VALUES_MAX);
     else if (err)
         status = wsc_complain(run, WSC_NO, "cannot sign");
     else if (strlen(token) > WSB_TOKEN_MAX)

@@ -13,15 +13,54 @@
 #include <unistd.h>
 
 #include "base/base64.h"
+#include "base/json_shape.h"
 #include "token/parts.h"
 
-enum { RSA_BITS_MIN = 2048, RSA_BITS_MAX = 8192, COORDINATE = 32, ED25519_KEY = 32 };
+enum {
+    RSA_BITS_MIN = 2048,
+    RSA_BITS_MAX = 8192,
+    COORDINATE_MAX = 66,
+    ED448_KEY = 57,
+    ED25519_KEY = 32,
+    DEPTH_MAX = 16
+};
 
-static const char *const alg_names[] = {"HS256", "RS256", "ES256", "EdDSA"};
+static const struct alg_row {
+    const char *name;
+    enum wsb_token_family family;
+    const EVP_MD *(*digest)(void); /* NULL: none of its own */
+} algs[WSB_TOKEN_ALGS] = {
+    [WSB_TOKEN_HS256] = {"HS256", WSB_TOKEN_HS, EVP_sha256}, [WSB_TOKEN_HS384] = {"HS384", WSB_TOKEN_HS, EVP_sha384},
+    [WSB_TOKEN_HS512] = {"HS512", WSB_TOKEN_HS, EVP_sha512}, [WSB_TOKEN_RS256] = {"RS256", WSB_TOKEN_RS, EVP_sha256},
+    [WSB_TOKEN_RS384] = {"RS384", WSB_TOKEN_RS, EVP_sha384}, [WSB_TOKEN_RS512] = {"RS512", WSB_TOKEN_RS, EVP_sha512},
+    [WSB_TOKEN_PS256] = {"PS256", WSB_TOKEN_PS, EVP_sha256}, [WSB_TOKEN_PS384] = {"PS384", WSB_TOKEN_PS, EVP_sha384},
+    [WSB_TOKEN_PS512] = {"PS512", WSB_TOKEN_PS, EVP_sha512}, [WSB_TOKEN_ES256] = {"ES256", WSB_TOKEN_ES, EVP_sha256},
+    [WSB_TOKEN_ES384] = {"ES384", WSB_TOKEN_ES, EVP_sha384}, [WSB_TOKEN_ES512] = {"ES512", WSB_TOKEN_ES, EVP_sha512},
+    [WSB_TOKEN_EDDSA] = {"EdDSA", WSB_TOKEN_ED, NULL},
+};
+
+/* RFC 7518 §6.2.1.1, §3.4: each algorithm has its curve. */
+static const struct curve_row {
+    const char *name, *group; /* as a key says it, as OpenSSL does */
+    enum wsb_token_alg alg;
+    size_t coordinate; /* bytes */
+} curves[] = {{"P-256", "prime256v1", WSB_TOKEN_ES256, 32},
+              {"P-384", "secp384r1", WSB_TOKEN_ES384, 48},
+              {"P-521", "secp521r1", WSB_TOKEN_ES512, 66}};
 
 const char *wsb_token_alg_name(enum wsb_token_alg alg)
 {
-    return alg_names[alg];
+    return algs[alg].name;
+}
+
+enum wsb_token_family wsb_token_family_of(enum wsb_token_alg alg)
+{
+    return algs[alg].family;
+}
+
+const EVP_MD *wsb_token_digest_of(enum wsb_token_alg alg)
+{
+    return algs[alg].digest ? algs[alg].digest() : NULL;
 }
 
 /* ------------------------------------------------------------------ base64url */
@@ -97,13 +136,33 @@ static bool is_sound(EVP_PKEY *pkey)
     return ok;
 }
 
+/* By its "alg", which has to be one of these families; otherwise the one that its kind has without. False: it is another one. */
+static bool alg_read(const json_t *jwk, unsigned families, enum wsb_token_alg otherwise, struct wsb_token_key *k)
+{
+    const char *name = text_of(jwk, "alg");
+    k->alg = otherwise;
+    for (size_t i = 0; i < WSB_TOKEN_ALGS && *name; i++) {
+        if ((families & 1u << algs[i].family) && strcmp(name, algs[i].name) == 0) {
+            k->alg = (enum wsb_token_alg)i;
+            return true;
+        }
+    }
+    return *name == 0;
+}
+
 static const char *oct_read(const json_t *jwk, struct wsb_token_key *k)
 {
-    k->alg = WSB_TOKEN_HS256;
+    if (!alg_read(jwk, 1u << WSB_TOKEN_HS, WSB_TOKEN_HS256, k))
+        return "\"alg\" of a symmetric key is HS256, HS384 or HS512";
     k->secret = bytes_of(jwk, "k", &k->secret_len);
+    k->signature_size = (size_t)EVP_MD_get_size(wsb_token_digest_of(k->alg));
     if (!k->secret)
         return "\"k\" is not base64url";
-    return k->secret_len < WSB_TOKEN_SECRET_MIN ? "\"k\" is shorter than 32 bytes, which HS256 wants" : NULL;
+    if (k->secret_len >= k->signature_size) /* RFC 7518 §3.2 */
+        return NULL;
+    return k->alg == WSB_TOKEN_HS256   ? "\"k\" is shorter than 32 bytes, which HS256 wants"
+           : k->alg == WSB_TOKEN_HS384 ? "\"k\" is shorter than 48 bytes, which HS384 wants"
+                                       : "\"k\" is shorter than 64 bytes, which HS512 wants";
 }
 
 static const char *rsa_read(const json_t *jwk, struct wsb_token_key *k)
@@ -116,8 +175,9 @@ static const char *rsa_read(const json_t *jwk, struct wsb_token_key *k)
     BIGNUM *bn_n = NULL;
     BIGNUM *bn_e = NULL;
     const char *why = "\"n\" or \"e\" is not base64url";
-    k->alg = WSB_TOKEN_RS256;
-    if (n && e && build && n_len <= RSA_BITS_MAX / 8 + 1 && e_len <= 8) {
+    if (!alg_read(jwk, 1u << WSB_TOKEN_RS | 1u << WSB_TOKEN_PS, WSB_TOKEN_RS256, k)) {
+        why = "\"alg\" of an RSA key is RS256, RS384, RS512, PS256, PS384 or PS512";
+    } else if (n && e && build && n_len <= RSA_BITS_MAX / 8 + 1 && e_len <= 8) {
         bn_n = BN_bin2bn(n, (int)n_len, NULL);
         bn_e = BN_bin2bn(e, (int)e_len, NULL);
         int bits = bn_n ? BN_num_bits(bn_n) : 0;
@@ -137,25 +197,38 @@ static const char *rsa_read(const json_t *jwk, struct wsb_token_key *k)
     return why;
 }
 
+static const struct curve_row *curve_of(const json_t *jwk)
+{
+    const char *name = text_of(jwk, "crv");
+    for (size_t i = 0; i < sizeof curves / sizeof *curves; i++) {
+        if (strcmp(name, curves[i].name) == 0)
+            return &curves[i];
+    }
+    return NULL;
+}
+
 static const char *ec_read(const json_t *jwk, struct wsb_token_key *k)
 {
+    const struct curve_row *curve = curve_of(jwk);
     size_t x_len = 0;
     size_t y_len = 0;
-    uint8_t point[1 + 2 * COORDINATE] = {4}; /* not compressed */
+    uint8_t point[1 + 2 * COORDINATE_MAX] = {4}; /* not compressed */
     uint8_t *x = bytes_of(jwk, "x", &x_len);
     uint8_t *y = bytes_of(jwk, "y", &y_len);
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    const char *why = "\"x\" and \"y\" are 32 bytes in base64url each";
-    k->alg = WSB_TOKEN_ES256;
-    if (strcmp(text_of(jwk, "crv"), "P-256") != 0) {
-        why = "the only curve of an EC key is P-256";
-    } else if (x && y && build && x_len == COORDINATE && y_len == COORDINATE) {
-        memcpy(point + 1, x, COORDINATE);
-        memcpy(point + 1 + COORDINATE, y, COORDINATE);
-        if (OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) == 1 &&
-            OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point) == 1)
+    const char *why = "\"x\" and \"y\" are in base64url, each as long as the curve has it";
+    if (!curve) {
+        why = "\"crv\" of an EC key is P-256, P-384 or P-521";
+    } else if (!alg_read(jwk, 1u << WSB_TOKEN_ES, curve->alg, k) || k->alg != curve->alg) {
+        why = "\"alg\" is not the algorithm of its curve";
+    } else if (x && y && build && x_len == curve->coordinate && y_len == curve->coordinate) {
+        memcpy(point + 1, x, x_len);
+        memcpy(point + 1 + x_len, y, y_len);
+        if (OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, curve->group, 0) == 1 &&
+            OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + x_len + y_len) == 1)
             k->pkey = pkey_from("EC", build);
-        why = k->pkey && is_sound(k->pkey) ? NULL : "not a point of P-256";
+        k->signature_size = 2 * curve->coordinate;
+        why = k->pkey && is_sound(k->pkey) ? NULL : "not a point of its curve";
     }
     OSSL_PARAM_BLD_free(build);
     free(x);
@@ -165,39 +238,52 @@ static const char *ec_read(const json_t *jwk, struct wsb_token_key *k)
 
 static const char *okp_read(const json_t *jwk, struct wsb_token_key *k)
 {
+    const char *crv = text_of(jwk, "crv");
+    const char *alg = text_of(jwk, "alg");
+    bool is_448 = strcmp(crv, "Ed448") == 0;
+    size_t want = is_448 ? ED448_KEY : ED25519_KEY;
     size_t len = 0;
-    uint8_t *x = bytes_of(jwk, "x", &len);
-    const char *why = "\"x\" is 32 bytes in base64url";
+    if (!is_448 && strcmp(crv, "Ed25519") != 0)
+        return "\"crv\" of an OKP key is Ed25519 or Ed448";
+    if (*alg && strcmp(alg, "EdDSA") != 0 && strcmp(alg, crv) != 0)
+        return "\"alg\" of an OKP key is EdDSA";
     k->alg = WSB_TOKEN_EDDSA;
-    if (strcmp(text_of(jwk, "crv"), "Ed25519") != 0)
-        why = "the only curve of an OKP key is Ed25519";
-    else if (x && len == ED25519_KEY)
-        why = (k->pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, x, len)) ? NULL : "not an Ed25519 key";
+    k->other_name = is_448 ? "Ed448" : "Ed25519";
+    k->signature_size = 2 * want;
+    uint8_t *x = bytes_of(jwk, "x", &len);
+    if (x && len == want)
+        k->pkey = EVP_PKEY_new_raw_public_key(is_448 ? EVP_PKEY_ED448 : EVP_PKEY_ED25519, NULL, x, len);
     free(x);
-    return why;
+    return k->pkey ? NULL : "\"x\" is in base64url, as long as the curve has it";
+}
+
+/* RFC 7517 §4.2, §4.3. */
+static const char *why_not_for_checking(const json_t *jwk)
+{
+    const char *use = text_of(jwk, "use");
+    const json_t *operations = json_object_get(jwk, "key_ops");
+    if (*use && strcmp(use, "sig") != 0)
+        return "\"use\" is not \"sig\": it is no key for signatures";
+    for (size_t i = 0; i < json_array_size(operations); i++) {
+        const char *one = json_string_value(json_array_get(operations, i));
+        if (one && strcmp(one, "verify") == 0)
+            return NULL;
+    }
+    return operations ? "\"key_ops\" does not name \"verify\"" : NULL;
 }
 
 static const char *key_read(const json_t *jwk, struct wsb_token_key *k)
 {
-    const char *kty = text_of(jwk, "kty");
-    const char *alg = text_of(jwk, "alg");
-    const char *use = text_of(jwk, "use");
-    const char *why;
-    if (strcmp(kty, "oct") == 0)
-        why = oct_read(jwk, k);
-    else if (strcmp(kty, "RSA") == 0)
-        why = rsa_read(jwk, k);
-    else if (strcmp(kty, "EC") == 0)
-        why = ec_read(jwk, k);
-    else if (strcmp(kty, "OKP") == 0)
-        why = okp_read(jwk, k);
-    else
-        why = "\"kty\" is not oct, RSA, EC or OKP";
-    if (!why && *use && strcmp(use, "sig") != 0)
-        why = "\"use\" is not \"sig\": it is no key for signatures";
-    if (!why && *alg && strcmp(alg, wsb_token_alg_name(k->alg)) != 0)
-        why = "\"alg\" is not the algorithm that we use with its kind: HS256, RS256, ES256 or EdDSA";
-    return why;
+    static const struct {
+        const char *kty;
+        const char *(*read)(const json_t *jwk, struct wsb_token_key *k);
+    } kinds[] = {{"oct", oct_read}, {"RSA", rsa_read}, {"EC", ec_read}, {"OKP", okp_read}};
+    const char *why = why_not_for_checking(jwk);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !why; i++) {
+        if (strcmp(text_of(jwk, "kty"), kinds[i].kty) == 0)
+            return kinds[i].read(jwk, k);
+    }
+    return why ? why : "\"kty\" is not oct, RSA, EC or OKP";
 }
 
 static void key_deinit(struct wsb_token_key *k)
@@ -212,26 +298,28 @@ static void key_deinit(struct wsb_token_key *k)
 
 /* ------------------------------------------------------------------ the set */
 
-static bool has_kid(const struct wsb_token_keys *k, const char *kid)
+static void note_skipped(struct wsb_token_keys *k, size_t number, const char *kid, const char *why)
 {
-    for (size_t i = 0; i < k->count; i++) {
-        if (k->keys[i].kid && strcmp(k->keys[i].kid, kid) == 0)
-            return true;
-    }
-    return false;
+    size_t len = strlen(k->why_skipped);
+    (void)snprintf(k->why_skipped + len, sizeof k->why_skipped - len, "%skey %zu%s%.60s%s: %s", len ? "; " : "", number,
+                   *kid ? " (" : "", kid, *kid ? ")" : "", why);
+    k->skipped++;
 }
 
-static wsb_err key_add(struct wsb_token_keys *k, const json_t *jwk, struct wsb_fault *fault)
+/* Keys may share a "kid" (RFC 7517 §4.5): each of them is tried. */
+static wsb_err key_add(struct wsb_token_keys *k, const json_t *jwk, size_t number, struct wsb_fault *fault)
 {
     struct wsb_token_key *key = &k->keys[k->count];
     const char *kid = text_of(jwk, "kid");
-    const char *why = json_is_object(jwk) ? key_read(jwk, key) : "not an object";
-    if (!why && *kid && has_kid(k, kid))
-        why = "its \"kid\" is there twice";
+    k->has_secret = k->has_secret || json_object_get(jwk, "k") || json_object_get(jwk, "d");
+    const char *why = !json_is_object(jwk)             ? "not an object"
+                      : k->count == WSB_TOKEN_KEYS_MAX ? "at most 64 keys are used"
+                                                       : key_read(jwk, key);
     if (why) {
-        key_deinit(key);
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "key %zu%s%.60s%s: %s", k->count + 1, *kid ? " (" : "", kid,
-                             *kid ? ")" : "", why);
+        if (k->count < WSB_TOKEN_KEYS_MAX)
+            key_deinit(key);
+        note_skipped(k, number, kid, why);
+        return WSB_OK;
     }
     if (*kid && !(key->kid = strdup(kid))) {
         key_deinit(key);
@@ -247,20 +335,22 @@ static wsb_err set_fill(struct wsb_token_keys *k, const json_t *root, struct wsb
     size_t count = json_array_size(list);
     if (!json_is_array(list) || count == 0)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "no key set: {\"keys\": [...]} with at least one key is wanted");
-    if (count > WSB_TOKEN_KEYS_MAX)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "more than %d keys", WSB_TOKEN_KEYS_MAX);
     for (size_t i = 0; i < count; i++) {
-        wsb_err err = key_add(k, json_array_get(list, i), fault);
+        wsb_err err = key_add(k, json_array_get(list, i), i + 1, fault);
         if (err)
             return err;
     }
+    if (k->count == 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "no key that can be used: %.200s", k->why_skipped);
     return WSB_OK;
 }
 
 wsb_err wsb_token_keys_parse(struct wsb_token_keys **ret, struct wsb_span json, struct wsb_fault *fault)
 {
-    json_error_t error;
-    json_t *root = json_loadb((const char *)json.ptr, json.len, JSON_REJECT_DUPLICATES, &error);
+    static const struct wsb_json_shape most = {DEPTH_MAX, SIZE_MAX};
+    json_error_t error = {.text = "too deep"};
+    bool is_flat = wsb_json_shape_check(json, &most) == WSB_OK;
+    json_t *root = is_flat ? json_loadb((const char *)json.ptr, json.len, JSON_REJECT_DUPLICATES, &error) : NULL;
     struct wsb_token_keys *k = calloc(1, sizeof *k);
     wsb_err err = WSB_OK;
     if (!k)
@@ -277,15 +367,6 @@ wsb_err wsb_token_keys_parse(struct wsb_token_keys **ret, struct wsb_span json, 
     else
         *ret = k;
     return err;
-}
-
-static bool has_secret(const struct wsb_token_keys *k)
-{
-    for (size_t i = 0; i < k->count; i++) {
-        if (k->keys[i].secret)
-            return true;
-    }
-    return false;
 }
 
 /* All of it, and its mode; len is one more than allowed when it is too large. */
@@ -333,7 +414,7 @@ wsb_err wsb_token_keys_load(struct wsb_token_keys **ret, const char *path, struc
         err = named_parse(&k, path, wsb_span(text, len), fault);
     OPENSSL_cleanse(text, len);
     free(text);
-    if (!err && has_secret(k) && (mode & (S_IRWXG | S_IRWXO))) {
+    if (!err && k->has_secret && (mode & (S_IRWXG | S_IRWXO))) {
         err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                             "%.100s: it has a secret key, and others may read or write it: chmod 600 is wanted", path);
         wsb_token_keys_unref(k);
@@ -361,6 +442,16 @@ void wsb_token_keys_unref(struct wsb_token_keys *k)
 size_t wsb_token_keys_count(const struct wsb_token_keys *k)
 {
     return k->count;
+}
+
+size_t wsb_token_keys_skipped(const struct wsb_token_keys *k)
+{
+    return k->skipped;
+}
+
+const char *wsb_token_keys_why_skipped(const struct wsb_token_keys *k)
+{
+    return k->why_skipped;
 }
 
 wsb_err wsb_token_keys_generate(const char *kid, char **ret_json)

@@ -5,12 +5,13 @@
 #include <openssl/crypto.h>
 #include <openssl/ecdsa.h>
 #include <openssl/hmac.h>
+#include <openssl/rsa.h>
 #include <stdlib.h>
 
 #include "base/json_shape.h"
 #include "token/parts.h"
 
-enum { HS256_SIZE = 32, ES256_SIZE = 64, ED25519_SIZE = 64, DER_MAX = 80 };
+enum { DER_MAX = 160 /* of two numbers of 66 bytes */ };
 
 struct parts {
     struct wsb_span header, claims, signature;
@@ -32,14 +33,15 @@ static bool token_split(struct wsb_span token, struct parts *ret)
     return header && claims && ret->signature.len && !memchr(ret->signature.ptr, '.', ret->signature.len);
 }
 
+static const struct wsb_json_shape shape_most = {WSB_TOKEN_DEPTH_MAX, WSB_TOKEN_VALUES_MAX};
+
 /* A JSON object, and nothing else. What it holds goes to handlers, whose parsers may be less patient: it is bounded here. */
 static json_t *object_of(struct wsb_span text, const char **ret_why)
 {
-    static const struct wsb_json_shape most = {WSB_TOKEN_DEPTH_MAX, WSB_TOKEN_VALUES_MAX};
     size_t len = 0;
     json_error_t error;
     uint8_t *bytes = wsb_token_decode(text, &len);
-    bool is_bounded = bytes && wsb_json_shape_check(wsb_span(bytes, len), &most) == WSB_OK;
+    bool is_bounded = bytes && wsb_json_shape_check(wsb_span(bytes, len), &shape_most) == WSB_OK;
     json_t *v = is_bounded ? json_loadb((const char *)bytes, len, JSON_REJECT_DUPLICATES, &error) : NULL;
     if (bytes && !is_bounded)
         *ret_why = "the token says too much: its JSON is too deep, or has too many values";
@@ -52,83 +54,104 @@ static json_t *object_of(struct wsb_span text, const char **ret_why)
 
 /* ---------------------------------------------------------------- signatures */
 
-static bool hs256(const struct wsb_token_key *k, struct wsb_span in, uint8_t out[HS256_SIZE])
+static bool hs_sign(const struct wsb_token_key *k, struct wsb_span in, uint8_t out[EVP_MAX_MD_SIZE])
 {
     unsigned len = 0;
-    return HMAC(EVP_sha256(), k->secret, (int)k->secret_len, in.ptr, in.len, out, &len) && len == HS256_SIZE;
+    return HMAC(wsb_token_digest_of(k->alg), k->secret, (int)k->secret_len, in.ptr, in.len, out, &len) &&
+           len == k->signature_size;
 }
 
-static bool hs256_is_good(const struct wsb_token_key *k, struct wsb_span in, struct wsb_span signature)
+static bool hs_is_good(const struct wsb_token_key *k, struct wsb_span in, struct wsb_span signature)
 {
-    uint8_t want[HS256_SIZE];
-    return signature.len == sizeof want && hs256(k, in, want) &&
-           CRYPTO_memcmp(want, signature.ptr, sizeof want) == 0; /* in constant time */
+    uint8_t want[EVP_MAX_MD_SIZE];
+    return hs_sign(k, in, want) && CRYPTO_memcmp(want, signature.ptr, signature.len) == 0; /* in constant time */
 }
 
-static bool digest_is_good(const struct wsb_token_key *k, const EVP_MD *md, struct wsb_span in,
-                           const uint8_t *signature, size_t len)
+/* RFC 7518 §3.5: the salt is as long as the hash, and MGF1 has the same one. */
+static bool set_pss(EVP_PKEY_CTX *ctx, const EVP_MD *md)
 {
+    return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+           EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1 &&
+           EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) == 1;
+}
+
+static bool pkey_is_good(const struct wsb_token_key *k, struct wsb_span in, struct wsb_span signature)
+{
+    const EVP_MD *md = wsb_token_digest_of(k->alg);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx && EVP_DigestVerifyInit(ctx, NULL, md, NULL, k->pkey) == 1 &&
-              EVP_DigestVerify(ctx, signature, len, in.ptr, in.len) == 1;
+    EVP_PKEY_CTX *inner = NULL; /* ctx's */
+    bool ok = ctx && EVP_DigestVerifyInit(ctx, &inner, md, NULL, k->pkey) == 1;
+    if (ok && wsb_token_family_of(k->alg) == WSB_TOKEN_PS)
+        ok = set_pss(inner, md);
+    ok = ok && EVP_DigestVerify(ctx, signature.ptr, signature.len, in.ptr, in.len) == 1;
     EVP_MD_CTX_free(ctx);
     return ok;
 }
 
-/* R and S of 32 bytes each (RFC 7518 §3.4); OpenSSL wants them in DER. */
-static bool es256_is_good(const struct wsb_token_key *k, struct wsb_span in, struct wsb_span signature)
+/* R and S, each as long as the curve has it (RFC 7518 §3.4); OpenSSL wants them in DER. */
+static bool es_is_good(const struct wsb_token_key *k, struct wsb_span in, struct wsb_span signature)
 {
     uint8_t der[DER_MAX];
     uint8_t *at = der;
-    if (signature.len != ES256_SIZE)
-        return false;
+    int half = (int)(signature.len / 2);
     ECDSA_SIG *sig = ECDSA_SIG_new();
-    BIGNUM *r = BN_bin2bn(signature.ptr, ES256_SIZE / 2, NULL);
-    BIGNUM *s = BN_bin2bn(signature.ptr + ES256_SIZE / 2, ES256_SIZE / 2, NULL);
+    BIGNUM *r = BN_bin2bn(signature.ptr, half, NULL);
+    BIGNUM *s = BN_bin2bn(signature.ptr + half, half, NULL);
     bool ok = sig && r && s && ECDSA_SIG_set0(sig, r, s) == 1;
     if (!ok) {
         BN_free(r);
         BN_free(s);
     }
     int len = ok ? i2d_ECDSA_SIG(sig, NULL) : 0;
-    ok = len > 0 && len <= DER_MAX && i2d_ECDSA_SIG(sig, &at) == len &&
-         digest_is_good(k, EVP_sha256(), in, der, (size_t)len);
+    ok = len > 0 && len <= DER_MAX && i2d_ECDSA_SIG(sig, &at) == len && pkey_is_good(k, in, wsb_span(der, (size_t)len));
     ECDSA_SIG_free(sig);
     return ok;
 }
 
 static bool signature_is_good(const struct wsb_token_key *k, struct wsb_span in, struct wsb_span signature)
 {
-    switch (k->alg) {
-    case WSB_TOKEN_HS256:
-        return hs256_is_good(k, in, signature);
-    case WSB_TOKEN_RS256:
-        return digest_is_good(k, EVP_sha256(), in, signature.ptr, signature.len);
-    case WSB_TOKEN_ES256:
-        return es256_is_good(k, in, signature);
-    case WSB_TOKEN_EDDSA:
-        return signature.len == ED25519_SIZE && digest_is_good(k, NULL, in, signature.ptr, signature.len);
+    if (k->signature_size && signature.len != k->signature_size)
+        return false;
+    switch (wsb_token_family_of(k->alg)) {
+    case WSB_TOKEN_HS:
+        return hs_is_good(k, in, signature);
+    case WSB_TOKEN_RS:
+    case WSB_TOKEN_PS:
+    case WSB_TOKEN_ED:
+        return pkey_is_good(k, in, signature);
+    case WSB_TOKEN_ES:
+        return es_is_good(k, in, signature);
     }
     return false;
 }
 
-/* With those of the header's algorithm, and of its kid where it says one. */
-static bool any_key_fits(const struct wsb_token_keys *keys, const json_t *header, const struct parts *p,
-                         struct wsb_span signature)
+static bool is_for(const struct wsb_token_key *k, const char *alg)
 {
+    return strcmp(alg, wsb_token_alg_name(k->alg)) == 0 || (k->other_name && strcmp(alg, k->other_name) == 0);
+}
+
+/* Look for one of the header's algorithm, and of its kid where it says one. NULL: it fits; otherwise how near one came. */
+static const char *keys_refuse(const struct wsb_token_keys *keys, const json_t *header, const struct parts *p,
+                               struct wsb_span signature)
+{
+    static const char *const whys[] = {"no key is for its algorithm", "no key of its algorithm has its kid",
+                                       "the signature is not right"};
     const char *alg = json_string_value(json_object_get(header, "alg"));
     const json_t *kid = json_object_get(header, "kid");
     const char *wanted = json_string_value(kid);
+    size_t nearest = 0;
     if (!alg || (kid && !wanted))
-        return false;
+        return "not a token";
     for (size_t i = 0; i < keys->count; i++) {
         const struct wsb_token_key *k = &keys->keys[i];
-        if (strcmp(alg, wsb_token_alg_name(k->alg)) != 0 || (wanted && k->kid && strcmp(wanted, k->kid) != 0))
+        bool is_named = !wanted || !k->kid || strcmp(wanted, k->kid) == 0;
+        if (!is_for(k, alg))
             continue;
-        if (signature_is_good(k, p->signed_part, signature))
-            return true;
+        if (is_named && signature_is_good(k, p->signed_part, signature))
+            return NULL;
+        nearest = is_named || nearest == 2 ? 2 : 1;
     }
-    return false;
+    return whys[nearest];
 }
 
 /* --------------------------------------------------------------------- claims */
@@ -213,7 +236,9 @@ wsb_err wsb_token_check(const struct wsb_token_keys *keys, struct wsb_span token
         goto out;
     why = "the signature is not right";
     signature = wsb_token_decode(p.signature, &len);
-    if (!signature || !any_key_fits(keys, header, &p, wsb_span(signature, len)))
+    if (signature)
+        why = keys_refuse(keys, header, &p, wsb_span(signature, len));
+    if (why)
         goto out;
     why = "the claims are no object";
     claims = object_of(p.claims, &why); /* only now: of a stranger's words as few as possible are read */
@@ -237,54 +262,71 @@ static const struct wsb_token_key *key_to_sign(const struct wsb_token_keys *keys
 {
     for (size_t i = 0; i < keys->count; i++) {
         const struct wsb_token_key *k = &keys->keys[i];
-        if (k->alg == WSB_TOKEN_HS256 && (!kid || (k->kid && strcmp(k->kid, kid) == 0)))
+        if (k->secret && (!kid || (k->kid && strcmp(k->kid, kid) == 0)))
             return k;
     }
     return NULL;
 }
 
-static char *encoded_object(const json_t *v)
+/* WSB_ERR_LIMIT: nobody would take it. */
+static wsb_err encoded_object(const json_t *v, char **ret)
 {
     char *json = json_dumps(v, JSON_COMPACT);
-    char *text = json ? wsb_token_encode(wsb_span_str(json)) : NULL;
+    wsb_err err = json ? wsb_json_shape_check(wsb_span_str(json), &shape_most) : WSB_ERR_NOMEM;
+    if (!err && !(*ret = wsb_token_encode(wsb_span_str(json))))
+        err = WSB_ERR_NOMEM;
     free(json);
-    return text;
+    return err;
+}
+
+/* "header.claims", with room behind it for the longest signature. */
+static wsb_err unsigned_token(const struct wsb_token_key *k, const json_t *claims, char **ret, size_t *ret_len)
+{
+    const char *alg = wsb_token_alg_name(k->alg);
+    json_t *header = k->kid ? json_pack("{s:s, s:s, s:s}", "alg", alg, "typ", "JWT", "kid", k->kid)
+                            : json_pack("{s:s, s:s}", "alg", alg, "typ", "JWT");
+    char *first = NULL;
+    char *second = NULL;
+    wsb_err err = header ? encoded_object(header, &first) : WSB_ERR_NOMEM;
+    if (!err)
+        err = encoded_object(claims, &second);
+    size_t len = err ? 0 : strlen(first) + 1 + strlen(second);
+    char *token = len ? malloc(len + 2 + 2 * EVP_MAX_MD_SIZE) : NULL;
+    if (token) {
+        (void)stpcpy(stpcpy(stpcpy(token, first), "."), second);
+        *ret = token;
+        *ret_len = len;
+    } else if (!err) {
+        err = WSB_ERR_NOMEM;
+    }
+    free(second);
+    free(first);
+    json_decref(header);
+    return err;
 }
 
 wsb_err wsb_token_make(const struct wsb_token_keys *keys, const char *kid, const json_t *claims, char **ret)
 {
     const struct wsb_token_key *k = key_to_sign(keys, kid);
-    uint8_t signature[HS256_SIZE];
-    wsb_err err = WSB_ERR_NOMEM;
+    uint8_t signature[EVP_MAX_MD_SIZE];
+    char *token = NULL;
+    size_t len = 0;
     if (!k)
         return WSB_ERR_NOT_FOUND;
-    json_t *header = k->kid ? json_pack("{s:s, s:s, s:s}", "alg", "HS256", "typ", "JWT", "kid", k->kid)
-                            : json_pack("{s:s, s:s}", "alg", "HS256", "typ", "JWT");
-    char *first = header ? encoded_object(header) : NULL;
-    char *second = encoded_object(claims);
-    char *third = NULL;
-    size_t len = first && second ? strlen(first) + 1 + strlen(second) : 0;
-    char *token = len ? malloc(len + 2 + ES256_SIZE) : NULL;
-    if (token) {
-        memcpy(token, first, strlen(first));
-        token[strlen(first)] = '.';
-        memcpy(token + strlen(first) + 1, second, strlen(second));
-        if (!hs256(k, wsb_span(token, len), signature))
-            err = WSB_ERR_INTERNAL;
-        else
-            third = wsb_token_encode(wsb_span(signature, sizeof signature));
+    wsb_err err = unsigned_token(k, claims, &token, &len);
+    if (err)
+        return err;
+    char *last = NULL;
+    if (!hs_sign(k, wsb_span(token, len), signature))
+        err = WSB_ERR_INTERNAL;
+    else if (!(last = wsb_token_encode(wsb_span(signature, k->signature_size))))
+        err = WSB_ERR_NOMEM;
+    if (err) {
+        free(token);
+        return err;
     }
-    if (third) {
-        token[len] = '.';
-        memcpy(token + len + 1, third, strlen(third) + 1);
-        *ret = token;
-        token = NULL;
-        err = WSB_OK;
-    }
-    free(token);
-    free(third);
-    free(second);
-    free(first);
-    json_decref(header);
-    return err;
+    (void)stpcpy(stpcpy(token + len, "."), last);
+    free(last);
+    *ret = token;
+    return WSB_OK;
 }

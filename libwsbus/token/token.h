@@ -2,7 +2,7 @@
 #define WSB_TOKEN_TOKEN_H
 
 /*
- * Signed tokens that expire: JSON Web Tokens (RFC 7519) in the compact form, signed with HS256, RS256, ES256 or EdDSA. Read
+ * Signed tokens that expire: JSON Web Tokens (RFC 7519) in the compact form, signed by one of the algorithms of keys.h. Read
  * strictly: no other algorithm, "none" least of all; no critical extension; an expiry has to be there. Time is an
  * argument.
  *
@@ -44,7 +44,8 @@ WSB_MUST_CHECK wsb_err wsb_token_check(const struct wsb_token_keys *keys, struct
  *
  * @claims   as they stand in it
  *
- * Returns   WSB_OK, and *ret is freed with free(); WSB_ERR_NOT_FOUND: no such key; WSB_ERR_NOMEM; WSB_ERR_INTERNAL
+ * Returns   WSB_OK, and *ret is freed with free(); WSB_ERR_NOT_FOUND: no such key; WSB_ERR_LIMIT: the claims are more than a token
+ *           may say; WSB_ERR_NOMEM; WSB_ERR_INTERNAL
  */
 WSB_MUST_CHECK wsb_err wsb_token_make(const struct wsb_token_keys *keys, const char *kid, const json_t *claims,
                                       char **ret);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/log.h"
 #include "config/value.h"
 
 enum {
@@ -34,7 +35,13 @@ static wsb_err route_keys_load(const struct wsg_route_config *r, struct wsb_toke
     if (!r->token)
         return WSB_OK;
     wsb_err err = wsb_token_keys_load(ret, r->token_keys, fault);
-    return err ? wsg_fault_prefix(fault, "token_keys") : WSB_OK;
+    if (err)
+        return wsg_fault_prefix(fault, "token_keys");
+    if (wsb_token_keys_skipped(*ret))
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "keys skipped", WSB_KS("route", r->name), WSB_KS("file", r->token_keys),
+                WSB_KU("used", wsb_token_keys_count(*ret)), WSB_KU("skipped", wsb_token_keys_skipped(*ret)),
+                WSB_KS("why", wsb_token_keys_why_skipped(*ret)));
+    return WSB_OK;
 }
 
 void wsg_token_news_deinit(struct wsg_token_news *n)

@@ -71,7 +71,7 @@ static void test_the_examples_of_the_rfcs(void **state)
     assert_string_equal(verdict(ed, ED_TOKEN, NULL, NOW), "the claims are no object");
     assert_string_equal(verdict(all, HS_TOKEN, NULL, NOW), "");
     assert_string_equal(verdict(all, EC_TOKEN, NULL, NOW), "");
-    assert_string_equal(verdict(hs, EC_TOKEN, NULL, NOW), "the signature is not right");
+    assert_string_equal(verdict(hs, EC_TOKEN, NULL, NOW), "no key is for its algorithm");
     assert_string_equal(verdict(hs, HS_TOKEN, NULL, NOW + 10), "the token has expired");
     wsb_token_keys_unref(hs);
     wsb_token_keys_unref(ec);
@@ -88,66 +88,105 @@ static char *b64(const void *data, size_t len)
     return text;
 }
 
-static char *param_b64(EVP_PKEY *pkey, const char *name)
+/* An algorithm as its keys and its signatures are made. */
+static const struct algorithm {
+    const char *name;
+    const char *curve;  /* of EC and OKP keys; NULL: an RSA key */
+    const char *digest; /* NULL: none of its own */
+    int width;          /* of a coordinate, bytes */
+    bool has_default;   /* a key of its kind has it without "alg" */
+} algorithms[] = {
+    {"RS256", NULL, "SHA256", 0, true},     {"RS384", NULL, "SHA384", 0, false},
+    {"RS512", NULL, "SHA512", 0, false},    {"PS256", NULL, "SHA256", 0, false},
+    {"PS384", NULL, "SHA384", 0, false},    {"PS512", NULL, "SHA512", 0, false},
+    {"ES256", "P-256", "SHA256", 32, true}, {"ES384", "P-384", "SHA384", 48, true},
+    {"ES512", "P-521", "SHA512", 66, true}, {"EdDSA", "Ed25519", NULL, 0, true},
+    {"EdDSA", "Ed448", NULL, 0, true},
+};
+
+static const struct algorithm *algorithm_of(const char *name)
+{
+    for (size_t i = 0; i < COUNT(algorithms); i++) {
+        if (strcmp(algorithms[i].name, name) == 0)
+            return &algorithms[i];
+    }
+    fail_msg("%s", name);
+    return NULL;
+}
+
+/* `width` 0: as long as it is. */
+static char *param_b64(EVP_PKEY *pkey, const char *name, int width)
 {
     BIGNUM *n = NULL;
     uint8_t bytes[1024];
     assert_int_equal(EVP_PKEY_get_bn_param(pkey, name, &n), 1);
-    int len = BN_num_bytes(n);
-    int width = strcmp(name, OSSL_PKEY_PARAM_EC_PUB_X) == 0 || strcmp(name, OSSL_PKEY_PARAM_EC_PUB_Y) == 0 ? 32 : len;
+    width = width ? width : BN_num_bytes(n);
     assert_true(BN_bn2binpad(n, bytes, width) == width);
     BN_free(n);
     return b64(bytes, (size_t)width);
 }
 
-static void jwk_of(EVP_PKEY *pkey, const char *alg, char *out, size_t size)
+/* @more  further members, each with a comma behind it */
+static void jwk_of(EVP_PKEY *pkey, const struct algorithm *a, const char *more, char *out, size_t size)
 {
-    if (strcmp(alg, "RS256") == 0) {
-        char *n = param_b64(pkey, OSSL_PKEY_PARAM_RSA_N);
-        char *e = param_b64(pkey, OSSL_PKEY_PARAM_RSA_E);
-        (void)snprintf(out, size,
-                       "{\"kty\":\"RSA\",\"use\":\"sig\",\"alg\":\"RS256\",\"kid\":\"r\",\"n\":\"%s\",\"e\":\"%s\"}", n,
-                       e);
+    if (!a->curve) {
+        char *n = param_b64(pkey, OSSL_PKEY_PARAM_RSA_N, 0);
+        char *e = param_b64(pkey, OSSL_PKEY_PARAM_RSA_E, 0);
+        (void)snprintf(out, size, "{%s\"kty\":\"RSA\",\"kid\":\"r\",\"n\":\"%s\",\"e\":\"%s\"}", more, n, e);
         free(n);
         free(e);
-    } else if (strcmp(alg, "ES256") == 0) {
-        char *x = param_b64(pkey, OSSL_PKEY_PARAM_EC_PUB_X);
-        char *y = param_b64(pkey, OSSL_PKEY_PARAM_EC_PUB_Y);
-        (void)snprintf(out, size, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"e\",\"x\":\"%s\",\"y\":\"%s\"}", x, y);
+    } else if (a->width) {
+        char *x = param_b64(pkey, OSSL_PKEY_PARAM_EC_PUB_X, a->width);
+        char *y = param_b64(pkey, OSSL_PKEY_PARAM_EC_PUB_Y, a->width);
+        (void)snprintf(out, size, "{%s\"kty\":\"EC\",\"crv\":\"%s\",\"kid\":\"e\",\"x\":\"%s\",\"y\":\"%s\"}", more,
+                       a->curve, x, y);
         free(x);
         free(y);
     } else {
-        uint8_t raw[32];
+        uint8_t raw[64];
         size_t len = sizeof raw;
         assert_int_equal(EVP_PKEY_get_raw_public_key(pkey, raw, &len), 1);
         char *x = b64(raw, len);
-        (void)snprintf(out, size, "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"o\",\"x\":\"%s\"}", x);
+        (void)snprintf(out, size, "{%s\"kty\":\"OKP\",\"crv\":\"%s\",\"kid\":\"o\",\"x\":\"%s\"}", more, a->curve, x);
         free(x);
     }
 }
 
+/* From DER to two numbers of the curve's length. */
+static size_t es_raw(uint8_t *signature, size_t len, int width)
+{
+    const uint8_t *at = signature;
+    ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &at, (long)len);
+    uint8_t raw[2 * 66];
+    assert_non_null(sig);
+    assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_r(sig), raw, width), width);
+    assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_s(sig), raw + width, width), width);
+    ECDSA_SIG_free(sig);
+    memcpy(signature, raw, 2 * (size_t)width);
+    return 2 * (size_t)width;
+}
+
 /* Header and claims as they are given, signed. */
-static void sign(EVP_PKEY *pkey, const char *alg, const char *header, const char *claims, char *out, size_t size)
+static void sign(EVP_PKEY *pkey, const struct algorithm *a, const char *header, const char *claims, char *out,
+                 size_t size)
 {
     uint8_t signature[1024];
     size_t len = sizeof signature;
+    EVP_PKEY_CTX *inner = NULL;
     char *h = b64(header, strlen(header));
     char *c = b64(claims, strlen(claims));
     (void)snprintf(out, size, "%s.%s", h, c);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    assert_int_equal(EVP_DigestSignInit(ctx, NULL, strcmp(alg, "EdDSA") == 0 ? NULL : EVP_sha256(), NULL, pkey), 1);
+    const EVP_MD *md = a->digest ? EVP_get_digestbyname(a->digest) : NULL;
+    assert_int_equal(EVP_DigestSignInit(ctx, &inner, md, NULL, pkey), 1);
+    if (a->name[0] == 'P') {
+        assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(inner, RSA_PKCS1_PSS_PADDING), 1);
+        assert_int_equal(EVP_PKEY_CTX_set_rsa_pss_saltlen(inner, RSA_PSS_SALTLEN_DIGEST), 1);
+    }
     assert_int_equal(EVP_DigestSign(ctx, signature, &len, (const uint8_t *)out, strlen(out)), 1);
     EVP_MD_CTX_free(ctx);
-    if (strcmp(alg, "ES256") == 0) {
-        const uint8_t *at = signature;
-        ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &at, (long)len);
-        assert_non_null(sig);
-        uint8_t raw[64];
-        assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_r(sig), raw, 32), 32);
-        assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_s(sig), raw + 32, 32), 32);
-        ECDSA_SIG_free(sig);
-        memcpy(signature, raw, len = sizeof raw);
-    }
+    if (a->width)
+        len = es_raw(signature, len, a->width);
     char *s = b64(signature, len);
     (void)snprintf(out + strlen(out), size - strlen(out), ".%s", s);
     free(h);
@@ -155,58 +194,158 @@ static void sign(EVP_PKEY *pkey, const char *alg, const char *header, const char
     free(s);
 }
 
-static EVP_PKEY *pkey_of(const char *alg)
+static EVP_PKEY *pkey_of(const struct algorithm *a)
 {
-    return strcmp(alg, "RS256") == 0   ? EVP_RSA_gen(2048)
-           : strcmp(alg, "ES256") == 0 ? EVP_EC_gen("P-256")
-                                       : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    return !a->curve ? EVP_RSA_gen(2048) : a->width ? EVP_EC_gen(a->curve) : EVP_PKEY_Q_keygen(NULL, NULL, a->curve);
 }
 
 static void test_each_algorithm_and_each_bit_of_its_tokens(void **state)
 {
-    static const char *const algs[] = {"RS256", "ES256", "EdDSA"};
     (void)state;
-    for (size_t i = 0; i < COUNT(algs); i++) {
-        EVP_PKEY *pkey = pkey_of(algs[i]);
-        char jwk[2048], header[64], token[2048], broken[2048];
-        jwk_of(pkey, algs[i], jwk, sizeof jwk);
+    for (const struct algorithm *a = algorithms; a < algorithms + COUNT(algorithms); a++) {
+        EVP_PKEY *pkey = pkey_of(a);
+        char jwk[2048], more[64], header[64], token[2048], broken[2048];
+        (void)snprintf(more, sizeof more, "\"alg\":\"%s\",\"use\":\"sig\",", a->name);
+        jwk_of(pkey, a, more, jwk, sizeof jwk);
         struct wsb_token_keys *k = keys_of(jwk);
-        (void)snprintf(header, sizeof header, "{\"alg\":\"%s\"}", algs[i]);
-        sign(pkey, algs[i], header, "{\"exp\":1000}", token, sizeof token);
+        (void)snprintf(header, sizeof header, "{\"alg\":\"%s\"}", a->name);
+        sign(pkey, a, header, "{\"exp\":1000}", token, sizeof token);
         assert_string_equal(verdict(k, token, NULL, 999), "");
         for (size_t at = 0; at < strlen(token); at += 7) {
             memcpy(broken, token, strlen(token) + 1);
             broken[at] = (char)(broken[at] == 'A' ? 'B' : 'A');
             if (strcmp(verdict(k, broken, NULL, 999), "") == 0)
-                fail_msg("%s: byte %zu does not matter", algs[i], at);
+                fail_msg("%s: byte %zu does not matter", a->name, at);
         }
+        token[strlen(token) - 4] = 0; /* three bytes less */
+        assert_string_equal(verdict(k, token, NULL, 999), "the signature is not right");
         wsb_token_keys_unref(k);
         EVP_PKEY_free(pkey);
+    }
+}
+
+/* Each key has one algorithm, and checks nothing that claims another one of its kind. */
+static void test_a_key_has_one_algorithm(void **state)
+{
+    EVP_PKEY *pkeys[COUNT(algorithms)];
+    EVP_PKEY *rsa = EVP_RSA_gen(2048);
+    (void)state;
+    for (size_t i = 0; i < COUNT(algorithms); i++)
+        pkeys[i] = algorithms[i].curve ? pkey_of(&algorithms[i]) : rsa;
+    for (size_t i = 0; i < COUNT(algorithms); i++) {
+        const struct algorithm *a = &algorithms[i];
+        char jwk[2048], more[64], header[64], token[2048];
+        (void)snprintf(more, sizeof more, "\"alg\":\"%s\",", a->name);
+        jwk_of(pkeys[i], a, more, jwk, sizeof jwk);
+        struct wsb_token_keys *named = keys_of(jwk);
+        jwk_of(pkeys[i], a, "", jwk, sizeof jwk);
+        struct wsb_token_keys *plain = keys_of(jwk);
+        for (size_t k = 0; k < COUNT(algorithms); k++) {
+            const struct algorithm *b = &algorithms[k];
+            (void)snprintf(header, sizeof header, "{\"alg\":\"%s\"}", b->name);
+            sign(pkeys[k], b, header, "{\"exp\":1000}", token, sizeof token);
+            bool is_good = strcmp(verdict(named, token, NULL, 999), "") == 0;
+            if (is_good != (i == k))
+                fail_msg("a key for %s %s a token of %s", a->name, is_good ? "takes" : "refuses", b->name);
+            is_good = strcmp(verdict(plain, token, NULL, 999), "") == 0;
+            bool is_default = b->has_default && (a->curve ? i == k : !b->curve);
+            if (is_good != is_default)
+                fail_msg("a key like one for %s %s a token of %s", a->name, is_good ? "takes" : "refuses", b->name);
+        }
+        wsb_token_keys_unref(named);
+        wsb_token_keys_unref(plain);
+    }
+    for (size_t i = 0; i < COUNT(algorithms); i++) {
+        if (algorithms[i].curve)
+            EVP_PKEY_free(pkeys[i]);
+    }
+    EVP_PKEY_free(rsa);
+}
+
+/* RFC 9864: the curve's name is the algorithm's as well. */
+static void test_eddsa_by_its_other_names(void **state)
+{
+    static const char *const curves[] = {"Ed25519", "Ed448"};
+    (void)state;
+    for (size_t i = 0; i < COUNT(curves); i++) {
+        const struct algorithm a = {"EdDSA", curves[i], NULL, 0, true};
+        EVP_PKEY *pkey = pkey_of(&a);
+        char jwk[2048], more[64], header[64], token[2048];
+        (void)snprintf(more, sizeof more, "\"alg\":\"%s\",", curves[i]);
+        jwk_of(pkey, &a, more, jwk, sizeof jwk);
+        struct wsb_token_keys *k = keys_of(jwk);
+        (void)snprintf(header, sizeof header, "{\"alg\":\"%s\"}", curves[i]);
+        sign(pkey, &a, header, "{\"exp\":1000}", token, sizeof token);
+        assert_string_equal(verdict(k, token, NULL, 999), "");
+        (void)snprintf(header, sizeof header, "{\"alg\":\"%s\"}", curves[1 - i]);
+        sign(pkey, &a, header, "{\"exp\":1000}", token, sizeof token);
+        assert_string_equal(verdict(k, token, NULL, 999), "no key is for its algorithm");
+        wsb_token_keys_unref(k);
+        EVP_PKEY_free(pkey);
+    }
+}
+
+static void test_symmetric_keys_of_each_length(void **state)
+{
+    static const struct {
+        const char *alg;
+        size_t bytes;
+        bool want;
+    } rows[] = {{NULL, 32, true},    {NULL, 64, true},     {NULL, 31, false},
+                {"HS256", 32, true}, {"HS384", 48, true},  {"HS384", 47, false},
+                {"HS512", 64, true}, {"HS512", 63, false}, {"RS256", 64, false}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        uint8_t secret[64];
+        char json[512], *token = NULL;
+        struct wsb_token_keys *k = NULL;
+        json_t *claims = json_pack("{s:i}", "exp", 1000);
+        memset(secret, 's', sizeof secret);
+        char *text = b64(secret, rows[i].bytes);
+        (void)snprintf(json, sizeof json, "{\"keys\":[{\"kty\":\"oct\",\"k\":\"%s\"%s%s%s}]}", text,
+                       rows[i].alg ? ",\"alg\":\"" : "", rows[i].alg ? rows[i].alg : "", rows[i].alg ? "\"" : "");
+        assert_int_equal(wsb_token_keys_parse(&k, wsb_span_str(json), NULL), rows[i].want ? WSB_OK : WSB_ERR_CONFIG);
+        if (k) {
+            assert_int_equal(wsb_token_make(k, NULL, claims, &token), WSB_OK);
+            assert_string_equal(verdict(k, token, NULL, 999), "");
+            token[strlen(token) - 2] ^= 1;
+            assert_string_equal(verdict(k, token, NULL, 999), "the signature is not right");
+        }
+        free(token);
+        free(text);
+        json_decref(claims);
+        wsb_token_keys_unref(k);
     }
 }
 
 /* What a key is for is said by the key, not by the token (RFC 8725 §2.1). */
 static void test_algorithms_are_not_confused(void **state)
 {
-    EVP_PKEY *rsa = pkey_of("RS256");
+    const struct algorithm *rs256 = algorithm_of("RS256");
+    EVP_PKEY *rsa = pkey_of(rs256);
     char jwk[2048], token[2048];
     (void)state;
-    jwk_of(rsa, "RS256", jwk, sizeof jwk);
+    jwk_of(rsa, rs256, "", jwk, sizeof jwk);
     struct wsb_token_keys *k = keys_of(jwk);
-    static const char *const headers[] = {"{\"alg\":\"none\"}",  "{\"alg\":\"HS256\"}",  "{\"alg\":\"RS512\"}", "{}",
-                                          "{\"alg\":\"rs256\"}", "{\"alg\":[\"RS256\"]}"};
-    for (size_t i = 0; i < COUNT(headers); i++) {
-        sign(rsa, "RS256", headers[i], "{\"exp\":1000}", token, sizeof token);
-        assert_string_equal(verdict(k, token, NULL, 0), "the signature is not right");
+    static const struct {
+        const char *header, *want;
+    } rows[] = {
+        {"{\"alg\":\"none\"}", "no key is for its algorithm"},
+        {"{\"alg\":\"HS256\"}", "no key is for its algorithm"},
+        {"{\"alg\":\"RS512\"}", "no key is for its algorithm"},
+        {"{\"alg\":\"rs256\"}", "no key is for its algorithm"},
+        {"{}", "not a token"},
+        {"{\"alg\":[\"RS256\"]}", "not a token"},
+        {"{\"alg\":\"RS256\",\"kid\":7}", "not a token"},
+        {"{\"alg\":\"RS256\",\"kid\":\"other\"}", "no key of its algorithm has its kid"},
+        {"{\"alg\":\"RS256\",\"kid\":\"r\"}", ""},
+        {"{\"alg\":\"RS256\",\"crit\":[\"exp\"]}", "the token has critical extensions"},
+        {"{\"alg\":\"RS256\",\"alg\":\"RS256\"}", "not a token"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        sign(rsa, rs256, rows[i].header, "{\"exp\":1000}", token, sizeof token);
+        assert_string_equal(verdict(k, token, NULL, 0), rows[i].want);
     }
-    sign(rsa, "RS256", "{\"alg\":\"RS256\",\"kid\":\"other\"}", "{\"exp\":1000}", token, sizeof token);
-    assert_string_equal(verdict(k, token, NULL, 0), "the signature is not right");
-    sign(rsa, "RS256", "{\"alg\":\"RS256\",\"kid\":\"r\"}", "{\"exp\":1000}", token, sizeof token);
-    assert_string_equal(verdict(k, token, NULL, 0), "");
-    sign(rsa, "RS256", "{\"alg\":\"RS256\",\"crit\":[\"exp\"]}", "{\"exp\":1000}", token, sizeof token);
-    assert_string_equal(verdict(k, token, NULL, 0), "the token has critical extensions");
-    sign(rsa, "RS256", "{\"alg\":\"RS256\",\"alg\":\"RS256\"}", "{\"exp\":1000}", token, sizeof token);
-    assert_string_equal(verdict(k, token, NULL, 0), "not a token");
     wsb_token_keys_unref(k);
     EVP_PKEY_free(rsa);
 }
@@ -291,17 +430,18 @@ static void test_what_a_token_says_is_bounded(void **state)
     } rows[] = {{WSB_TOKEN_DEPTH_MAX - 1, 1, true},  {WSB_TOKEN_DEPTH_MAX, 1, false}, {990, 1, false}, {2047, 0, false},
                 {1, WSB_TOKEN_VALUES_MAX - 4, true}, {1, WSB_TOKEN_VALUES_MAX, false}};
     static const char too_much[] = "the token says too much: its JSON is too deep, or has too many values";
-    EVP_PKEY *pkey = pkey_of("EdDSA");
+    const struct algorithm *eddsa = algorithm_of("EdDSA");
+    EVP_PKEY *pkey = pkey_of(eddsa);
     char jwk[2048], token[WSB_TOKEN_MAX];
     (void)state;
-    jwk_of(pkey, "EdDSA", jwk, sizeof jwk);
+    jwk_of(pkey, eddsa, "", jwk, sizeof jwk);
     struct wsb_token_keys *k = keys_of(jwk);
     for (size_t i = 0; i < COUNT(rows); i++) {
         char *claims = claims_of(rows[i].depth, rows[i].width);
-        sign(pkey, "EdDSA", "{\"alg\":\"EdDSA\"}", claims, token, sizeof token);
+        sign(pkey, eddsa, "{\"alg\":\"EdDSA\"}", claims, token, sizeof token);
         assert_string_equal(verdict(k, token, NULL, 999), rows[i].want ? "" : too_much);
-        sign(pkey, "EdDSA", claims, "{\"exp\":1000}", token, sizeof token); /* the header is nobody's word yet */
-        assert_string_equal(verdict(k, token, NULL, 999), rows[i].want ? "the signature is not right" : too_much);
+        sign(pkey, eddsa, claims, "{\"exp\":1000}", token, sizeof token); /* the header is nobody's word yet */
+        assert_string_equal(verdict(k, token, NULL, 999), rows[i].want ? "not a token" : too_much); /* it has no alg */
         free(claims);
     }
     wsb_token_keys_unref(k);
@@ -340,6 +480,11 @@ static void test_a_token_goes_round(void **state)
     assert_int_equal(wsb_token_keys_generate("k1", &json), WSB_OK);
     assert_int_equal(wsb_token_keys_parse(&k, wsb_span_str(json), NULL), WSB_OK);
     assert_int_equal(wsb_token_make(k, "k2", claims, &token), WSB_ERR_NOT_FOUND);
+    char *deep_text = claims_of(WSB_TOKEN_DEPTH_MAX, 1);
+    json_t *deep = json_loads(deep_text, 0, NULL);
+    assert_int_equal(wsb_token_make(k, "k1", deep, &token), WSB_ERR_LIMIT);
+    json_decref(deep);
+    free(deep_text);
     assert_int_equal(wsb_token_make(k, "k1", claims, &token), WSB_OK);
     assert_int_equal(wsb_token_check(k, wsb_span_str(token), &rules, 0, &got, &why), WSB_OK);
     assert_true(json_equal(got, claims));
@@ -366,23 +511,27 @@ static void test_keys_say_what_is_wrong(void **state)
         {"{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}", "shorter than 32 bytes"},
         {"{\"keys\":[{\"kty\":\"oct\",\"kid\":\"x\",\"k\":\"A+//\"}]}", "key 1 (x): \"k\" is not base64url"},
         {"{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}", "2048 to 8192 bits"},
-        {"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-384\"}]}", "P-256"},
+        {"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-384\"}]}", "each as long as the curve has it"},
+        {"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"secp256k1\"}]}", "P-256, P-384 or P-521"},
         {"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
          "\"y\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\"}]}",
-         "not a point of P-256"},
+         "not a point of its curve"},
         {"{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"X25519\"}]}", "Ed25519"},
         {"{\"keys\":[{\"kty\":\"dsa\"}]}", "\"kty\" is not"},
-        {"{\"keys\":[" ED_KEY ",{\"kty\":\"x\"}]}", "key 2"},
+        {"{\"keys\":[{\"kty\":\"x\",\"kid\":\"a\"},{\"kty\":\"y\"}]}",
+         "no key that can be used: key 1 (a): \"kty\" is not oct, RSA, EC or OKP; key 2: \"kty\" is not"},
         {"{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"use\":\"enc\",\"x\":\"11qYAYKxCrfVS_"
          "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}",
          "\"use\""},
         {"{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"alg\":\"HS256\",\"x\":\"11qYAYKxCrfVS_"
          "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}",
          "\"alg\""},
-        {"{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\",\"x\":\"11qYAYKxCrfVS_"
-         "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"},"
-         "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}",
-         "twice"},
+        {"{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"key_ops\":[\"sign\"],\"x\":\"11qYAYKxCrfVS_"
+         "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}",
+         "\"key_ops\" does not name \"verify\""},
+        {"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"alg\":\"ES384\"}]}", "not the algorithm of its curve"},
+        {"{\"keys\":[{\"kty\":\"RSA\",\"alg\":\"RSA-OAEP\"}]}", "\"alg\" of an RSA key is"},
+        {"{\"keys\":[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]}", "too deep"},
         {"{\"keys\":[],\"keys\":[]}", "line 1"},
     };
     (void)state;
@@ -394,6 +543,65 @@ static void test_keys_say_what_is_wrong(void **state)
         if (!strstr(fault.text, rows[i].why))
             fail_msg("%s: %s", rows[i].json, fault.text);
     }
+}
+
+/* RFC 7517 §5: a set holds keys for other uses, and of kinds that are not known here. They do not spoil the others. */
+static void test_foreign_keys_are_skipped(void **state)
+{
+    static const char *const foreign[] = {
+        "{\"kty\":\"RSA\",\"use\":\"enc\",\"kid\":\"enc-1\",\"n\":\"AQAB\",\"e\":\"AQAB\"}",
+        "{\"kty\":\"AKP\",\"alg\":\"ML-DSA-65\",\"pub\":\"AAAA\"}",
+        "{\"kty\":\"EC\",\"crv\":\"secp256k1\",\"x\":\"AAAA\",\"y\":\"AAAA\"}",
+        "{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AAAA\"}",
+        "{\"kty\":\"RSA\",\"alg\":\"RSA-OAEP-256\",\"n\":\"AQAB\",\"e\":\"AQAB\"}",
+        "{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}",
+        "{\"kty\":\"oct\",\"k\":\"AAAA\"}",
+        "{\"kty\":\"RSA\"}",
+        "{}",
+        "7",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(foreign); i++) {
+        for (int is_last = 0; is_last <= 1; is_last++) {
+            char jwks[4096], want[16];
+            (void)snprintf(jwks, sizeof jwks, "%s%s%s", is_last ? EC_KEY "," : "", foreign[i],
+                           is_last ? "" : "," EC_KEY);
+            (void)snprintf(want, sizeof want, "key %d", is_last + 1);
+            struct wsb_token_keys *k = keys_of(jwks);
+            assert_int_equal(wsb_token_keys_count(k), 1);
+            assert_int_equal(wsb_token_keys_skipped(k), 1);
+            if (strncmp(wsb_token_keys_why_skipped(k), want, strlen(want)) != 0)
+                fail_msg("%s: %s", foreign[i], wsb_token_keys_why_skipped(k));
+            assert_string_equal(verdict(k, EC_TOKEN, NULL, NOW), "");
+            wsb_token_keys_unref(k);
+        }
+    }
+}
+
+/* RFC 7517 §4.5 allows it, as while keys are rotated; and so many are more than are used. */
+static void test_keys_of_one_kid_and_very_many(void **state)
+{
+    enum { MANY = WSB_TOKEN_KEYS_MAX + 2 };
+    static char jwks[MANY * sizeof HS_KEY + sizeof EC_KEY + 64];
+    struct wsb_token_keys *k = NULL;
+    struct wsb_fault fault;
+    char *at = stpcpy(jwks, "{\"keys\":[" EC_KEY);
+    (void)state;
+    for (int i = 0; i < MANY; i++)
+        at = stpcpy(at, "," HS_KEY);
+    (void)stpcpy(at, "]}");
+    assert_int_equal(wsb_token_keys_parse(&k, wsb_span_str(jwks), &fault), WSB_OK);
+    assert_int_equal(wsb_token_keys_count(k), WSB_TOKEN_KEYS_MAX);
+    assert_int_equal(wsb_token_keys_skipped(k), 3);
+    assert_string_equal(verdict(k, EC_TOKEN, NULL, NOW), "");
+    wsb_token_keys_unref(k);
+    k = keys_of(
+        "{\"kid\":\"a\",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"},"
+        "{\"kid\":\"a\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+        "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}");
+    assert_int_equal(wsb_token_keys_count(k), 2);
+    assert_string_equal(verdict(k, EC_TOKEN, NULL, NOW), "");
+    wsb_token_keys_unref(k);
 }
 
 static void test_files_have_a_mode(void **state)
@@ -418,6 +626,10 @@ static void test_files_have_a_mode(void **state)
     assert_int_equal(wsb_token_keys_load(&k, path, &fault), WSB_OK); /* public keys may be read by all */
     assert_int_equal(wsb_token_keys_count(k), 1);
     wsb_token_keys_unref(k);
+    static const char private_key[] = "{\"keys\":[" ED_KEY ",{\"kty\":\"OKP\",\"crv\":\"X25519\",\"d\":\"AAAA\"}]}";
+    assert_int_equal(pwrite(fd, private_key, sizeof private_key - 1, 0), sizeof private_key - 1);
+    assert_int_equal(wsb_token_keys_load(&k, path, &fault), WSB_ERR_CONFIG); /* not with private ones among them */
+    assert_non_null(strstr(fault.text, "chmod 600"));
     assert_int_equal(ftruncate(fd, (WSB_TOKEN_KEYS_FILE_MAX) + 1), 0);
     assert_int_equal(wsb_token_keys_load(&k, path, &fault), WSB_ERR_CONFIG);
     assert_non_null(strstr(fault.text, "256 KiB"));
@@ -432,12 +644,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_examples_of_the_rfcs),
         cmocka_unit_test(test_each_algorithm_and_each_bit_of_its_tokens),
+        cmocka_unit_test(test_a_key_has_one_algorithm),
+        cmocka_unit_test(test_eddsa_by_its_other_names),
+        cmocka_unit_test(test_symmetric_keys_of_each_length),
         cmocka_unit_test(test_algorithms_are_not_confused),
         cmocka_unit_test(test_claims),
         cmocka_unit_test(test_what_a_token_says_is_bounded),
         cmocka_unit_test(test_what_is_no_token),
         cmocka_unit_test(test_a_token_goes_round),
         cmocka_unit_test(test_keys_say_what_is_wrong),
+        cmocka_unit_test(test_foreign_keys_are_skipped),
+        cmocka_unit_test(test_keys_of_one_kid_and_very_many),
         cmocka_unit_test(test_files_have_a_mode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
