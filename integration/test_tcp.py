@@ -676,7 +676,7 @@ def test_bad_key_files(tmp_path):
     refused("clients: cannot be read: No such file or directory")
     clients.write_text(public + " echo\n")
     clients.chmod(0o622)
-    refused("clients: others than its owner can write it (mode 0622): chmod 0600 it")
+    refused("clients: others than its owner can write it (mode 0622): chmod go-w it")
     clients.chmod(0o644)
     assert start_with(tmp_path, "--curve-secret", secret, "--curve-clients", clients).returncode == 0
 

@@ -283,7 +283,7 @@ def test_a_connection_may_end_with_its_token(make_gate, take_seat, keys):
 
 @pytest.mark.parametrize("spoil, why", [
     (lambda path: path.unlink(), "No such file"), (lambda path: path.write_text("{"), "line 1"), (lambda path: path.write_text('{"keys": []}'), "no key set"),
-    (lambda path: path.chmod(0o644), "chmod 600"), (lambda path: path.write_text('{"keys": [{"kty": "oct", "k": "AAAA"}]}'), "shorter than 32 bytes")])
+    (lambda path: path.chmod(0o644), "chmod 0600"), (lambda path: path.write_text('{"keys": [{"kty": "oct", "k": "AAAA"}]}'), "shorter than 32 bytes")])
 def test_keys_that_cannot_be(processes, keys, spoil, why):
     spoil(keys)
     check = processes([BUILD / "wsgate" / "wsgate", "-t", "--listen", "127.0.0.1:0", "--route", route(keys)])

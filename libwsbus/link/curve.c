@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/trust_file.h"
 #include "base/z85.h"
 
 enum { KEY_BYTES = 32, ROUTE_NAME_MAX = 64 };
@@ -285,74 +285,6 @@ bool wsb_key_list_allows_name(const struct wsb_key_list *list, struct wsb_span k
 
 /* --------------------------------------------------------------------- files */
 
-/* `not_for_others`: what of the mode bits of group and others must not be set. */
-static wsb_err file_check(int fd, const char *path, mode_t not_for_others, const char *can, struct wsb_fault *fault)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return wsb_fault_set(fault, WSB_ERR_IO, errno, "%.100s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode))
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%.100s: not a file", path);
-    if (st.st_uid != geteuid() && st.st_uid != 0)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%.100s: it belongs to somebody else (uid %u)", path,
-                             (unsigned)st.st_uid);
-    if (st.st_mode & not_for_others)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                             "%.100s: others than its owner can %s it (mode %04o): chmod 0600 it", path, can,
-                             (unsigned)st.st_mode & 07777);
-    return WSB_OK;
-}
-
-static wsb_err fd_read(int fd, uint8_t *data, size_t cap, size_t *ret_len)
-{
-    size_t len = 0;
-    while (len < cap) {
-        ssize_t n = read(fd, data + len, cap - len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return WSB_ERR_IO;
-        if (n == 0)
-            break;
-        len += (size_t)n;
-    }
-    *ret_len = len;
-    return WSB_OK;
-}
-
-/* A whole file; the caller wipes and frees it. */
-static wsb_err file_read(const char *path, mode_t not_for_others, const char *can, uint8_t **ret, size_t *ret_len,
-                         struct wsb_fault *fault)
-{
-    uint8_t *data = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would make us wait before we can refuse it */
-    if (fd < 0)
-        return wsb_fault_set(fault, WSB_ERR_IO, errno, "%.100s: cannot be read: %s", path, strerror(errno));
-    wsb_err err = file_check(fd, path, not_for_others, can, fault);
-    if (err)
-        goto out;
-    data = malloc(WSB_KEY_FILE_MAX + 1);
-    if (!data) {
-        err = wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
-        goto out;
-    }
-    size_t len = 0;
-    err = fd_read(fd, data, WSB_KEY_FILE_MAX + 1, &len);
-    if (err)
-        err = wsb_fault_set(fault, err, errno, "%.100s: cannot be read: %s", path, strerror(errno));
-    else if (len > WSB_KEY_FILE_MAX)
-        err = wsb_fault_set(fault, WSB_ERR_LIMIT, 0, "%.100s: larger than 1 MiB", path);
-    if (err)
-        goto out;
-    *ret = data;
-    *ret_len = len;
-    data = NULL;
-out:
-    free(data);
-    close(fd);
-    return err;
-}
-
 /* Put the file in front of what is wrong in it. */
 static wsb_err blame(const char *path, struct wsb_fault *fault)
 {
@@ -378,16 +310,13 @@ wsb_err wsb_key_read(const char *path, struct wsb_key_pair *ret, struct wsb_faul
 {
     struct wsb_key_pair pair;
     struct wsb_fault own = {0};
-    uint8_t *text = NULL;
-    size_t len = 0;
-    wsb_err err = file_read(path, 0077, "read", &text, &len, &own);
-    if (!err && wsb_key_parse(wsb_span(text, len), pair.secret_key, &own) != WSB_OK)
+    struct wsb_trust_file f = {0};
+    wsb_err err = wsb_trust_file_read(path, WSB_TRUST_SECRET, WSB_KEY_FILE_MAX, &f, &own);
+    if (!err && wsb_key_parse(wsb_span(f.data, f.len), pair.secret_key, &own) != WSB_OK)
         err = blame(path, &own);
     if (!err && !public_of(pair.secret_key, pair.public_key))
         err = wsb_fault_set(&own, WSB_ERR_CONFIG, 0, "%.100s: not a secret key", path);
-    if (text)
-        explicit_bzero(text, len);
-    free(text);
+    wsb_trust_file_wipe(&f);
     if (!err)
         *ret = pair;
     else if (fault)
@@ -452,15 +381,14 @@ void wsb_key_pair_wipe(struct wsb_key_pair *pair)
 wsb_err wsb_curve_load(struct wsb_curve *c, const char *secret_path, const char *clients_path, struct wsb_fault *fault)
 {
     struct wsb_fault own = {0};
-    uint8_t *text = NULL;
-    size_t len = 0;
+    struct wsb_trust_file f = {0};
     *c = (struct wsb_curve){0};
     wsb_err err = wsb_key_read(secret_path, &c->pair, &own);
     if (!err)
-        err = file_read(clients_path, 0022, "write", &text, &len, &own);
-    if (!err && wsb_key_list_parse(&c->clients, wsb_span(text, len), &own) != WSB_OK)
+        err = wsb_trust_file_read(clients_path, WSB_TRUST_PUBLIC, WSB_KEY_FILE_MAX, &f, &own);
+    if (!err && wsb_key_list_parse(&c->clients, wsb_span(f.data, f.len), &own) != WSB_OK)
         err = blame(clients_path, &own);
-    free(text);
+    wsb_trust_file_wipe(&f);
     if (err && fault)
         *fault = own;
     return err;

@@ -2,18 +2,16 @@
 #include "token/keys.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/base64.h"
 #include "base/json_shape.h"
+#include "base/trust_file.h"
 #include "token/parts.h"
 
 enum {
@@ -369,29 +367,6 @@ wsb_err wsb_token_keys_parse(struct wsb_token_keys **ret, struct wsb_span json, 
     return err;
 }
 
-/* All of it, and its mode; len is one more than allowed when it is too large. */
-static wsb_err file_read(const char *path, char *text, size_t *ret_len, mode_t *ret_mode, struct wsb_fault *fault)
-{
-    struct stat st;
-    size_t len = 0;
-    ssize_t n = 1;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) != 0)
-        n = -1;
-    while (n > 0 && len <= WSB_TOKEN_KEYS_FILE_MAX) {
-        n = read(fd, text + len, WSB_TOKEN_KEYS_FILE_MAX + 1 - len);
-        len += n > 0 ? (size_t)n : 0;
-    }
-    int code = errno;
-    if (fd >= 0)
-        (void)close(fd);
-    if (n < 0)
-        return wsb_fault_set(fault, WSB_ERR_IO, code, "%.100s: %s", path, strerror(code));
-    *ret_len = len;
-    *ret_mode = st.st_mode;
-    return WSB_OK;
-}
-
 static wsb_err named_parse(struct wsb_token_keys **ret, const char *path, struct wsb_span json, struct wsb_fault *fault)
 {
     struct wsb_fault inner = {0};
@@ -402,24 +377,16 @@ static wsb_err named_parse(struct wsb_token_keys **ret, const char *path, struct
 wsb_err wsb_token_keys_load(struct wsb_token_keys **ret, const char *path, struct wsb_fault *fault)
 {
     struct wsb_token_keys *k = NULL;
-    size_t len = 0;
-    mode_t mode = 0;
-    char *text = malloc(WSB_TOKEN_KEYS_FILE_MAX + 1);
-    if (!text)
-        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
-    wsb_err err = file_read(path, text, &len, &mode, fault);
-    if (!err && len > WSB_TOKEN_KEYS_FILE_MAX)
-        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%.100s: larger than 256 KiB", path);
-    else if (!err)
-        err = named_parse(&k, path, wsb_span(text, len), fault);
-    OPENSSL_cleanse(text, len);
-    free(text);
-    if (!err && k->has_secret && (mode & (S_IRWXG | S_IRWXO))) {
-        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                            "%.100s: it has a secret key, and others may read or write it: chmod 600 is wanted", path);
-        wsb_token_keys_unref(k);
-    }
+    struct wsb_trust_file f = {0};
+    wsb_err err = wsb_trust_file_read(path, WSB_TRUST_PUBLIC, WSB_TOKEN_KEYS_FILE_MAX, &f, fault);
     if (!err)
+        err = named_parse(&k, path, wsb_span(f.data, f.len), fault);
+    if (!err && k->has_secret)
+        err = wsb_trust_file_check(&f, path, WSB_TRUST_SECRET, fault);
+    wsb_trust_file_wipe(&f);
+    if (err)
+        wsb_token_keys_unref(k);
+    else
         *ret = k;
     return err;
 }

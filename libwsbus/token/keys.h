@@ -49,7 +49,8 @@ struct wsb_token_keys;
  *           why; WSB_ERR_NOMEM
  */
 WSB_MUST_CHECK wsb_err wsb_token_keys_parse(struct wsb_token_keys **ret, struct wsb_span json, struct wsb_fault *fault);
-/* The same of a file, whose mode is looked at too. WSB_ERR_IO: it cannot be read. */
+/* The same of a file that can be believed (base/trust_file.h), with secret keys in it a secret one. WSB_ERR_IO: it cannot be
+ * read; WSB_ERR_LIMIT: too large. */
 WSB_MUST_CHECK wsb_err wsb_token_keys_load(struct wsb_token_keys **ret, const char *path, struct wsb_fault *fault);
 struct wsb_token_keys *wsb_token_keys_ref(struct wsb_token_keys *k);
 void wsb_token_keys_unref(struct wsb_token_keys *k); /* NULL is allowed */

@@ -618,7 +618,7 @@ static void test_files_have_a_mode(void **state)
     wsb_token_keys_unref(k);
     assert_int_equal(fchmod(fd, 0640), 0);
     assert_int_equal(wsb_token_keys_load(&k, path, &fault), WSB_ERR_CONFIG);
-    assert_non_null(strstr(fault.text, "chmod 600"));
+    assert_non_null(strstr(fault.text, "chmod 0600"));
     assert_int_equal(ftruncate(fd, 0), 0);
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
     assert_int_equal(write(fd, "{\"keys\":[" ED_KEY "]}", strlen("{\"keys\":[" ED_KEY "]}")),
@@ -629,10 +629,13 @@ static void test_files_have_a_mode(void **state)
     static const char private_key[] = "{\"keys\":[" ED_KEY ",{\"kty\":\"OKP\",\"crv\":\"X25519\",\"d\":\"AAAA\"}]}";
     assert_int_equal(pwrite(fd, private_key, sizeof private_key - 1, 0), sizeof private_key - 1);
     assert_int_equal(wsb_token_keys_load(&k, path, &fault), WSB_ERR_CONFIG); /* not with private ones among them */
-    assert_non_null(strstr(fault.text, "chmod 600"));
+    assert_non_null(strstr(fault.text, "chmod 0600"));
     assert_int_equal(ftruncate(fd, (WSB_TOKEN_KEYS_FILE_MAX) + 1), 0);
-    assert_int_equal(wsb_token_keys_load(&k, path, &fault), WSB_ERR_CONFIG);
+    assert_int_equal(wsb_token_keys_load(&k, path, &fault), WSB_ERR_LIMIT);
     assert_non_null(strstr(fault.text, "256 KiB"));
+    assert_int_equal(fchmod(fd, 0646), 0); /* whoever can write it makes the tokens that are good */
+    assert_int_equal(wsb_token_keys_load(&k, path, &fault), WSB_ERR_CONFIG);
+    assert_non_null(strstr(fault.text, "chmod go-w"));
     (void)close(fd);
     (void)unlink(path);
     assert_int_equal(wsb_token_keys_load(&k, path, &fault), WSB_ERR_IO);
