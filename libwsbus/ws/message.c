@@ -382,6 +382,11 @@ size_t wsb_ws_in_held(const struct wsb_ws_in *in)
     return in->buf.cap;
 }
 
+size_t wsb_ws_in_arrived(const struct wsb_ws_in *in)
+{
+    return in->buf.len;
+}
+
 uint16_t wsb_ws_in_close_code(wsb_err err)
 {
     switch (err) {

@@ -138,6 +138,8 @@ void wsb_ws_in_release(struct wsb_ws_in *in);
 
 /* Bytes of memory that the reader holds beyond itself, for the accounts. */
 size_t wsb_ws_in_held(const struct wsb_ws_in *in);
+/* Payload bytes of the message in flight that have arrived and are kept; 0: none is in flight, or nothing of it is kept. */
+size_t wsb_ws_in_arrived(const struct wsb_ws_in *in);
 
 /* The close code that tells the peer why: 1002, 1007, 1009, and 1011 for what is not its fault. */
 uint16_t wsb_ws_in_close_code(wsb_err err);

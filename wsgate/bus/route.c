@@ -194,8 +194,9 @@ const char *wsg_refusal_name(enum wsg_refusal why)
 
 const char *wsg_ending_name(enum wsg_ending why)
 {
-    static const char *const names[] = {"ping", "idle",    "lifetime", "token",   "rate",     "protocol",
-                                        "text", "too_big", "slow",     "handler", "draining", "no_memory"};
+    static const char *const names[] = {"ping",     "idle",      "lifetime",        "token",     "rate",
+                                        "protocol", "text",      "too_big",         "slow",      "handler",
+                                        "draining", "no_memory", "message_timeout", "unfinished"};
     return names[why];
 }
 

@@ -141,6 +141,7 @@ struct wsg_route_policy {
     bool require_subprotocol;
     uint32_t max_connections;                   /* 0: any number */
     uint32_t ping_interval_ms, ping_timeout_ms; /* interval 0: no pings */
+    uint32_t message_timeout_ms;                /* from the first byte of a message to its last; 0: any time */
     uint32_t idle_timeout_ms, lifetime_ms;      /* 0: any time */
     uint32_t message_rate, message_burst;       /* of one connection, a second; rate 0: any number */
     size_t byte_rate, byte_burst;

@@ -341,6 +341,7 @@ const char *wsg_cli_help(void)
            "      --max-tls-handshakes N     under way at once (1024)\n"
            "      --max-head SIZE            of a request's head (16KiB)\n"
            "      --max-headers N            of a request (100)\n"
+           "      --max-message-memory SIZE  for messages of clients that are not complete (256MiB)\n"
            "      --max-compress-memory SIZE for contexts that compressors keep (64MiB)\n"
            "\n"
            "Times, like 500ms, 10s, 5m or 1h:\n"

@@ -99,6 +99,7 @@ struct wsg_route_config {
     uint32_t max_connections;      /* of the route, WebSocket; 0 (default): as many as the gate has */
     uint32_t ping_interval_ms;     /* UINT32_MAX (default): as the gate's; 0: none */
     uint32_t ping_timeout_ms;      /* 0 (default): as the gate's */
+    uint32_t message_timeout_ms;   /* default 2 min; 0: any time */
     uint32_t idle_timeout_ms;      /* without a message either way; 0 (default): any time */
     uint32_t lifetime_ms;          /* of a connection; 0 (default): any time */
     uint32_t message_rate;         /* of one connection, a second; 0 (default): any number */
@@ -190,6 +191,7 @@ struct wsg_config {
     bool begin_traces;                /* trace = make; default pass */
     size_t max_head;                  /* of a request, bytes; default 16 KiB */
     uint32_t max_headers;             /* default 100 */
+    size_t message_memory;            /* bytes, of messages of clients that are not complete; default 256 MiB */
     size_t compress_memory;        /* bytes, for contexts that compressors keep, of all connections; default 64 MiB */
     uint32_t head_timeout_ms;      /* from the first byte of a request, or from accept; default 10 s */
     uint32_t keepalive_timeout_ms; /* between requests; default 60 s */

@@ -174,6 +174,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_ROUTE, "max_connections",    NULL, WSG_OPTION_COUNT32,   ROUTE(max_connections),    RANGE(0, 16777216)},
     {WSG_SECTION_ROUTE, "ping_interval",      NULL, WSG_OPTION_DURATION,  ROUTE(ping_interval_ms),   RANGE(0, DAY_MS)},
     {WSG_SECTION_ROUTE, "ping_timeout",       NULL, WSG_OPTION_DURATION,  ROUTE(ping_timeout_ms),    RANGE(0, DAY_MS)},
+    {WSG_SECTION_ROUTE, "message_timeout",    NULL, WSG_OPTION_DURATION,  ROUTE(message_timeout_ms), RANGE(0, DAY_MS)},
     {WSG_SECTION_ROUTE, "idle_timeout",       NULL, WSG_OPTION_DURATION,  ROUTE(idle_timeout_ms),    RANGE(0, 7 * DAY_MS)},
     {WSG_SECTION_ROUTE, "lifetime",           NULL, WSG_OPTION_DURATION,  ROUTE(lifetime_ms),        RANGE(0, 7 * DAY_MS)},
     {WSG_SECTION_ROUTE, "message_rate",       NULL, WSG_OPTION_COUNT32,   ROUTE(message_rate),       RANGE(0, 1000000)},
@@ -242,6 +243,7 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_LIMITS, "tls_handshakes", "max-tls-handshakes", WSG_OPTION_COUNT32, TOP(max_handshakes), RANGE(1, 1048576)},
     {WSG_SECTION_LIMITS, "head",        "max-head",        WSG_OPTION_SIZE,    TOP(max_head),        RANGE(KIB, MIB)},
     {WSG_SECTION_LIMITS, "headers",     "max-headers",     WSG_OPTION_COUNT32, TOP(max_headers),     RANGE(1, 10000)},
+    {WSG_SECTION_LIMITS, "message_memory", "max-message-memory", WSG_OPTION_SIZE, TOP(message_memory), RANGE(KIB, 1024 * GIB)},
     {WSG_SECTION_LIMITS, "compress_memory", "max-compress-memory", WSG_OPTION_SIZE, TOP(compress_memory), RANGE(0, 1024 * GIB)},
 };
 /* clang-format on */

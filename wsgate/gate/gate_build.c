@@ -83,6 +83,7 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .max_connections = r->max_connections,
             .ping_interval_ms = r->ping_interval_ms != UINT32_MAX ? r->ping_interval_ms : c->ping_interval_ms,
             .ping_timeout_ms = r->ping_timeout_ms ? r->ping_timeout_ms : c->ping_timeout_ms,
+            .message_timeout_ms = r->message_timeout_ms,
             .idle_timeout_ms = r->idle_timeout_ms,
             .lifetime_ms = r->lifetime_ms,
             .message_rate = r->message_rate,
@@ -167,6 +168,7 @@ static wsb_err init_worker(struct wsg_gate *g, size_t index, size_t count, uint6
         .gatekeeping = &g->gatekeeping,
         .secure = {.tally = &g->tls_tally, .handshakes_max = share_of(c->max_handshakes, count)},
         .deflate_account = &g->deflate_account,
+        .unfinished_account = &g->unfinished_account,
         .access = g->access_log ? wsg_access_log_lane(g->access_log, index) : NULL,
         .has_request_ids = c->request_id,
         .begins_traces = c->begin_traces,
@@ -497,6 +499,7 @@ wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_manager *manage
     g->config = config;
     g->manager = manager;
     g->deflate_account.max = config->compress_memory;
+    g->unfinished_account.max = config->message_memory;
     wsb_err err = build(g, fault);
     if (err) {
         wsg_gate_free(g);

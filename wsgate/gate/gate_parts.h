@@ -47,6 +47,7 @@ struct wsg_gate {
     uint64_t started_ms;
     enum wsg_gate_phase phase;
     struct wsb_deflate_account deflate_account;
+    struct wsg_unfinished_account unfinished_account;
     _Atomic size_t connections;
     _Atomic uint64_t accepted;
     struct wsg_gatekeeping gatekeeping;

@@ -1,6 +1,8 @@
 /* Stream sockets. errno stops here. */
 #include "net/socket.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -148,6 +150,12 @@ static wsb_err receive(int fd, uint8_t *data, size_t len, int flags, size_t *ret
 wsb_err wsg_socket_read(int fd, uint8_t *data, size_t len, size_t *ret_len)
 {
     return receive(fd, data, len, 0, ret_len);
+}
+
+size_t wsg_socket_unread(int fd)
+{
+    int waits = 0;
+    return ioctl(fd, SIOCOUTQ, &waits) == 0 && waits > 0 ? (size_t)waits : 0;
 }
 
 wsb_err wsg_socket_peek(int fd, uint8_t *data, size_t len, size_t *ret_len)

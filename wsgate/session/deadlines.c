@@ -31,10 +31,28 @@ static uint64_t idle_end_ms(const struct wsg_session *s)
 static uint64_t ping_due_ms(const struct wsg_session *s, uint64_t now_ms)
 {
     const struct wsg_route_policy *p = &s->route->policy;
-    if (s->alive_ping_us)
-        return (s->alive_ping_us + 999) / 1000 + p->ping_timeout_ms;
     uint32_t since_ms = (uint32_t)now_ms - s->heard_ms; /* intervals are shorter than what 32 bits count */
-    return now_ms - since_ms + p->ping_interval_ms;
+    uint64_t heard_ms = now_ms - since_ms;
+    if (!s->alive_ping_us)
+        return heard_ms + p->ping_interval_ms;
+    uint64_t sent_ms =
+        (s->alive_ping_us + 999) / 1000; /* its pong may be behind what it sends, and behind what it has to read */
+    return (heard_ms > sent_ms ? heard_ms : sent_ms) + p->ping_timeout_ms;
+}
+
+/* The client has taken something of the output since that was last looked at. What the kernel has is not taken yet. */
+static bool takes_something(struct wsg_session *s)
+{
+    size_t waits = wsg_socket_unread(s->watch.fd);
+    uint32_t taken = (uint32_t)(s->out.written > waits ? s->out.written - waits : 0);
+    bool is_more = (int32_t)(taken - s->taken) > 0;
+    s->taken = taken;
+    return is_more;
+}
+
+static uint64_t message_end_ms(const struct wsg_session *s)
+{
+    return s->unfinished->since_ms + s->route->policy.message_timeout_ms;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -54,6 +72,8 @@ void wsg_deadlines_arm(struct wsg_session *s)
         due_ms = earlier(due_ms, idle_end_ms(s));
     if (p->lifetime_ms)
         due_ms = earlier(due_ms, lifetime_end_ms(s));
+    if (p->message_timeout_ms && s->unfinished)
+        due_ms = earlier(due_ms, message_end_ms(s));
     if (s->terms)
         due_ms = earlier(due_ms, s->terms->until_ms);
     if (s->paused & WSG_PAUSE_RATE) {
@@ -108,14 +128,16 @@ void wsg_terms_free(struct wsg_session *s)
     s->terms = NULL;
 }
 
-/* Whatever makes work counts, pings too. */
-void wsg_terms_charge(struct wsg_session *s, size_t bytes)
+static bool has_rates(const struct wsg_session *s)
+{
+    return s->terms && s->terms->has_quota && s->state == WSG_SESSION_OPEN;
+}
+
+/* It has been charged: is it too much? */
+static void look_at_rates(struct wsg_session *s)
 {
     uint64_t now_ms = wsg_loop_now_ms(s->env->loop);
-    if (!s->terms || !s->terms->has_quota || s->state != WSG_SESSION_OPEN)
-        return;
     struct wsg_quota_limits limits = quota_limits(&s->route->policy);
-    wsg_quota_charge(&s->terms->quota, &limits, bytes, now_ms);
     if (wsg_quota_wait_ms(&s->terms->quota, &limits, now_ms) == 0)
         return;
     if (s->route->policy.over_rate == WSG_RATE_CLOSE) {
@@ -125,6 +147,25 @@ void wsg_terms_charge(struct wsg_session *s, size_t bytes)
     wsg_count(&s->route->tally.rate_pauses, 1);
     wsg_session_set_paused(s, WSG_PAUSE_RATE, true);
     wsg_deadlines_arm(s);
+}
+
+/* Whatever makes work counts, pings too. */
+void wsg_terms_charge(struct wsg_session *s, size_t bytes)
+{
+    struct wsg_quota_limits limits = quota_limits(&s->route->policy);
+    if (!has_rates(s))
+        return;
+    wsg_quota_charge(&s->terms->quota, &limits, bytes, wsg_loop_now_ms(s->env->loop));
+    look_at_rates(s);
+}
+
+void wsg_terms_charge_bytes(struct wsg_session *s, size_t bytes)
+{
+    struct wsg_quota_limits limits = quota_limits(&s->route->policy);
+    if (!bytes || !has_rates(s) || s->paused & WSG_PAUSE_RATE)
+        return;
+    wsg_quota_charge_bytes(&s->terms->quota, &limits, bytes, wsg_loop_now_ms(s->env->loop));
+    look_at_rates(s);
 }
 
 static bool token_is_over(const struct wsg_session *s)
@@ -142,6 +183,7 @@ static void ping_if_due(struct wsg_session *s, uint64_t now_ms)
 {
     if (s->alive_ping_us || !s->route->policy.ping_interval_ms || now_ms < ping_due_ms(s, now_ms))
         return;
+    (void)takes_something(s);
     if (wsg_deliver_has_room(s, 0) && wsg_websocket_append(s, WSB_OP_PING, wsb_span(NULL, 0)) == WSB_OK)
         s->alive_ping_us = wsg_loop_now_us(s->env->loop);
     else
@@ -167,6 +209,11 @@ void wsg_websocket_timer(struct wsg_session *s)
         wsg_websocket_end(s, WSG_ENDED_TOKEN, WSB_CLOSE_POLICY, "the token has expired");
     } else if (wsg_websocket_is_over(s)) {
         wsg_websocket_end(s, WSG_ENDED_LIFETIME, WSB_CLOSE_GOING_AWAY, "lifetime is over");
+    } else if (p->message_timeout_ms && s->unfinished && now_ms >= message_end_ms(s)) {
+        wsg_websocket_give_up_message(s, WSG_ENDED_MESSAGE, WSB_CLOSE_POLICY, "the message takes too long");
+    } else if (s->alive_ping_us && now_ms >= ping_due_ms(s, now_ms) && takes_something(s)) {
+        s->heard_ms = (uint32_t)now_ms; /* slow, and alive */
+        wsg_deadlines_arm(s);
     } else if (s->alive_ping_us && now_ms >= ping_due_ms(s, now_ms)) {
         wsg_count(&s->route->tally.ended[WSG_ENDED_PING], 1);
         wsg_websocket_lost(s, "no answer to a ping");

@@ -13,7 +13,7 @@
 
 enum { LINGER_MS = 2000 };
 
-_Static_assert(sizeof(struct wsg_session) <= 440, "an idle connection pays for this; what few need is not in it");
+_Static_assert(sizeof(struct wsg_session) <= 448, "an idle connection pays for this; what few need is not in it");
 
 /* --------------------------------------------------------------------- begin */
 
@@ -211,6 +211,7 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
 
 void wsg_session_free(struct wsg_session *s)
 {
+    wsg_unfinished_end(s);
     wsg_secure_free(s);
     wsg_exchange_free(s);
     if (s->in_is_ws)

@@ -22,16 +22,21 @@ void wsg_quota_init(struct wsg_quota *q, const struct wsg_quota_limits *l, uint6
         .messages = (int64_t)(l->message_burst * UNIT), .bytes = (int64_t)(l->byte_burst * UNIT), .counted_ms = now_ms};
 }
 
-void wsg_quota_charge(struct wsg_quota *q, const struct wsg_quota_limits *l, size_t bytes, uint64_t now_ms)
+void wsg_quota_charge_bytes(struct wsg_quota *q, const struct wsg_quota_limits *l, size_t bytes, uint64_t now_ms)
 {
     uint64_t elapsed_ms = elapsed_of(q, now_ms);
     q->messages = filled(q->messages, l->message_rate, l->message_burst, elapsed_ms);
     q->bytes = filled(q->bytes, l->byte_rate, l->byte_burst, elapsed_ms);
     q->counted_ms += elapsed_ms;
-    if (l->message_rate)
-        q->messages -= UNIT;
     if (l->byte_rate)
         q->bytes -= (int64_t)bytes * UNIT;
+}
+
+void wsg_quota_charge(struct wsg_quota *q, const struct wsg_quota_limits *l, size_t bytes, uint64_t now_ms)
+{
+    wsg_quota_charge_bytes(q, l, bytes, now_ms);
+    if (l->message_rate)
+        q->messages -= UNIT;
 }
 
 static uint64_t wait_of(int64_t left, uint64_t rate)

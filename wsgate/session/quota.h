@@ -22,6 +22,8 @@ struct wsg_quota {
 void wsg_quota_init(struct wsg_quota *q, const struct wsg_quota_limits *l, uint64_t now_ms);
 /* A message has come. */
 void wsg_quota_charge(struct wsg_quota *q, const struct wsg_quota_limits *l, size_t bytes, uint64_t now_ms);
+/* Bytes of a message that has not come whole. */
+void wsg_quota_charge_bytes(struct wsg_quota *q, const struct wsg_quota_limits *l, size_t bytes, uint64_t now_ms);
 /* How long until nothing is owed, milliseconds; 0: nothing is. */
 uint32_t wsg_quota_wait_ms(const struct wsg_quota *q, const struct wsg_quota_limits *l, uint64_t now_ms);
 

@@ -237,6 +237,8 @@ static bool sends_too_much(struct wsg_session *s, size_t len)
 
 void wsg_session_take_bytes(struct wsg_session *s, const uint8_t *data, size_t len)
 {
+    if (s->in_is_ws)
+        s->heard_ms = (uint32_t)wsg_loop_now_ms(s->env->loop);
     if (!s->in_is_ws || wsb_ws_in_held(&s->in.ws))
         s->active_ms = wsg_loop_now_ms(s->env->loop); /* of a WebSocket only what is part of a message counts */
     if (sends_too_much(s, len)) {
@@ -251,6 +253,8 @@ void wsg_session_take_bytes(struct wsg_session *s, const uint8_t *data, size_t l
         if (s->state != WSG_SESSION_DEAD)
             process_unread(s);
     }
+    if (s->in_is_ws)
+        wsg_unfinished_follow(s);
 }
 
 void wsg_session_end_of_input(struct wsg_session *s, const char *why)

@@ -39,6 +39,7 @@
 #include "session/gatekeeping.h"
 #include "session/lost.h"
 #include "session/outbox.h"
+#include "session/unfinished.h"
 #include "session/secure.h"
 #include "ws/deflate.h"
 #include "ws/message.h"
@@ -127,6 +128,8 @@ struct wsg_env {
     struct wsb_buf packed;     /* scratch: what it made of a body */
     struct wsg_session *dirty; /* with output queued this round */
     struct wsg_fan fan;
+    struct wsg_unfinished_account *unfinished_account; /* borrowed; NULL: no limit */
+    struct wsg_unfinished *unfinished; /* borrowed list, of those with a message in flight, the oldest first */
     struct wsb_deflate_account *deflate_account; /* borrowed; NULL: nobody is compressed */
     struct wsb_deflate_shared *deflate;          /* owned; NULL likewise */
     struct wsg_fanned fanned;
@@ -206,9 +209,13 @@ struct wsg_session {
     uint64_t alive_ping_us;            /* when our own ping left that was not answered yet; 0: none under way */
     struct wsg_asked_ping *asked_ping; /* owned; NULL: no ping that somebody asked for is under way */
     struct wsg_terms *terms;           /* owned; OPEN, with rates, a token's time or an access log; NULL: none */
-    uint32_t heard_ms;                 /* OPEN: the low bits of when the latest ping was answered */
+    struct wsg_unfinished *unfinished; /* owned; while a message is in flight; else NULL */
+    uint32_t heard_ms;                 /* OPEN: the low bits of when something of it last came, or it took something */
     uint32_t receipt_count;
-    uint32_t discarded;                                      /* bytes that came after we had said goodbye */
+    union {
+        uint32_t taken; /* OPEN: low bits of how much of the output the client had taken when that was last looked at */
+        uint32_t discarded; /* afterwards: bytes that came after we had said goodbye */
+    };
     uint32_t rtt_us;                                         /* of the latest ping; 0: never measured */
     uint64_t messages_in, bytes_in, messages_out, bytes_out; /* out: those that were queued */
     uint64_t messages_written, bytes_written;                /* the route knows of them */

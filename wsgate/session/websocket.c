@@ -391,6 +391,7 @@ static void send_close(struct wsg_session *s, uint16_t code, struct wsb_span rea
     if (s->close_sent || len == 0)
         return;
     s->close_sent = true;
+    s->discarded = 0; /* nothing of what comes from here on */
     (void)!wsg_websocket_append(s, WSB_OP_CLOSE, wsb_span(frame + 2, len - 2)); /* its header is ours to write */
 }
 
@@ -420,6 +421,16 @@ static void fail(struct wsg_session *s, wsb_err err)
     } else {
         wsg_emit_closed(s, (enum wsg_by)s->close_by, s->close_code, wsb_span_str(s->close_reason), /*clean=*/false);
     }
+    wsg_session_linger(s);
+}
+
+void wsg_websocket_give_up_message(struct wsg_session *s, enum wsg_ending why, uint16_t code, const char *reason)
+{
+    wsg_count(&s->route->tally.ended[why], 1);
+    send_close(s, code, wsb_span_str(reason));
+    wsg_emit_closed(s, WSG_BY_GATE, code, wsb_span_str(reason), /*clean=*/false);
+    wsg_unfinished_end(s);
+    wsb_ws_in_deinit(&s->in.ws); /* nothing more of it is looked at: it lingers */
     wsg_session_linger(s);
 }
 
@@ -514,7 +525,7 @@ wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t le
     switch (ev.type) {
     case WSB_WS_MESSAGE:
         on_message(s, &ev);
-        wsg_terms_charge(s, ev.len);
+        wsg_terms_charge(s, wsg_unfinished_rest(s, ev.len));
         break;
     case WSB_WS_PING:
         on_ping(s, &ev);

@@ -159,6 +159,7 @@ static const struct row {
      "'16777217' is out of range: from 0 to 16777216"},
     {ROUTE, "ping_interval", "0", "ping_interval = 0ms", "25h", "'25h' is out of range: from 0 to 24h"},
     {ROUTE, "ping_timeout", "5s", "ping_timeout = 5000ms", "5", "'5'" TIME},
+    {ROUTE, "message_timeout", "30s", "message_timeout = 30000ms", "25h", "'25h' is out of range: from 0 to 24h"},
     {ROUTE, "idle_timeout", "168h", "idle_timeout = 604800000ms", "169h", "'169h' is out of range: from 0 to 168h"},
     {ROUTE, "lifetime", "2h", "lifetime = 7200000ms", "2d", "'2d'" TIME},
     {ROUTE, "message_rate", "0", "message_rate = 0", "1000001", "'1000001' is out of range: from 0 to 1000000"},
@@ -218,6 +219,8 @@ static const struct row {
     {WSG_SECTION_LIMITS, "head", "1KiB", "head = 1024", "18014398509481985KiB",
      "'18014398509481985KiB' is out of range: from 1KiB to 1MiB"},
     {WSG_SECTION_LIMITS, "headers", "10000", "headers = 10000", "0x10", "'0x10' is not a whole number"},
+    {WSG_SECTION_LIMITS, "message_memory", "1GiB", "message_memory = 1073741824", "1000",
+     "'1000' is out of range: from 1KiB to 1024GiB"},
     {WSG_SECTION_LIMITS, "compress_memory", "1GiB", "compress_memory = 1073741824", "2000GiB",
      "'2000GiB' is out of range: from 0 to 1024GiB"},
 };

@@ -1,0 +1,82 @@
+/* Unfinished messages. */
+#include "session/unfinished.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "session/parts.h"
+#include "ws/close.h"
+
+static bool begin(struct wsg_session *s)
+{
+    struct wsg_unfinished *u = malloc(sizeof *u);
+    if (!u)
+        return false;
+    *u = (struct wsg_unfinished){.session = s, .since_ms = wsg_loop_now_ms(s->env->loop)};
+    DL_APPEND(s->env->unfinished, u);
+    s->unfinished = u;
+    return true;
+}
+
+static void account(struct wsg_session *s, size_t held)
+{
+    struct wsg_unfinished *u = s->unfinished;
+    struct wsg_unfinished_account *a = s->env->unfinished_account;
+    if (a && held > u->held)
+        atomic_fetch_add_explicit(&a->used, held - u->held, memory_order_relaxed);
+    else if (a)
+        atomic_fetch_sub_explicit(&a->used, u->held - held, memory_order_relaxed);
+    u->held = held;
+}
+
+void wsg_unfinished_end(struct wsg_session *s)
+{
+    if (!s->unfinished)
+        return;
+    account(s, 0);
+    DL_DELETE(s->env->unfinished, s->unfinished);
+    free(s->unfinished);
+    s->unfinished = NULL;
+}
+
+static void make_room(struct wsg_env *env)
+{
+    const struct wsg_unfinished_account *a = env->unfinished_account;
+    while (a && env->unfinished && atomic_load_explicit(&a->used, memory_order_relaxed) > a->max)
+        wsg_websocket_give_up_message(env->unfinished->session, WSG_ENDED_UNFINISHED, WSB_CLOSE_TRY_AGAIN_LATER,
+                                      "too many unfinished messages");
+}
+
+/* More of it has come. */
+static void grow(struct wsg_session *s, size_t held)
+{
+    bool is_new = !s->unfinished;
+    if (is_new && !begin(s)) {
+        wsg_websocket_give_up_message(s, WSG_ENDED_MEMORY, WSB_CLOSE_TRY_AGAIN_LATER, "out of memory");
+        return;
+    }
+    account(s, held);
+    size_t arrived = wsb_ws_in_arrived(&s->in.ws);
+    size_t more = arrived > s->unfinished->charged ? arrived - s->unfinished->charged : 0;
+    s->unfinished->charged += more;
+    if (is_new && s->route->policy.message_timeout_ms)
+        wsg_deadlines_arm(s);
+    wsg_terms_charge_bytes(s, more); /* it may end the session */
+    make_room(s->env);
+}
+
+void wsg_unfinished_follow(struct wsg_session *s)
+{
+    size_t held = s->state == WSG_SESSION_OPEN ? wsb_ws_in_held(&s->in.ws) : 0;
+    if (held)
+        grow(s, held);
+    else
+        wsg_unfinished_end(s);
+}
+
+size_t wsg_unfinished_rest(struct wsg_session *s, size_t len)
+{
+    size_t charged = s->unfinished ? s->unfinished->charged : 0;
+    wsg_unfinished_end(s);
+    return len > charged ? len - charged : 0;
+}
