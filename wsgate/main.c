@@ -22,10 +22,11 @@
 #include "service/manager.h"
 
 enum {
+    RESERVED_DESCRIPTORS = 256, /* the gate's own */
+    PEER_DESCRIPTORS = 4,       /* of a peer of the bus: three endpoints, and a handler's process */
     MMAP_BYTES = 32 << 20,
     TRIM_BYTES = 64 << 20,
-    TOP_PAD_BYTES = 256 << 10,
-    PEER_DESCRIPTORS = 4 /* three endpoints, and a handler's process */
+    TOP_PAD_BYTES = 256 << 10
 };
 
 struct signals {
@@ -103,24 +104,35 @@ static void warn(const char *text)
     say(WSB_LOG_WARN, "warning: ", text);
 }
 
-/* Each connection is a descriptor, and so is each peer of the bus: take as many as we may have. */
-static void raise_descriptor_limit(const struct wsg_config *c)
+/*
+ * Each connection is a descriptor, and so is each peer of the bus: take as many as we may have. Strangers get those that the gate itself does not need: for workers,
+ * handlers, the control socket, files and the log there is a reserve, or whoever connects could keep them out.
+ *
+ * Returns  how many connections there may be
+ */
+static size_t share_descriptors(const struct wsg_config *c)
 {
+    size_t connections = c->max_connections;
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    size_t connections = c->max_connections, enough = connections + 256;
+        return connections;
+    rlim_t enough = connections + RESERVED_DESCRIPTORS;
     rlim_t want = enough + (rlim_t)PEER_DESCRIPTORS * c->zmq_peers;
-    if (limit.rlim_cur >= want)
-        return;
-    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < want &&
-        setrlimit(RLIMIT_NOFILE, &(struct rlimit){want, want}) == 0)
-        return; /* privileged: the hard limit could be raised as well */
-    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || want < limit.rlim_max ? want : limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur < enough)
-        WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "fewer descriptors than connections allowed",
-                WSB_KU("descriptors", limit.rlim_cur), WSB_KU("connections", connections));
+    if (limit.rlim_cur < want) {
+        bool may_be_raised = limit.rlim_max != RLIM_INFINITY && limit.rlim_max < want &&
+                             setrlimit(RLIMIT_NOFILE, &(struct rlimit){want, want}) == 0; /* privileged: both limits */
+        limit.rlim_cur =
+            may_be_raised || limit.rlim_max == RLIM_INFINITY || want < limit.rlim_max ? want : limit.rlim_max;
+        if (!may_be_raised)
+            (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur >= enough)
+        return connections;
+    size_t reserve = limit.rlim_cur / 2 < RESERVED_DESCRIPTORS ? limit.rlim_cur / 2 : RESERVED_DESCRIPTORS;
+    size_t left = limit.rlim_cur - reserve;
+    WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "fewer connections than configured: the limit of descriptors is too low",
+            WSB_KU("descriptors", limit.rlim_cur), WSB_KU("configured", connections), WSB_KU("connections", left));
+    return left;
 }
 
 static void announce(struct wsg_gate *gate)
@@ -170,7 +182,7 @@ static wsb_err open_manager(struct wsg_manager *manager, struct wsb_fault *fault
     return err;
 }
 
-static int run(const struct wsg_config *config)
+static int run(struct wsg_config *config)
 {
     struct wsb_fault fault = {0};
     struct wsg_manager manager;
@@ -189,7 +201,7 @@ static int run(const struct wsg_config *config)
         wsg_manager_close(&manager);
         return 1;
     }
-    raise_descriptor_limit(config);
+    config->max_connections = share_descriptors(config);
     if (wsg_gate_new(config, &manager, &gate, &fault) != WSB_OK || wsg_admin_new(gate, &admin, &fault) != WSB_OK)
         goto out;
     if (config->metrics && wsg_metrics_new(gate, &metrics, &fault) != WSB_OK)

@@ -187,7 +187,7 @@ const char *wsg_refusal_name(enum wsg_refusal why)
         "connections",   "no_memory",      "address",   "per_address", "rate",         "proxy",
         "origin",        "subprotocol",    "token",     "no_handler",  "draining",     "by_handler",
         "no_gatekeeper", "accept_timeout", "malformed", "body_size",   "body_timeout", "request_timeout",
-        "method",        "preflight",      "kind",      "other",
+        "method",        "preflight",      "kind",      "silent",      "other",
     };
     return names[why];
 }

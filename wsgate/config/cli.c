@@ -353,7 +353,7 @@ const char *wsg_cli_help(void)
            "      --drain-delay TIME         from SIGTERM to when the listeners close (0s)\n"
            "      --drain-timeout TIME       from there to the end (10s)\n"
            "      --drain-spread TIME        over which very many clients are closed (2s)\n"
-           "      --ping-interval TIME       of pings to idle WebSocket clients (0: none)\n"
+           "      --ping-interval TIME       of pings to silent WebSocket clients (45s; 0: none)\n"
            "      --ping-timeout TIME        for the answer to a ping (20s)\n"
            "\n"
            "Logs:\n"

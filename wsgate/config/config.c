@@ -39,6 +39,7 @@ void wsg_config_init(struct wsg_config *c)
         .close_timeout_ms = 10000,
         .drain_timeout_ms = 10000,
         .drain_spread_ms = 2000,
+        .ping_interval_ms = 45000, /* below the 60 s after which proxies take a connection for dead */
         .ping_timeout_ms = 20000,
         .log_format = WSB_LOG_LOGFMT,
         .log_level = WSB_LOG_INFO,

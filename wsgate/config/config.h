@@ -199,7 +199,7 @@ struct wsg_config {
     uint32_t drain_timeout_ms;     /* from when the listeners close to exit; default 10 s */
     uint32_t drain_delay_ms;       /* SIGTERM to when they close; default 0 */
     uint32_t drain_spread_ms;      /* over which very many clients are closed; default 2 s */
-    uint32_t ping_interval_ms;     /* pings to idle WebSocket clients; 0 (default): none */
+    uint32_t ping_interval_ms;     /* pings to silent WebSocket clients; default 45 s; 0: none */
     uint32_t ping_timeout_ms;      /* the client must answer within; default 20 s */
     uint32_t max_handshakes;       /* of TLS, under way at once; default 1,024 */
     uint32_t handshake_timeout_ms; /* of TLS; default 10 s */

@@ -114,8 +114,10 @@ void wsg_gate_stats(struct wsg_gate *g, struct wsg_gate_stats *ret)
 
 bool wsg_gate_count_connection(struct wsg_gate *g, struct wsg_worker *w)
 {
-    (void)w;
-    if (atomic_load_explicit(&g->connections, memory_order_relaxed) >= g->config->max_connections) {
+    size_t of_this_round = w->env.slots.used - w->counted; /* of the other workers' rounds we do not know: a few more */
+    bool is_full =
+        atomic_load_explicit(&g->connections, memory_order_relaxed) + of_this_round >= g->config->max_connections;
+    if (is_full && !wsg_sessions_end_silent(&w->env)) {
         wsg_gatekeeping_count(&g->gatekeeping, WSG_REFUSED_CONNECTIONS);
         return false;
     }

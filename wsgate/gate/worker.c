@@ -12,7 +12,8 @@
 #include "gate/hub.h"
 
 enum {
-    LAST_ACCEPTS = 256, /* rounds */
+    ACCEPT_LINES_EVERY = 10, /* times as long as a second: five lines each */
+    LAST_ACCEPTS = 256,      /* rounds */
     DRAIN_TICK_MS = 20,
     DRAINED_AT_ONCE = 256, /* clients at least, each tick */
 
@@ -83,6 +84,20 @@ static void release_handshakes(struct wsg_worker *w)
     w->is_held = false;
 }
 
+/* Without a session: there is no place for one. What it has asked is read, or the answer would be destroyed by a reset. */
+static void turn_away(int fd, bool is_secure)
+{
+    static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+                               "Connection: close\r\n\r\n";
+    uint8_t asked[4096];
+    size_t ignored;
+    if (!is_secure) {
+        (void)!wsg_socket_read(fd, asked, sizeof asked, &ignored);
+        (void)!wsg_socket_write(fd, (const uint8_t *)busy, sizeof busy - 1, &ignored);
+    }
+    close(fd);
+}
+
 static void on_client(struct wsg_watch *watch, uint32_t events)
 {
     struct wsg_acceptor *a = CONTAINER(watch, struct wsg_acceptor, watch);
@@ -99,14 +114,17 @@ static void on_client(struct wsg_watch *watch, uint32_t events)
         if (err == WSB_AGAIN)
             return;
         if (err == WSB_ERR_LIMIT) {
-            WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "cannot accept: out of descriptors or memory");
+            uint64_t left_out;
+            if (wsb_log_limit(&w->accept_lines, wsg_loop_now_ms(w->loop) / ACCEPT_LINES_EVERY, &left_out))
+                WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "cannot accept: out of descriptors or memory",
+                        WSB_KU("left_out", left_out));
             pause_accepting(w);
             return;
         }
         if (err)
             continue;
         if (!wsg_gate_count_connection(w->gate, w)) {
-            close(fd);
+            turn_away(fd, a->tls != NULL);
             continue;
         }
         (void)!wsg_session_open(&w->env, fd, a->entrance, &peer, a->tls); /* it counts what goes wrong */

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "base/log_limit.h"
 #include "gate/belt.h"
 #include "gate/parcel.h"
 #include "net/socket.h"
@@ -66,6 +67,7 @@ struct wsg_worker {
     struct wsg_task unstall;
     struct wsg_task again;
     bool again_posted;
+    struct wsb_log_limit accept_lines;
     struct wsg_drain_plan drain;
     size_t counted; /* connections, as last told to the gate */
     pthread_t thread;

@@ -218,6 +218,14 @@ wsb_err wsg_outq_append_file(struct wsg_outq *q, struct wsg_chunk_pool *pool, in
     return WSB_OK;
 }
 
+bool wsg_outq_has_file(const struct wsg_outq *q)
+{
+    const struct wsg_chunk *c = q->head;
+    while (c && c->kind != WSG_CHUNK_FILE)
+        c = c->next;
+    return c != NULL;
+}
+
 wsb_err wsg_outq_message(struct wsg_outq *q, struct wsg_chunk_pool *pool, size_t len, uint32_t size, uint8_t **ret)
 {
     assert(len > 0);

@@ -85,6 +85,9 @@ WSB_MUST_CHECK wsb_err wsg_outq_append(struct wsg_outq *q, struct wsg_chunk_pool
 WSB_MUST_CHECK wsb_err wsg_outq_append_file(struct wsg_outq *q, struct wsg_chunk_pool *pool, int fd, off_t offset,
                                             size_t len);
 
+/* A file waits, whole or in part: a descriptor. */
+bool wsg_outq_has_file(const struct wsg_outq *q);
+
 /* The same for a whole message, of at least one byte; `size` is what it adds to sizes_written. */
 WSB_MUST_CHECK wsb_err wsg_outq_message(struct wsg_outq *q, struct wsg_chunk_pool *pool, size_t len, uint32_t size,
                                         uint8_t **ret);

@@ -113,6 +113,17 @@ void wsg_socket_address(int fd, struct wsg_address *ret)
         *ret = (struct wsg_address){0};
 }
 
+/* A machine that vanished, or a network address translation that forgot, must not look like a client for ever: requests that wait, and
+ * routes without pings, have nothing else. Dead after about two minutes. */
+static void keep_alive(int fd)
+{
+    const int on = 1, idle_s = 60, interval_s = 15, count = 4;
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+}
+
 wsb_err wsg_socket_accept(int listen_fd, int *ret_fd, struct wsg_address *ret_peer)
 {
     *ret_peer = (struct wsg_address){.len = sizeof ret_peer->storage};
@@ -127,6 +138,7 @@ wsb_err wsg_socket_accept(int listen_fd, int *ret_fd, struct wsg_address *ret_pe
     if (ret_peer->storage.ss_family != AF_UNIX) {
         int on = 1; /* output is coalesced by us; Nagle would only add 40 ms to it */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        keep_alive(fd);
     }
     *ret_fd = fd;
     return WSB_OK;

@@ -289,7 +289,8 @@ static void refuse_bytes(struct wsg_session *s)
 wsb_err wsg_exchange_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used)
 {
     struct wsg_http_event ev;
-    if (s->out.bytes > WSG_HTTP_OUTPUT_MAX) {
+    if (s->out.bytes > WSG_HTTP_OUTPUT_MAX ||
+        wsg_outq_has_file(&s->out)) { /* one open file a connection, however many it asks for */
         wsg_session_set_paused(s, WSG_PAUSE_OUTPUT, true);
         *ret_used = 0;
         return WSB_MORE;

@@ -11,7 +11,7 @@
 #include "session/compress.h"
 #include "session/parts.h"
 
-enum { LINGER_MS = 2000 };
+enum { SILENT_MS = 1000, SILENT_LOOKS = 256 /* places */, LINGER_MS = 2000 };
 
 _Static_assert(sizeof(struct wsg_session) <= 448, "an idle connection pays for this; what few need is not in it");
 
@@ -98,13 +98,19 @@ wsb_err wsg_session_enlist(struct wsg_session *s, uint32_t timeout_ms)
     return err;
 }
 
+/* Soon it is looked whether it has said anything at all. */
+static uint32_t first_timeout_ms(const struct wsg_entrance *by)
+{
+    return by->handshake_timeout_ms < SILENT_MS ? by->handshake_timeout_ms : SILENT_MS;
+}
+
 wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t entrance, const struct wsg_address *peer,
                          struct wsb_tls_context *tls)
 {
     const struct wsg_entrance *by = &env->gatekeeping->entrances[entrance];
     struct wsg_session *s = session_of(env, fd, entrance, peer, tls);
     bool is_secure = s && s->state == WSG_SESSION_SECURING;
-    wsb_err err = s ? wsg_session_enlist(s, is_secure ? by->handshake_timeout_ms : by->head_timeout_ms) : WSB_ERR_NOMEM;
+    wsb_err err = s ? wsg_session_enlist(s, is_secure ? first_timeout_ms(by) : by->head_timeout_ms) : WSB_ERR_NOMEM;
     enum wsg_refusal why;
     if (err) {
         wsg_gatekeeping_count(env->gatekeeping, WSG_REFUSED_MEMORY);
@@ -123,6 +129,30 @@ wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t entrance, const st
         wsg_session_turn_away(s, why);
     }
     return WSB_OK;
+}
+
+static bool is_silent(const struct wsg_session *s)
+{
+    bool has_not_begun = s->state == WSG_SESSION_SECURING || s->state == WSG_SESSION_PROXY ||
+                         (s->state == WSG_SESSION_HTTP && !s->request_begun);
+    return has_not_begun && s->active_ms == s->opened_ms && (!s->secure || !wsg_secure_has_begun(s));
+}
+
+bool wsg_sessions_end_silent(struct wsg_env *env)
+{
+    const struct wsg_slots *t = &env->slots;
+    uint64_t now_ms = wsg_loop_now_ms(env->loop);
+    struct wsg_session *oldest = NULL;
+    for (uint32_t n = 0; n < SILENT_LOOKS && n < t->count; n++, env->silent_at++) {
+        struct wsg_session *s = t->slots[env->silent_at % t->count].value;
+        if (s && is_silent(s) && now_ms - s->opened_ms >= SILENT_MS && (!oldest || s->opened_ms < oldest->opened_ms))
+            oldest = s;
+    }
+    if (!oldest)
+        return false;
+    wsg_gatekeeping_count(env->gatekeeping, WSG_REFUSED_SILENT);
+    wsg_session_kill(oldest, "silent, and others wait");
+    return true;
 }
 
 /* ----------------------------------------------------------------------- end */

@@ -336,6 +336,14 @@ static void fail(struct wsg_session *s, int failure, const char *why)
 
 void wsg_secure_timeout(struct wsg_session *s)
 {
+    uint64_t elapsed_ms = wsg_loop_now_ms(s->env->loop) - s->opened_ms;
+    uint32_t timeout_ms = wsg_session_entrance(s)->handshake_timeout_ms;
+    if (elapsed_ms < timeout_ms) {
+        if (!s->secure->stream) /* who says nothing must not keep others from shaking hands */
+            leave_handshake(s);
+        wsg_session_set_timer(s, (uint32_t)(timeout_ms - elapsed_ms));
+        return;
+    }
     count_failure(s, WSG_SECURE_TIMEOUT, "it did not come about in time");
     wsg_session_kill(s, "no TLS handshake in time");
 }
@@ -350,6 +358,19 @@ static void answer_plain(struct wsg_session *s)
 }
 
 /* The stream is made when the first byte is there: who only connects costs no more than that. */
+/* Among those under way: it has been since it came, or it was silent, and then there must be a place for it. */
+static bool take_turn(struct wsg_session *s)
+{
+    struct wsg_secure_env *e = &s->env->secure;
+    if (s->secure->is_shaking)
+        return true;
+    if (e->handshakes >= e->handshakes_max)
+        return false;
+    s->secure->is_shaking = true;
+    e->handshakes++;
+    return true;
+}
+
 static bool begin_stream(struct wsg_session *s, uint8_t first)
 {
     struct wsg_secure *sec = s->secure;
@@ -360,6 +381,10 @@ static bool begin_stream(struct wsg_session *s, uint8_t first)
     }
     if (!wsb_tls_is_hello(first)) {
         fail(s, WSB_TLS_GARBAGE, "the first byte is not of TLS");
+        return false;
+    }
+    if (!take_turn(s)) {
+        fail(s, WSB_TLS_OTHER, "too many handshakes are under way");
         return false;
     }
     if (wsb_tls_stream_new(sec->context, NULL, &sec->stream, &fault) != WSB_OK) {
@@ -462,6 +487,11 @@ void wsg_secure_read(struct wsg_session *s)
 }
 
 /* --------------------------------------------------------------------- showing */
+
+bool wsg_secure_has_begun(const struct wsg_session *s)
+{
+    return s->secure->stream != NULL;
+}
 
 bool wsg_secure_info(const struct wsg_session *s, struct wsg_secure_info *ret)
 {

@@ -61,6 +61,8 @@ struct wsg_secure_info {
 struct wsg_session;
 
 /* False: there is no TLS, or no handshake yet. */
+/* The first byte of its ClientHello has come. */
+bool wsg_secure_has_begun(const struct wsg_session *s);
 bool wsg_secure_info(const struct wsg_session *s, struct wsg_secure_info *ret);
 
 #endif

@@ -491,7 +491,7 @@ static void flush(struct wsg_session *s)
         wsg_exchange_check_writable(s);
     if (!err)
         on_drained(s);
-    if ((s->paused & WSG_PAUSE_OUTPUT) && s->out.bytes <= WSG_HTTP_OUTPUT_MAX / 2)
+    if ((s->paused & WSG_PAUSE_OUTPUT) && s->out.bytes <= WSG_HTTP_OUTPUT_MAX / 2 && !wsg_outq_has_file(&s->out))
         wsg_session_set_paused(s, WSG_PAUSE_OUTPUT, false);
     wsg_session_watch(s);
 }

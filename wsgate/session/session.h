@@ -117,6 +117,7 @@ struct wsg_env {
     uint64_t named;              /* so many numbers were drawn from it */
     struct wsg_slots slots;
     struct wsg_chunk_pool pool;
+    uint32_t silent_at; /* the place where those who say nothing are looked for next */
     struct wsg_outbox outbox;
     struct wsg_lost lost;        /* connections of which an event was not kept */
     struct wsg_traffic *traffic; /* owned; of each route */
@@ -243,6 +244,11 @@ void wsg_session_command(struct wsg_session *s, const struct wsg_command *c);
 void wsg_sessions_flush(struct wsg_env *env);
 void wsg_sessions_count(struct wsg_env *env); /* add the round's messages to the routes' tallies; flush does, first */
 void wsg_sessions_reap(struct wsg_env *env);
+/*
+ * There are as many connections as may be, and one more wants to come: end one that has not said a word since it came, the oldest of
+ * some that are looked at. False: there is none.
+ */
+bool wsg_sessions_end_silent(struct wsg_env *env);
 /* The bus has caught up: read again. */
 void wsg_sessions_unstall(struct wsg_env *env);
 

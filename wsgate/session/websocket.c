@@ -391,7 +391,7 @@ static void send_close(struct wsg_session *s, uint16_t code, struct wsb_span rea
     if (s->close_sent || len == 0)
         return;
     s->close_sent = true;
-    s->discarded = 0; /* nothing of what comes from here on */
+    s->discarded = 0;                                                           /* nothing of what comes from here on */
     (void)!wsg_websocket_append(s, WSB_OP_CLOSE, wsb_span(frame + 2, len - 2)); /* its header is ours to write */
 }
 

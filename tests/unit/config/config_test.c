@@ -30,7 +30,7 @@ static void test_config_defaults(void **state)
     assert_int_equal(c.keepalive_timeout_ms, 60000);
     assert_int_equal(c.close_timeout_ms, 10000);
     assert_int_equal(c.drain_timeout_ms, 10000);
-    assert_int_equal(c.ping_interval_ms, 0);
+    assert_int_equal(c.ping_interval_ms, 45000);
     assert_int_equal(c.ping_timeout_ms, 20000);
     assert_int_equal(c.log_format, WSB_LOG_LOGFMT);
     assert_int_equal(c.log_level, WSB_LOG_INFO);

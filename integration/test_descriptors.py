@@ -1,0 +1,124 @@
+"""Strangers and the gate's own needs: descriptors, places, handshakes. Who connects to the client port keeps nobody else out."""
+
+import contextlib
+import pathlib
+import signal
+import socket
+
+import pytest
+
+import conftest
+from conftest import BUILD, DEADLINE, Gate, eventually
+from raw import Raw
+
+LIMIT = 300
+WRAPPER = """#!/bin/sh
+ulimit -n %d
+exec setpriv --bounding-set -sys_resource --inh-caps -sys_resource "%s" "$@"
+"""  # without the right to raise the hard limit, as anybody but root
+
+
+def descriptors(gate):
+    return len(list(pathlib.Path("/proc/%d/fd" % gate.pid).iterdir()))
+
+
+def connections(gate):
+    return gate.wsctl("status")["connections"]
+
+
+def strangers(gate, count, says=b""):
+    clients = []
+    for _ in range(count):
+        with contextlib.suppress(OSError):
+            client = socket.create_connection(("127.0.0.1", gate.port), timeout=DEADLINE)
+            clients.append(client)
+            client.sendall(says)
+    return clients
+
+
+def hang_up(clients):
+    for client in clients:
+        client.close()
+
+
+def test_one_connection_has_one_file_open(make_gate, tmp_path):
+    root = tmp_path / "www"
+    root.mkdir()
+    (root / "large").write_bytes(bytes(8 << 20))
+    gate = make_gate(args=["--static", "/=%s" % root])
+    before = descriptors(gate)
+    client = Raw(gate, receive_buffer=4096)
+    client.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n" * 700)
+    eventually(lambda: descriptors(gate) > before + 1, "the connection and its file")
+    assert descriptors(gate) <= before + 3
+    for _ in range(2):  # and the next ones come when the one before has gone
+        assert len(client.read_response().body) == 8 << 20
+    assert descriptors(gate) <= before + 3
+    client.close()
+
+
+def test_the_one_too_many_is_told_and_handlers_come_in(make_gate, echo):
+    gate = make_gate(args=["--max-connections", "40", "--workers", "1"])
+    clients = strangers(gate, 40, b"GET / HTTP/1.1\r\n")  # not silent
+    eventually(lambda: connections(gate) == 40, "all of them")
+    late = Raw(gate)
+    late.send("GET /echo HTTP/1.1\r\nHost: h\r\n\r\n")
+    answer = late.read_response()
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    echo(gate)
+    hang_up(clients)
+    eventually(lambda: connections(gate) == 0, "all gone")
+    with Raw(gate).upgrade() as client:
+        assert client.ask("hello") == "hello"
+
+
+def test_who_says_nothing_makes_room(make_gate, echo):
+    gate = make_gate(args=["--max-connections", "40", "--workers", "1"])
+    echo(gate)
+    silent = strangers(gate, 40)
+    eventually(lambda: connections(gate) == 40, "all of them")
+
+    def gets_in():
+        with contextlib.suppress(ConnectionError, EOFError, AssertionError):
+            return Raw(gate).upgrade()
+        return None
+
+    client = eventually(gets_in, "a place, when they have been silent for a second")
+    assert client.ask("hello") == "hello"
+    assert gate.wsctl("stats")["gate"]["refused_by"]["silent"] >= 1
+    client.close()
+    hang_up(silent)
+
+
+@pytest.mark.parametrize("wire", ["wss"], indirect=True)
+def test_silent_connections_do_not_stop_tls(make_gate, echo):
+    gate = make_gate(args=["--max-tls-handshakes", "10", "--workers", "1"])
+    echo(gate)
+    silent = strangers(gate, 60)
+    eventually(lambda: connections(gate) >= 60, "all of them")
+    with Raw(gate).upgrade() as client:
+        assert client.ask("hello") == "hello"
+    hang_up(silent)
+
+
+def test_with_few_descriptors_the_gate_lives_and_is_managed(processes, tmp_path, monkeypatch, echo):
+    program = tmp_path / "wsgate" / "wsgate"
+    program.parent.mkdir()
+    program.write_text(WRAPPER % (LIMIT, BUILD / "wsgate" / "wsgate"))
+    program.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr(conftest, "BUILD", tmp_path)
+        gate = Gate(tmp_path / "gate")
+    processes.started.append(gate)
+    most = gate.wsctl("status")["max_connections"]
+    assert LIMIT // 3 <= most <= LIMIT * 2 // 3
+    clients = strangers(gate, 320, b"GET / HTTP/1.1\r\n")
+    eventually(lambda: most <= connections(gate) <= most + 2, "as many as may be, and one of each worker's round")
+    echo(gate)  # the bus has its descriptors
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(gate.dir + "/commands")
+    assert gate.process.poll() is None
+    assert gate.output.count("cannot accept") <= 5
+    hang_up(clients)
+    gate.signal(signal.SIGTERM)
+    gate.process.wait(DEADLINE)
