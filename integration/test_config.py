@@ -54,7 +54,7 @@ BAD = {
     "bad path": ('route "a" {\n path = "a"\n}', "wsgate.conf:2: route 'a': path:"),
     "bad subprotocol": ('route "a" {\n path = "/a"\n subprotocols = {"x y"}\n}', "wsgate.conf:3: route 'a': subprotocols: 'x y' is not a subprotocol"),
     "no such source": ('listen "127.0.0.1:0" {}\nroute "a" {\n path = "/a"\n user = name\n}',
-                       "wsgate.conf:3: route 'a', user: 'name' is not one of query:NAME, param:NAME, header:NAME, cookie:NAME, claim:NAME or address"),
+                       "wsgate.conf:3: route 'a', user: 'name' is not one of query:NAME, param:NAME, header:NAME, cookie:NAME, claim:NAME, address, or of a token subprotocol:NAME"),
     "no such parameter": ('listen "127.0.0.1:0" {}\nroute "a" {\n path = "/a/{b}"\n pin_key = "param:c"\n}',
                           "wsgate.conf:3: route 'a', pin_key: 'param:c': the path /a/{b} has no parameter 'c'"),
     "bad group": ('listen "127.0.0.1:0" {}\nroute "a" {\n path = "/a/{b}"\n join = {"x", "{b"}\n}',

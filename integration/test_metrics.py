@@ -237,10 +237,111 @@ def test_on_a_unix_socket(make_gate, tmp_path):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:9464", "*:9464", "[::]:9464", "192.0.2.1:9464", "localhost:9464", "9464", ""])
-def test_no_other_machine_can_read_them(address, tmp_path):
-    run = subprocess.run([WSGATE, "-t", "--listen", "127.0.0.1:0", "--metrics", address], capture_output=True, text=True, timeout=DEADLINE)
+def check(*args):
+    return subprocess.run([WSGATE, "-t", "--listen", "127.0.0.1:0", *map(str, args)], capture_output=True, text=True, timeout=DEADLINE)
+
+
+@pytest.mark.parametrize("address", ["localhost:9464", "9464", "", "::1:9464", "*:65536", "fd:metrics", "tcp://127.0.0.1:9464"])
+def test_what_is_no_address(address):
+    run = check("--metrics", address)
     assert run.returncode == 2 and run.stderr.startswith("wsgate: --metrics: '%s' is " % address), run.stderr
+
+
+@pytest.mark.parametrize("address, is_open", [("0.0.0.0:9464", True), ("*:9464", True), ("[::]:9464", True), ("192.0.2.1:9464", True),
+                                              ("127.0.0.1:9464", False), ("127.9.9.9:9464", False), ("[::1]:9464", False), ("unix:/x/y", False)])
+def test_a_warning_where_other_machines_can_read_them(address, is_open, token_file):
+    run = check("--metrics", address)
+    assert run.returncode == 0 and ("metrics: '%s' is open to other machines, and tells whoever asks" % address in run.stderr) == is_open
+    assert is_open or not run.stderr
+    run = check("--metrics", address, "--metrics-token", token_file)
+    assert run.returncode == 0 and ("metrics: '%s' is open to other machines; " % address in run.stderr) == is_open
+    assert is_open or not run.stderr
+
+
+TOKEN = "s3cret-of-the-scraper._~+/=="
+
+
+@pytest.fixture
+def token_file(tmp_path):
+    path = tmp_path / "metrics.token"
+    path.touch(mode=0o600)
+    path.write_text(TOKEN + "\n")
+    return path
+
+
+def bearer(token):
+    return "Authorization: Bearer %s\r\n" % token
+
+
+def test_for_other_machines(make_gate, token_file):
+    """A kubelet comes without a token, and whoever reads names of routes comes with one."""
+    gate = make_gate(args=["--metrics", "0.0.0.0:0", "--metrics-token", token_file])
+    port = int(gate.wait_line(r'level=warn .*msg="metrics are open to other machines" at=0\.0\.0\.0:(\d+) token=yes').group(1))
+    for path, method in (("/metrics", "GET"), ("/metrics", "HEAD"), ("/metrics?x", "GET")):
+        refused = ask(port, path, method)
+        assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert b"wsbus" not in refused.body
+    for wrong in (bearer(TOKEN[:-1]), bearer(TOKEN + "="), bearer(TOKEN.upper()), bearer(""), bearer("x" * 4000), "Authorization: Basic %s\r\n" % TOKEN,
+                  "Authorization: %s\r\n" % TOKEN, bearer(TOKEN) * 2, bearer(TOKEN) + bearer("x"), "X-Authorization: Bearer %s\r\n" % TOKEN):
+        assert ask(port, "/metrics", extra=wrong).status == 401, wrong
+    refused = 13
+    assert gate.wsctl("stats")["gate"]["refused_by"]["token"] == refused
+    for why in ("no token", "not the token", "more than one Authorization"):
+        gate.wait_line('msg="metrics refused" why="%s"' % why)
+    assert TOKEN not in gate.output
+    right = ask(port, "/metrics", extra=bearer(TOKEN).replace("Bearer", "bearer"))
+    assert right.status == 200
+    assert Scraped(right.body.decode())("wsbus_gate_refused_connections_total", reason="token") == refused
+    assert ask(port, "/metrics", "HEAD", bearer(TOKEN)).status == 200
+    assert ask(port, "/metrics", "POST", "Content-Length: 0\r\n").status == 405
+    for path in ("/healthz", "/readyz"):
+        assert (ask(port, path).status, ask(port, path).body) == (200, b"ok\n")
+    assert ask(port, "/nothing").status == 404
+
+
+def test_without_a_token_for_other_machines(make_gate):
+    gate = make_gate(args=["--metrics", "*:0"])
+    port = int(gate.wait_line(r'level=warn .*msg="metrics are open to other machines" at=\S+:(\d+) token=no').group(1))
+    assert ask(port, "/metrics").status == 200
+
+
+def test_the_token_is_read_anew(make_gate, token_file):
+    gate = make_gate(args=[*METRICS, "--metrics-token", token_file])
+    port = port_of(gate)
+    assert "open to other machines" not in gate.output
+    assert ask(port, "/metrics", extra=bearer(TOKEN)).status == 200
+    token_file.write_text("another-one-that-is-new")
+    assert ask(port, "/metrics", extra=bearer(TOKEN)).status == 200
+    gate.wsctl("reload")
+    assert ask(port, "/metrics", extra=bearer(TOKEN)).status == 401
+    assert ask(port, "/metrics", extra=bearer("another-one-that-is-new")).status == 200
+    for spoil in (lambda: token_file.write_text("short"), lambda: token_file.write_text("two of them are-not-one-token"), lambda: token_file.write_text(""),
+                  lambda: token_file.write_text("x" * 5000), lambda: (token_file.write_text(TOKEN), token_file.chmod(0o640)), token_file.unlink):
+        spoil()
+        told = 'msg="files not taken" why="metrics_token: %s: ' % token_file
+        before = gate.output.count(told)
+        gate.signal(signal.SIGHUP)
+        eventually(lambda told=told, before=before: gate.output.count(told) == before + 1, "that file to be refused")
+        assert ask(port, "/metrics", extra=bearer("another-one-that-is-new")).status == 200
+        assert ask(port, "/metrics", extra=bearer(TOKEN)).status == 401
+
+
+@pytest.mark.parametrize("text, mode, why", [
+    ("", 0o600, "a token has 16 to 1024 characters, and here are 0"), ("short", 0o600, "a token has 16 to 1024 characters, and here are 5"),
+    ("two of them are-not-one-token", 0o600, "not one token: letters, digits and"), (TOKEN, 0o604, r"others than its owner can read it (mode 0604)"),
+    (TOKEN, 0o660, "others than its owner can read it (mode 0660)"), (None, 0, "cannot be read: No such file or directory")])
+def test_a_file_that_has_no_token(tmp_path, text, mode, why):
+    path = tmp_path / "file"
+    if text is not None:
+        path.write_text(text)
+        path.chmod(mode)
+    run = check(*METRICS, "--metrics-token", path)
+    assert run.returncode == 2 and run.stderr.startswith("wsgate: metrics_token: %s: %s" % (path, why)), run.stderr
+
+
+def test_a_token_for_nothing(token_file):
+    run = check("--metrics-token", token_file)
+    assert (run.returncode, run.stderr) == (2, "wsgate: metrics_token: metrics is missing, the address where they are served\n")
 
 
 def test_a_port_that_is_taken(tmp_path):

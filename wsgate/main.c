@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "bus/json_memory.h"
 #include "config/cli.h"
+#include "config/value.h"
 #include "gate/gate.h"
 #include "service/manager.h"
 
@@ -210,8 +211,13 @@ static int run(struct wsg_config *config)
         (void)wsb_fault_set(&fault, WSB_ERR_IO, 0, "cannot watch for signals");
         goto out;
     }
-    if (metrics)
-        WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_INFO, "metrics", WSB_KS("at", wsg_metrics_address(metrics)));
+    if (metrics) {
+        WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_INFO, "metrics", WSB_KS("at", wsg_metrics_address(metrics)),
+                WSB_KS("token", config->metrics_token ? "yes" : "no"));
+        if (!wsg_value_is_near(config->metrics))
+            WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_WARN, "metrics are open to other machines",
+                    WSB_KS("at", wsg_metrics_address(metrics)), WSB_KS("token", config->metrics_token ? "yes" : "no"));
+    }
     announce(gate);
     if (wsg_gate_run(gate, &fault) == WSB_OK)
         status = 0;

@@ -178,16 +178,25 @@ static void date_of(const struct scrape *s, char date[static WSG_HTTP_DATE_SIZE]
     wsg_http_date_format((int64_t)(wsg_loop_wall_ns(s->metrics->loop) / 1000000000), date);
 }
 
+/* What an answer of that status has to say; NULL: nothing. */
+static const struct wsg_http_header *header_of(int status)
+{
+    static const struct wsg_http_header allow = {{(const uint8_t *)"Allow", 5}, {(const uint8_t *)"GET, HEAD", 9}},
+                                        challenge = {{(const uint8_t *)"WWW-Authenticate", 16},
+                                                     {(const uint8_t *)"Bearer", 6}};
+    return status == 405 ? &allow : status == 401 ? &challenge : NULL;
+}
+
 static void answer_error(struct scrape *s, int status)
 {
-    static const struct wsg_http_header allow = {{(const uint8_t *)"Allow", 5}, {(const uint8_t *)"GET, HEAD", 9}};
+    const struct wsg_http_header *header = header_of(status);
     char date[WSG_HTTP_DATE_SIZE];
     struct wsg_http_framing ignored;
     date_of(s, date);
     struct wsg_http_error error = {.date = date,
                                    .status = status,
-                                   .headers = &allow,
-                                   .header_count = status == 405,
+                                   .headers = header,
+                                   .header_count = header != NULL,
                                    .request_minor = s->minor,
                                    .method = s->is_head ? "HEAD" : NULL};
     scrape_answer(s, wsg_http_error_response_write(&s->out, &error, &ignored));
@@ -267,6 +276,24 @@ static void on_metrics(struct scrape *s)
         answer_page(s);
 }
 
+/* What they tell, names of routes and handlers, is not for everybody where a token is wanted. */
+static bool may_read(struct scrape *s, const struct wsg_http_head *head)
+{
+    const struct wsb_bearer *token = wsg_gate_metrics_token(s->metrics->gate);
+    struct wsb_span said = {0};
+    if (!token)
+        return true;
+    size_t count = wsg_http_header_find(head->headers, head->header_count, "Authorization", &said);
+    if (count == 1 && wsb_bearer_is_good(token, said))
+        return true;
+    wsg_gate_count_refused(s->metrics->gate, WSG_REFUSED_TOKEN);
+    WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_INFO, "metrics refused",
+            WSB_KS("why", count == 0   ? "no token"
+                          : count == 1 ? "not the token"
+                                       : "more than one Authorization"));
+    return false;
+}
+
 /* ------------------------------------------------------------------- health */
 
 /* One line for each reason why the gate should get no clients now. */
@@ -308,6 +335,8 @@ static void on_request(struct scrape *s, const struct wsg_http_head *head)
         answer_error(s, 405);
     else if (head->content_length || head->is_chunked)
         answer_error(s, 413);
+    else if (wsb_span_eq_str(head->path, "/metrics") && !may_read(s, head))
+        answer_error(s, 401);
     else if (wsb_span_eq_str(head->path, "/metrics"))
         on_metrics(s);
     else if (wsb_span_eq_str(head->path, "/healthz"))

@@ -2,9 +2,9 @@
 #define WSG_ADMIN_METRICS_H
 
 /*
- * Metrics and health by HTTP: /metrics, /healthz and /readyz, on an address that only this machine can reach. It lives on
- * the first worker's loop. A request a connection; few connections, of which the oldest makes room for a new one, so that
- * one who is stuck never keeps a probe out. Source: wsgate(1), METRICS.
+ * Metrics and health by HTTP: /metrics, for who shows the token if one is wanted, /healthz and /readyz. It lives on the
+ * first worker's loop. A request a connection; few connections, of which the oldest makes room for a new one, so that one
+ * who is stuck never keeps a probe out. Source: wsgate(1), METRICS.
  *
  * Threads   the first worker's; new and free while it does not run
  */

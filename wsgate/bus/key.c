@@ -70,7 +70,7 @@ wsb_err wsg_source_parse(const char *text, const struct wsb_pattern *path, struc
     }
     return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                          "'%.60s' is not one of query:NAME, param:NAME, header:NAME, cookie:NAME, claim:NAME, "
-                         "subprotocol:NAME or address",
+                         "address, or of a token subprotocol:NAME",
                          text);
 }
 

@@ -332,6 +332,7 @@ const char *wsg_cli_help(void)
            "      --shm-handlers N           at most (256)\n"
            "      --shm-allow NAMES          who may, like 'alice @staff' (whoever can open the socket)\n"
            "      --metrics ADDRESS          serve /metrics, /healthz and /readyz: 127.0.0.1:9464 or unix:/path\n"
+           "      --metrics-token FILE       /metrics only for who shows the token that is in the file\n"
            "      --request-id on|off        each request has an id (on)\n"
            "      --trace pass|make          make a traceparent where there is none (pass)\n"
            "      --workers N|auto           threads that serve clients, up to 64 (auto: one for each core)\n"

@@ -86,6 +86,7 @@ void wsg_config_deinit(struct wsg_config *c)
     free(c->shm_allow);
     free(c->make_key);
     free(c->metrics);
+    free(c->metrics_token);
     free(c->access_log);
     texts_deinit(&c->trusted_proxies);
     *c = (struct wsg_config){0};
@@ -568,5 +569,8 @@ wsb_err wsg_config_check(const struct wsg_config *c, struct wsb_fault *fault)
     wsb_err err = dials_check(c, fault);
     if (!err)
         err = gatekeepers_check(c, fault);
+    if (!err && c->metrics_token && !c->metrics)
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                            "metrics_token: metrics is missing, the address where they are served");
     return err ? err : bus_check(c, fault);
 }

@@ -178,7 +178,8 @@ struct wsg_config {
     char *shm_allow;                  /* owned; who may, config/allow.h; NULL: whoever can open the socket */
     char *curve_clients;              /* owned; the file of those who may come in; there when curve_secret is */
     char *make_key;                   /* owned; the file that --make-key shall make; else NULL */
-    char *metrics;                    /* owned; where metrics are served, a loopback or Unix address; NULL: nowhere */
+    char *metrics;                    /* owned; the address where metrics are served; NULL: nowhere */
+    char *metrics_token;              /* owned; the file of the token that who reads them must show; NULL: none */
     unsigned workers;                 /* 0: the number of cores */
     size_t max_connections;           /* of the gate; default 65,536 */
     uint32_t max_per_address;         /* of one address; 0 (default): any number */

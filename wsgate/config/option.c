@@ -87,7 +87,8 @@ const struct wsg_option wsg_options[] = {
     {WSG_SECTION_TOP, "runtime_dir", "runtime-dir", WSG_OPTION_TEXT,    TOP(runtime_dir), PLAIN},
     {WSG_SECTION_TOP, "bus_mode",    "bus-mode",    WSG_OPTION_MODE,    TOP(bus_mode),    PLAIN},
     {WSG_SECTION_TOP, "workers",     "workers",     WSG_OPTION_WORKERS, TOP(workers),     RANGE(1, 64)},
-    {WSG_SECTION_TOP, "metrics",     "metrics",     WSG_OPTION_TEXT,    TOP(metrics),     CHECK(wsg_value_check_near)},
+    {WSG_SECTION_TOP, "metrics",     "metrics",     WSG_OPTION_TEXT,    TOP(metrics),     CHECK(wsg_value_check_address)},
+    {WSG_SECTION_TOP, "metrics_token", "metrics-token", WSG_OPTION_TEXT, TOP(metrics_token), PLAIN},
 
     {WSG_SECTION_TOP, "trusted_proxies", NULL, WSG_OPTION_LIST, TOP(trusted_proxies), LIST(WSG_CONFIG_NETS_MAX, wsb_ip_proxy_check)},
     {WSG_SECTION_TOP, "forwarded",   NULL,          WSG_OPTION_WORD,    TOP(forwarded),   WORDS(forwarded_words)},

@@ -294,21 +294,14 @@ wsb_err wsg_value_check_listen(const char *text, struct wsb_fault *fault)
                          text, (int)PASSED_NAME_MAX);
 }
 
-wsb_err wsg_value_check_near(const char *text, struct wsb_fault *fault)
+bool wsg_value_is_near(const char *text)
 {
     struct wsb_endpoint e;
     char endpoint[120]; /* what is an address is shorter */
-    wsb_err err = wsg_value_check_address(text, fault);
-    if (err || strncmp(text, "unix:", 5) == 0)
-        return err;
+    if (strncmp(text, "unix:", 5) == 0)
+        return true;
     (void)snprintf(endpoint, sizeof endpoint, "tcp://%s", text);
-    if (wsb_endpoint_parse(endpoint, &e, NULL) == WSB_OK && e.is_loopback)
-        return WSB_OK;
-    return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                         SHOWN
-                         " is open to other machines: take 127.0.0.1, [::1] or unix:/path, and a proxy in front of "
-                         "it where they need it",
-                         text);
+    return wsb_endpoint_parse(endpoint, &e, NULL) == WSB_OK && e.is_loopback;
 }
 
 wsb_err wsg_fault_prefix(struct wsb_fault *fault, const char *format, ...)

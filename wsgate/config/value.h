@@ -39,8 +39,8 @@ WSB_MUST_CHECK wsb_err wsg_value_check_prefix(const char *text, struct wsb_fault
 WSB_MUST_CHECK wsb_err wsg_value_check_address(const char *text, struct wsb_fault *fault);
 /* The same, or fd:NAME, a socket that the service manager passes. */
 WSB_MUST_CHECK wsb_err wsg_value_check_listen(const char *text, struct wsb_fault *fault);
-/* An address that only this machine can reach: a loopback one or a Unix socket. */
-WSB_MUST_CHECK wsb_err wsg_value_check_near(const char *text, struct wsb_fault *fault);
+/* Is that address one that only this machine can reach, a loopback one or a Unix socket? */
+bool wsg_value_is_near(const char *text);
 
 /* Put "format…: " in front of a fault's text, and replace what a terminal would obey. Returns the fault's err. */
 wsb_err wsg_fault_prefix(struct wsb_fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -93,6 +93,16 @@ const char *wsg_gate_bus_key(const struct wsg_gate *g)
     return g->config->curve_secret ? g->curve.pair.public_key : NULL;
 }
 
+const struct wsb_bearer *wsg_gate_metrics_token(const struct wsg_gate *g)
+{
+    return g->config->metrics_token ? &g->metrics_token : NULL;
+}
+
+void wsg_gate_count_refused(struct wsg_gate *g, enum wsg_refusal why)
+{
+    wsg_gatekeeping_count(&g->gatekeeping, why);
+}
+
 void wsg_gate_set_listener(struct wsg_gate *g, const struct wsg_gate_listener *l)
 {
     g->listener = *l;

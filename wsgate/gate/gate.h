@@ -14,6 +14,7 @@
 #include "gate/tls_listeners.h"
 #include "gate/worker.h"
 #include "service/manager.h"
+#include "token/bearer.h"
 
 struct wsg_gate;
 
@@ -55,7 +56,7 @@ void wsg_gate_signal_drain(struct wsg_gate *g);
 void wsg_gate_stop(struct wsg_gate *g);
 
 /**
- * Read the files of certificates and of tokens' keys anew, in the first worker's thread. Connections keep what they have; who comes from now on
+ * Read the files of certificates, of tokens' keys and of the metrics' token anew, in the first worker's thread. Connections keep what they have; who comes from now on
  * gets what is in the files.
  *
  * Returns  WSB_OK; else nothing has changed, and the fault says which file is wrong, and how
@@ -88,6 +89,11 @@ size_t wsg_gate_worker_count(const struct wsg_gate *g);
 void wsg_gate_stats(struct wsg_gate *g, struct wsg_gate_stats *ret);
 size_t wsg_gate_listener_count(const struct wsg_gate *g);
 const char *wsg_gate_listener(const struct wsg_gate *g, size_t index); /* with the port that is really bound */
+
+/* What who reads metrics has to show; NULL: nothing is wanted. Not for long: it changes when files are read anew. */
+const struct wsb_bearer *wsg_gate_metrics_token(const struct wsg_gate *g);
+/* Somebody was refused who asked for no route. */
+void wsg_gate_count_refused(struct wsg_gate *g, enum wsg_refusal why);
 
 /* The public key that handlers on TCP must know; NULL: none is wanted. Its endpoints: wsb_server_endpoint() of the hub's. */
 const char *wsg_gate_bus_key(const struct wsg_gate *g);

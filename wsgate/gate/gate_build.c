@@ -452,6 +452,24 @@ static wsb_err open_access_log(struct wsg_gate *g, size_t workers, struct wsb_fa
     return wsg_access_log_open(&g->access_log, c->access_log, c->access_format, workers, fault);
 }
 
+wsb_err wsg_gate_load_metrics_token(const struct wsg_config *c, struct wsb_bearer *ret, struct wsb_fault *fault)
+{
+    wsb_err err = c->metrics_token ? wsb_bearer_load(ret, c->metrics_token, fault) : WSB_OK;
+    return err ? wsg_fault_prefix(fault, "metrics_token") : WSB_OK;
+}
+
+static void warn_of_metrics(const struct wsg_config *c, void (*warn)(const char *text))
+{
+    char text[300];
+    if (!c->metrics || wsg_value_is_near(c->metrics))
+        return;
+    (void)snprintf(text, sizeof text, "metrics: '%.64s' is open to other machines%s", c->metrics,
+                   c->metrics_token ? "; what they read, and the token, can be read on the way"
+                                    : ", and tells whoever asks names of routes and handlers: metrics_token keeps "
+                                      "others than you from them");
+    warn(text);
+}
+
 static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
 {
     const struct wsg_config *c = g->config;
@@ -463,7 +481,8 @@ static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
         return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
     if ((err = wsb_runtime_dir_resolve(c->runtime_dir, g->dir, fault)) ||
         (err = wsb_runtime_dir_prepare(g->dir, fault)) || (err = build_routes(c, &g->routes, fault)) ||
-        (err = open_statics(g, fault)) || (err = wsg_entrances_build(&g->gatekeeping, c, fault)))
+        (err = open_statics(g, fault)) || (err = wsg_entrances_build(&g->gatekeeping, c, fault)) ||
+        (err = wsg_gate_load_metrics_token(c, &g->metrics_token, fault)))
         return err;
     count = count < WSG_ID_WORKERS ? count : WSG_ID_WORKERS;
     if ((err = open_access_log(g, count, fault)))
@@ -535,6 +554,7 @@ void wsg_gate_free(struct wsg_gate *g)
     for (size_t i = 0; i < g->static_count; i++)
         close(g->statics[i].dirfd);
     wsg_entrances_deinit(&g->gatekeeping);
+    wsb_bearer_wipe(&g->metrics_token);
     wsg_tls_listeners_deinit(&g->tls);
     free(g->statics);
     free(g->workers);
@@ -555,6 +575,8 @@ wsb_err wsg_gate_check(const struct wsg_config *config, void (*warn)(const char 
         err = open_statics(&g, fault);
     if (!err)
         err = wsg_entrances_build(&g.gatekeeping, config, fault);
+    if (!err)
+        err = wsg_gate_load_metrics_token(config, &g.metrics_token, fault);
     for (size_t i = 0; i < config->listener_count && !err; i++) {
         if (!wsg_address_passed_name(config->listeners[i].address))
             err = wsg_address_parse(config->listeners[i].address, &ignored, fault);
@@ -563,8 +585,11 @@ wsb_err wsg_gate_check(const struct wsg_config *config, void (*warn)(const char 
         err = wsg_tls_listeners_load(&g.tls, config, fault);
     if (!err)
         err = wsg_dials_check(config, fault);
-    if (!err && warn)
+    if (!err && warn) {
         wsg_tls_listeners_warn(&g.tls, config, (int64_t)time(NULL), warn);
+        warn_of_metrics(config, warn);
+    }
+    wsb_bearer_wipe(&g.metrics_token);
     wsg_tls_listeners_deinit(&g.tls);
     for (size_t i = 0; i < g.static_count; i++)
         close(g.statics[i].dirfd);

@@ -13,6 +13,7 @@
 #include "gate/entrances.h"
 #include "gate/gate.h"
 #include "gate/notifier.h"
+#include "token/bearer.h"
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -51,12 +52,16 @@ struct wsg_gate {
     _Atomic size_t connections;
     _Atomic uint64_t accepted;
     struct wsg_gatekeeping gatekeeping;
+    struct wsb_bearer metrics_token; /* when the configuration has one */
     struct wsg_access_log *access_log; /* owned; NULL: there is none */
     struct wsg_dials dials;
     struct wsg_manager *manager; /* borrowed; NULL: nobody manages us */
     struct wsg_notifier notifier;
 };
 
+/* The file of metrics_token, if there is to be one; its option stands before a fault. */
+WSB_MUST_CHECK wsb_err wsg_gate_load_metrics_token(const struct wsg_config *c, struct wsb_bearer *ret,
+                                                   struct wsb_fault *fault);
 /* What the hub asks of its gate. */
 struct wsg_hub_host wsg_gate_host(struct wsg_gate *g);
 /* The service manager is told that the gate serves; `failure`: what went wrong with the last reload, or NULL. */

@@ -1,4 +1,4 @@
-/* What is read again while the gate runs, certificates and the keys of tokens: all of it is good, or nothing changes. And the
+/* What is read again while the gate runs, certificates, the keys of tokens and the token of metrics: all of it is good, or nothing changes. And the
  * access log, whose file is opened again. */
 #include <assert.h>
 #include <stdlib.h>
@@ -47,15 +47,21 @@ wsb_err wsg_gate_reload(struct wsg_gate *g, struct wsb_fault *fault)
 {
     struct tls_news *news[WSG_ID_WORKERS] = {0};
     struct wsg_token_news keys = {0};
+    struct wsb_bearer metrics_token = {0};
     assert(g->worker_count > 0);
     wsg_notifier_reloading(&g->notifier);
     wsb_err err = news_new(g, news, fault);
     if (!err)
         err = wsg_token_news_load(&keys, g->config, fault);
     if (!err)
-        err = wsg_tls_listeners_load(&g->tls, g->config, fault);
+        err = wsg_gate_load_metrics_token(g->config, &metrics_token, fault);
     if (!err)
+        err = wsg_tls_listeners_load(&g->tls, g->config, fault);
+    if (!err) {
         wsg_token_news_take(&keys, &g->gatekeeping);
+        g->metrics_token = metrics_token;
+    }
+    wsb_bearer_wipe(&metrics_token);
     wsg_token_news_deinit(&keys);
     for (size_t i = 0; i < g->worker_count; i++) {
         if (err)

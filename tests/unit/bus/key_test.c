@@ -48,7 +48,9 @@ static void test_source_is_understood(void **state)
 
 static void test_source_that_cannot_be_is_refused(void **state)
 {
-#define KINDS " is not one of query:NAME, param:NAME, header:NAME, cookie:NAME, claim:NAME, subprotocol:NAME or address"
+#define KINDS                                                                                                          \
+    " is not one of query:NAME, param:NAME, header:NAME, cookie:NAME, claim:NAME, address, or of a token "             \
+    "subprotocol:NAME"
     static const struct {
         const char *text, *want;
     } rows[] = {

@@ -33,10 +33,9 @@ static const struct row {
     {WSG_SECTION_TOP, "bus_mode", "0660", "bus_mode = 0660", "0900",
      "'0900' is not a file mode: write it in octal, like 0660"},
     {WSG_SECTION_TOP, "workers", "64", "workers = 64", "65", "'65' is not a number from 1 to 64, or auto"},
-    {WSG_SECTION_TOP, "metrics", "[::1]:9464", "metrics = \"[::1]:9464\"", "*:9464",
-     "'*:9464' is open to other machines: take 127.0.0.1, [::1] or unix:/path, and a proxy in front of it where they "
-     "need "
-     "it"},
+    {WSG_SECTION_TOP, "metrics", "[::1]:9464", "metrics = \"[::1]:9464\"", "localhost:9464",
+     "'localhost:9464' is not an address: the host is an IPv4 address, an IPv6 address in brackets, or *"},
+    {WSG_SECTION_TOP, "metrics_token", "/etc/t", "metrics_token = \"/etc/t\"", "", "'' is empty"},
     {WSG_SECTION_TOP, "trusted_proxies", "10.0.0.0/8", "trusted_proxies = {\"10.0.0.0/8\"}", "10.0.0.1/8",
      "'10.0.0.1/8' has bits behind its 8: write 10.0.0.0/8, or fewer addresses"},
     {WSG_SECTION_TOP, "forwarded", "x-forwarded-for", "forwarded = x-forwarded-for", "yes",
@@ -340,13 +339,14 @@ static wsb_err flag_run(const char *flag, const char *value, struct wsg_config *
                     (char *)"--bus-handlers=tcp://127.0.0.1:1", /* these three want each other */
                     (char *)"--curve-secret=/s",
                     (char *)"--curve-clients=/c",
+                    (char *)"--metrics=127.0.0.1:9464", /* its token wants it */
                     (char *)"--route=door=,kind=gatekeeper",
                     arg,
                     NULL};
     enum wsg_action action;
     (void)snprintf(arg, sizeof arg, "--%s=%s", flag, value);
     wsg_config_init(c);
-    return wsg_config_from_args(7, argv, c, &action, fault);
+    return wsg_config_from_args(8, argv, c, &action, fault);
 }
 
 static void test_option_flag_says_the_same(void **state)
