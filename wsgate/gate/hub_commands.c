@@ -88,7 +88,9 @@ static bool may_command(const struct wsg_incoming *in, wsb_conn conn)
         return true;
     in->hub->stats.forbidden++;
     if (wants_outcome(in))
-        outcome_to_all(in, WSB_OUTCOME_REFUSED, &conn, 1, "no connection of a route that your key is for");
+        outcome_to_all(in, WSB_OUTCOME_REFUSED, &conn, 1,
+                       wsg_pins_find(&in->hub->pins, conn) ? "your key is not for its route"
+                                                           : "no connection of a route that your key is for");
     return false;
 }
 
