@@ -124,7 +124,7 @@ static uint32_t chance(uint32_t below)
 {
     uint32_t v = 0;
     if (getrandom(&v, sizeof v, 0) != sizeof v)
-        v = (uint32_t)wsg_loop_read_us();
+        v = (uint32_t)(uintptr_t)&v; /* it only spreads attempts */
     return below ? v % below : 0;
 }
 

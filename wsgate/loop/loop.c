@@ -1,6 +1,10 @@
 /*
- * The event loop. A round is: wait, read the clock once, timers, descriptors, tasks from other threads, the hook, deferred
+ * The event loop. A round is: wait, read the clock once, descriptors, timers, tasks from other threads, the hook, deferred
  * tasks. Posting from another thread costs a system call only while the loop sleeps.
+ *
+ * Descriptors come before timers, so that nobody is judged silent while what it said waits to be read. And the clock stands still while the
+ * loop did not run: the process was stopped, its machine slept, or one step took very long. That time did not pass for those who waited
+ * for us; otherwise all deadlines that fell into it would strike at once.
  */
 #include "loop/loop.h"
 
@@ -15,7 +19,7 @@
 
 #include "loop/heap.h"
 
-enum { EVENTS_PER_ROUND = 512, TIMERS_PER_ROUND = 4096 };
+enum { EVENTS_PER_ROUND = 512, TIMERS_PER_ROUND = 4096, GAP_US = 500000, POSTPONED_MAX = 16 };
 
 struct wsg_loop {
     int epoll_fd;
@@ -32,6 +36,9 @@ struct wsg_loop {
     void (*hook)(void *ctx);
     void *hook_ctx; /* borrowed */
     uint64_t now_us;
+    uint64_t lost_us; /* that the loop did not run, and its clock did not either */
+    uint64_t gaps;
+    uint32_t postponed; /* rounds in a row without timers */
     uint64_t wall_ns;
     uint64_t wake_by_us; /* 0: whenever there is something */
     pthread_t thread;
@@ -44,10 +51,25 @@ static uint64_t clock_ns(clockid_t id)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+static uint64_t read_us(const struct wsg_loop *l)
+{
+    return clock_ns(CLOCK_MONOTONIC) / 1000 - l->lost_us;
+}
+
 static void read_clocks(struct wsg_loop *l)
 {
-    l->now_us = clock_ns(CLOCK_MONOTONIC) / 1000;
+    l->now_us = read_us(l);
     l->wall_ns = clock_ns(CLOCK_REALTIME);
+}
+
+/* From `since_us` of the loop's clock on at most `expected_us` should have passed: what is far beyond that is taken out. */
+static void leave_out_gap(struct wsg_loop *l, uint64_t since_us, uint64_t expected_us)
+{
+    uint64_t now_us = read_us(l);
+    if (now_us - since_us < expected_us + GAP_US)
+        return;
+    l->lost_us += now_us - since_us - expected_us;
+    l->gaps++;
 }
 
 wsb_err wsg_loop_new(struct wsg_loop **ret)
@@ -104,9 +126,14 @@ uint64_t wsg_loop_now_us(const struct wsg_loop *l)
     return l->now_us;
 }
 
-uint64_t wsg_loop_read_us(void)
+uint64_t wsg_loop_read_us(const struct wsg_loop *l)
 {
-    return clock_ns(CLOCK_MONOTONIC) / 1000;
+    return read_us(l);
+}
+
+uint64_t wsg_loop_gaps(const struct wsg_loop *l)
+{
+    return l->gaps;
 }
 
 uint64_t wsg_loop_wall_ns(const struct wsg_loop *l)
@@ -257,8 +284,7 @@ static void run_deferred(struct wsg_loop *l)
 
 static int sleep_time(struct wsg_loop *l, int limit_ms)
 {
-    uint64_t now_ms =
-        l->timers.count ? clock_ns(CLOCK_MONOTONIC) / 1000000 : 0; /* a long round must not make timers late */
+    uint64_t now_ms = l->timers.count ? read_us(l) / 1000 : 0; /* a long round must not make timers late */
     int wait_ms = wsg_heap_wait_ms(&l->timers, now_ms);
     if (limit_ms >= 0 && (wait_ms < 0 || wait_ms > limit_ms))
         wait_ms = limit_ms;
@@ -275,7 +301,7 @@ static int wait_for_events(struct wsg_loop *l, int wait_ms)
 {
     if (!l->wake_by_us || wait_ms == 0)
         return epoll_wait(l->epoll_fd, l->events, EVENTS_PER_ROUND, wait_ms);
-    uint64_t now_us = wsg_loop_read_us();
+    uint64_t now_us = read_us(l);
     uint64_t wait_us = l->wake_by_us > now_us ? l->wake_by_us - now_us : 0;
     if (wait_ms > 0 && wait_us > (uint64_t)wait_ms * 1000)
         wait_us = (uint64_t)wait_ms * 1000;
@@ -288,7 +314,9 @@ static int wait_for_events(struct wsg_loop *l, int wait_ms)
 
 void wsg_loop_round(struct wsg_loop *l, int timeout_ms)
 {
+    leave_out_gap(l, l->now_us, 0); /* one step of the round before took so long, or we were stopped in it */
     int wait_ms = sleep_time(l, timeout_ms);
+    uint64_t before_us = read_us(l);
     atomic_store(&l->sleeps, true);
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&l->posted) || atomic_load(&l->stop))
@@ -298,9 +326,14 @@ void wsg_loop_round(struct wsg_loop *l, int timeout_ms)
     l->wake_by_us = 0;
     l->event_count = n > 0 ? n : 0;
     l->event_at = 0;
+    if (wait_ms >= 0)
+        leave_out_gap(l, before_us, (uint64_t)wait_ms * 1000);
     read_clocks(l);
-    run_timers(l);
     dispatch(l);
+    bool may_have_more = n == EVENTS_PER_ROUND; /* of those some may have spoken as well */
+    l->postponed = may_have_more && l->postponed < POSTPONED_MAX ? l->postponed + 1 : 0;
+    if (!l->postponed)
+        run_timers(l);
     run_posted(l);
     if (l->hook)
         l->hook(l->hook_ctx);

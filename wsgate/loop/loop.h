@@ -66,10 +66,11 @@ void wsg_loop_set_round_hook(struct wsg_loop *l, void (*fn)(void *ctx), void *ct
  * latest call counts, until the next round begins; 0 takes it back. */
 void wsg_loop_wake_by(struct wsg_loop *l, uint64_t at_us);
 
-/* The time of this round: read once, so that no event of it needs a clock call. */
+/* The time of this round: read once, so that no event of it needs a clock call. It stands still while the loop does not run. */
+uint64_t wsg_loop_gaps(const struct wsg_loop *l);    /* how often that was so */
 uint64_t wsg_loop_now_ms(const struct wsg_loop *l);  /* monotonic */
 uint64_t wsg_loop_now_us(const struct wsg_loop *l);  /* monotonic */
-uint64_t wsg_loop_read_us(void);                     /* the same clock as it is now, not as the round began */
+uint64_t wsg_loop_read_us(const struct wsg_loop *l); /* the same clock as it is now, not as the round began */
 uint64_t wsg_loop_wall_ns(const struct wsg_loop *l); /* since the Unix epoch */
 bool wsg_loop_is_own_thread(const struct wsg_loop *l);
 

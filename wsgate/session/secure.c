@@ -424,9 +424,9 @@ static bool shake(struct wsg_session *s, struct wsb_tls_io *io)
     struct wsb_fault fault;
     if (!sec->stream && !begin_stream(s, io->in.ptr[0]))
         return false;
-    uint64_t before_us = wsg_loop_read_us();
+    uint64_t before_us = wsg_loop_read_us(s->env->loop);
     wsb_err err = wsb_tls_stream_handshake(sec->stream, io, &fault);
-    s->env->secure.spent_us += wsg_loop_read_us() - before_us;
+    s->env->secure.spent_us += wsg_loop_read_us(s->env->loop) - before_us;
     if (!send_records(s, io) || err == WSB_MORE)
         return false;
     if (err)

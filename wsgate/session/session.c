@@ -523,7 +523,7 @@ static void flush_fan(struct wsg_env *env)
     env->fan.count = 0;
     flush_all(fan.first);
     if (is_much)
-        env->fan.flushed_us = wsg_loop_read_us();
+        env->fan.flushed_us = wsg_loop_read_us(env->loop);
 }
 
 void wsg_sessions_count(struct wsg_env *env)

@@ -197,10 +197,82 @@ static void test_a_round_begins_when_it_was_asked_to(void **state)
     struct fixture *f = *state;
     wsg_loop_wake_by(f->loop, 1); /* long ago */
     wsg_loop_round(f->loop, -1);
-    uint64_t at_us = wsg_loop_read_us() + 300;
+    uint64_t at_us = wsg_loop_read_us(f->loop) + 300;
     wsg_loop_wake_by(f->loop, at_us);
     wsg_loop_round(f->loop, -1);
     assert_true(wsg_loop_now_us(f->loop) >= at_us);
+}
+
+/* ------------------------------------------------------------------ silence */
+
+struct judge {
+    struct wsg_timer timer;
+    struct wsg_watch watch;
+    struct wsg_loop *loop;
+    int fd;
+    bool has_spoken, was_judged_silent;
+};
+
+static void on_judgement(struct wsg_timer *t)
+{
+    struct judge *j = (struct judge *)(void *)t;
+    j->was_judged_silent = !j->has_spoken;
+}
+
+static void on_word(struct wsg_watch *w, uint32_t events)
+{
+    struct judge *j = (struct judge *)(void *)((char *)w - offsetof(struct judge, watch));
+    char byte;
+    (void)events;
+    j->has_spoken = j->has_spoken || read(j->fd, &byte, 1) == 1;
+}
+
+static void begin_judging(struct fixture *f, struct judge *j)
+{
+    *j = (struct judge){
+        .timer.fn = on_judgement, .watch = {.fd = f->pair[0], .fn = on_word}, .loop = f->loop, .fd = f->pair[0]};
+    assert_int_equal(wsg_loop_watch(f->loop, &j->watch, EPOLLIN), WSB_OK);
+}
+
+/* Both are there in the same round: what was said, and the end of the time to say it in. */
+static void test_what_was_said_is_read_before_anybody_is_judged(void **state)
+{
+    struct fixture *f = *state;
+    struct judge j;
+    begin_judging(f, &j);
+    assert_int_equal(wsg_loop_arm(f->loop, &j.timer, wsg_loop_now_ms(f->loop)), WSB_OK);
+    assert_int_equal(write(f->pair[1], "x", 1), 1);
+    wsg_loop_round(f->loop, 0);
+    assert_true(j.has_spoken);
+    assert_false(j.was_judged_silent);
+    assert_int_equal(j.timer.heap_index, 0); /* it was its time */
+}
+
+static void hold_up(struct wsg_task *t)
+{
+    const struct timespec long_step = {.tv_nsec = 700000000};
+    (void)t;
+    nanosleep(&long_step, NULL); /* the process was stopped meanwhile, for all that the loop knows */
+}
+
+static void test_time_in_which_the_loop_did_not_run_has_not_passed(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_task step = {.fn = hold_up};
+    struct judge j;
+    begin_judging(f, &j);
+    uint64_t begin_ms = wsg_loop_now_ms(f->loop);
+    assert_int_equal(wsg_loop_arm(f->loop, &j.timer, begin_ms + 300), WSB_OK);
+    wsg_loop_post(f->loop, &step);
+    wsg_loop_round(f->loop, 0);
+    wsg_loop_round(f->loop, 0);
+    assert_int_equal(wsg_loop_gaps(f->loop), 1);
+    assert_in_range(wsg_loop_now_ms(f->loop), begin_ms, begin_ms + 100);
+    assert_int_not_equal(j.timer.heap_index, 0); /* not its time yet: nobody could have spoken */
+    while (j.timer.heap_index)
+        wsg_loop_round(f->loop, -1);
+    assert_in_range(wsg_loop_now_ms(f->loop), begin_ms + 300, begin_ms + 800);
+    assert_int_equal(wsg_loop_gaps(f->loop), 1); /* to wait is no gap */
 }
 
 int main(void)
@@ -210,6 +282,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unwatching_in_a_round_silences_what_was_still_to_come, setup, teardown),
         cmocka_unit_test_setup_teardown(test_posts_of_many_threads_all_arrive_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_timer_fires_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_said_is_read_before_anybody_is_judged, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_time_in_which_the_loop_did_not_run_has_not_passed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_round_begins_when_it_was_asked_to, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deferred_tasks_run_after_the_hook, setup, teardown),
     };
