@@ -33,12 +33,15 @@ enum wsb_door {
 
 /* A place in a peer's memory, where it can be written to directly. Valid until the link has said that the peer is gone. */
 struct wsb_direct {
-    void *owner; /* borrowed: whatever the one who is told of the peer's messages wants to find with them */
+    void *known; /* as in wsb_inbound */
 };
 
 /* One message that came in; everything in it is valid until wsb_inbound_release(). */
 struct wsb_inbound {
-    struct wsb_span peer;      /* who, on HANDLERS */
+    struct wsb_span peer; /* who, on HANDLERS */
+    void *
+        *known; /* on HANDLERS: whatever the receiver wants to find with this peer's next messages; valid until the link
+                                * has said that the peer is gone. May be NULL */
     struct wsb_direct *direct; /* NULL: its link has no such thing */
     bool is_shared;            /* the payload lies where the peer can still change it: copy it before you look at it */
     struct wsb_span user;      /* the public key that it proved to have; empty: a local peer, who needs none */

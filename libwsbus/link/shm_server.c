@@ -203,7 +203,7 @@ static bool receive_from(struct shm_server *s, struct wsb_shm_peer *p, struct ws
         release_ring(p);
         return false;
     }
-    *ret = (struct wsb_inbound){.peer = wsb_span(p->name, sizeof p->name), .message = p};
+    *ret = (struct wsb_inbound){.peer = wsb_span(p->name, sizeof p->name), .known = &p->direct.known, .message = p};
     if (!err) {
         err = read_record(s, record, is_shared, ret);
         ret->direct = &p->direct;
@@ -215,7 +215,7 @@ static bool receive_from(struct shm_server *s, struct wsb_shm_peer *p, struct ws
     }
     if (err != WSB_AGAIN && p->state == WSB_SHM_PEER_RUNNING)
         wsb_shm_put_out(s, p, p->sender.is_broken ? "its head is where it cannot be" : "a record that is none");
-    *ret = (struct wsb_inbound){.peer = wsb_span(p->name, sizeof p->name), .message = p};
+    *ret = (struct wsb_inbound){.peer = wsb_span(p->name, sizeof p->name), .known = &p->direct.known, .message = p};
     p->is_over = true;
     *ret_err = WSB_CLOSED;
     return true;

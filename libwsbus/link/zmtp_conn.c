@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/scratch.h"
+
 enum {
     READ_MAX = 256 << 10, /* bytes of one call */
     SMALL_TAIL = WSB_CHUNK / 4,
@@ -210,7 +212,7 @@ bool wsb_zmtp_conn_is_silent(const struct wsb_zmtp_conn *c, uint64_t now_ms, uin
 
 static wsb_err write_once(struct wsb_zmtp_conn *c, size_t *budget)
 {
-    struct iovec iov[IOVS];
+    WSB_SCRATCH struct iovec iov[IOVS];
     size_t bytes;
     struct msghdr m = {.msg_iov = iov, .msg_iovlen = wsb_zmtp_outbox_gather(&c->out, iov, IOVS, &bytes)};
     ssize_t n;

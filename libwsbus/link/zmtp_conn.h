@@ -52,6 +52,7 @@ struct wsb_zmtp_conn {
     struct wsb_zmtp_conn *next_dirty, *prev_dirty;       /* of those with something to write */
     struct wsb_zmtp_conn *next_named;                    /* of one place in the table of names */
     bool is_ready, is_dirty, is_named;
+    void *known; /* the receiver's */
     /* Input: bytes of `in` from begin to end are not used yet. */
     struct wsb_zmtp_chunk *in; /* NULL: there are none */
     size_t begin, end;

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/scratch.h"
 #include "base/z85.h"
 #include "link/zmtp_server.h"
 
@@ -474,7 +475,7 @@ static bool note_event(struct wsb_zmtp_server *z, const struct wsb_zmtp_source *
 
 void wsb_zmtp_collect(struct wsb_zmtp_server *z, enum wsb_channel c)
 {
-    struct epoll_event events[EVENTS];
+    WSB_SCRATCH struct epoll_event events[EVENTS];
     struct wsb_zmtp_channel *ch = &z->channels[c];
     bool has_ticked = false;
     z->now_ms = wsb_zmtp_now_ms();

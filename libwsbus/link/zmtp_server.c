@@ -4,8 +4,9 @@
  */
 #include "link/zmtp_server.h"
 
-#include <errno.h>
 #include <sys/epoll.h>
+
+#include "base/scratch.h"
 
 static struct wsb_zmtp_server *self(const struct wsb_server *s)
 {
@@ -33,6 +34,7 @@ static wsb_err read_message(struct wsb_zmtp_channel *ch, struct wsb_zmtp_conn *c
     if (conn->name_len) {
         memcpy(l->peer, conn->name, conn->name_len);
         ret->peer = wsb_span(l->peer, conn->name_len);
+        ret->known = &conn->known;
     }
     if (conn->user[0]) {
         memcpy(l->user, conn->user, sizeof l->user);
@@ -120,6 +122,7 @@ static bool end(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch, struct w
     memcpy(l->peer, conn->name, conn->name_len);
     l->conn = conn;
     ret->peer = wsb_span(l->peer, conn->name_len);
+    ret->known = &conn->known;
     wsb_zmtp_ready_remove(z, conn);
     return true;
 }
@@ -129,7 +132,7 @@ static wsb_err zs_recv(struct wsb_server *s, enum wsb_channel c, struct wsb_inbo
     struct wsb_zmtp_server *z = self(s);
     struct wsb_zmtp_channel *ch = &z->channels[c];
     struct wsb_zmtp_conn *conn;
-    struct wsb_zmtp_event ev;
+    WSB_SCRATCH struct wsb_zmtp_event ev;
     *ret = (struct wsb_inbound){.message = &ch->letter};
     if (ch->is_woken)
         wsb_zmtp_collect(z, c);

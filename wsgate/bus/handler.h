@@ -55,6 +55,7 @@ struct wsg_handler {
     uint8_t peer[WSG_PEER_MAX];
     uint8_t peer_len;
     struct wsb_direct *direct; /* borrowed from its link: where it can be written to directly; NULL: nowhere */
+    void **known; /* borrowed from its link, which finds it here for each message; NULL: its peer has gone */
     bool batch;
     bool acks;           /* it acknowledges: what it was sent is kept until then */
     bool has_credit;     /* it is sent only what it granted */

@@ -287,8 +287,8 @@ static void on_malformed(struct wsg_hub *h, const struct wsb_inbound *in)
 
 static struct wsg_handler *sender_of(struct wsg_hub *h, const struct wsg_reading *r)
 {
-    if (r->inbound.direct)
-        return r->inbound.direct->owner;
+    if (r->inbound.known)
+        return *r->inbound.known;
     return r->channel == WSB_CHANNEL_HANDLERS ? wsg_handlers_by_peer(&h->handlers, r->inbound.peer) : NULL;
 }
 
@@ -313,6 +313,7 @@ static void on_gone(struct wsg_hub *h, const struct wsg_reading *r)
     if (!from)
         return;
     from->direct = NULL; /* what is there of it ends with this message */
+    from->known = NULL;
     wsg_hub_mark_dead(h, from);
 }
 

@@ -467,8 +467,9 @@ void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, cons
     handler->why = why;
     wsg_hub_count_out(h, handler);
     h->presence_count -= handler->presence;
-    if (handler->direct)
-        handler->direct->owner = NULL;
+    if (handler->known)
+        *handler->known = NULL;
+    handler->known = NULL;
     struct wsb_server *server = wsg_hub_server_for(h, handler);
     if (server->ops->unwatch)
         server->ops->unwatch(server, wsb_span(handler->peer, handler->peer_len));

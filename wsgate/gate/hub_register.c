@@ -207,8 +207,9 @@ void wsg_on_hello(const struct wsg_incoming *in)
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler", WSB_KU("handler", to->id), WSB_KS("name", to->name),
                 WSB_KS("language", to->language), WSB_KI("pid", to->pid), WSB_KU("routes", to->route_count));
     to->direct = in->by->direct;
-    if (to->direct)
-        to->direct->owner = to;
+    to->known = in->by->known;
+    if (to->known)
+        *to->known = to;
     struct wsb_server *server = wsg_hub_server_for(h, to);
     if (server->ops->watch)
         server->ops->watch(server, in->by, in->meta->heartbeat_ms);

@@ -180,6 +180,7 @@ static void server_hears(struct pair *p, size_t len, struct wsb_span meta, uint6
 {
     struct wsb_inbound in;
     assert_int_equal(server_recv(p, &in), WSB_OK);
+    assert_ptr_equal(*in.known, p);
     check_envelope(&in.envelope, WSB_SEND, len, meta, seq);
     p->server->ops->release(&in);
 }
@@ -201,6 +202,8 @@ static void meet(struct pair *p)
     memcpy(p->name, in.peer.ptr, in.peer.len);
     p->name_len = in.peer.len;
     p->direct = in.direct;
+    assert_null(*in.known);
+    *in.known = p; /* found again with each of its messages, until it is gone */
     assert_int_equal(in.direct != NULL, p->is_shm);
     p->server->ops->release(&in);
 }
@@ -394,6 +397,7 @@ static void test_who_is_gone_cannot_be_sent_to(void **state)
     p->client = NULL;
     server_hears(p, 3, wsb_span(NULL, 0), 9);          /* what it had said is heard */
     assert_int_equal(server_recv(p, &in), WSB_CLOSED); /* and then that it is gone */
+    assert_ptr_equal(*in.known, p);
     assert_true(in.peer.len == p->name_len && memcmp(in.peer.ptr, p->name, p->name_len) == 0);
     p->server->ops->release(&in);
     assert_int_equal(server_says(p, 1, wsb_span(NULL, 0), 1), WSB_CLOSED);
