@@ -352,9 +352,9 @@ def test_a_key_serves_and_commands_only_its_routes(guarded, keys, take_seat):
         for _ in range(2):
             event = seat.hear("open")
             conns[event.meta["route"]] = event.conn
-            seat.join(event.conn, "everybody")
+            seat.join(event.conn, "other:everybody")
         seat.flush()
-        eventually(lambda: guarded.wsctl("groups")["groups"] == [{"name": "everybody", "count": 2}], "both in the group")
+        eventually(lambda: guarded.wsctl("groups")["groups"] == [{"name": "other:everybody", "count": 2}], "both in the group")
         limited = stack.enter_context(Peer(zmq.DEALER, at["handlers"], keys["chat"], keys["server"]))
         limited.say(HELLO, meta={"routes": ["echo"]})
         fields, text, _ = limited.hear(ERROR)
@@ -371,9 +371,11 @@ def test_a_key_serves_and_commands_only_its_routes(guarded, keys, take_seat):
         limited.say(PUBLISH, b"to echo", code=1, meta={"route": "echo"})
         assert b"not for this route" in limited.hear(ERROR)[1]
         limited.say(LIST, meta={"group": "everybody"})
+        assert b"not for this name" in limited.hear(ERROR)[1]
+        limited.say(LIST, meta={"group": "other:everybody"})
         assert limited.hear(MEMBERS)[2]["members"] == ["%016x" % conns["other"]]
         pusher = stack.enter_context(Peer(zmq.PUSH, at["commands"], keys["chat"], keys["server"]))
-        pusher.say(PUBLISH, b"pushed", code=1, meta={"group": "everybody"})
+        pusher.say(PUBLISH, b"pushed", code=1, meta={"group": "other:everybody"})
         assert other_client.read_message() == "pushed"
         seat.send(conns["echo"], "the first it hears")
         seat.flush()

@@ -500,6 +500,11 @@ class Handler(Commands):
     # --- out
 
     def _command(self, name, conn=0, payload=b"", code=0, outcome=False, flags=0, meta=None):
+        if len(payload) > self.max_message and outcome:
+            self._seq += 1
+            self._tell_outcome(encode(name, conn, b"", code, flags | WANT_OUTCOME, self._seq, None), conn, "too big",
+                               b'{"reason":"larger than max_message of every route"}')
+            return self._seq
         if len(payload) > self.max_message:  # the gate would hang up
             raise ValueError("%s: %d bytes are more than this gate takes in one piece, %d (max_message of its routes)" % (
                 name, len(payload), self.max_message))
