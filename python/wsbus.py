@@ -451,6 +451,10 @@ class Handler(Commands):
             self.flush(self._patience())
             if self._inbox:
                 continue
+            if self._refused:  # nothing else may come
+                self._inbox.extend(self._refused)
+                self._refused.clear()
+                continue
             wait = self._silence_ms if deadline is None else min(self._silence_ms, max(0, (deadline - time.monotonic()) * 1000))
             wait = min(wait, RETRY_MS) if self._is_deaf else wait
             if not self._take(wait) and (time.monotonic() - self._heard) * 1000 >= self._silence_ms:
