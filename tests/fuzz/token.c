@@ -1,10 +1,13 @@
 /*
- * Key sets and tokens. Input: a key set, a NUL, and a token; without a NUL the whole is a token for a set of our own.
+ * Key sets, tokens, and tokens that both sides know. Input: a key set, a NUL, and a token; without a NUL the whole is a
+ * token for a set of our own. The same two are a bearer's file, and an Authorization header.
  * Property: a set that is taken has keys; a token is taken only with a signature, so what a key of the set signs is
- * taken, and the same with another byte in it is not.
+ * taken, and the same with another byte in it is not. A bearer that is taken is good behind "Bearer ", and a header is
+ * good only where that token is all that it has.
  */
 #include <stdlib.h>
 
+#include "token/bearer.h"
 #include "token/token.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -63,6 +66,21 @@ static void check_own(const struct wsb_token_keys *keys, struct wsb_span text)
     json_decref(claims);
 }
 
+static void check_bearer(struct wsb_span file, struct wsb_span header)
+{
+    struct wsb_bearer b = {0};
+    char right[7 + WSB_BEARER_MAX] = "Bearer ";
+    if (wsb_bearer_parse(&b, file, NULL) != WSB_OK) {
+        require(b.len == 0 && !wsb_bearer_is_good(&b, header));
+        return;
+    }
+    memcpy(right + 7, b.token, b.len);
+    require(wsb_bearer_is_good(&b, wsb_span(right, 7 + b.len)));
+    require(!wsb_bearer_is_good(&b, wsb_span(right, 6 + b.len)));
+    require(!wsb_bearer_is_good(&b, header) ||
+            (header.len >= 7 + b.len && memmem(header.ptr, header.len, b.token, b.len)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const uint8_t *nul = size ? memchr(data, 0, size) : NULL;
@@ -78,6 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             wsb_token_keys_unref(keys);
         }
     }
+    check_bearer(nul ? wsb_span(data, (size_t)(nul - data)) : token, token);
     check_stranger(own, token);
     check_own(own, token);
     wsb_token_keys_unref(own);
