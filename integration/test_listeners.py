@@ -273,6 +273,8 @@ def test_more_clients_than_allowed(make_gate, take_seat):
         clients.append(Raw(gate).upgrade())
         bus.hear("open")
     with Raw(gate) as refused:
+        refused.send("GET /echo HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert refused.read_response().status == 503
         refused.expect_end()
     assert gate.wsctl("status")["refused"] == 1
     clients[0].close()

@@ -76,6 +76,8 @@ export class Handler implements AsyncIterable<BusEvent> {
   lost: number;
   /** Commands for connections that are others' now. */
   stale: number;
+  /** Bytes that the gate takes in one message or response; Infinity before it has said so. */
+  maxMessage: number;
   /** By asking for the next event the program says that it is done with the one before. Ends when the gate drains the handler. */
   [Symbol.asyncIterator](): AsyncGenerator<BusEvent, void, undefined>;
   send(conn: Conn, payload: Payload, opcode?: number, options?: SendOptions): void;
