@@ -3,6 +3,7 @@
 
 add_library(wsbus_settings INTERFACE)
 target_link_libraries(wsbus_settings INTERFACE wsbus_hardening)
+target_link_options(wsbus_settings INTERFACE -Wl,--as-needed) # a program depends on the libraries that it uses
 target_compile_features(wsbus_settings INTERFACE c_std_11)
 target_compile_definitions(wsbus_settings INTERFACE _GNU_SOURCE WSBUS_VERSION="${PROJECT_VERSION}")
 target_compile_options(wsbus_settings INTERFACE

@@ -4,8 +4,8 @@ import functools
 import json
 import pathlib
 import re
-import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 
@@ -14,8 +14,11 @@ import pytest
 from conftest import DEADLINE, PYTHON, ROOT
 from raw import Raw
 
+sys.path.insert(0, str(ROOT / "packaging"))
+
+import helpers  # noqa: E402
+
 NODE = ROOT / "node"
-WHEEL = "import sys, setuptools.build_meta as backend; print(backend.build_wheel(sys.argv[1]))"
 ECHO_PY = """
 import sys
 from wsbus import Handler
@@ -61,11 +64,8 @@ def echoes(gate):
 
 
 def test_the_wheel_is_whole(gate, processes, tmp_path):
-    source = tmp_path / "source"
-    shutil.copytree(ROOT / "python", source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
-    name = run(PYTHON, "-B", "-c", WHEEL, tmp_path, cwd=source).splitlines()[-1]
     site = tmp_path / "site"
-    with zipfile.ZipFile(tmp_path / name) as wheel:
+    with zipfile.ZipFile(helpers.wheel(tmp_path)) as wheel:
         wheel.extractall(site)
     info = next(site.glob("wsbus-*.dist-info"))
     metadata = (info / "METADATA").read_text()
@@ -78,11 +78,10 @@ def test_the_wheel_is_whole(gate, processes, tmp_path):
 @pytest.fixture
 def project(tmp_path):
     """A project of somebody's that has installed the package, and typescript."""
-    name = json.loads(run("npm", "pack", "--json", "--pack-destination", tmp_path, cwd=NODE))[0]["filename"]
     project = tmp_path / "project"
     modules = project / "node_modules"
     modules.mkdir(parents=True)
-    with tarfile.open(tmp_path / name) as archive:
+    with tarfile.open(helpers.npm(tmp_path)) as archive:
         archive.extractall(modules)
     (modules / "package").rename(modules / "wsbus")
     for other in NODE.joinpath("node_modules").iterdir():
@@ -141,6 +140,7 @@ def version_of(path, pattern):
     ("python/pyproject.toml", r'^version = "(.*)"'),
     ("node/package.json", r'^  "version": "(.*)"'),
     ("node/package-lock.json", r'^  "version": "(.*)"'),
+    ("debian/changelog", r"^wsbus \((.*)\)"),
 ])
 def test_all_have_one_version(path, pattern):
     assert version_of(ROOT / path, pattern) == version_of(ROOT / "CMakeLists.txt", r"project\(wsbus VERSION (\S+)")

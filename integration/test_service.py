@@ -169,6 +169,28 @@ def test_passed_sockets_are_listened_on(make_gate, take_seat, tmp_path, workers)
     assert os.path.exists(tmp_path / "clients.sock")  # it is not the gate's to remove
 
 
+def dual_stack():
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    sock.bind(("::", 0))
+    sock.listen(100)
+    return sock
+
+
+def test_a_client_of_a_socket_for_both_is_what_it_is(make_gate, take_seat):
+    """Not an IPv6 address that stands for an IPv4 one: neither in what is told nor for the rules."""
+    web = dual_stack()
+    port = web.getsockname()[1]
+    gate = make_gate(listen=["fd:web,deny=127.0.0.2"], **activated("web", web))
+    bus = take_seat(gate)
+    with Raw(port) as client:
+        client.upgrade()
+        assert bus.hear("open").meta["peer"].startswith("127.0.0.1:")
+    with Raw(port, source="127.0.0.2") as client:
+        client.send(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.read_to_end() == b""
+
+
 def test_between_two_gates_clients_wait_and_are_not_refused(make_gate, take_seat, tmp_path):
     """What socket activation is for: the socket is there while the gate restarts."""
     web = listening()

@@ -124,6 +124,21 @@ static void keep_alive(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
+/* A socket that was passed to us may take both kinds: an IPv4 client is an IPv4 client, in logs and for handlers. */
+static void unmap(struct wsg_address *a)
+{
+    struct sockaddr_in6 six;
+    if (a->storage.ss_family != AF_INET6)
+        return;
+    memcpy(&six, &a->storage, sizeof six);
+    if (!IN6_IS_ADDR_V4MAPPED(&six.sin6_addr))
+        return;
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = six.sin6_port};
+    memcpy(&four.sin_addr, &six.sin6_addr.s6_addr[12], sizeof four.sin_addr);
+    *a = (struct wsg_address){.len = sizeof four};
+    memcpy(&a->storage, &four, sizeof four);
+}
+
 wsb_err wsg_socket_accept(int listen_fd, int *ret_fd, struct wsg_address *ret_peer)
 {
     *ret_peer = (struct wsg_address){.len = sizeof ret_peer->storage};
@@ -139,6 +154,7 @@ wsb_err wsg_socket_accept(int listen_fd, int *ret_fd, struct wsg_address *ret_pe
         int on = 1; /* output is coalesced by us; Nagle would only add 40 ms to it */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         keep_alive(fd);
+        unmap(ret_peer);
     }
     *ret_fd = fd;
     return WSB_OK;
