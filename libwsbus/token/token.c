@@ -291,7 +291,7 @@ static wsb_err unsigned_token(const struct wsb_token_key *k, const json_t *claim
     if (!err)
         err = encoded_object(claims, &second);
     size_t len = err ? 0 : strlen(first) + 1 + strlen(second);
-    char *token = len ? malloc(len + 2 + 2 * EVP_MAX_MD_SIZE) : NULL;
+    char *token = len ? malloc(len + 2 + (size_t)2 * EVP_MAX_MD_SIZE) : NULL;
     if (token) {
         (void)stpcpy(stpcpy(stpcpy(token, first), "."), second);
         *ret = token;

@@ -16,7 +16,7 @@ static void require(bool truth)
         abort();
 }
 
-static void measure(const json_t *v, size_t depth, struct wsb_json_shape *seen)
+static void measure(json_t *v, size_t depth, struct wsb_json_shape *seen)
 {
     const char *key;
     size_t i;
@@ -24,7 +24,7 @@ static void measure(const json_t *v, size_t depth, struct wsb_json_shape *seen)
     bool is_container = json_is_object(v) || json_is_array(v);
     seen->values++;
     seen->depth = depth + is_container > seen->depth ? depth + is_container : seen->depth;
-    json_object_foreach((json_t *)(uintptr_t)v, key, inner) measure(inner, depth + 1, seen);
+    json_object_foreach(v, key, inner) measure(inner, depth + 1, seen);
     json_array_foreach(v, i, inner) measure(inner, depth + 1, seen);
 }
 

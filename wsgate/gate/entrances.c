@@ -71,7 +71,7 @@ wsb_err wsg_token_news_load(struct wsg_token_news *n, const struct wsg_config *c
 
 void wsg_token_news_take(struct wsg_token_news *n, struct wsg_gatekeeping *g)
 {
-    for (size_t i = 0; i < g->token_count; i++) {
+    for (size_t i = 0; i < n->count; i++) {
         if (n->keys[i])
             wsg_token_rule_set_keys(&g->tokens[i], n->keys[i]);
         n->keys[i] = NULL;

@@ -52,7 +52,7 @@ struct wsg_gate {
     _Atomic size_t connections;
     _Atomic uint64_t accepted;
     struct wsg_gatekeeping gatekeeping;
-    struct wsb_bearer metrics_token; /* when the configuration has one */
+    struct wsb_bearer metrics_token;   /* when the configuration has one */
     struct wsg_access_log *access_log; /* owned; NULL: there is none */
     struct wsg_dials dials;
     struct wsg_manager *manager; /* borrowed; NULL: nobody manages us */

@@ -912,7 +912,7 @@ static void test_metadata_too_deep_to_be_read(void **state)
     char *at = stpcpy(meta, "{\"route\":\"r\",\"x\":");
     memset(at, '[', DEEP);
     memset(at + DEEP, ']', DEEP);
-    (void)stpcpy(at + 2 * DEEP, "}");
+    (void)stpcpy(at + (size_t)2 * DEEP, "}");
     fake_gate_send(b.gate, head(WSB_OPEN, 6, 1), NULL, meta);
     fake_gate_send(b.gate, head(WSB_OPEN, 7, 1), NULL, "{\"route\":\"r\"}");
     struct wsb_event ev = must_read(b.h);

@@ -259,7 +259,8 @@ static void file_text(char *buf, size_t buf_len, const struct row *row, const ch
         tail = "certificates = /a\nclient_ca = /b\n}\n";
     else if (row->section == WSG_SECTION_LISTEN && strcmp(row->name, "client_ca") == 0)
         tail = "certificates = /a\nclient_certificates = optional\n}\n";
-    else if (row->section == WSG_SECTION_LISTEN && strcmp(row->name, "mode") && strcmp(row->name, "certificates"))
+    else if (row->section == WSG_SECTION_LISTEN && strcmp(row->name, "mode") != 0 &&
+             strcmp(row->name, "certificates") != 0)
         tail = "certificates = /a\n}\n";
     else if (wants_origins(row->name))
         tail = "cors_origins = \"https://a\"\n}\n";

@@ -19,7 +19,8 @@ static void test_what_a_token_is(void **state)
 {
     char long_one[WSB_BEARER_MAX + 2];
     struct wsb_bearer b = {0};
-    static const char *const good[] = {TOKEN, TOKEN "\n", "  " TOKEN "\r\n\r\n", "\n\t" TOKEN, "0123456789abcdef"};
+    static const char *const good[] = {TOKEN, (TOKEN "\n"), ("  " TOKEN "\r\n\r\n"), ("\n\t" TOKEN),
+                                       "0123456789abcdef"};
     static const char *const bad[] = {"",
                                       "\n",
                                       "0123456789abcde",
@@ -30,7 +31,7 @@ static void test_what_a_token_is(void **state)
                                       "0123456789=abcdef",
                                       "0123456789abcd\303\244",
                                       "\"0123456789abcdef\"",
-                                      "Bearer " TOKEN};
+                                      ("Bearer " TOKEN)};
     (void)state;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         assert_int_equal(wsb_bearer_parse(&b, wsb_span_str(good[i]), NULL), WSB_OK);
