@@ -166,8 +166,11 @@ static wsb_err zs_recv(struct wsb_server *s, enum wsb_channel c, struct wsb_inbo
         case WSB_ERR_PROTO:
             wsb_zmtp_refuse(z, conn, conn->peer.why);
             break;
-        default:
+        case WSB_ERR_LIMIT:
             wsb_zmtp_relieve(z, conn);
+            break;
+        default:
+            wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_MEMORY);
             break;
         }
     }

@@ -137,7 +137,7 @@ void wsb_zmtp_leave(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn);
 void wsb_zmtp_refuse(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, enum wsb_zmtp_why why);
 /* Everybody who needs to know knows. */
 void wsb_zmtp_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn);
-/* Somebody ends for want of memory: whoever holds something unfinished for the longest time, or this one. */
+/* All that may be held of unfinished messages is held: whoever holds one for the longest time ends, or this one. */
 void wsb_zmtp_relieve(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn);
 
 #endif
