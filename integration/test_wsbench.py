@@ -132,7 +132,7 @@ def test_an_answer_too_many_is_counted(server):
 
 def test_an_answer_that_never_comes_is_missing(server):
     # One in flight: nothing comes behind what was lost, so it is not taken for the next one.
-    result = wsbench("echo", server.url("/lose"), "-w", 0, "-d", 0.2, "-c", 3, "--drain", 0.2, status=1)
+    result = wsbench("echo", server.url("/lose"), "-w", 0, "-d", 2, "-c", 3, "--drain", 0.2, status=1)
     assert result["missing"] == 3 and result["corrupt"] == 0
 
 
