@@ -156,11 +156,12 @@ class Handler:
         if deadline is not None:
             wait = min(wait, max(0, deadline - time.monotonic()))
         self._loop.add_reader(self._fd, self._wake)
+        # Not wait_for(): before Python 3.12 it forgets a cancellation that comes together with the event.
+        timer = self._loop.call_later(wait, self._woken.set)
         try:
-            await asyncio.wait_for(self._woken.wait(), wait)
-        except asyncio.TimeoutError:
-            pass  # look again
+            await self._woken.wait()
         finally:
+            timer.cancel()
             self._unwatch()
 
     def _wake(self):
