@@ -57,9 +57,32 @@ def sanitizer_first(library):
     return []
 
 
-def end_on_ctrl_c():
-    """Programs that are started in the background inherit SIGINT as ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+ENDS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGCHLD)
+IGNORED = "WSBUS_TEST_IGNORES"  # the workers of pytest-xdist learn it from who started them
+
+
+def hear_ignored_signals():
+    """Let programs that the tests start begin with the default action of a signal, also where pytest itself ignores it.
+
+    A shell starts what runs in the background with SIGINT and SIGQUIT ignored, and exec keeps that. A handler that does nothing
+    has the same effect here, and exec takes it away. SIGHUP stays: who says nohup wants the programs to outlive the terminal.
+    """
+    before = os.environ.get(IGNORED, "").split()
+    ignored = [number for number in ENDS if signal.getsignal(number) == signal.SIG_IGN or number.name in before]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)
+    os.environ[IGNORED] = " ".join(number.name for number in ignored)
+
+
+hear_ignored_signals()
+
+
+@pytest.fixture
+def ctrl_c():
+    """SIGINT raises KeyboardInterrupt in this process, wherever it runs."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda *_: signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 class Process:
@@ -70,7 +93,7 @@ class Process:
         self.lines = []
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})},
-            text=True, errors="replace", preexec_fn=end_on_ctrl_c, pass_fds=pass_fds,
+            text=True, errors="replace", pass_fds=pass_fds,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

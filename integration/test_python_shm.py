@@ -112,13 +112,13 @@ def test_events_say_what_those_over_zeromq_say(gate, join, take_seat):
     assert first[1].text == "tëxt\0" and first[0].meta["query"] == "who=me"
 
 
-def test_an_event_that_an_exception_tore_away_is_anothers(gate, join, take_seat, monkeypatch):
+def test_an_event_that_an_exception_tore_away_is_anothers(gate, join, take_seat, monkeypatch, ctrl_c):
     bus = join(gate)
     client = Raw(gate).upgrade()
     hear(bus, "open")
     client.say("torn")
     with monkeypatch.context() as patch:
-        patch.setattr(wsbus_shm, "Event", lambda ev: signal.raise_signal(signal.SIGINT))
+        patch.setattr(wsbus_shm, "Event", ctrl_c)
         with pytest.raises(KeyboardInterrupt):
             bus.read(DEADLINE * 1000)
     with pytest.raises(RuntimeError):

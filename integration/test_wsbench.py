@@ -10,15 +10,14 @@ import threading
 import pytest
 import websockets
 
-from conftest import BUILD, DEADLINE, ROOT, end_on_ctrl_c
+from conftest import BUILD, DEADLINE, ROOT
 
 WSBENCH = BUILD / "wsbench" / "wsbench"
 SHORT = ["-w", "0", "-d", "60", "-n", "400"]  # ends by the count
 
 
 def wsbench(*args, status=0):
-    run = subprocess.run([str(WSBENCH), *map(str, args), "--json"], capture_output=True, text=True, timeout=DEADLINE * 3,
-                         preexec_fn=end_on_ctrl_c)
+    run = subprocess.run([str(WSBENCH), *map(str, args), "--json"], capture_output=True, text=True, timeout=DEADLINE * 3)
     assert run.returncode == status, "%s: %d\n%s%s" % (args, run.returncode, run.stdout, run.stderr)
     result = json.loads(run.stdout)
     assert result["clean"] == (status == 0)
