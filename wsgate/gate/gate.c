@@ -122,12 +122,18 @@ void wsg_gate_stats(struct wsg_gate *g, struct wsg_gate_stats *ret)
         ret->refused += ret->refused_by[i] = atomic_load_explicit(&g->gatekeeping.refused[i], memory_order_relaxed);
 }
 
+/*
+ * A place is taken before there is a session, and from one sum: workers that accept side by side never have more together
+ * than there may be. Sessions that end, and places of sessions that did not come about, are given back by the difference
+ * to the worker's own slots.
+ */
 bool wsg_gate_count_connection(struct wsg_gate *g, struct wsg_worker *w)
 {
-    size_t of_this_round = w->env.slots.used - w->counted; /* of the other workers' rounds we do not know: a few more */
-    bool is_full =
-        atomic_load_explicit(&g->connections, memory_order_relaxed) + of_this_round >= g->config->max_connections;
+    wsg_gate_publish_count(g, w);
+    w->counted++;
+    bool is_full = atomic_fetch_add_explicit(&g->connections, 1, memory_order_relaxed) >= g->config->max_connections;
     if (is_full && !wsg_sessions_end_silent(&w->env)) {
+        wsg_gate_publish_count(g, w);
         wsg_gatekeeping_count(&g->gatekeeping, WSG_REFUSED_CONNECTIONS);
         return false;
     }
@@ -135,7 +141,6 @@ bool wsg_gate_count_connection(struct wsg_gate *g, struct wsg_worker *w)
     return true;
 }
 
-/* Connections are counted by the workers' places; each worker tells the difference at the end of its rounds. */
 void wsg_gate_publish_count(struct wsg_gate *g, struct wsg_worker *w)
 {
     size_t now = w->env.slots.used;
