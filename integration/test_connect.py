@@ -302,3 +302,13 @@ def test_a_pipe_gets_messages_and_nothing_else(gate, echo):
     run = subprocess.run([str(BUILD / "wsctl" / "wsctl"), "connect", gate.url(), "-c", "3"], input="one\n//two\n/binary 616263\n", capture_output=True, text=True, timeout=DEADLINE)
     assert run.stdout == "one\n/two\n616263\n" and run.returncode == 0
     assert "open" in run.stderr
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_what_a_server_says_of_its_goodbye_moves_no_cursor(json):
+    evil = "bye \x1b]0;title\x07 \u009b2J \u202egnol"
+    with raw_server(good_101, close_frame(1000, evil, masked=False)) as (port, _):
+        run = subprocess.run([str(BUILD / "wsctl" / "wsctl"), *["--json"][:json], "connect", "ws://127.0.0.1:%d/" % port], input="", capture_output=True, text=True, timeout=DEADLINE)
+    said = run.stdout if json else run.stderr
+    assert "bye" in said and not set("\x1b\x07") & set(said)
+    assert json or not set("\u009b\u202e") & set(said)  # JSON goes as it is to a program, and escaped to a terminal

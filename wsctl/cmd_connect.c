@@ -69,8 +69,13 @@ static void show_json(json_t *v)
 /* A remark about the connection: on a terminal and in pipes it is not among the messages. */
 static void remark(const struct client *c, const char *text)
 {
-    if (!c->is_quiet && !c->is_json)
-        (void)fprintf(stderr, "* %s\n", text);
+    struct wsb_buf escaped; /* much of it are words of the server */
+    if (c->is_quiet || c->is_json)
+        return;
+    wsb_buf_init(&escaped, 0);
+    if (wsc_text_escape(&escaped, wsb_span_str(text)) == WSB_OK)
+        (void)fprintf(stderr, "* %.*s\n", (int)escaped.len, (const char *)escaped.data);
+    wsb_buf_deinit(&escaped);
 }
 
 static void show_message(struct client *c, const struct wsb_message *m)

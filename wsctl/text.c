@@ -6,23 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/utf8.h"
-
-/* The character at the beginning of s, and its bytes; 0 bytes when there is none that is UTF-8. */
-static uint32_t character_of(struct wsb_span s, size_t *ret_len)
-{
-    static const uint8_t lead_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-    uint8_t first = s.len ? s.ptr[0] : 0x80;
-    size_t len = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 0;
-    *ret_len = 0;
-    if (!len || len > s.len || !wsb_utf8_is_valid(s.ptr, len))
-        return 0;
-    uint32_t c = first & lead_bits[len];
-    for (size_t i = 1; i < len; i++)
-        c = c << 6 | (s.ptr[i] & 0x3f);
-    *ret_len = len;
-    return c;
-}
+#include "base/printable.h"
 
 struct range {
     uint32_t first, last;
@@ -35,16 +19,6 @@ static bool is_in(const struct range *ranges, size_t count, uint32_t c)
             return true;
     }
     return false;
-}
-
-/* Controls of both kinds; marks that turn the direction of writing, join, or cannot be seen; line separators; tags. */
-static bool is_unprintable(uint32_t c)
-{
-    static const struct range ranges[] = {
-        {0x0000, 0x001f}, {0x007f, 0x009f}, {0x00ad, 0x00ad}, {0x061c, 0x061c}, {0x180e, 0x180e},   {0x200b, 0x200f},
-        {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
-    };
-    return is_in(ranges, sizeof ranges / sizeof *ranges, c);
 }
 
 static size_t width_of(uint32_t c)
@@ -74,10 +48,10 @@ wsb_err wsc_text_escape(struct wsb_buf *out, struct wsb_span s)
     wsb_err err = WSB_OK;
     while (s.len && !err) {
         size_t len;
-        uint32_t c = character_of(s, &len);
+        uint32_t c = wsb_character(s, &len);
         if (!len)
             err = escape_one(out, s.ptr[0], /*is_byte=*/true);
-        else if (c == '\\' || is_unprintable(c))
+        else if (c == '\\' || wsb_is_unprintable(c))
             err = escape_one(out, c, /*is_byte=*/false);
         else
             err = wsb_buf_append(out, s.ptr, len);
@@ -93,7 +67,7 @@ size_t wsc_text_fit(struct wsb_span s, size_t columns, size_t *ret_width)
     size_t width = 0;
     while (at < s.len) {
         size_t len;
-        uint32_t c = character_of(wsb_span(s.ptr + at, s.len - at), &len);
+        uint32_t c = wsb_character(wsb_span(s.ptr + at, s.len - at), &len);
         size_t w = len ? width_of(c) : 1;
         if (width + w > columns)
             break;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/printable.h"
 #include "base/utf8.h"
 
 static void put(struct wsb_json *j, const void *data, size_t len)
@@ -19,9 +20,9 @@ static void separate(struct wsb_json *j)
     j->comma = true;
 }
 
-static void put_escaped(struct wsb_json *j, uint8_t c)
+static void put_escaped(struct wsb_json *j, uint32_t c)
 {
-    char text[8];
+    char text[16];
     const char *known = c == '"'    ? "\\\""
                         : c == '\\' ? "\\\\"
                         : c == '\n' ? "\\n"
@@ -29,32 +30,51 @@ static void put_escaped(struct wsb_json *j, uint8_t c)
                         : c == '\t' ? "\\t"
                                     : NULL;
     if (!known) {
-        (void)snprintf(text, sizeof text, "\\u%04x", c);
+        if (c > 0xffff) /* a surrogate pair (RFC 8259 §7) */
+            (void)snprintf(text, sizeof text, "\\u%04x\\u%04x", 0xd7c0 + (c >> 10), 0xdc00 | (c & 0x3ff));
+        else
+            (void)snprintf(text, sizeof text, "\\u%04x", c);
         known = text;
     }
     put(j, known, strlen(known));
 }
 
+/* The character at the beginning of s, which is not ASCII; returns its bytes. Whoever reads JSON reads the same, escaped or not; whoever
+ * reads its text on a terminal is not led astray. */
+static size_t put_wide(struct wsb_json *j, struct wsb_span s, bool latin1)
+{
+    size_t len = 1;
+    uint32_t c = latin1 ? s.ptr[0] : wsb_character(s, &len);
+    const uint8_t two[2] = {(uint8_t)(0xc0 | c >> 6), (uint8_t)(0x80 | (c & 0x3f))};
+    if (wsb_is_unprintable(c))
+        put_escaped(j, c);
+    else
+        put(j, latin1 ? two : s.ptr, latin1 ? sizeof two : len);
+    return len;
+}
+
+static bool is_plain(uint8_t c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* Without latin1 it is UTF-8. */
 static void put_text(struct wsb_json *j, struct wsb_span s, bool latin1)
 {
     put(j, "\"", 1);
-    size_t start = 0; /* of the run of bytes that need no change */
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = s.ptr[i];
-        bool wide = latin1 && c >= 0x80;
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && !wide)
-            continue;
-        put(j, s.ptr + start, i - start);
-        start = i + 1;
-        if (wide) {
-            uint8_t two[2] = {(uint8_t)(0xc0 | c >> 6), (uint8_t)(0x80 | (c & 0x3f))};
-            put(j, two, 2);
-        } else {
-            put_escaped(j, c);
-        }
+    for (size_t i = 0; i < s.len;) {
+        size_t start = i;
+        while (i < s.len && is_plain(s.ptr[i]))
+            i++;
+        if (i > start)
+            put(j, s.ptr + start, i - start);
+        if (i == s.len)
+            break;
+        if (s.ptr[i] < 0x80)
+            put_escaped(j, s.ptr[i++]);
+        else
+            i += put_wide(j, wsb_span(s.ptr + i, s.len - i), latin1);
     }
-    if (start < s.len) /* an empty text may be at no address at all */
-        put(j, s.ptr + start, s.len - start);
     put(j, "\"", 1);
 }
 

@@ -58,6 +58,31 @@ static void test_bytes_that_are_not_utf8_become_latin1(void **state)
     wsb_buf_deinit(&b);
 }
 
+/* A terminal must not obey them, and nobody must be shown another order of words; JSON says the same either way. */
+static void test_what_cannot_be_seen_is_escaped(void **state)
+{
+    struct wsb_buf b;
+    struct wsb_json j;
+    (void)state;
+    wsb_buf_init(&b, 0);
+    wsb_json_begin(&j, &b);
+    wsb_json_array(&j);
+    wsb_json_str(&j, wsb_span_str("a\xc2\x9b"
+                                  "31mb"));
+    wsb_json_str(&j, wsb_span("\x9b", 1)); /* the same control, by a stranger who sends no UTF-8 */
+    wsb_json_latin1(&j, wsb_span("\x9b", 1));
+    wsb_json_str(&j, wsb_span_str("x\u202ey\u2028\ufeff"));
+    wsb_json_str(&j, wsb_span_str("\U000e0041")); /* a surrogate pair */
+    wsb_json_str(&j, wsb_span_str("grüße, 中文, \U0001f600"));
+    wsb_json_array_end(&j);
+    assert_int_equal(wsb_json_end(&j), WSB_OK);
+    assert_int_equal(wsb_buf_append(&b, "", 1), WSB_OK);
+    assert_string_equal(b.data,
+                        "[\"a\\u009b31mb\",\"\\u009b\",\"\\u009b\",\"x\\u202ey\\u2028\\ufeff\",\"\\udb40\\udc41\","
+                        "\"grüße, 中文, \U0001f600\"]");
+    wsb_buf_deinit(&b);
+}
+
 static void test_the_first_failure_sticks(void **state)
 {
     struct wsb_buf b;
@@ -77,6 +102,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commas_escapes_and_numbers),
         cmocka_unit_test(test_bytes_that_are_not_utf8_become_latin1),
+        cmocka_unit_test(test_what_cannot_be_seen_is_escaped),
         cmocka_unit_test(test_the_first_failure_sticks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
