@@ -501,6 +501,8 @@ static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
             return fault->err ? wsg_fault_prefix(fault, "worker %zu", g->worker_count)
                               : wsb_fault_set(fault, err, 0, "cannot make worker %zu", g->worker_count);
     }
+    g->unfinished_account.max = c->message_memory;
+    g->unfinished_account.share = c->message_memory / g->worker_count;
     g->started_ms = wsg_loop_now_ms(g->workers[0].loop);
     if ((err = open_bus(g, epoch, fault)) || (err = open_tls(g, fault)))
         return err;
@@ -518,7 +520,6 @@ wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_manager *manage
     g->config = config;
     g->manager = manager;
     g->deflate_account.max = config->compress_memory;
-    g->unfinished_account.max = config->message_memory;
     wsb_err err = build(g, fault);
     if (err) {
         wsg_gate_free(g);

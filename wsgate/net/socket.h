@@ -25,9 +25,9 @@ WSB_MUST_CHECK wsb_err wsg_socket_accept(int listen_fd, int *ret_fd, struct wsg_
 WSB_MUST_CHECK wsb_err wsg_socket_read(int fd, uint8_t *data, size_t len, size_t *ret_len);
 
 /* The same without taking the bytes off the socket: they are read once more. */
+WSB_MUST_CHECK wsb_err wsg_socket_peek(int fd, uint8_t *data, size_t len, size_t *ret_len);
 /* Bytes that the kernel has been given and the other end has not acknowledged, or read; 0 where that is not known. */
 size_t wsg_socket_unread(int fd);
-WSB_MUST_CHECK wsb_err wsg_socket_peek(int fd, uint8_t *data, size_t len, size_t *ret_len);
 /* Offer bytes to the kernel. WSB_AGAIN: it takes none now; else *ret_len, of len, is what it took. WSB_ERR_IO: reset or worse. */
 WSB_MUST_CHECK wsb_err wsg_socket_write(int fd, const uint8_t *data, size_t len, size_t *ret_len);
 

@@ -27,7 +27,6 @@ static void drain(struct wsg_session *s)
         wsg_exchange_drain(s);
         break;
     case WSG_SESSION_OPEN:
-        wsg_session_set_paused(s, WSG_PAUSE_QUIET, false); /* its answer to our Close frame is to be read */
         wsg_websocket_end(s, WSG_ENDED_DRAINING, 1001, "the gate is shutting down");
         break;
     default:

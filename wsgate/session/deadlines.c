@@ -184,10 +184,12 @@ static void ping_if_due(struct wsg_session *s, uint64_t now_ms)
     if (s->alive_ping_us || !s->route->policy.ping_interval_ms || now_ms < ping_due_ms(s, now_ms))
         return;
     (void)takes_something(s);
+    uint64_t before = s->out.queued;
     if (wsg_deliver_has_room(s, 0) && wsg_websocket_append(s, WSB_OP_PING, wsb_span(NULL, 0)) == WSB_OK)
         s->alive_ping_us = wsg_loop_now_us(s->env->loop);
     else
         s->heard_ms = (uint32_t)now_ms; /* no room for it: in an interval again */
+    s->taken += (uint32_t)(s->out.queued - before); /* that the kernel takes the ping is no sign of life */
 }
 
 static void resume_if_due(struct wsg_session *s, uint64_t now_ms)
@@ -210,7 +212,7 @@ void wsg_websocket_timer(struct wsg_session *s)
     } else if (wsg_websocket_is_over(s)) {
         wsg_websocket_end(s, WSG_ENDED_LIFETIME, WSB_CLOSE_GOING_AWAY, "lifetime is over");
     } else if (p->message_timeout_ms && s->unfinished && now_ms >= message_end_ms(s)) {
-        wsg_websocket_give_up_message(s, WSG_ENDED_MESSAGE, WSB_CLOSE_POLICY, "the message takes too long");
+        wsg_websocket_give_up(s, WSG_ENDED_MESSAGE, WSB_CLOSE_POLICY, "the message takes too long");
     } else if (s->alive_ping_us && now_ms >= ping_due_ms(s, now_ms) && takes_something(s)) {
         s->heard_ms = (uint32_t)now_ms; /* slow, and alive */
         wsg_deadlines_arm(s);

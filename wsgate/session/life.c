@@ -135,7 +135,8 @@ static bool is_silent(const struct wsg_session *s)
 {
     bool has_not_begun = s->state == WSG_SESSION_SECURING || s->state == WSG_SESSION_PROXY ||
                          (s->state == WSG_SESSION_HTTP && !s->request_begun);
-    return has_not_begun && s->active_ms == s->opened_ms && (!s->secure || !wsg_secure_has_begun(s));
+    bool was_answered = s->out.queued != 0;
+    return has_not_begun && !was_answered && s->active_ms == s->opened_ms && !wsg_secure_has_begun(s);
 }
 
 bool wsg_sessions_end_silent(struct wsg_env *env)
@@ -168,6 +169,9 @@ void wsg_session_linger(struct wsg_session *s)
     if (s->state == WSG_SESSION_DEAD)
         return;
     s->state = WSG_SESSION_LINGER;
+    wsg_unfinished_end(s);
+    if (s->in_is_ws)
+        wsb_ws_in_deinit(&s->in.ws); /* nothing more of it is looked at */
     wsg_session_end_pause(s);
     s->paused = 0;
     wsg_session_drop_unread(s);
@@ -212,6 +216,7 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
     wsg_access_end_websocket(s, WSG_BY_NETWORK, 1006, /*clean=*/false); /* unless that was told */
     drop_receipts(s);
     wsg_deliver_end(s);
+    wsg_unfinished_end(s);
     wsg_session_end_pause(s);
     if (s->in_is_ws)
         wsg_count(&s->route->tally.closed, 1);
@@ -241,7 +246,6 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
 
 void wsg_session_free(struct wsg_session *s)
 {
-    wsg_unfinished_end(s);
     wsg_secure_free(s);
     wsg_exchange_free(s);
     if (s->in_is_ws)

@@ -303,12 +303,11 @@ WSB_MUST_CHECK wsb_err wsg_websocket_append(struct wsg_session *s, uint8_t opcod
 /* Before the exchange is forgotten: what it says of the connection's terms. False without memory. */
 bool wsg_terms_begin(struct wsg_session *s);
 void wsg_terms_free(struct wsg_session *s);
-void wsg_terms_charge(struct wsg_session *s, size_t bytes);
+void wsg_terms_charge(struct wsg_session *s, size_t bytes); /* a message has come, or a ping: whatever makes work */
 /* Bytes of a message that is not complete yet. */
 void wsg_terms_charge_bytes(struct wsg_session *s, size_t bytes);
-/* End it with this code; what there is of the message in flight is given back at once. */
-void wsg_websocket_give_up_message(struct wsg_session *s, enum wsg_ending why, uint16_t code,
-                                   const char *reason); /* a message has come, or a ping: whatever makes work */
+/* Say so, unless we said goodbye before, and be done: the client's answer is not waited for. */
+void wsg_websocket_give_up(struct wsg_session *s, enum wsg_ending why, uint16_t code, const char *reason);
 /* One timer for all that may end or check an open connection. It may come early: then it is set again. */
 void wsg_deadlines_arm(struct wsg_session *s);
 void wsg_websocket_timer(struct wsg_session *s);

@@ -357,7 +357,6 @@ static void answer_plain(struct wsg_session *s)
     wsg_exchange_error(s, 400, "plain HTTP where TLS is spoken", NULL, 0);
 }
 
-/* The stream is made when the first byte is there: who only connects costs no more than that. */
 /* Among those under way: it has been since it came, or it was silent, and then there must be a place for it. */
 static bool take_turn(struct wsg_session *s)
 {
@@ -371,6 +370,7 @@ static bool take_turn(struct wsg_session *s)
     return true;
 }
 
+/* The stream is made when the first byte is there: who only connects costs no more than that. */
 static bool begin_stream(struct wsg_session *s, uint8_t first)
 {
     struct wsg_secure *sec = s->secure;
@@ -490,7 +490,7 @@ void wsg_secure_read(struct wsg_session *s)
 
 bool wsg_secure_has_begun(const struct wsg_session *s)
 {
-    return s->secure->stream != NULL;
+    return s->secure && s->secure->stream;
 }
 
 bool wsg_secure_info(const struct wsg_session *s, struct wsg_secure_info *ret)

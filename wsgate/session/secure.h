@@ -60,9 +60,9 @@ struct wsg_secure_info {
 
 struct wsg_session;
 
-/* False: there is no TLS, or no handshake yet. */
-/* The first byte of its ClientHello has come. */
+/* The first byte of its ClientHello has come; without TLS none ever has. */
 bool wsg_secure_has_begun(const struct wsg_session *s);
+/* False: there is no TLS, or no handshake yet. */
 bool wsg_secure_info(const struct wsg_session *s, struct wsg_secure_info *ret);
 
 #endif

@@ -390,8 +390,11 @@ void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on)
             wsg_session_end_pause(s);
     }
     s->paused = after;
-    if (before && !s->paused && s->unread)
+    if (before && !s->paused && s->unread) {
         process_unread(s);
+        if (s->in_is_ws)
+            wsg_unfinished_follow(s);
+    }
     wsg_session_watch(s);
 }
 
@@ -580,7 +583,7 @@ static bool is_forgotten(const struct wsg_session *s)
 /* While we do not read, a client's silence is our doing: its pong or its body may be waiting. */
 static bool waits_for_us(struct wsg_session *s)
 {
-    if (!(s->paused & (WSG_PAUSE_HANDLER | WSG_PAUSE_OUTBOX)) && !s->is_stalled)
+    if (!(s->paused & (WSG_PAUSE_HANDLER | WSG_PAUSE_OUTBOX | WSG_PAUSE_QUIET)) && !s->is_stalled)
         return false;
     if (s->alive_ping_us)
         s->alive_ping_us = wsg_loop_now_us(s->env->loop);

@@ -131,6 +131,7 @@ struct wsg_env {
     struct wsg_fan fan;
     struct wsg_unfinished_account *unfinished_account; /* borrowed; NULL: no limit */
     struct wsg_unfinished *unfinished; /* borrowed list, of those with a message in flight, the oldest first */
+    size_t unfinished_held;            /* bytes of all of them */
     struct wsb_deflate_account *deflate_account; /* borrowed; NULL: nobody is compressed */
     struct wsb_deflate_shared *deflate;          /* owned; NULL likewise */
     struct wsg_fanned fanned;

@@ -26,6 +26,7 @@ static void account(struct wsg_session *s, size_t held)
         atomic_fetch_add_explicit(&a->used, held - u->held, memory_order_relaxed);
     else if (a)
         atomic_fetch_sub_explicit(&a->used, u->held - held, memory_order_relaxed);
+    s->env->unfinished_held = s->env->unfinished_held - u->held + held;
     u->held = held;
 }
 
@@ -39,12 +40,25 @@ void wsg_unfinished_end(struct wsg_session *s)
     s->unfinished = NULL;
 }
 
+/* A worker with no more than its share ends nobody: where others have too much, they make room. */
 static void make_room(struct wsg_env *env)
 {
     const struct wsg_unfinished_account *a = env->unfinished_account;
-    while (a && env->unfinished && atomic_load_explicit(&a->used, memory_order_relaxed) > a->max)
-        wsg_websocket_give_up_message(env->unfinished->session, WSG_ENDED_UNFINISHED, WSB_CLOSE_TRY_AGAIN_LATER,
+    while (a && env->unfinished && env->unfinished_held > a->share &&
+           atomic_load_explicit(&a->used, memory_order_relaxed) > a->max)
+        wsg_websocket_give_up(env->unfinished->session, WSG_ENDED_UNFINISHED, WSB_CLOSE_TRY_AGAIN_LATER,
                                       "too many unfinished messages");
+}
+
+/* After our Close frame there is only the deadline of the closing handshake, and nothing is charged. */
+static void charge(struct wsg_session *s, bool is_new)
+{
+    size_t arrived = wsb_ws_in_arrived(&s->in.ws);
+    size_t more = arrived > s->unfinished->charged ? arrived - s->unfinished->charged : 0;
+    s->unfinished->charged += more;
+    if (is_new && s->route->policy.message_timeout_ms)
+        wsg_deadlines_arm(s);
+    wsg_terms_charge_bytes(s, more); /* it may end the session */
 }
 
 /* More of it has come. */
@@ -52,22 +66,19 @@ static void grow(struct wsg_session *s, size_t held)
 {
     bool is_new = !s->unfinished;
     if (is_new && !begin(s)) {
-        wsg_websocket_give_up_message(s, WSG_ENDED_MEMORY, WSB_CLOSE_TRY_AGAIN_LATER, "out of memory");
+        wsg_websocket_give_up(s, WSG_ENDED_MEMORY, WSB_CLOSE_TRY_AGAIN_LATER, "out of memory");
         return;
     }
     account(s, held);
-    size_t arrived = wsb_ws_in_arrived(&s->in.ws);
-    size_t more = arrived > s->unfinished->charged ? arrived - s->unfinished->charged : 0;
-    s->unfinished->charged += more;
-    if (is_new && s->route->policy.message_timeout_ms)
-        wsg_deadlines_arm(s);
-    wsg_terms_charge_bytes(s, more); /* it may end the session */
+    if (s->state == WSG_SESSION_OPEN)
+        charge(s, is_new);
     make_room(s->env);
 }
 
 void wsg_unfinished_follow(struct wsg_session *s)
 {
-    size_t held = s->state == WSG_SESSION_OPEN ? wsb_ws_in_held(&s->in.ws) : 0;
+    bool is_reading = s->state == WSG_SESSION_OPEN || s->state == WSG_SESSION_CLOSING;
+    size_t held = is_reading ? wsb_ws_in_held(&s->in.ws) : 0;
     if (held)
         grow(s, held);
     else

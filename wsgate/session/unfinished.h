@@ -3,7 +3,8 @@
 
 /*
  * Messages of clients that have begun and are not complete: how much memory all of them take, since when each has been on its way, and
- * what of it has been charged. When they take too much the one that began first is ended; it is the slowest.
+ * what of it has been charged. When they take too much, workers that have more than their share of it end the one that began first;
+ * it is the slowest.
  *
  * Threads   the account any; the rest the worker's
  */
@@ -17,7 +18,8 @@ struct wsg_session;
 
 /* Of all workers. */
 struct wsg_unfinished_account {
-    size_t max; /* bytes */
+    size_t max;   /* bytes */
+    size_t share; /* of it, for each worker */
     _Atomic size_t used;
 };
 

@@ -409,13 +409,10 @@ static enum wsg_ending ending_of(wsb_err err)
     }
 }
 
-/* The client broke a rule: say so and be done; its answer is not waited for (RFC 6455 §7.1.7). */
-static void fail(struct wsg_session *s, wsb_err err)
+void wsg_websocket_give_up(struct wsg_session *s, enum wsg_ending why, uint16_t code, const char *reason)
 {
-    uint16_t code = wsb_ws_in_close_code(err);
-    const char *reason = err == WSB_ERR_LIMIT ? "message too big" : wsb_err_name(err);
     if (s->state == WSG_SESSION_OPEN) {
-        wsg_count(&s->route->tally.ended[ending_of(err)], 1);
+        wsg_count(&s->route->tally.ended[why], 1);
         send_close(s, code, wsb_span_str(reason));
         wsg_emit_closed(s, WSG_BY_GATE, code, wsb_span_str(reason), /*clean=*/false);
     } else {
@@ -424,14 +421,11 @@ static void fail(struct wsg_session *s, wsb_err err)
     wsg_session_linger(s);
 }
 
-void wsg_websocket_give_up_message(struct wsg_session *s, enum wsg_ending why, uint16_t code, const char *reason)
+/* The client broke a rule (RFC 6455 §7.1.7). */
+static void fail(struct wsg_session *s, wsb_err err)
 {
-    wsg_count(&s->route->tally.ended[why], 1);
-    send_close(s, code, wsb_span_str(reason));
-    wsg_emit_closed(s, WSG_BY_GATE, code, wsb_span_str(reason), /*clean=*/false);
-    wsg_unfinished_end(s);
-    wsb_ws_in_deinit(&s->in.ws); /* nothing more of it is looked at: it lingers */
-    wsg_session_linger(s);
+    wsg_websocket_give_up(s, ending_of(err), wsb_ws_in_close_code(err),
+                          err == WSB_ERR_LIMIT ? "message too big" : wsb_err_name(err));
 }
 
 static void on_message(struct wsg_session *s, struct wsb_ws_event *ev)
@@ -593,8 +587,8 @@ void wsg_websocket_close(struct wsg_session *s, enum wsg_by by, uint16_t code, s
     (void)wsg_session_set_text(&s->close_reason, reason);
     send_close(s, code, reason);
     wsg_session_set_timer(s, s->env->close_timeout_ms);
-    wsg_session_set_paused(s, WSG_PAUSE_HANDLER | WSG_PAUSE_RATE,
-                           false); /* nothing of it goes to the handler any more */
+    /* nothing of it goes to the handler any more, and its answer is to be read */
+    wsg_session_set_paused(s, WSG_PAUSE_HANDLER | WSG_PAUSE_RATE | WSG_PAUSE_QUIET, false);
 }
 
 void wsg_websocket_end(struct wsg_session *s, enum wsg_ending why, uint16_t code, const char *reason)

@@ -108,6 +108,82 @@ static void test_a_complete_message_owes_nothing(void **state)
     assert_int_equal(atomic_load(&account.used), 0);
 }
 
+/* --------------------------------------------------------------- after goodbye */
+
+static const uint8_t close_frame[] = {0x88, 0x82, 0, 0, 0, 0, 1000 >> 8, 1000 & 255};
+
+static void say_goodbye(struct fixture *f)
+{
+    tell(f, (struct wsg_command){.type = WSB_CLOSE, .by = WSG_BY_HANDLER, .status = 4321, .reason = wsb_span_str("enough")});
+    assert_int_equal(session_of(f)->state, WSG_SESSION_CLOSING);
+}
+
+static void test_a_message_that_goodbye_cuts_off_is_still_accounted(void **state)
+{
+    struct fixture *f = *state;
+    route_of(f)->policy.message_timeout_ms = 60000;
+    begin_message(f, 100);
+    say_goodbye(f);
+    uint64_t due_ms = session_of(f)->timer.due_ms;
+    size_t before = atomic_load(&account.used);
+    begin_message(f, LARGE / 2); /* it goes on, whatever we said */
+    assert_in_range(atomic_load(&account.used), before + LARGE / 2, 2 * LARGE);
+    assert_int_equal(session_of(f)->timer.due_ms, due_ms); /* the closing handshake's, as it was */
+    account.max = LARGE / 4;
+    forget(f);
+    say(f, "more", 4);
+    assert_int_equal(atomic_load(&account.used), 0);
+    assert_int_equal(ended(f, WSG_ENDED_UNFINISHED), 0); /* the handler had ended it before */
+    assert_int_equal(f->got_len, 0);                     /* one Close frame only */
+    HAS(f->events, "closed");
+    HAS(f->meta, "enough");
+    HAS(f->meta, "4321");
+}
+
+static void test_a_message_that_begins_after_goodbye_is_accounted(void **state)
+{
+    struct fixture *f = *state;
+    route_of(f)->policy.message_timeout_ms = 1000;
+    say_goodbye(f);
+    uint64_t due_ms = session_of(f)->timer.due_ms;
+    begin_message(f, LARGE);
+    assert_in_range(atomic_load(&account.used), LARGE, 2 * LARGE);
+    assert_int_equal(session_of(f)->timer.due_ms, due_ms);
+}
+
+static void test_who_is_gone_holds_nothing(void **state)
+{
+    struct fixture *f = *state;
+    begin_message(f, LARGE / 2);
+    hang_up(f); /* before its place is free again */
+    assert_int_equal(atomic_load(&account.used), 0);
+    assert_int_equal(f->env.unfinished_held, 0);
+    assert_null(f->env.unfinished);
+}
+
+static void test_a_worker_within_its_share_ends_nobody(void **state)
+{
+    struct fixture *f = *state;
+    account.share = LARGE;
+    atomic_fetch_add(&account.used, 2 * LARGE); /* another worker's */
+    begin_message(f, LARGE / 2);
+    assert_int_equal(ended(f, WSG_ENDED_UNFINISHED), 0);
+    begin_message(f, LARGE);
+    assert_int_equal(ended(f, WSG_ENDED_UNFINISHED), 1);
+    atomic_fetch_sub(&account.used, 2 * LARGE);
+}
+
+static void test_the_answer_to_a_goodbye_is_read_though_reading_was_paused(void **state)
+{
+    struct fixture *f = *state;
+    wsg_session_set_paused(session_of(f), WSG_PAUSE_QUIET, true);
+    say_goodbye(f);
+    say(f, close_frame, sizeof close_frame);
+    HAS(f->events, "closed");
+    HAS(f->meta, "enough");
+    HAS(f->meta, "\"clean\":true");
+}
+
 static int setup_rates(void **state)
 {
     if (setup(state))
@@ -147,6 +223,21 @@ static void test_a_message_in_parts_is_charged_once(void **state)
     say(f, last, sizeof last); /* 801 of 1000 */
     assert_int_equal(ended(f, WSG_ENDED_RATE), 0);
     HAS(f->events, "data");
+}
+
+static void test_what_a_pause_kept_is_followed(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_session *s = session_of(f);
+    route_of(f)->policy.over_rate = WSG_RATE_PAUSE;
+    uint8_t both[8 + 1200 + 8 + 100] = {0x82, 0x80 | 126, 1200 >> 8, 1200 & 255};
+    uint8_t second[] = {0x82, 0x80 | 126, 1200 >> 8, 1200 & 255};
+    memcpy(both + 8 + 1200, second, sizeof second);
+    say(f, both, sizeof both); /* the first one is too much, the second is kept unread */
+    assert_int_not_equal(s->paused & WSG_PAUSE_RATE, 0);
+    assert_int_equal(atomic_load(&account.used), 0);
+    wsg_session_set_paused(s, WSG_PAUSE_RATE, false);
+    assert_int_not_equal(atomic_load(&account.used), 0);
 }
 
 /* -------------------------------------------------------------------------- life */
@@ -202,6 +293,22 @@ static void test_progress_of_the_output_is_life(void **state)
     assert_int_not_equal(s->alive_ping_us, 0); /* and is still asked */
 }
 
+static void test_a_ping_that_the_kernel_takes_is_no_life(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_session *s = session_of(f);
+    route_of(f)->policy.ping_interval_ms = 1000;
+    route_of(f)->policy.ping_timeout_ms = 1000;
+    s->heard_ms -= 1100;
+    fire_timer(f);
+    assert_int_not_equal(s->alive_ping_us, 0);
+    turn(f); /* the other end has taken it, and no program there says anything */
+    s->alive_ping_us -= 5000000;
+    s->heard_ms -= 5000;
+    fire_timer(f);
+    assert_int_equal(ended(f, WSG_ENDED_PING), 1);
+}
+
 static void test_who_speaks_is_not_pinged(void **state)
 {
     struct fixture *f = *state;
@@ -218,6 +325,32 @@ static void test_who_speaks_is_not_pinged(void **state)
     assert_int_not_equal(s->alive_ping_us, 0);
 }
 
+static void make_old(struct wsg_session *s)
+{
+    uint64_t before_ms = wsg_loop_now_ms(s->env->loop) - 5000;
+    s->opened_ms = s->active_ms = before_ms;
+}
+
+static void test_only_who_never_spoke_makes_room(void **state)
+{
+    struct fixture *f = *state;
+    void *found = f->env.slots.slots[0].value;
+    struct wsg_session *s = found;
+    say_text(f, "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n");
+    HAS(f->got, "404");
+    make_old(s); /* it asked in the millisecond in which it came */
+    assert_false(wsg_sessions_end_silent(&f->env));
+    hang_up(f);
+    connect_client(f);
+    turn(f);
+    for (uint32_t i = 0; i < f->env.slots.count; i++) {
+        if (f->env.slots.slots[i].value)
+            make_old(f->env.slots.slots[i].value);
+    }
+    assert_true(wsg_sessions_end_silent(&f->env));
+    assert_false(wsg_sessions_end_silent(&f->env));
+}
+
 int main(void)
 {
 #define TEST(fn)  cmocka_unit_test_setup_teardown(fn, setup_open, teardown_open)
@@ -226,12 +359,20 @@ int main(void)
         TEST(test_a_message_has_so_much_time),
         TEST(test_the_oldest_makes_room),
         TEST(test_a_complete_message_owes_nothing),
+        TEST(test_a_message_that_goodbye_cuts_off_is_still_accounted),
+        TEST(test_a_message_that_begins_after_goodbye_is_accounted),
+        TEST(test_who_is_gone_holds_nothing),
+        TEST(test_a_worker_within_its_share_ends_nobody),
+        TEST(test_the_answer_to_a_goodbye_is_read_though_reading_was_paused),
         RATES(test_rates_are_charged_when_bytes_arrive),
+        RATES(test_what_a_pause_kept_is_followed),
         RATES(test_a_message_in_parts_is_charged_once),
         TEST(test_who_sends_lives_though_its_pong_is_behind),
         TEST(test_who_takes_and_says_nothing_is_dead),
         TEST(test_progress_of_the_output_is_life),
+        TEST(test_a_ping_that_the_kernel_takes_is_no_life),
         TEST(test_who_speaks_is_not_pinged),
+        cmocka_unit_test_setup_teardown(test_only_who_never_spoke_makes_room, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
