@@ -207,7 +207,9 @@ function readKey(path) {
     const mode = (found.mode & 0o7777).toString(8).padStart(4, "0");
     if (!found.isFile()) throw new Error("not a file");
     if (found.uid !== process.geteuid() && found.uid !== 0) throw new Error(`it belongs to somebody else (uid ${found.uid})`);
-    if (found.mode & 0o077) throw new Error(`others than its owner can read it (mode ${mode}): chmod 0600 it`);
+    const ours = found.uid === process.geteuid(); /* one of root's may be its group's to read */
+    if (found.mode & (ours ? 0o077 : 0o037))
+      throw new Error(`others than its owner can ${found.mode & 0o044 ? "read" : "open"} it (mode ${mode}): chmod ${ours ? "0600" : "0640"} it`);
     if (found.size > KEY_FILE_BYTES_MAX) throw new Error("larger than 1 MiB");
     return parseKey(readFileSync(fd, "latin1"));
   } catch (error) {

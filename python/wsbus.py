@@ -234,9 +234,10 @@ def read_key(path):
             raise ValueError("%s: not a file" % path)
         if found.st_uid not in (os.geteuid(), 0):
             raise PermissionError("%s: it belongs to somebody else (uid %d)" % (path, found.st_uid))
-        if found.st_mode & 0o077:
-            raise PermissionError(
-                "%s: others than its owner can read it (mode %04o): chmod 0600 it" % (path, stat.S_IMODE(found.st_mode)))
+        ours = found.st_uid == os.geteuid()  # one of root's may be its group's to read
+        if found.st_mode & (0o077 if ours else 0o037):
+            raise PermissionError("%s: others than its owner can %s it (mode %04o): chmod %s it" % (
+                path, "read" if found.st_mode & 0o044 else "open", stat.S_IMODE(found.st_mode), "0600" if ours else "0640"))
         text = file.read(KEY_FILE_BYTES + 1)
     if len(text) > KEY_FILE_BYTES:
         raise ValueError("%s: larger than 1 MiB" % path)

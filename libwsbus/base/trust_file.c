@@ -15,6 +15,12 @@ static wsb_err check_mode(const struct stat *st, mode_t not_wanted, const char *
                          (unsigned)st->st_mode & 07777, advice);
 }
 
+/* What others can do with a secret. */
+static const char *reach(const struct stat *st)
+{
+    return st->st_mode & (S_IRGRP | S_IROTH) ? "read" : "open";
+}
+
 wsb_err wsb_trust_check(const struct stat *st, uid_t self, enum wsb_trust trust, struct wsb_fault *fault)
 {
     bool is_ours = st->st_uid == self;
@@ -25,8 +31,8 @@ wsb_err wsb_trust_check(const struct stat *st, uid_t self, enum wsb_trust trust,
     if (trust == WSB_TRUST_PUBLIC)
         return check_mode(st, S_IWGRP | S_IWOTH, "write", "go-w", fault);
     if (is_ours)
-        return check_mode(st, S_IRWXG | S_IRWXO, "read", "0600", fault);
-    return check_mode(st, S_IWGRP | S_IXGRP | S_IRWXO, "read", "0640", fault);
+        return check_mode(st, S_IRWXG | S_IRWXO, reach(st), "0600", fault);
+    return check_mode(st, S_IWGRP | S_IXGRP | S_IRWXO, reach(st), "0640", fault);
 }
 
 /* `inner` behind the path. */
