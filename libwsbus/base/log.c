@@ -261,6 +261,18 @@ void wsb_log_write(enum wsb_log_module module, enum wsb_level level, const char 
     wsb_buf_deinit(&line);
 }
 
+bool wsb_log_passes(struct wsb_log_limit *limit, uint32_t lines, uint64_t now_ms, enum wsb_log_module module,
+                    enum wsb_level level, const char *msg)
+{
+    uint64_t left_out;
+    if (!wsb_log_limit(limit, lines, now_ms, &left_out))
+        return false;
+    if (left_out)
+        wsb_log_write(module, level, "lines left out",
+                      (const struct wsb_kv[]){WSB_KS("of", msg), WSB_KU("count", left_out), {0}});
+    return true;
+}
+
 /* ------------------------------------------------------------------ writer */
 
 static uint64_t now_ms(void)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log_limit.h"
 #include "base/span.h"
 #include "wsbus/msg.h"
 
@@ -50,6 +51,14 @@ struct wsb_kv {
             wsb_log_write(module, level, msg, (const struct wsb_kv[]){__VA_ARGS__ __VA_OPT__(, ){0}});                 \
     } while (0)
 
+/* The same for a line that strangers can cause: no more than `lines` of its kind in a second. `limit` belongs to whoever writes it, and
+ * to one thread. What was left out is counted, and said in a line of its own in front of the next one that is written. */
+#define WSB_LOG_FEW(limit, lines, now_ms, module, level, msg, ...)                                                     \
+    do {                                                                                                               \
+        if (wsb_log_is_on(module, level) && wsb_log_passes(limit, lines, now_ms, module, level, msg))                  \
+            wsb_log_write(module, level, msg, (const struct wsb_kv[]){__VA_ARGS__ __VA_OPT__(, ){0}});                 \
+    } while (0)
+
 extern _Atomic uint8_t wsb_log_levels[WSB_LOG_MODULES];
 
 static inline bool wsb_log_is_on(enum wsb_log_module module, enum wsb_level level)
@@ -64,6 +73,9 @@ WSB_MUST_CHECK wsb_err wsb_log_open(int fd, enum wsb_log_format format, enum wsb
 void wsb_log_close(void);
 
 void wsb_log_write(enum wsb_log_module module, enum wsb_level level, const char *msg, const struct wsb_kv *kv);
+/* What WSB_LOG_FEW asks: may the line be written? It writes the line about those that were left out. */
+bool wsb_log_passes(struct wsb_log_limit *limit, uint32_t lines, uint64_t now_ms, enum wsb_log_module module,
+                    enum wsb_level level, const char *msg);
 
 void wsb_log_set_level(enum wsb_log_module module, enum wsb_level level);
 enum wsb_level wsb_log_get_level(enum wsb_log_module module);

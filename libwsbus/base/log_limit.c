@@ -1,14 +1,14 @@
 /* Log lines that strangers cause, counted by the second. */
 #include "base/log_limit.h"
 
-bool wsb_log_limit(struct wsb_log_limit *l, uint64_t now_ms, uint64_t *ret_left_out)
+bool wsb_log_limit(struct wsb_log_limit *l, uint32_t lines, uint64_t now_ms, uint64_t *ret_left_out)
 {
     uint64_t second = now_ms / 1000 + 1;
     if (second != l->second) {
         l->second = second;
         l->lines = 0;
     }
-    if (l->lines >= WSB_LOG_LIMIT_LINES) {
+    if (l->lines >= lines) {
         l->left_out++;
         return false;
     }

@@ -37,7 +37,7 @@ def level_of(arguments):
 
 def logged(path, text):
     """(message, level) of each line at warn or error that this file writes; complains about one whose text cannot be told."""
-    for arguments in calls(text, "WSB_LOG"):
+    for arguments in calls(text, "WSB_LOG(?:_FEW)?"):
         level = level_of(arguments)
         literal = re.match(r'[^",]*,[^"]*?, "([^"]*)"', arguments)
         if not level or "module, level, msg" in arguments:

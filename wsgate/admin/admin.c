@@ -337,8 +337,8 @@ static void welcome(void *ctx, int fd)
     struct wsg_admin *a = ctx;
     struct ucred cred = {0};
     if (!is_allowed(a, fd, &cred)) {
-        WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_WARN, "control connection refused", WSB_KU("uid", cred.uid),
-                WSB_KI("pid", cred.pid));
+        WSB_LOG_FEW(&a->lines, WSB_LOG_LIMIT_LINES, wsg_loop_now_ms(a->loop), WSB_LOG_ADMIN, WSB_LOG_WARN,
+                    "control connection refused", WSB_KU("uid", cred.uid), WSB_KI("pid", cred.pid));
         refuse(a, fd, WSG_RPC_REFUSED, "this user may not manage this gate");
         return;
     }

@@ -25,7 +25,8 @@
 
 enum {
     CONNECTIONS_MAX = 16,
-    PAGES_MAX = 4, /* written and not read yet; beyond it whoever asks gets the last one */
+    REFUSED_LINES = 20, /* a second */
+    PAGES_MAX = 4,      /* written and not read yet; beyond it whoever asks gets the last one */
     SAMPLES_PER_STEP = 1000,
     TIME_MS = 10000, /* for all of a connection */
     CLOSING_MS = 1000,
@@ -64,7 +65,8 @@ struct wsg_metrics {
     struct wsg_page *page; /* a reference: being written; or NULL */
     struct wsg_page *last; /* borrowed: the newest that is done, while somebody reads it; or NULL */
     struct wsg_task step;
-    unsigned pages; /* that are done and being read */
+    unsigned pages;             /* that are done and being read */
+    struct wsb_log_limit lines; /* about scrapers that were refused */
 };
 
 static const struct wsg_http_limits limits = {.max_head_bytes = 8192,
@@ -287,10 +289,11 @@ static bool may_read(struct scrape *s, const struct wsg_http_head *head)
     if (count == 1 && wsb_bearer_is_good(token, said))
         return true;
     wsg_gate_count_refused(s->metrics->gate, WSG_REFUSED_TOKEN);
-    WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_INFO, "metrics refused",
-            WSB_KS("why", count == 0   ? "no token"
-                          : count == 1 ? "not the token"
-                                       : "more than one Authorization"));
+    WSB_LOG_FEW(&s->metrics->lines, REFUSED_LINES, wsg_loop_now_ms(s->metrics->loop), WSB_LOG_ADMIN, WSB_LOG_INFO,
+                "metrics refused",
+                WSB_KS("why", count == 0   ? "no token"
+                              : count == 1 ? "not the token"
+                                           : "more than one Authorization"));
     return false;
 }
 

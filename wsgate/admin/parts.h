@@ -60,6 +60,7 @@ struct wsg_admin {
     struct wsg_admin_client *clients; /* owned */
     unsigned client_count;
     uint64_t last_client;
+    struct wsb_log_limit lines; /* about users that were refused */
     struct wsb_buf scratch;
     struct wsg_scan *scans; /* owned queue; the first one is being worked on */
     struct wsg_task scan_task;
@@ -146,8 +147,10 @@ void wsg_levels_deinit(struct wsg_admin *a);
 void wsg_on_tls(const struct wsg_call *call);
 void wsg_on_reload(const struct wsg_call *call);
 
-/* dials.c */
+/* dead_letters.c */
 void wsg_on_dead_letters(const struct wsg_call *call);
+
+/* dials.c */
 void wsg_on_dials(const struct wsg_call *call);
 void wsg_on_dial(const struct wsg_call *call);
 void wsg_on_dial_stop(const struct wsg_call *call);

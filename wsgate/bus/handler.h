@@ -7,6 +7,7 @@
  */
 
 #include "base/block.h"
+#include "base/log_limit.h"
 #include "bus/route.h"
 #include "bus/table.h"
 #include "wsbus/msg.h"
@@ -75,14 +76,14 @@ struct wsg_handler {
     uint64_t barrier_passed;         /* the latest PING that it has answered */
     uint32_t weight;
     uint32_t slot; /* among those of the same name: the lowest that was free */
-    uint64_t
-        identity; /* of name and slot: what keys choose by. It is the same again when the process is started anew */
+    uint64_t identity; /* of name and slot: what keys choose by; the same again when the process is started anew */
     char name[65];
     char language[33];
     int64_t pid;
     int64_t past_pid;  /* its own, of an earlier registration; 0: there was none */
     bool was_given_up; /* it lost its connections while it lived */
     uint8_t level;
+    struct wsb_log_limit lines; /* that it has the log write */
     uint16_t *routes; /* owned */
     size_t route_count;
     uint8_t kinds;      /* enum wsg_kind, or-ed: what it serves on each of its routes */

@@ -10,8 +10,7 @@ __attribute__((constructor)) static void set_seed(void)
 {
     if (getrandom(&wsg_table_seed, sizeof wsg_table_seed, 0) == sizeof wsg_table_seed)
         return;
-    struct timespec
-        now; /* a kernel without getrandom: better a guess than zeros; what needs random numbers will say so */
+    struct timespec now; /* without getrandom: better a guess than zeros; what needs random numbers will say so */
     (void)clock_gettime(CLOCK_REALTIME, &now);
     wsg_table_seed = (struct wsb_seed){(uint64_t)now.tv_nsec ^ (uint64_t)(uintptr_t)&now, (uint64_t)now.tv_sec};
 }

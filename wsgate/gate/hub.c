@@ -210,10 +210,8 @@ void wsg_hub_lose(struct wsg_hub *h, wsb_conn conn)
 {
     static const char over[] = "{\"by\":\"gate\",\"code\":1013,\"reason\":\"out of memory\",\"clean\":false}";
     struct wsg_pin *p = wsg_pins_find(&h->pins, conn);
-    uint64_t left_out;
-    if (wsb_log_limit(&h->lost_lines, wsg_loop_now_ms(h->loop), &left_out))
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "connection ended: out of memory for an event", WSB_KID("conn", conn),
-                WSB_KU("left_out", left_out));
+    WSB_LOG_FEW(&h->lines.lost, WSB_LOG_LIMIT_LINES, wsg_loop_now_ms(h->loop), WSB_LOG_BUS, WSB_LOG_ERROR,
+                "connection ended: out of memory for an event", WSB_KID("conn", conn));
     if (p && !p->is_closed) {
         struct wsb_envelope e = {.header = {.type = p->is_request ? WSB_ABORTED : WSB_CLOSED_EV,
                                             .conn = conn,
@@ -273,16 +271,12 @@ void wsg_hub_set_level(struct wsg_hub *h, struct wsg_handler *handler, enum wsb_
 
 static void on_malformed(struct wsg_hub *h, const struct wsb_inbound *in)
 {
-    uint64_t now_ms = wsg_loop_now_ms(h->loop);
     struct wsg_handler *from = wsg_handlers_by_peer(&h->handlers, in->peer);
     h->stats.malformed++;
     if (from)
         from->errors++;
-    if (now_ms - h->malformed_told_ms < 1000 && h->malformed_told_ms)
-        return; /* a flood of rubbish is not a flood of log lines */
-    h->malformed_told_ms = now_ms;
-    WSB_LOG(WSB_LOG_LINK, WSB_LOG_WARN, "malformed message", WSB_KU("handler", from ? from->id : 0),
-            WSB_KU("total", h->stats.malformed));
+    WSB_LOG_FEW(&h->lines.malformed, 1, wsg_loop_now_ms(h->loop), WSB_LOG_LINK, WSB_LOG_WARN, "malformed message",
+                WSB_KU("handler", from ? from->id : 0), WSB_KU("total", h->stats.malformed));
 }
 
 static struct wsg_handler *sender_of(struct wsg_hub *h, const struct wsg_reading *r)

@@ -9,12 +9,12 @@
  * Threads   the first worker's
  */
 
+#include "base/log_limit.h"
 #include "bus/group.h"
 #include "bus/handler.h"
 #include "bus/meta.h"
 #include "bus/pin.h"
 #include "bus/words.h"
-#include "base/log_limit.h"
 #include "gate/dead_letters.h"
 #include "link/link.h"
 #include "loop/loop.h"
@@ -83,6 +83,11 @@ struct wsg_presence {
     size_t left;          /* that may be told in this round */
 };
 
+/* Lines in the log that peers can cause, as often as they like. */
+struct wsg_hub_lines {
+    struct wsb_log_limit letters, lost, dropped, slow, malformed, joins, said;
+};
+
 struct wsg_hub {
     struct wsg_loop *loop;     /* borrowed */
     struct wsb_server *server; /* owned: ZeroMQ */
@@ -124,7 +129,7 @@ struct wsg_hub {
     struct wsb_account *strangers; /* owned: what is under way to peers that are not registered */
     struct wsb_account *copies;    /* owned: what is under way to subscribers */
     struct wsg_dead_letters dead_letters;
-    struct wsb_log_limit letter_lines, lost_lines;
+    struct wsg_hub_lines lines;
     uint64_t last_ping; /* number of the latest PING to any handler */
     wsb_conn *targets;  /* owned scratch */
     size_t targets_cap;
@@ -134,7 +139,6 @@ struct wsg_hub {
     struct wsg_meta no_meta; /* of commands without: as an empty one is parsed */
     uint64_t epoch;
     size_t max_message;
-    uint64_t malformed_told_ms;
     uint64_t behind_ms; /* when the workers were last behind, and nothing was received */
     struct wsg_hub_stats stats;
 };

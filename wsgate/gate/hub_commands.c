@@ -12,10 +12,7 @@
 #include "ws/close.h"
 #include "ws/frame.h"
 
-enum {
-    JOINS_MAX = 1 << 14, /* memberships that one command may ask for */
-    NAMES_A_UNIT = 1,    /* and memberships */
-};
+enum { JOINS_MAX = 1 << 14 /* memberships that one command may ask for */ };
 
 static struct wsg_command command_of(const struct wsg_incoming *in)
 {
@@ -452,7 +449,7 @@ static void for_each_pin(const struct wsg_incoming *in, size_t names,
         wsg_refuse(in, WSB_ERROR_LIMIT, "targets times names: at most 16384 in one command");
         return;
     }
-    in->hub->extra_work += count * names / NAMES_A_UNIT;
+    in->hub->extra_work += count * names;
     for (size_t i = 0; i < count; i++) {
         struct wsg_pin *p = wsg_pins_find(&in->hub->pins, ids[i]);
         if (!p || p->is_request || p->is_closed) {

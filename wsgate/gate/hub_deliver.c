@@ -189,8 +189,8 @@ static void note_link(struct wsg_hub *h, struct wsg_handler *to)
     if (to->paused || wsb_account_bytes(to->account) < WSG_HANDLER_HIGH)
         return;
     to->paused = true;
-    WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler is slow: its clients wait", WSB_KU("handler", to->id),
-            WSB_KS("name", to->name));
+    WSB_LOG_FEW(&h->lines.slow, WSB_LOG_LIMIT_LINES, wsg_loop_now_ms(h->loop), WSB_LOG_BUS, WSB_LOG_INFO,
+                "handler is slow: its clients wait", WSB_KU("handler", to->id), WSB_KS("name", to->name));
     wsg_hub_watch_room(h);
 }
 

@@ -139,9 +139,10 @@ static struct wsb_span next_name(struct wsb_span *list)
     return name;
 }
 
-static void cannot_join(const struct wsg_pin *p, struct wsb_span name)
+static void cannot_join(struct wsg_hub *h, const struct wsg_pin *p, struct wsb_span name)
 {
-    WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "cannot join", WSB_KID("conn", p->conn), WSB_KSPAN("name", name));
+    WSB_LOG_FEW(&h->lines.joins, WSB_LOG_LIMIT_LINES, wsg_loop_now_ms(h->loop), WSB_LOG_BUS, WSB_LOG_WARN,
+                "cannot join", WSB_KID("conn", p->conn), WSB_KSPAN("name", name));
 }
 
 void wsg_hub_join_listed(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span list)
@@ -149,7 +150,7 @@ void wsg_hub_join_listed(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span l
     while (list.len) {
         struct wsb_span name = next_name(&list);
         if (!wsg_hub_join(h, p, name))
-            cannot_join(p, name);
+            cannot_join(h, p, name);
     }
 }
 
@@ -159,7 +160,7 @@ struct wsb_span wsg_hub_take_user(struct wsg_hub *h, struct wsg_pin *p, struct w
         return list;
     struct wsb_span user = next_name(&list);
     if (!wsg_hub_set_user(h, p, user))
-        cannot_join(p, user);
+        cannot_join(h, p, user);
     return list;
 }
 

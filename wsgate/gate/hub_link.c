@@ -117,8 +117,8 @@ static bool send_batched(struct wsg_hub *h, struct wsg_handler *to, const struct
     uint8_t *at = size ? batch_space(h, to, size) : NULL;
     if (!at) {
         to->dropped++;
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_ERROR, "event lost: out of memory", WSB_KU("handler", to->id),
-                WSB_KID("conn", e->header.conn));
+        WSB_LOG_FEW(&h->lines.dropped, WSB_LOG_LIMIT_LINES, wsg_loop_now_ms(h->loop), WSB_LOG_BUS, WSB_LOG_ERROR,
+                    "event lost: out of memory", WSB_KU("handler", to->id), WSB_KID("conn", e->header.conn));
         return false;
     }
     wsb_record_begin(at, &e->header, e->meta, &payload);

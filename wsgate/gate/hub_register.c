@@ -6,7 +6,10 @@
 #include "base/log.h"
 #include "gate/hub_incoming.h"
 
-enum { PAIR_BYTES = 16 /* of an ACK of many: connection and seq */ };
+enum {
+    PAIR_BYTES = 16,       /* of an ACK of many: connection and seq */
+    LINES_OF_HANDLER = 200 /* a second, that one handler can have the log write */
+};
 
 static void welcome(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq)
 {
@@ -264,9 +267,11 @@ void wsg_on_working(const struct wsg_incoming *in)
 
 void wsg_on_log(const struct wsg_incoming *in)
 {
+    struct wsg_handler *from = in->from;
     uint8_t level = in->e->header.code <= WSB_LOG_ERROR ? in->e->header.code : (uint8_t)WSB_LOG_INFO;
-    WSB_LOG(WSB_LOG_HANDLER, level, in->from ? in->from->name : "unregistered",
-            WSB_KU("handler", in->from ? in->from->id : 0), WSB_KSPAN("text", in->e->payload));
+    WSB_LOG_FEW(from ? &from->lines : &in->hub->lines.said, from ? LINES_OF_HANDLER : WSB_LOG_LIMIT_LINES,
+                wsg_loop_now_ms(in->hub->loop), WSB_LOG_HANDLER, level, from ? from->name : "unregistered",
+                WSB_KU("handler", from ? from->id : 0), WSB_KSPAN("text", in->e->payload));
 }
 
 /* Only the answer to the latest ping says how long it took. */

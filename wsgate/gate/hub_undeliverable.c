@@ -124,12 +124,10 @@ static void set_aside(struct wsg_hub *h, const struct wsg_pin *p, const struct w
 {
     wsg_dead_letters_add(&h->dead_letters, p, e, deliveries, from->name, wsg_loop_wall_ns(h->loop));
     publish_letter(h, p, e, deliveries, from->name);
-    uint64_t left_out;
-    if (wsb_log_limit(&h->letter_lines, wsg_loop_now_ms(h->loop), &left_out))
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "event set aside: no handler gets done with it",
-                WSB_KS("route", p->route->name), WSB_KID("conn", p->conn),
-                WSB_KS("event", wsb_type_name(e->header.type)), WSB_KU("seq", e->header.seq),
-                WSB_KU("deliveries", deliveries), WSB_KS("handler", from->name), WSB_KU("left_out", left_out));
+    WSB_LOG_FEW(&h->lines.letters, WSB_LOG_LIMIT_LINES, wsg_loop_now_ms(h->loop), WSB_LOG_BUS, WSB_LOG_WARN,
+                "event set aside: no handler gets done with it", WSB_KS("route", p->route->name),
+                WSB_KID("conn", p->conn), WSB_KS("event", wsb_type_name(e->header.type)), WSB_KU("seq", e->header.seq),
+                WSB_KU("deliveries", deliveries), WSB_KS("handler", from->name));
 }
 
 /* OPEN is not kept: it is made anew for each owner. Without it nothing else of the connection can be delivered. */

@@ -114,10 +114,8 @@ static void on_client(struct wsg_watch *watch, uint32_t events)
         if (err == WSB_AGAIN)
             return;
         if (err == WSB_ERR_LIMIT) {
-            uint64_t left_out;
-            if (wsb_log_limit(&w->accept_lines, wsg_loop_now_ms(w->loop) / ACCEPT_LINES_EVERY, &left_out))
-                WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "cannot accept: out of descriptors or memory",
-                        WSB_KU("left_out", left_out));
+            WSB_LOG_FEW(&w->accept_lines, WSB_LOG_LIMIT_LINES, wsg_loop_now_ms(w->loop) / ACCEPT_LINES_EVERY,
+                        WSB_LOG_GATE, WSB_LOG_WARN, "cannot accept: out of descriptors or memory");
             pause_accepting(w);
             return;
         }

@@ -99,9 +99,10 @@ static void note_cut(struct wsg_session *s, enum wsg_cut reason, const char *why
     if (!s->route || !x->response_begun || x->response_complete)
         return;
     wsg_count(&s->route->tally.cut[reason], 1);
-    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_INFO, "response cut off", WSB_KID("conn", s->id), WSB_KS("why", why),
-            WSB_KS("target", s->target ? s->target : ""), WSB_KS("route", s->route->name), WSB_KS("peer", s->peer),
-            WSB_KU("bytes", x->response_bytes), WSB_KS("request_id", x->request_id));
+    WSB_LOG_FEW(&s->env->lines.cut, WSG_REFUSED_LINES, wsg_loop_now_ms(s->env->loop), WSB_LOG_HTTP, WSB_LOG_INFO,
+                "response cut off", WSB_KID("conn", s->id), WSB_KS("why", why),
+                WSB_KS("target", s->target ? s->target : ""), WSB_KS("route", s->route->name), WSB_KS("peer", s->peer),
+                WSB_KU("bytes", x->response_bytes), WSB_KS("request_id", x->request_id));
 }
 
 void wsg_exchange_cut(struct wsg_session *s, enum wsg_cut reason, const char *why)

@@ -80,7 +80,8 @@ void wsg_gatekeeping_leave(struct wsg_session *s)
 static void refuse_header(struct wsg_session *s, const char *why)
 {
     wsg_gatekeeping_count(s->env->gatekeeping, WSG_REFUSED_PROXY);
-    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_INFO, "refused", WSB_KS("why", why), WSB_KS("peer", s->peer));
+    WSB_LOG_FEW(&s->env->lines.refused, WSG_REFUSED_LINES, wsg_loop_now_ms(s->env->loop), WSB_LOG_HTTP, WSB_LOG_INFO,
+                "refused", WSB_KS("why", why), WSB_KS("peer", s->peer));
     wsg_session_kill(s, why);
 }
 

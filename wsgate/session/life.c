@@ -41,7 +41,8 @@ void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why)
         wsg_exchange_error(s, 503, wsg_refusal_name(why), NULL, 0);
         return;
     }
-    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_INFO, "refused", WSB_KS("why", wsg_refusal_name(why)), WSB_KS("peer", s->peer));
+    WSB_LOG_FEW(&s->env->lines.refused, WSG_REFUSED_LINES, wsg_loop_now_ms(s->env->loop), WSB_LOG_HTTP, WSB_LOG_INFO,
+                "refused", WSB_KS("why", wsg_refusal_name(why)), WSB_KS("peer", s->peer));
     wsg_session_kill(s, wsg_refusal_name(why));
 }
 

@@ -321,8 +321,9 @@ static void count_failure(struct wsg_session *s, int failure, const char *why)
 {
     wsg_count(&s->env->secure.tally->failed[failure], 1);
     leave_handshake(s);
-    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_INFO, "TLS handshake failed", WSB_KID("conn", s->id),
-            WSB_KS("reason", wsg_secure_failure_name(failure)), WSB_KS("why", why), WSB_KS("peer", s->peer));
+    WSB_LOG_FEW(&s->env->lines.tls, WSG_REFUSED_LINES, wsg_loop_now_ms(s->env->loop), WSB_LOG_HTTP, WSB_LOG_INFO,
+                "TLS handshake failed", WSB_KID("conn", s->id), WSB_KS("reason", wsg_secure_failure_name(failure)),
+                WSB_KS("why", why), WSB_KS("peer", s->peer));
 }
 
 /* Our alert leaves first, if there is one. */

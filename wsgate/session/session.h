@@ -27,6 +27,7 @@
  * Threads   its worker's
  */
 
+#include "base/log_limit.h"
 #include "base/siphash.h"
 #include "bus/route.h"
 #include "bus/slots.h"
@@ -102,6 +103,11 @@ enum { WSG_SCRATCH_BYTES = 64 << 10 };
 
 struct wsg_gzip;
 
+/* Lines in the log that clients can cause, as often as they like. */
+struct wsg_session_lines {
+    struct wsb_log_limit refused, tls, cut, invalid;
+};
+
 /* What all sessions of a worker share. The gate fills it in; only the lists and buffers change afterwards. */
 struct wsg_env {
     struct wsg_loop *loop;                 /* borrowed */
@@ -117,6 +123,7 @@ struct wsg_env {
     uint64_t named;              /* so many numbers were drawn from it */
     struct wsg_slots slots;
     struct wsg_chunk_pool pool;
+    struct wsg_session_lines lines;
     uint32_t silent_at; /* the place where those who say nothing are looked for next */
     struct wsg_outbox outbox;
     struct wsg_lost lost;        /* connections of which an event was not kept */

@@ -332,8 +332,9 @@ void wsg_websocket_accept(struct wsg_session *s, const struct wsg_command *c)
         valid = wsg_session_set_subprotocol(s, is_none ? none : c->subprotocol);
     if (!valid || write_101(s, x->accept, c) != WSB_OK) {
         wsg_outcome(s, c, WSB_OUTCOME_INVALID, "a subprotocol that was not offered, or headers that cannot be sent");
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "invalid ACCEPT", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
-                WSB_KS("request_id", x->request_id));
+        WSB_LOG_FEW(&s->env->lines.invalid, WSG_REFUSED_LINES, wsg_loop_now_ms(s->env->loop), WSB_LOG_BUS, WSB_LOG_WARN,
+                    "invalid ACCEPT", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
+                    WSB_KS("request_id", x->request_id));
         give_up_waiting(s, WSG_REFUSED_OTHER, 502, "invalid ACCEPT");
         return;
     }
@@ -361,9 +362,10 @@ void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c)
                     /*clean=*/true);
     wsg_count(&s->route->tally.refused[why], 1);
     if (is_failed)
-        WSB_LOG(WSB_LOG_HTTP, WSB_LOG_WARN, "refused", WSB_KID("conn", s->id), WSB_KU("status", respond.status),
-                WSB_KS("why", wsg_refusal_name(why)), WSB_KS("route", s->route->name), WSB_KSPAN("reason", c->reason),
-                WSB_KS("peer", s->peer), WSB_KS("request_id", x->request_id));
+        WSB_LOG_FEW(&s->env->lines.refused, WSG_REFUSED_LINES, wsg_loop_now_ms(s->env->loop), WSB_LOG_HTTP,
+                    WSB_LOG_WARN, "refused", WSB_KID("conn", s->id), WSB_KU("status", respond.status),
+                    WSB_KS("why", wsg_refusal_name(why)), WSB_KS("route", s->route->name),
+                    WSB_KSPAN("reason", c->reason), WSB_KS("peer", s->peer), WSB_KS("request_id", x->request_id));
     s->state = WSG_SESSION_EXCHANGE; /* from here on an ordinary response; its outcome is REJECT's */
     wsg_exchange_respond(s, &respond);
 }

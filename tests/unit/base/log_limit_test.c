@@ -9,14 +9,14 @@ static void test_the_first_of_a_second_and_then_a_sum(void **state)
     uint64_t left_out = 99;
     (void)state;
     for (int i = 0; i < WSB_LOG_LIMIT_LINES; i++) {
-        assert_true(wsb_log_limit(&l, 500, &left_out));
+        assert_true(wsb_log_limit(&l, WSB_LOG_LIMIT_LINES, 500, &left_out));
         assert_int_equal(left_out, 0);
     }
     for (int i = 0; i < 1000; i++)
-        assert_false(wsb_log_limit(&l, 999, &left_out));
-    assert_true(wsb_log_limit(&l, 1000, &left_out));
+        assert_false(wsb_log_limit(&l, WSB_LOG_LIMIT_LINES, 999, &left_out));
+    assert_true(wsb_log_limit(&l, WSB_LOG_LIMIT_LINES, 1000, &left_out));
     assert_int_equal(left_out, 1000);
-    assert_true(wsb_log_limit(&l, 1000, &left_out));
+    assert_true(wsb_log_limit(&l, WSB_LOG_LIMIT_LINES, 1000, &left_out));
     assert_int_equal(left_out, 0);
 }
 
@@ -27,7 +27,7 @@ static void test_the_first_second_is_like_any_other(void **state)
     int lines = 0;
     (void)state;
     for (int i = 0; i < 100; i++)
-        lines += wsb_log_limit(&l, 0, &left_out);
+        lines += wsb_log_limit(&l, WSB_LOG_LIMIT_LINES, 0, &left_out);
     assert_int_equal(lines, WSB_LOG_LIMIT_LINES);
 }
 

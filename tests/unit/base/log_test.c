@@ -192,6 +192,47 @@ static void test_names_of_levels_and_modules_go_both_ways(void **state)
     assert_false(wsb_log_module_parse("", &module));
 }
 
+static unsigned count_of(const char *text, const char *part)
+{
+    unsigned n = 0;
+    for (; (text = strstr(text, part)); text++)
+        n++;
+    return n;
+}
+
+static void test_a_flood_is_a_few_lines_and_a_sum(void **state)
+{
+    struct fixture *f = *state;
+    struct wsb_log_limit limit = {0};
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO, /*is_journal=*/false), WSB_OK);
+    for (uint64_t now_ms = 0; now_ms < 3; now_ms++) {
+        for (uint64_t i = 0; i < 100; i++) {
+            WSB_LOG_FEW(&limit, 10, now_ms * 1000, WSB_LOG_HTTP, WSB_LOG_WARN, "refused", WSB_KU("i", i));
+            WSB_LOG_FEW(&limit, 10, now_ms * 1000, WSB_LOG_HTTP, WSB_LOG_DEBUG, "nobody reads that");
+        }
+    }
+    char *text = finish(f);
+    assert_int_equal(count_of(text, "msg=refused i="), 30);
+    assert_int_equal(count_of(text, " level=warn module=http msg=\"lines left out\" of=refused count=90\n"), 2);
+    assert_int_equal(count_of(text, "\n"), 32);
+}
+
+static void test_what_cannot_be_seen_is_escaped(void **state)
+{
+    for (int format = WSB_LOG_LOGFMT; format <= WSB_LOG_JSON; format++) {
+        struct fixture *f = *state;
+        assert_int_equal(wsb_log_open(f->pipe[1], (enum wsb_log_format)format, WSB_LOG_INFO, /*is_journal=*/false),
+                         WSB_OK);
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "x",
+                WSB_KS("a", "\x1b[2J\xc2\x9b"
+                            "2J\u202e"),
+                WSB_KS("b", "\x9b"));
+        const char *text = finish(f);
+        assert_non_null(strstr(text, "\\u001b[2J\\u009b2J\\u202e"));
+        assert_int_equal(count_of(text, "\x9b"), 0);
+    }
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -201,6 +242,8 @@ int main(void)
         TEST(test_a_line_for_the_journal_begins_with_its_priority),
         cmocka_unit_test(test_the_journal_is_known_by_its_device_and_inode),
         TEST(test_levels_are_for_each_module),
+        TEST(test_a_flood_is_a_few_lines_and_a_sum),
+        TEST(test_what_cannot_be_seen_is_escaped),
         TEST(test_a_long_line_is_cut_and_says_so),
         TEST(test_a_reader_that_stalls_costs_lines_and_no_time),
         TEST(test_lines_of_one_thread_keep_their_order),
