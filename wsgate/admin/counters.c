@@ -65,6 +65,7 @@ BUS(handlers_gone)
 BUS(moved)
 BUS(forbidden)
 BUS(stale)
+GET(bus_missed, s->stats.missed + s->hub->stats.missed)
 GET(bus_keys_allowed, s->link.keys_allowed)
 GET(bus_keys_refused, s->link.keys_refused)
 GET(bus_peers, s->link.peers)
@@ -272,6 +273,7 @@ const struct wsg_counter wsg_counters[] = {
     {BUS_ROW("moved",          "moved_connections"),  WSG_COUNTER, PLAIN, "Connections that changed hands.", bus_moved, ONE},
     {BUS_ROW("forbidden",      "forbidden_commands"), WSG_COUNTER, PLAIN, "Commands of a key that is not for the route.", bus_forbidden, ONE},
     {BUS_ROW("stale",          "stale_commands"),     WSG_COUNTER, PLAIN, "Commands and acknowledgements for what is somebody else's.", bus_stale, ONE},
+    {BUS_ROW("missed",         "missed_commands"),    WSG_COUNTER, PLAIN, "Commands for connections that are closed, or never were.", bus_missed, ONE},
     {BUS_ROW("handlers",       "handlers"),           WSG_GAUGE,   PLAIN, "Handlers registered now.", bus_handlers, ONE},
     {BUS_ROW("pinned",         "pinned_connections"), WSG_GAUGE,   PLAIN, "Connections that the bus knows.", bus_pinned, ONE},
 

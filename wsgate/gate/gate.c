@@ -118,6 +118,8 @@ void wsg_gate_stats(struct wsg_gate *g, struct wsg_gate_stats *ret)
     };
     if (g->access_log)
         wsg_access_log_stats(g->access_log, &ret->access);
+    for (size_t i = 0; i < g->worker_count; i++)
+        ret->missed += atomic_load_explicit(&g->workers[i].missed, memory_order_relaxed);
     for (int i = 0; i < WSG_REFUSALS; i++)
         ret->refused += ret->refused_by[i] = atomic_load_explicit(&g->gatekeeping.refused[i], memory_order_relaxed);
 }

@@ -25,6 +25,7 @@ struct wsg_gate_stats {
     size_t connections;
     size_t compress_memory;    /* bytes in use for contexts of compressors */
     uint64_t compress_refused; /* connections for whose contexts there was none left */
+    uint64_t missed;           /* commands of handlers for connections that are closed, or never were */
 };
 
 /**

@@ -56,6 +56,7 @@ struct wsg_audience {
 struct wsg_hub_stats {
     uint64_t events, commands, published, publish_drops, malformed, command_errors, outcomes, handlers_gone;
     uint64_t forbidden;      /* commands of a key that is not for the route */
+    uint64_t missed;         /* JOIN, LEAVE and TAG for what is no open WebSocket */
     uint64_t presence_drops; /* JOINED and LEFT that nobody was told */
     uint64_t moved, stale;   /* connections that changed hands; commands and ACKs for what is somebody else's */
     char last_command_error[200];

@@ -453,6 +453,7 @@ static void for_each_pin(const struct wsg_incoming *in, size_t names,
     for (size_t i = 0; i < count; i++) {
         struct wsg_pin *p = wsg_pins_find(&in->hub->pins, ids[i]);
         if (!p || p->is_request || p->is_closed) {
+            in->hub->stats.missed++;
             if (wants_outcome(in))
                 outcome_to_all(in, WSB_OUTCOME_GONE, &ids[i], 1, "not an open WebSocket");
             continue;

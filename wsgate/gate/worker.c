@@ -248,10 +248,12 @@ void wsg_worker_command(struct wsg_worker *w, const struct wsg_command *c, const
     for (size_t i = 0; i < count; i++) {
         void *s;
         wsb_err err = wsg_slots_find(&w->env.slots, ids[i], &s);
-        if (err)
+        if (err) {
+            atomic_fetch_add_explicit(&w->missed, c->by == WSG_BY_HANDLER, memory_order_relaxed);
             answer_missing(w, c, ids[i], err);
-        else
+        } else {
             wsg_session_command(s, c);
+        }
     }
 }
 

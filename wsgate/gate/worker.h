@@ -68,6 +68,7 @@ struct wsg_worker {
     struct wsg_task again;
     bool again_posted;
     struct wsb_log_limit accept_lines;
+    _Atomic uint64_t missed; /* commands of handlers for connections that are not here */
     struct wsg_drain_plan drain;
     size_t counted; /* connections, as last told to the gate */
     pthread_t thread;
