@@ -17,7 +17,8 @@ enum {
     READ_MAX = 256 << 10, /* bytes of one call */
     SMALL_TAIL = WSB_CHUNK / 4,
     TAIL_ROOM = 256,
-    IOVS = 64
+    IOVS = 64,
+    RUN_COST = 64 /* of a run of bytes beside them, in bytes */
 };
 
 struct wsb_zmtp_conn *wsb_zmtp_conn_new(int fd, const struct wsb_zmtp_rules *rules, uint64_t number, uint64_t now_ms)
@@ -78,6 +79,17 @@ static wsb_err move_to(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool, size
     return WSB_OK;
 }
 
+static void take_off(size_t *left, size_t n)
+{
+    *left -= n < *left ? n : *left;
+}
+
+static void charge(struct wsb_zmtp_conn *c, struct wsb_zmtp_budget *budget, size_t work)
+{
+    take_off(&budget->work, work);
+    take_off(&c->turn_work, work);
+}
+
 /* Room behind what is held. It doubles as bytes arrive, up to what they are the beginning of. */
 static wsb_err make_room(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool)
 {
@@ -110,6 +122,7 @@ static wsb_err read_more(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool, st
     wsb_err err = make_room(c, pool);
     if (err)
         return err;
+    charge(c, budget, WSB_CONN_READ_WORK);
     size_t room = c->in->cap - c->end;
     ssize_t n;
     room = room < READ_MAX ? room : READ_MAX;
@@ -131,8 +144,8 @@ static wsb_err read_more(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool, st
     c->heard_ms = budget->now_ms;
     if (got < room && !c->has_hung_up && !c->has_ended)
         c->is_readable = false;
-    budget->bytes -= got < budget->bytes ? got : budget->bytes;
-    c->turn_bytes -= got < c->turn_bytes ? got : c->turn_bytes;
+    take_off(&budget->bytes, wsb_zmtp_conn_is_curve(c) ? got * WSB_CONN_BOX_BYTES : got);
+    take_off(&c->turn_bytes, got);
     return WSB_OK;
 }
 
@@ -152,6 +165,14 @@ static void settle(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool, uint64_t
         (void)!move_to(c, pool, (held(c) + TAIL_ROOM - 1) / TAIL_ROOM * TAIL_ROOM); /* else it stays as it is */
 }
 
+/* Frames are work also when no event has come of them: a message may have many parts. */
+static void charge_frames(struct wsb_zmtp_conn *c, struct wsb_zmtp_budget *budget)
+{
+    size_t each = wsb_zmtp_conn_is_curve(c) ? WSB_CONN_BOX_WORK : 1;
+    charge(c, budget, c->peer.frames * each);
+    c->peer.frames = 0;
+}
+
 /* One step of the protocol with what is held. WSB_AGAIN: it needs more. */
 static wsb_err take_event(struct wsb_zmtp_conn *c, struct wsb_zmtp_budget *budget, struct wsb_zmtp_event *ret)
 {
@@ -163,12 +184,12 @@ static wsb_err take_event(struct wsb_zmtp_conn *c, struct wsb_zmtp_budget *budge
     wsb_err err = wsb_zmtp_next(&c->peer, c->in->data + c->begin, held(c), random, ret, &used);
     if (is_costly)
         explicit_bzero(random, sizeof random);
+    charge_frames(c, budget);
+    if (is_costly && err != WSB_MORE) /* a false one costs as much as a good one */
+        budget->handshakes--;
     if (err)
         return err == WSB_MORE ? WSB_AGAIN : err;
-    if (is_costly)
-        budget->handshakes--;
     c->begin += used;
-    budget->events--;
     if (used)
         c->unfinished_since_ms = 0;
     return WSB_OK;
@@ -179,8 +200,10 @@ wsb_err wsb_zmtp_conn_next(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool, 
 {
     for (;;) {
         wsb_err err = WSB_AGAIN;
+        if (budget->work == 0 || c->turn_work == 0)
+            return WSB_MORE;
         if (held(c)) {
-            if (budget->events == 0 || (wsb_zmtp_is_costly(&c->peer) && budget->handshakes == 0))
+            if (wsb_zmtp_is_costly(&c->peer) && budget->handshakes == 0)
                 return WSB_MORE;
             err = take_event(c, budget, ret);
             if (err != WSB_AGAIN)
@@ -223,8 +246,17 @@ static wsb_err write_once(struct wsb_zmtp_conn *c, size_t *budget)
         return errno == EAGAIN || errno == EWOULDBLOCK ? WSB_AGAIN : errno == ENOBUFS ? WSB_AGAIN : WSB_CLOSED;
     size_t sent = (size_t)n;
     wsb_zmtp_outbox_advance(&c->out, sent);
-    *budget -= sent < *budget ? sent : *budget;
+    take_off(budget, sent + m.msg_iovlen * RUN_COST);
     return sent < bytes ? WSB_AGAIN : WSB_OK;
+}
+
+/* No more than can leave soon: where others hold a block as well, what is sealed is a copy. */
+static wsb_err seal_more(struct wsb_zmtp_conn *c, size_t *budget)
+{
+    size_t before = *budget / WSB_CONN_BOX_BYTES + 1, left = before;
+    wsb_err err = wsb_zmtp_outbox_seal(&c->out, &c->peer.session, &left);
+    take_off(budget, (before - left) * WSB_CONN_BOX_BYTES);
+    return err;
 }
 
 wsb_err wsb_zmtp_conn_write(struct wsb_zmtp_conn *c, size_t *budget)
@@ -233,8 +265,8 @@ wsb_err wsb_zmtp_conn_write(struct wsb_zmtp_conn *c, size_t *budget)
         wsb_err err = WSB_OK;
         if (*budget == 0)
             return WSB_MORE;
-        if (c->out.unsealed)
-            err = wsb_zmtp_outbox_seal(&c->out, &c->peer.session, budget);
+        if (!wsb_zmtp_outbox_is_ready(&c->out))
+            err = seal_more(c, budget);
         if (!err && wsb_zmtp_outbox_is_ready(&c->out))
             err = write_once(c, budget);
         if (err)

@@ -78,8 +78,7 @@ struct wsb_zmtp_conn {
     bool is_watched;
     struct wsb_life life;
     struct wsb_subscriber subscriber; /* EVENTS */
-    size_t turn_bytes;
-    uint32_t turn_messages;
+    size_t turn_bytes, turn_work;
 };
 
 /* Takes the socket, also on failure. NULL without memory. */
@@ -88,13 +87,21 @@ void wsb_zmtp_conn_free(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool);
 /* Its socket, and what it would have been told, are gone. Idempotent. */
 void wsb_zmtp_conn_hang_up(struct wsb_zmtp_conn *c);
 
+/* Work is counted in frames without a box: a twentieth of a microsecond or so. */
+enum {
+    WSB_CONN_BOX_WORK = 8,  /* of a frame in a box, beside its bytes */
+    WSB_CONN_READ_WORK = 16 /* of a call of the kernel */
+};
+
 /* What may be done in a round, and is taken off as it is done. */
 struct wsb_zmtp_budget {
-    size_t bytes;        /* read from sockets */
-    size_t events;       /* taken of what was read */
+    size_t bytes; /* read from sockets; those in boxes count WSB_CONN_BOX_BYTES times */
+    size_t work;
     unsigned handshakes; /* steps that take elliptic curves */
     uint64_t now_ms;
 };
+
+enum { WSB_CONN_BOX_BYTES = 4 };
 
 /*
  * The next event of what it says.

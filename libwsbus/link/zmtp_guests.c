@@ -64,7 +64,7 @@ void wsb_zmtp_ready_add(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
         return;
     conn->is_ready = true;
     conn->turn_bytes = WSB_ZMTP_TURN_BYTES;
-    conn->turn_messages = WSB_ZMTP_TURN_MESSAGES;
+    conn->turn_work = WSB_ZMTP_TURN_WORK;
     LIST_APPEND(&channel_of(z, conn)->ready, conn, ready);
 }
 

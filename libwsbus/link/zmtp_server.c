@@ -1,5 +1,5 @@
 /*
- * The vtable. A receive goes round those who have something to say, some messages of each in turn; what it may do in a round is
+ * The vtable. A receive goes round those who have something to say, some work for each in turn; what it may do in a round is
  * bounded, also by what is no message. What is sent waits for the end of the round, and leaves in one call for each peer.
  */
 #include "link/zmtp_server.h"
@@ -18,7 +18,7 @@ static struct wsb_zmtp_server *self(const struct wsb_server *s)
 void wsb_zmtp_begin_round(struct wsb_zmtp_channel *ch)
 {
     ch->budget = (struct wsb_zmtp_budget){
-        .bytes = WSB_ZMTP_ROUND_BYTES, .events = WSB_ZMTP_ROUND_EVENTS, .handshakes = WSB_ZMTP_ROUND_HANDSHAKES};
+        .bytes = WSB_ZMTP_ROUND_BYTES, .work = WSB_ZMTP_ROUND_WORK, .handshakes = WSB_ZMTP_ROUND_HANDSHAKES};
     ch->accepts = WSB_ZMTP_ROUND_ACCEPTS;
 }
 
@@ -140,24 +140,22 @@ static wsb_err zs_recv(struct wsb_server *s, enum wsb_channel c, struct wsb_inbo
         wsb_zmtp_accept(z, c);
     ch->budget.now_ms = z->now_ms;
     for (size_t passed = 0; (conn = ch->ready.first) && passed < ch->ready.count;) {
-        wsb_err err = conn->turn_messages ? wsb_zmtp_conn_next(conn, &z->pool, &ch->budget, &ev) : WSB_MORE;
+        wsb_err err = wsb_zmtp_conn_next(conn, &z->pool, &ch->budget, &ev);
         switch (err) {
         case WSB_OK:
             passed = 0;
-            if (ev.kind == WSB_ZMTP_EV_MESSAGE) {
-                conn->turn_messages--;
+            if (ev.kind == WSB_ZMTP_EV_MESSAGE)
                 return read_message(ch, conn, &ev, ret);
-            }
             handle(z, conn, &ev);
             break;
         case WSB_AGAIN:
             wsb_zmtp_ready_remove(z, conn);
             break;
         case WSB_MORE:
-            if (ch->budget.bytes == 0 || ch->budget.events == 0)
-                return WSB_AGAIN;
-            passed += conn->turn_bytes && conn->turn_messages; /* it waits for the next round, not for its turn */
+            passed += conn->turn_bytes && conn->turn_work; /* it waits for the next round, not for its turn */
             pass_turn(z, conn);
+            if (ch->budget.bytes == 0 || ch->budget.work == 0)
+                return WSB_AGAIN;
             break;
         case WSB_CLOSED:
             if (end(z, ch, conn, ret))

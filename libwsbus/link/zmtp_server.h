@@ -21,12 +21,12 @@ enum {
     WSB_ZMTP_COOKIE_MS = 60000, /* as RFC 26 has it */
     /* In one round, of each channel. */
     WSB_ZMTP_ROUND_BYTES = 4 << 20,
-    WSB_ZMTP_ROUND_EVENTS = 16384,
+    WSB_ZMTP_ROUND_WORK = 32768,
     WSB_ZMTP_ROUND_HANDSHAKES = 8,
     WSB_ZMTP_ROUND_ACCEPTS = 64,
     /* Of one peer, while others wait. */
     WSB_ZMTP_TURN_BYTES = 256 << 10,
-    WSB_ZMTP_TURN_MESSAGES = 64,
+    WSB_ZMTP_TURN_WORK = 256,
     /* Written and sealed: of one peer, of all. */
     WSB_ZMTP_WRITE_BYTES = 1 << 20,
     WSB_ZMTP_WRITE_ALL = 4 << 20,

@@ -8,7 +8,7 @@
 
 #include "zmtp/frame.h"
 
-enum { ENTRY_COST = 64 /* of the allocator */, SEAL_STEP = 64 << 10 };
+enum { ENTRY_COST = 64 /* of the allocator */, SEAL_STEP = 64 << 10, FRAMES_MAX = 4 /* of a message */ };
 
 struct wsb_zmtp_out {
     struct wsb_zmtp_out *next;
@@ -133,6 +133,11 @@ wsb_err wsb_zmtp_outbox_push(struct wsb_zmtp_outbox *o, const struct wsb_zmtp_pa
 
 /* ----------------------------------------------------------------------- sealing */
 
+static void spend(size_t *budget, size_t bytes)
+{
+    *budget -= bytes < *budget ? bytes : *budget;
+}
+
 /* A whole frame body: room for name, nonce and tag, then flags and data. */
 static void seal_body(struct wsb_curvezmq_session *session, uint8_t *body, size_t len)
 {
@@ -200,7 +205,7 @@ static void seal_block(struct wsb_zmtp_outbox *o, struct wsb_zmtp_out *e, size_t
         n = n < SEAL_STEP ? n : SEAL_STEP;
         wsb_box_seal(&s->box, e->block->data + s->at, to + s->at, n);
         s->at += n;
-        *budget -= n < *budget ? n : *budget;
+        spend(budget, n);
     }
     if (s->at == e->block->len)
         sealing_end(o, e);
@@ -227,10 +232,9 @@ wsb_err wsb_zmtp_outbox_seal(struct wsb_zmtp_outbox *o, struct wsb_curvezmq_sess
             seal_block(o, e, budget);
         if (o->sealing)
             return WSB_OK;
-        size_t inline_len = e->front_len + e->back_len;
         if (e->is_plain)
             seal_back(session, e);
-        *budget -= inline_len < *budget ? inline_len : *budget;
+        spend(budget, e->front_len + e->back_len + (size_t)FRAMES_MAX * WSB_ZMTP_BOX_COST);
         e->is_plain = false;
         o->unsealed = e->next;
     }

@@ -43,6 +43,8 @@ WSB_MUST_CHECK wsb_err wsb_zmtp_outbox_push_command(struct wsb_zmtp_outbox *o, s
 WSB_MUST_CHECK wsb_err wsb_zmtp_outbox_push(struct wsb_zmtp_outbox *o, const struct wsb_zmtp_parcel *parcel,
                                             bool is_curve);
 
+enum { WSB_ZMTP_BOX_COST = 256 /* of a box beside its bytes, in bytes */ };
+
 /* Seal about so many bytes more. WSB_OK: all is sealed, or *budget is used up; WSB_ERR_NOMEM: the peer is to be ended. */
 WSB_MUST_CHECK wsb_err wsb_zmtp_outbox_seal(struct wsb_zmtp_outbox *o, struct wsb_curvezmq_session *session,
                                             size_t *budget);

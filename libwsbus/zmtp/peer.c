@@ -274,6 +274,7 @@ static wsb_err next_frame(struct wsb_zmtp_peer *p, uint8_t *in, size_t in_len, c
     size_t end = p->at + p->head.len + p->head.body_len;
     if (in_len < end)
         return want(p, end);
+    p->frames++;
     err = take_frame(p, in, random, ret);
     if (err)
         return err;

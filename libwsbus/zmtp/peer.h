@@ -63,6 +63,7 @@ struct wsb_zmtp_peer {
     size_t wanted;             /* bytes, counted likewise, until something can be done */
     size_t opened;             /* bytes of its box */
     size_t part_count;         /* also of those that are not handed out */
+    size_t frames;             /* that were read since the caller has set it to 0; also when no event came of them */
     struct {
         size_t at, len;
     } parts[WSB_ZMTP_PARTS];

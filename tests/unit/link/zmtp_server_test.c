@@ -480,9 +480,73 @@ static void test_a_flood_does_not_keep_others_waiting(void **state)
         is_there = in.envelope.payload.len == 7;
         f->server->ops->release(&in);
     }
-    assert_true(before <= WSB_ZMTP_TURN_MESSAGES + 1);
+    assert_true(before <= WSB_ZMTP_TURN_WORK / 2 + 1); /* two frames each */
     close(flood);
     close(other);
+}
+
+/* As much of what was gathered as the kernel takes, while the gate does nothing. */
+static size_t say_at_once(struct fixture *f, int fd)
+{
+    size_t at = 0;
+    ssize_t n;
+    while (at < f->out.len && (n = send(fd, f->out.bytes + at, f->out.len - at, MSG_NOSIGNAL)) > 0)
+        at += (size_t)n;
+    f->out.len = 0;
+    return at;
+}
+
+/* What is no message takes turns as well. */
+static void test_a_flood_of_commands_does_not_keep_others_waiting(void **state)
+{
+    enum { FLOODS = 4 };
+    struct fixture *f = *state;
+    int floods[FLOODS];
+    serve(f, (struct wsb_server_options){0});
+    for (int i = 0; i < FLOODS; i++)
+        floods[i] = join_handler(f, NULL);
+    int other = join_handler(f, NULL);
+    for (int i = 0; i < FLOODS; i++) {
+        while (f->out.len < 1 << 20)
+            wire_frame(&f->out, 4, "\1x", 2);
+        assert_true(say_at_once(f, floods[i]) > (size_t)4 * 16384); /* more than one round's work */
+    }
+    put_message(f, 7);
+    (void)say_at_once(f, other);
+    turn(f);
+    assert_int_equal(f->bytes_heard, 7);
+    for (int i = 0; i < FLOODS; i++)
+        close(floods[i]);
+    close(other);
+}
+
+/* Parts that never become a message are work too. */
+static void test_unfinished_parts_are_work(void **state)
+{
+    enum { PEERS = 600, PARTS = 60 };
+    struct fixture *f = *state;
+    static int fds[PEERS];
+    serve(f, (struct wsb_server_options){0});
+    for (int i = 0; i < PEERS; i++)
+        fds[i] = join(f, "commands", "PUSH", NULL);
+    for (int i = 0; i < PEERS; i++) {
+        for (int k = 0; k < PARTS; k++)
+            wire_frame(&f->out, 1, "", 0);
+        (void)say_at_once(f, fds[i]);
+    }
+    size_t parts = 0;
+    for (int rounds = 0; parts < (size_t)PEERS * PARTS; rounds++) {
+        size_t now = 0;
+        turn(f);
+        for (const struct wsb_zmtp_conn *c = zmtp(f)->channels[WSB_CHANNEL_COMMANDS].conns; c; c = c->next)
+            now += c->peer.part_count;
+        assert_true(now - parts <= WSB_ZMTP_ROUND_WORK);
+        parts = now;
+        assert_true(rounds < PATIENCE);
+        wait_a_moment(f);
+    }
+    for (int i = 0; i < PEERS; i++)
+        close(fds[i]);
 }
 
 /* What is no message costs as well: a round of it has an end. */
@@ -491,7 +555,7 @@ static void test_a_flood_of_commands_is_read_in_rounds(void **state)
     struct fixture *f = *state;
     serve(f, (struct wsb_server_options){0});
     int fd = join_handler(f, NULL);
-    for (int i = 0; i < WSB_ZMTP_ROUND_EVENTS + 5000; i++)
+    for (int i = 0; i < WSB_ZMTP_ROUND_WORK + 5000; i++)
         wire_frame(&f->out, 4, "\1x", 2);
     put_message(f, 1);
     ssize_t n;
@@ -1064,6 +1128,35 @@ static void test_wrong_boxes_and_what_is_replayed(void **state)
     wsb_curve_deinit(&g.curve);
 }
 
+/* A box costs much more than the few bytes in it. */
+static void test_boxes_are_taken_in_rounds(void **state)
+{
+    enum { PARTS = 60, MOST = WSB_ZMTP_ROUND_WORK / WSB_CONN_BOX_WORK };
+    struct fixture *f = *state;
+    struct guarded g;
+    serve_with_keys(f, &g);
+    begin_handshake(f, &g, WSB_CHANNEL_HANDLERS, 2, "DEALER");
+    finish_handshake(f, &g);
+    while (f->out.len < 4 << 20) {
+        for (int i = 0; i < PARTS; i++)
+            put_sealed(f, &g, i < PARTS - 1, "", 0);
+    }
+    size_t sent = say_at_once(f, g.fd) / (33 + 2), boxes = 0;
+    assert_true(sent > MOST + 2 * PARTS);
+    turn(f);
+    for (int rounds = 0; boxes < sent / PARTS * PARTS; rounds++) {
+        size_t before = f->malformed;
+        turn(f);
+        /* one that was begun in the round before, and one that reaches into the next */
+        assert_true((f->malformed - before) * PARTS <= MOST + 2 * PARTS);
+        boxes = f->malformed * PARTS;
+        assert_true(rounds < PATIENCE);
+        wait_a_moment(f);
+    }
+    close(g.fd);
+    wsb_curve_deinit(&g.curve);
+}
+
 /* Elliptic curves take time: in one round there are only so many of them. */
 static void test_handshakes_are_taken_in_rounds(void **state)
 {
@@ -1100,6 +1193,34 @@ static void test_handshakes_are_taken_in_rounds(void **state)
     wsb_curve_deinit(&g.curve);
 }
 
+static void test_false_handshakes_are_taken_in_rounds(void **state)
+{
+    enum { PEERS = 4 * WSB_ZMTP_ROUND_HANDSHAKES };
+    struct fixture *f = *state;
+    struct guarded g;
+    int fds[PEERS];
+    serve_with_keys(f, &g);
+    for (int i = 0; i < PEERS; i++) {
+        uint8_t body[WSB_CURVEZMQ_HELLO];
+        curve_client_init(&g.client, 2, g.server_key);
+        fds[i] = dial_tcp(f, WSB_CHANNEL_HANDLERS);
+        wire_greeting(&f->out, 1, "CURVE");
+        wire_frame(&f->out, 4, body, curve_hello(&g.client, body));
+        f->out.bytes[f->out.len - 1] ^= 1;
+        (void)say_at_once(f, fds[i]);
+    }
+    for (int rounds = 0; refused(f, WSB_ZMTP_WHY_BOX) < PEERS; rounds++) {
+        uint64_t before = refused(f, WSB_ZMTP_WHY_BOX);
+        turn(f);
+        assert_true(refused(f, WSB_ZMTP_WHY_BOX) - before <= WSB_ZMTP_ROUND_HANDSHAKES);
+        assert_true(rounds < PATIENCE);
+        wait_a_moment(f);
+    }
+    for (int i = 0; i < PEERS; i++)
+        close(fds[i]);
+    wsb_curve_deinit(&g.curve);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -1113,7 +1234,10 @@ int main(void)
         TEST(test_what_a_head_claims_is_not_taken),
         TEST(test_unfinished_messages_have_a_common_bound),
         TEST(test_a_flood_does_not_keep_others_waiting),
+        TEST(test_a_flood_of_commands_does_not_keep_others_waiting),
         TEST(test_a_flood_of_commands_is_read_in_rounds),
+        TEST(test_unfinished_parts_are_work),
+        TEST(test_boxes_are_taken_in_rounds),
         TEST(test_pings_are_answered_but_not_without_end),
         TEST(test_who_does_not_read_has_a_bound),
         TEST(test_a_name_belongs_to_one_peer),
@@ -1131,6 +1255,7 @@ int main(void)
         TEST(test_keys_that_are_refused),
         TEST(test_wrong_boxes_and_what_is_replayed),
         TEST(test_handshakes_are_taken_in_rounds),
+        TEST(test_false_handshakes_are_taken_in_rounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
