@@ -1,11 +1,20 @@
-/* A table of prefixes by their seeded hash; each has a list of subscriptions, which are in a list of their subscriber's as well. */
+/*
+ * Two tables by seeded hashes: prefixes, each with a list of its subscriptions, and subscriptions, each of which is in a list of its
+ * subscriber as well. Whether somebody has subscribed to something is one look, however long both lists are.
+ */
 #include "link/subscribers.h"
 
 #include <stdlib.h>
 
 enum { FIRST_TABLE = 64 };
 
+struct wsb_hashed {
+    struct wsb_hashed *next; /* of the same place */
+    uint64_t hash;
+};
+
 struct wsb_subscription {
+    struct wsb_hashed hashed; /* first */
     struct wsb_subscription *next_of_prefix, *prev_of_prefix;
     struct wsb_subscription *next_of_subscriber, *prev_of_subscriber;
     struct wsb_subscriber *subscriber;
@@ -13,9 +22,8 @@ struct wsb_subscription {
 };
 
 struct wsb_prefix {
-    struct wsb_prefix *next; /* of the same place in the table */
+    struct wsb_hashed hashed; /* first */
     struct wsb_subscription *first;
-    uint64_t hash;
     uint8_t len;
     uint8_t bytes[];
 };
@@ -27,64 +35,80 @@ void wsb_subscribers_init(struct wsb_subscribers *t, const struct wsb_seed *seed
 
 void wsb_subscribers_deinit(struct wsb_subscribers *t)
 {
-    free(t->table);
-    t->table = NULL;
-    t->table_size = 0;
+    free(t->prefixes.places);
+    free(t->subscriptions.places);
+    t->prefixes = t->subscriptions = (struct wsb_hashed_table){0};
+}
+
+/* --------------------------------------------------------------------- tables */
+
+static struct wsb_hashed **place_of(const struct wsb_hashed_table *t, uint64_t hash)
+{
+    return &t->places[hash & (t->size - 1)];
+}
+
+/* Room for one more without chains; false without memory, when there is no table at all. */
+static bool grow(struct wsb_hashed_table *t, size_t count)
+{
+    if (t->places && count < t->size)
+        return true;
+    struct wsb_hashed_table bigger = {.size = t->places ? t->size * 2 : FIRST_TABLE};
+    bigger.places = calloc(bigger.size, sizeof(struct wsb_hashed *));
+    if (!bigger.places)
+        return t->places != NULL; /* longer chains will do */
+    for (size_t i = 0; t->places && i < t->size; i++) {
+        struct wsb_hashed *e = t->places[i], *next;
+        for (; e; e = next) {
+            next = e->next;
+            e->next = *place_of(&bigger, e->hash);
+            *place_of(&bigger, e->hash) = e;
+        }
+    }
+    free(t->places);
+    *t = bigger;
+    return true;
+}
+
+static void put_in(struct wsb_hashed_table *t, struct wsb_hashed *e)
+{
+    e->next = *place_of(t, e->hash);
+    *place_of(t, e->hash) = e;
+}
+
+static void take_out(struct wsb_subscribers *s, struct wsb_hashed_table *t, const struct wsb_hashed *e)
+{
+    struct wsb_hashed **at = place_of(t, e->hash);
+    while (*at != e) {
+        at = &(*at)->next;
+        s->steps++;
+    }
+    *at = e->next;
 }
 
 /* ------------------------------------------------------------------- prefixes */
-
-static struct wsb_prefix **place_of(const struct wsb_subscribers *t, uint64_t hash)
-{
-    return &t->table[hash & (t->table_size - 1)];
-}
 
 static struct wsb_prefix *find(const struct wsb_subscribers *t, struct wsb_span prefix)
 {
     if (prefix.len > WSB_TOPIC_MAX || t->lengths[prefix.len] == 0)
         return NULL;
     uint64_t hash = wsb_siphash(&t->seed, prefix);
-    for (struct wsb_prefix *p = *place_of(t, hash); p; p = p->next) {
-        if (p->hash == hash && wsb_span_eq(wsb_span(p->bytes, p->len), prefix))
+    for (struct wsb_hashed *e = *place_of(&t->prefixes, hash); e; e = e->next) {
+        struct wsb_prefix *p = (struct wsb_prefix *)e;
+        if (e->hash == hash && wsb_span_eq(wsb_span(p->bytes, p->len), prefix))
             return p;
     }
     return NULL;
 }
 
-/* Room for one more without chains; false without memory, when there is no table at all. */
-static bool grow(struct wsb_subscribers *t)
-{
-    if (t->table && t->prefix_count < t->table_size)
-        return true;
-    struct wsb_subscribers bigger = *t;
-    bigger.table_size = t->table ? t->table_size * 2 : FIRST_TABLE;
-    bigger.table = calloc(bigger.table_size, sizeof(struct wsb_prefix *));
-    if (!bigger.table)
-        return t->table != NULL; /* longer chains will do */
-    for (size_t i = 0; t->table && i < t->table_size; i++) {
-        struct wsb_prefix *p = t->table[i], *next;
-        for (; p; p = next) {
-            next = p->next;
-            p->next = *place_of(&bigger, p->hash);
-            *place_of(&bigger, p->hash) = p;
-        }
-    }
-    free(t->table);
-    t->table = bigger.table;
-    t->table_size = bigger.table_size;
-    return true;
-}
-
 static struct wsb_prefix *prefix_add(struct wsb_subscribers *t, struct wsb_span bytes)
 {
-    struct wsb_prefix *p = grow(t) ? malloc(sizeof *p + bytes.len) : NULL;
+    struct wsb_prefix *p = grow(&t->prefixes, t->prefix_count) ? malloc(sizeof *p + bytes.len) : NULL;
     if (!p)
         return NULL;
-    *p = (struct wsb_prefix){.hash = wsb_siphash(&t->seed, bytes), .len = (uint8_t)bytes.len};
+    *p = (struct wsb_prefix){.hashed.hash = wsb_siphash(&t->seed, bytes), .len = (uint8_t)bytes.len};
     if (bytes.len)
         memcpy(p->bytes, bytes.ptr, bytes.len);
-    p->next = *place_of(t, p->hash);
-    *place_of(t, p->hash) = p;
+    put_in(&t->prefixes, &p->hashed);
     t->lengths[p->len]++;
     t->prefix_count++;
     return p;
@@ -92,10 +116,7 @@ static struct wsb_prefix *prefix_add(struct wsb_subscribers *t, struct wsb_span 
 
 static void prefix_remove(struct wsb_subscribers *t, struct wsb_prefix *p)
 {
-    struct wsb_prefix **at = place_of(t, p->hash);
-    while (*at != p)
-        at = &(*at)->next;
-    *at = p->next;
+    take_out(t, &t->prefixes, &p->hashed);
     t->lengths[p->len]--;
     t->prefix_count--;
     free(p);
@@ -103,17 +124,21 @@ static void prefix_remove(struct wsb_subscribers *t, struct wsb_prefix *p)
 
 /* --------------------------------------------------------------- subscriptions */
 
-/* Of the two lists that it could be in, neither is long: a subscriber's is bounded, and it is the shorter one of a rare prefix. */
-static struct wsb_subscription *subscription_of(const struct wsb_prefix *p, const struct wsb_subscriber *s)
+/* A prefix's hash is secret, so that nobody chooses where a pair comes to lie. */
+static uint64_t hash_of(const struct wsb_prefix *p, const struct wsb_subscriber *s)
 {
-    struct wsb_subscription *a = p->first, *b = s->first;
-    while (a && b) { /* both at once, as far as the shorter one goes */
-        if (a->subscriber == s)
-            return a;
-        if (b->prefix == p)
-            return b;
-        a = a->next_of_prefix;
-        b = b->next_of_subscriber;
+    uint64_t mixed = (p->hashed.hash ^ (uintptr_t)s >> 4) * UINT64_C(0x9e3779b97f4a7c15);
+    return mixed ^ mixed >> 32;
+}
+
+static struct wsb_subscription *subscription_of(struct wsb_subscribers *t, const struct wsb_prefix *p,
+                                                const struct wsb_subscriber *s)
+{
+    for (struct wsb_hashed *e = *place_of(&t->subscriptions, hash_of(p, s)); e; e = e->next) {
+        struct wsb_subscription *n = (struct wsb_subscription *)e;
+        t->steps++;
+        if (n->prefix == p && n->subscriber == s)
+            return n;
     }
     return NULL;
 }
@@ -122,6 +147,7 @@ static void subscription_remove(struct wsb_subscribers *t, struct wsb_subscripti
 {
     struct wsb_subscriber *s = n->subscriber;
     struct wsb_prefix *p = n->prefix;
+    take_out(t, &t->subscriptions, &n->hashed);
     if (n->prev_of_prefix)
         n->prev_of_prefix->next_of_prefix = n->next_of_prefix;
     else
@@ -141,23 +167,34 @@ static void subscription_remove(struct wsb_subscribers *t, struct wsb_subscripti
         prefix_remove(t, p);
 }
 
+/* Those who came first do not keep out those who come later: a few are everybody's. */
+static bool has_all(const struct wsb_subscribers *t, const struct wsb_subscriber *s)
+{
+    return s->count >= WSB_SUBSCRIPTIONS_EACH ||
+           (t->count >= WSB_SUBSCRIPTIONS_ALL && s->count >= WSB_SUBSCRIPTIONS_SURE);
+}
+
 wsb_err wsb_subscribers_add(struct wsb_subscribers *t, struct wsb_subscriber *s, struct wsb_span prefix)
 {
     if (prefix.len > WSB_TOPIC_MAX)
         return WSB_OK;
     struct wsb_prefix *p = find(t, prefix);
-    if (p && subscription_of(p, s))
+    if (p && subscription_of(t, p, s))
         return WSB_OK;
-    if (s->count >= WSB_SUBSCRIPTIONS_EACH || t->count >= WSB_SUBSCRIPTIONS_ALL)
+    if (has_all(t, s))
         return WSB_ERR_LIMIT;
-    struct wsb_subscription *n = malloc(sizeof *n);
+    struct wsb_subscription *n = grow(&t->subscriptions, t->count) ? malloc(sizeof *n) : NULL;
     p = p || !n ? p : prefix_add(t, prefix);
     if (!n || !p) {
         free(n);
         return WSB_ERR_NOMEM;
     }
-    *n = (struct wsb_subscription){
-        .next_of_prefix = p->first, .next_of_subscriber = s->first, .subscriber = s, .prefix = p};
+    *n = (struct wsb_subscription){.hashed.hash = hash_of(p, s),
+                                   .next_of_prefix = p->first,
+                                   .next_of_subscriber = s->first,
+                                   .subscriber = s,
+                                   .prefix = p};
+    put_in(&t->subscriptions, &n->hashed);
     if (p->first)
         p->first->prev_of_prefix = n;
     if (s->first)
@@ -171,7 +208,7 @@ wsb_err wsb_subscribers_add(struct wsb_subscribers *t, struct wsb_subscriber *s,
 void wsb_subscribers_remove(struct wsb_subscribers *t, struct wsb_subscriber *s, struct wsb_span prefix)
 {
     struct wsb_prefix *p = find(t, prefix);
-    struct wsb_subscription *n = p ? subscription_of(p, s) : NULL;
+    struct wsb_subscription *n = p ? subscription_of(t, p, s) : NULL;
     if (n)
         subscription_remove(t, n);
 }

@@ -14,9 +14,10 @@
 #include "wsbus/err.h"
 
 enum {
-    WSB_TOPIC_MAX = 127,            /* a longer subscription fits no topic; it is not kept */
-    WSB_SUBSCRIPTIONS_EACH = 1024,  /* of one subscriber */
-    WSB_SUBSCRIPTIONS_ALL = 1 << 14 /* of all */
+    WSB_TOPIC_MAX = 127,             /* a longer subscription fits no topic; it is not kept */
+    WSB_SUBSCRIPTIONS_EACH = 1024,   /* of one subscriber */
+    WSB_SUBSCRIPTIONS_ALL = 1 << 14, /* of all */
+    WSB_SUBSCRIPTIONS_SURE = 16      /* of one subscriber, also when all have so many */
 };
 
 struct wsb_subscription;
@@ -28,22 +29,27 @@ struct wsb_subscriber {
     uint64_t seen; /* the last topic that it was found for: once, however many of its subscriptions fit */
 };
 
-struct wsb_prefix;
+struct wsb_hashed;
+
+struct wsb_hashed_table {
+    struct wsb_hashed **places; /* owned; NULL while there is nothing in it */
+    size_t size;                /* a power of two */
+};
 
 struct wsb_subscribers {
-    struct wsb_prefix **table; /* owned; NULL while nobody has subscribed */
-    size_t table_size;         /* a power of two */
+    struct wsb_hashed_table prefixes, subscriptions;
     struct wsb_seed seed;
     uint32_t lengths[WSB_TOPIC_MAX + 1]; /* how many prefixes of each length there are */
     size_t count;                        /* subscriptions */
     size_t prefix_count;
     uint64_t topics; /* that were looked up */
+    uint64_t steps;  /* the work that finding and removing subscriptions was */
 };
 
 void wsb_subscribers_init(struct wsb_subscribers *t, const struct wsb_seed *seed);
 void wsb_subscribers_deinit(struct wsb_subscribers *t); /* when all subscribers have left */
 
-/* Idempotent. WSB_ERR_LIMIT: it has all that one may have, or all have; WSB_ERR_NOMEM. */
+/* Idempotent. WSB_ERR_LIMIT: it has all that one may have, or all have, and it has more than a few; WSB_ERR_NOMEM. */
 WSB_MUST_CHECK wsb_err wsb_subscribers_add(struct wsb_subscribers *t, struct wsb_subscriber *s, struct wsb_span prefix);
 void wsb_subscribers_remove(struct wsb_subscribers *t, struct wsb_subscriber *s, struct wsb_span prefix);
 /* All that it wants. Idempotent. */

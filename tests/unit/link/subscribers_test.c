@@ -107,14 +107,54 @@ static void test_one_has_its_bound_and_all_have_theirs(void **state)
         add(&t, &many[i], "7"); /* that it has already */
         assert_int_equal(wsb_subscribers_add(&t, &many[i], wsb_span_str("more")), WSB_ERR_LIMIT);
     }
+    for (int i = 0; i < WSB_SUBSCRIPTIONS_SURE; i++) { /* who comes late is not kept out */
+        (void)snprintf(prefix, sizeof prefix, "more %d", i);
+        add(&t, &late, prefix);
+    }
     assert_int_equal(wsb_subscribers_add(&t, &late, wsb_span_str("more")), WSB_ERR_LIMIT);
-    wsb_subscribers_remove(&t, &many[0], wsb_span_str("7"));
+    assert_int_equal(t.count, WSB_SUBSCRIPTIONS_ALL + WSB_SUBSCRIPTIONS_SURE);
+    for (int i = 0; i <= WSB_SUBSCRIPTIONS_SURE; i++) {
+        (void)snprintf(prefix, sizeof prefix, "%d", i);
+        wsb_subscribers_remove(&t, &many[0], wsb_span_str(prefix));
+    }
     add(&t, &late, "more");
-    assert_int_equal(found(&t, "more"), 1);
+    assert_int_equal(found(&t, "more 7"), 1);
     assert_int_equal(found(&t, "77"), MANY);
+    assert_int_equal(found(&t, "5"), MANY - 1);
     for (int i = 0; i < MANY; i++)
         wsb_subscribers_leave(&t, &many[i]);
     wsb_subscribers_leave(&t, &late);
+    assert_int_equal(t.count, 0);
+    wsb_subscribers_deinit(&t);
+}
+
+/* A prefix that many want, and a subscriber that wants many: that one comes and goes without a walk along either. */
+static void test_coming_and_going_takes_no_longer_among_many(void **state)
+{
+    enum { MANY = 1000, TURNS_OF_ONE = 1000 };
+    struct wsb_subscribers t;
+    static struct wsb_subscriber many[MANY];
+    struct wsb_subscriber one = {0};
+    char prefix[16];
+    (void)state;
+    wsb_subscribers_init(&t, &seed);
+    for (int i = 0; i < MANY; i++) {
+        add(&t, &many[i], "x");
+        (void)snprintf(prefix, sizeof prefix, "%d", i);
+        add(&t, &one, prefix);
+    }
+    uint64_t before = t.steps;
+    for (int i = 0; i < TURNS_OF_ONE; i++) {
+        add(&t, &one, "x");
+        add(&t, &one, "x");
+        wsb_subscribers_remove(&t, &one, wsb_span_str("x"));
+    }
+    assert_true(t.steps - before < TURNS_OF_ONE * 20);
+    before = t.steps;
+    wsb_subscribers_leave(&t, &one);
+    for (int i = 0; i < MANY; i++)
+        wsb_subscribers_leave(&t, &many[i]);
+    assert_true(t.steps - before < MANY * 20);
     assert_int_equal(t.count, 0);
     wsb_subscribers_deinit(&t);
 }
@@ -171,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_twice_is_once),
         cmocka_unit_test(test_what_is_longer_than_any_topic_is_not_kept),
         cmocka_unit_test(test_one_has_its_bound_and_all_have_theirs),
+        cmocka_unit_test(test_coming_and_going_takes_no_longer_among_many),
         cmocka_unit_test(test_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
