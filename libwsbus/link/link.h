@@ -159,6 +159,7 @@ struct wsb_server_options {
     size_t max_message;            /* larger ZeroMQ parts cut the peer off */
     uint32_t max_peers;            /* connections of each channel; 0: as many as are usual */
     size_t max_queue;              /* bytes that may wait for one peer; 0: likewise */
+    size_t max_copies;             /* bytes that copies of events may take; 0: likewise */
     size_t max_input;              /* bytes of unfinished messages of all peers; 0: likewise */
     uint32_t handshake_ms;         /* time for a handshake; 0: likewise */
 };

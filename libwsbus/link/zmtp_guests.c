@@ -306,6 +306,7 @@ static void come_in(struct wsb_zmtp_server *z, const struct wsb_zmtp_entrance *e
         note_refusal(z, WSB_ZMTP_WHY_MEMORY, address);
         return;
     }
+    wsb_zmtp_outbox_init(&conn->out, z->sealed);
     conn->channel = e->channel;
     conn->door = e->door;
     (void)snprintf(conn->address, sizeof conn->address, "%s", address);

@@ -71,6 +71,7 @@ void wsb_zmtp_server_close(struct wsb_server *s)
         channel_close(z, &z->channels[c]);
     if (z->timer >= 0)
         close(z->timer);
+    wsb_account_unref(z->sealed);
     wsb_subscribers_deinit(&z->subscribers);
     wsb_zmtp_pool_deinit(&z->pool);
     explicit_bzero(&z->curvezmq, sizeof z->curvezmq);
@@ -124,6 +125,7 @@ static struct wsb_zmtp_server *server_new(const struct wsb_server_options *o)
     z->base.ops = &wsb_zmtp_server_ops;
     z->peers_max = o->max_peers ? o->max_peers : WSB_ZMTP_PEERS;
     z->queue_max = o->max_queue ? o->max_queue : WSB_ZMTP_QUEUE_MAX;
+    z->copies_max = o->max_copies ? o->max_copies : WSB_ZMTP_COPIES_ALL;
     z->handshake_ms = o->handshake_ms ? o->handshake_ms : WSB_ZMTP_HANDSHAKE_MS;
     z->timer = -1;
     z->of_timer.what = WSB_ZMTP_SOURCE_TIMER;
@@ -193,7 +195,8 @@ wsb_err wsb_zmtp_server_open(const struct wsb_server_options *o, struct wsb_serv
     struct wsb_zmtp_server *z = server_new(o);
     if (!z)
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
-    if (!make_names(z))
+    z->sealed = wsb_account_new();
+    if (!z->sealed || !make_names(z))
         err = wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     if (!err && o->curve && !read_keys(z, o->curve))
         err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "the gate's keys are not keys");

@@ -223,6 +223,7 @@ static wsb_err zs_send(struct wsb_server *s, struct wsb_span peer, const struct 
 struct copies {
     struct wsb_zmtp_server *server;
     struct wsb_zmtp_parcel parcel;
+    size_t others_bytes; /* of payloads that are under way already */
     bool is_missed;
 };
 
@@ -231,25 +232,46 @@ static struct wsb_zmtp_conn *conn_of(struct wsb_subscriber *s)
     return (struct wsb_zmtp_conn *)(void *)((char *)s - offsetof(struct wsb_zmtp_conn, subscriber));
 }
 
-/* One copy may be larger than all that may wait. */
-static bool has_room(const struct wsb_zmtp_outbox *o)
+/*
+ * Subscribers that do not read share what there is with those that do: each may hold as much as is left, so that there is always
+ * something left; and a little in any case.
+ */
+static bool is_in_bounds(size_t held, size_t more, size_t all, size_t most)
 {
-    return o->count < WSB_ZMTP_COPIES_MAX && (o->bytes < WSB_ZMTP_COPIES_BYTES || o->count == 0);
+    size_t left = all < most ? most - all : 0;
+    return held + more <= WSB_ZMTP_COPIES_SURE || held + more <= left;
+}
+
+/* One copy may be larger than all that one subscriber may have waiting. */
+static bool has_room(const struct copies *copies, const struct wsb_zmtp_outbox *o, size_t own)
+{
+    const struct wsb_zmtp_server *z = copies->server;
+    if (o->count >= WSB_ZMTP_COPIES_MAX || (o->bytes >= WSB_ZMTP_COPIES_BYTES && o->count))
+        return false;
+    return is_in_bounds(o->bytes, copies->parcel.payload->len, copies->others_bytes, z->copies_max) &&
+           is_in_bounds(o->own, own, z->copies_own, z->copies_max * WSB_ZMTP_COPIES_OWN);
 }
 
 static void copy_to(void *ctx, struct wsb_subscriber *s)
 {
     struct copies *copies = ctx;
     struct wsb_zmtp_conn *conn = conn_of(s);
-    (void)wsb_block_ref(copies->parcel.payload); /* a push gives it up, whatever it returns */
-    if (!has_room(&conn->out)) {
-        wsb_block_free(copies->parcel.payload);
+    bool is_curve = wsb_zmtp_conn_is_curve(conn);
+    size_t own = wsb_zmtp_outbox_cost(&copies->parcel, is_curve);
+    if (conn->is_deaf)
+        return;
+    if (!has_room(copies, &conn->out, own)) {
         copies->is_missed = true;
-    } else if (wsb_zmtp_outbox_push(&conn->out, &copies->parcel, wsb_zmtp_conn_is_curve(conn)) != WSB_OK) {
-        copies->is_missed = true;
-    } else {
-        wsb_zmtp_note_dirty(copies->server, conn);
+        return;
     }
+    (void)wsb_block_ref(copies->parcel.payload); /* a push gives it up, whatever it returns */
+    if (wsb_zmtp_outbox_push(&conn->out, &copies->parcel, is_curve) != WSB_OK) {
+        copies->is_missed = true;
+        return;
+    }
+    copies->server->copies_own += own;
+    copies->server->has_copied = true;
+    wsb_zmtp_note_dirty(copies->server, conn);
 }
 
 static wsb_err zs_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h,
@@ -257,7 +279,9 @@ static wsb_err zs_publish(struct wsb_server *s, const char *topic, const struct 
 {
     struct wsb_zmtp_server *z = self(s);
     struct wsb_span t = wsb_span_str(topic);
-    struct copies copies = {.server = z, .parcel = {.topic = t, .header = h, .payload = payload, .meta = meta}};
+    struct copies copies = {.server = z,
+                            .parcel = {.topic = t, .header = h, .payload = payload, .meta = meta},
+                            .others_bytes = wsb_account_bytes(payload->account) - payload->charge};
     wsb_subscribers_each(&z->subscribers, t, copy_to, &copies);
     wsb_block_free(payload);
     return copies.is_missed ? WSB_AGAIN : WSB_OK;
@@ -308,6 +332,15 @@ static void write_to(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, size
     }
 }
 
+/* What has not left. */
+static void count_copies(struct wsb_zmtp_server *z)
+{
+    z->copies_own = 0;
+    for (const struct wsb_zmtp_conn *conn = z->channels[WSB_CHANNEL_EVENTS].conns; conn; conn = conn->next)
+        z->copies_own += conn->out.own;
+    z->has_copied = z->copies_own != 0;
+}
+
 /* Those whose turn it was, and who have more, are behind the others in the next round. */
 static void zs_flush(struct wsb_server *s)
 {
@@ -325,6 +358,8 @@ static void zs_flush(struct wsb_server *s)
         wsb_zmtp_forget_dirty(z, conn);
         write_to(z, conn, &left);
     }
+    if (z->has_copied)
+        count_copies(z);
 }
 
 /* ------------------------------------------------------------------------ asking */

@@ -33,9 +33,12 @@ enum {
     WSB_ZMTP_QUEUE_MAX = 256 << 20, /* bytes that wait for one peer */
     WSB_ZMTP_COPIES_MAX = 1000,     /* of events, for one subscriber */
     WSB_ZMTP_COPIES_BYTES = 8 << 20,
-    WSB_ZMTP_PONGS_MAX = 64,        /* that wait for one peer; a PING beyond it has no answer */
-    WSB_ZMTP_INPUT_MAX = 256 << 20, /* bytes of messages that are not whole, of all peers */
-    WSB_ZMTP_PEERS = 1024,          /* of each channel, unless the options say otherwise */
+    WSB_ZMTP_COPIES_SURE = 16 << 10, /* that each subscriber may have waiting, whatever others have */
+    WSB_ZMTP_COPIES_ALL = 48 << 20,  /* of all: payloads that they share */
+    WSB_ZMTP_COPIES_OWN = 4,         /* times as much: what each has of its own */
+    WSB_ZMTP_PONGS_MAX = 64,         /* that wait for one peer; a PING beyond it has no answer */
+    WSB_ZMTP_INPUT_MAX = 256 << 20,  /* bytes of messages that are not whole, of all peers */
+    WSB_ZMTP_PEERS = 1024,           /* of each channel, unless the options say otherwise */
     WSB_ZMTP_SUBSCRIPTION_FRAME = 512
 };
 
@@ -81,7 +84,10 @@ struct wsb_zmtp_server {
     struct wsb_seed seed;
     struct wsb_subscribers subscribers;
     uint64_t last_number;
-    size_t peers_max, queue_max;
+    size_t peers_max, queue_max, copies_max;
+    struct wsb_account *sealed; /* owned: copies that are sealed */
+    size_t copies_own;          /* bytes that subscribers share with nobody: at the last flush, and what came since */
+    bool has_copied;            /* since then */
     uint32_t handshake_ms;
     uint32_t ttl_count; /* peers that want to be given up when they are silent */
     int timer;          /* owned: a timerfd */

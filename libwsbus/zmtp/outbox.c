@@ -16,6 +16,7 @@ struct wsb_zmtp_out {
     size_t front_len, back_len;
     bool is_plain; /* it is still to be sealed */
     bool is_command;
+    bool is_shared;  /* its block may be in other outboxes as well */
     uint8_t bytes[]; /* front, back */
 };
 
@@ -34,6 +35,11 @@ static size_t size_of(const struct wsb_zmtp_out *e)
 static size_t cost_of(const struct wsb_zmtp_out *e)
 {
     return size_of(e) + sizeof *e + ENTRY_COST;
+}
+
+static size_t own_of(const struct wsb_zmtp_out *e)
+{
+    return cost_of(e) - (e->is_shared ? e->block->len : 0);
 }
 
 /* ----------------------------------------------------------------------- pushing */
@@ -57,6 +63,7 @@ static void append(struct wsb_zmtp_outbox *o, struct wsb_zmtp_out *e, bool is_cu
         o->first = e;
     o->last = e;
     o->bytes += cost_of(e);
+    o->own += own_of(e);
     o->count++;
 }
 
@@ -107,13 +114,30 @@ wsb_err wsb_zmtp_outbox_push_command(struct wsb_zmtp_outbox *o, struct wsb_span 
     return WSB_OK;
 }
 
+/* All in front of the payload's bytes. */
+static size_t front_of(const struct wsb_zmtp_parcel *parcel, bool is_curve)
+{
+    size_t topic_len = parcel->topic.len, payload_len = parcel->payload->len;
+    return (topic_len ? frame_size(topic_len, is_curve) : 0) + frame_size(WSB_HEADER_SIZE, is_curve) +
+           frame_size(payload_len, is_curve) - payload_len;
+}
+
+static size_t back_of(const struct wsb_zmtp_parcel *parcel, bool is_curve)
+{
+    return parcel->meta.len ? frame_size(parcel->meta.len, is_curve) : 0;
+}
+
+size_t wsb_zmtp_outbox_cost(const struct wsb_zmtp_parcel *parcel, bool is_curve)
+{
+    return front_of(parcel, is_curve) + (is_curve ? parcel->payload->len : 0) + back_of(parcel, is_curve) +
+           sizeof(struct wsb_zmtp_out) + ENTRY_COST;
+}
+
 wsb_err wsb_zmtp_outbox_push(struct wsb_zmtp_outbox *o, const struct wsb_zmtp_parcel *parcel, bool is_curve)
 {
     const struct wsb_span topic = parcel->topic, meta = parcel->meta;
     size_t payload_len = parcel->payload->len;
-    size_t front_len = (topic.len ? frame_size(topic.len, is_curve) : 0) + frame_size(WSB_HEADER_SIZE, is_curve) +
-                       frame_size(payload_len, is_curve) - payload_len;
-    struct wsb_zmtp_out *e = entry_new(front_len, meta.len ? frame_size(meta.len, is_curve) : 0);
+    struct wsb_zmtp_out *e = entry_new(front_of(parcel, is_curve), back_of(parcel, is_curve));
     if (!e) {
         wsb_block_free(parcel->payload);
         return WSB_ERR_NOMEM;
@@ -125,6 +149,7 @@ wsb_err wsb_zmtp_outbox_push(struct wsb_zmtp_outbox *o, const struct wsb_zmtp_pa
     wsb_header_write(at, parcel->header);
     at = frame_begin(at + WSB_HEADER_SIZE, meta.len ? WSB_ZMTP_MORE : 0, payload_len, is_curve);
     e->block = parcel->payload;
+    e->is_shared = e->block->refs > 1 && !is_curve;
     if (meta.len)
         (void)frame_write(at, 0, meta, is_curve);
     append(o, e, is_curve);
@@ -152,7 +177,7 @@ static wsb_err sealing_begin(struct wsb_zmtp_outbox *o, struct wsb_curvezmq_sess
                              uint8_t *body)
 {
     struct wsb_zmtp_sealing *s = malloc(sizeof *s);
-    struct wsb_block *to = e->block->refs > 1 ? wsb_block_new(e->block->account, e->block->len) : NULL;
+    struct wsb_block *to = e->block->refs > 1 ? wsb_block_new(o->copies, e->block->len) : NULL;
     if (!s || (e->block->refs > 1 && !to)) {
         free(s);
         wsb_block_free(to);
@@ -272,6 +297,7 @@ static void drop_first(struct wsb_zmtp_outbox *o)
 {
     struct wsb_zmtp_out *e = o->first;
     o->bytes -= cost_of(e);
+    o->own -= own_of(e);
     o->count--;
     o->commands -= e->is_command;
     o->first = e->next;
@@ -290,6 +316,11 @@ void wsb_zmtp_outbox_advance(struct wsb_zmtp_outbox *o, size_t bytes)
     }
 }
 
+void wsb_zmtp_outbox_init(struct wsb_zmtp_outbox *o, struct wsb_account *copies)
+{
+    *o = (struct wsb_zmtp_outbox){.copies = copies};
+}
+
 void wsb_zmtp_outbox_deinit(struct wsb_zmtp_outbox *o)
 {
     if (o->sealing) {
@@ -300,5 +331,5 @@ void wsb_zmtp_outbox_deinit(struct wsb_zmtp_outbox *o)
     o->sealing = NULL;
     while (o->first)
         drop_first(o);
-    *o = (struct wsb_zmtp_outbox){0};
+    wsb_zmtp_outbox_init(o, o->copies);
 }

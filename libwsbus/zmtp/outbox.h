@@ -20,8 +20,10 @@ struct wsb_zmtp_outbox {
     struct wsb_zmtp_out *unsealed; /* from here on messages are as they were pushed; NULL: nothing has to be sealed */
     size_t done;                   /* bytes of `first` that have left */
     size_t bytes;                  /* that have not left, with what they cost besides */
+    size_t own;                    /* of them, those that no other outbox shares, or will not when they are sealed */
     size_t count;                  /* messages and commands that have not left */
     size_t commands;               /* commands among them */
+    struct wsb_account *copies;    /* borrowed: what is sealed beside a shared block is charged to it */
     struct wsb_zmtp_sealing *sealing; /* owned; NULL: nothing is half sealed */
 };
 
@@ -33,6 +35,7 @@ struct wsb_zmtp_parcel {
     struct wsb_span meta;
 };
 
+void wsb_zmtp_outbox_init(struct wsb_zmtp_outbox *o, struct wsb_account *copies);
 void wsb_zmtp_outbox_deinit(struct wsb_zmtp_outbox *o); /* empty and usable afterwards */
 
 /* Bytes that are frames already, or the greeting; they are copied. */
@@ -44,6 +47,9 @@ WSB_MUST_CHECK wsb_err wsb_zmtp_outbox_push(struct wsb_zmtp_outbox *o, const str
                                             bool is_curve);
 
 enum { WSB_ZMTP_BOX_COST = 256 /* of a box beside its bytes, in bytes */ };
+
+/* What a message will add to `own`. */
+size_t wsb_zmtp_outbox_cost(const struct wsb_zmtp_parcel *parcel, bool is_curve);
 
 /* Seal about so many bytes more. WSB_OK: all is sealed, or *budget is used up; WSB_ERR_NOMEM: the peer is to be ended. */
 WSB_MUST_CHECK wsb_err wsb_zmtp_outbox_seal(struct wsb_zmtp_outbox *o, struct wsb_curvezmq_session *session,

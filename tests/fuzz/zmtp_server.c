@@ -387,6 +387,7 @@ static void check_channel(const struct world *w, int c, size_t *ttls, size_t *su
         leaving += conn->state == WSB_CONN_LEAVING;
         *ttls += conn->ttl_ms != 0;
         *subscriptions += conn->subscriber.count;
+        require(conn->out.own <= conn->out.bytes);
         require(conn->channel == (enum wsb_channel)c);
         require((conn->fd < 0) == (conn->state == WSB_CONN_LEAVING));
         require(conn->state == WSB_CONN_UNPROVEN || conn->channel != WSB_CHANNEL_HANDLERS || conn->is_named);
@@ -427,7 +428,7 @@ static void end(struct world *w)
     }
     require(left == 0 && w->z->dirty.count == 0 && w->z->subscribers.prefix_count == 0);
     require(w->z->pool.bytes <= WSB_CHUNK); /* what is kept for the next */
-    require(wsb_account_bytes(w->account) == 0);
+    require(wsb_account_bytes(w->account) == 0 && wsb_account_bytes(w->z->sealed) == 0);
     for (size_t i = 0; i <= w->z->name_mask; i++)
         require(w->z->names[i] == NULL);
     w->named = 0;

@@ -797,6 +797,36 @@ static void test_a_subscriber_that_does_not_read_misses_copies(void **state)
     close(quick);
 }
 
+/* However many do not read, and whenever each has stopped, the others are told. */
+static void test_subscribers_that_do_not_read_leave_room_for_others(void **state)
+{
+    enum { STUCK = 12, MOST = 2 << 20 };
+    struct fixture *f = *state;
+    int stuck[STUCK];
+    serve(f, (struct wsb_server_options){.max_copies = MOST});
+    int quick = join(f, "events", "SUB", NULL);
+    put_subscribe(f, "r ");
+    assert_true(say(f, quick));
+    for (int i = 0; i < STUCK; i++) {
+        uint64_t before = stats_of(f).subscriptions;
+        stuck[i] = join(f, "events", "SUB", NULL);
+        put_subscribe(f, "");
+        assert_true(say(f, stuck[i]));
+        TURN_UNTIL(f, stats_of(f).subscriptions > before);
+        for (int k = 0; k < 60; k++) {
+            (void)publish(f, "big data", 60000); /* not for the quick one */
+            (void)publish(f, "r data", 100);
+            turn(f);
+            expect_copy(f, quick, "r data", 100);
+        }
+        assert_true(wsb_account_bytes(f->account) <= (size_t)MOST + STUCK * WSB_ZMTP_COPIES_SURE);
+    }
+    for (int i = 0; i < STUCK; i++)
+        close(stuck[i]);
+    TURN_UNTIL(f, wsb_account_bytes(f->account) == 0 && zmtp(f)->copies_own == 0);
+    close(quick);
+}
+
 static void test_a_flood_of_subscriptions_is_cut_off(void **state)
 {
     struct fixture *f = *state;
@@ -986,7 +1016,7 @@ static int dial_tcp(struct fixture *f, enum wsb_channel c)
     return fd;
 }
 
-static void serve_with_keys(struct fixture *f, struct guarded *g)
+static void serve_keys(struct fixture *f, struct guarded *g, const char *routes, struct wsb_server_options o)
 {
     uint8_t secret[CURVE_KEY], public[CURVE_KEY], ignored[CURVE_KEY];
     char list[100], key[WSB_KEY_TEXT];
@@ -997,10 +1027,17 @@ static void serve_with_keys(struct fixture *f, struct guarded *g)
     wsb_z85_encode(wsb_span(secret, CURVE_KEY), g->curve.pair.secret_key);
     curve_pair(2, public, ignored);
     wsb_z85_encode(wsb_span(public, CURVE_KEY), key);
-    (void)snprintf(list, sizeof list, "%s chat\n", key); /* limited to one route */
+    (void)snprintf(list, sizeof list, "%s %s\n", key, routes);
     assert_int_equal(wsb_key_list_parse(&g->curve.clients, wsb_span_str(list), NULL), WSB_OK);
-    serve(f, (struct wsb_server_options){.curve = &g->curve,
-                                         .tcp = {"tcp://127.0.0.1:*", "tcp://127.0.0.1:*", "tcp://127.0.0.1:*"}});
+    o.curve = &g->curve;
+    for (int c = 0; c < WSB_CHANNELS; c++)
+        o.tcp[c] = "tcp://127.0.0.1:*";
+    serve(f, o);
+}
+
+static void serve_with_keys(struct fixture *f, struct guarded *g)
+{
+    serve_keys(f, g, "chat", (struct wsb_server_options){0}); /* limited to one route */
 }
 
 /* As far as INITIATE, which is in f->out and not said yet. */
@@ -1128,6 +1165,38 @@ static void test_wrong_boxes_and_what_is_replayed(void **state)
     wsb_curve_deinit(&g.curve);
 }
 
+/* What is sealed for each is a copy of its own: there is an end of those as well. */
+static void test_sealed_copies_have_a_common_bound(void **state)
+{
+    enum { STUCK = 8, MOST = 1 << 20, LARGE = 900 << 10 };
+    struct fixture *f = *state;
+    struct guarded g;
+    int fds[STUCK], missed = 0;
+    serve_keys(f, &g, "", (struct wsb_server_options){.max_copies = MOST});
+    for (int i = 0; i < STUCK; i++) {
+        uint64_t before = stats_of(f).subscriptions;
+        begin_handshake(f, &g, WSB_CHANNEL_EVENTS, 2, "SUB");
+        finish_handshake(f, &g);
+        put_sealed(f, &g, 2, "\x09SUBSCRIBE", 10);
+        assert_true(say(f, g.fd));
+        TURN_UNTIL(f, stats_of(f).subscriptions > before);
+        fds[i] = g.fd;
+    }
+    for (int k = 0; k < 20; k++) {
+        missed += publish(f, "r data", LARGE) == WSB_AGAIN;
+        for (int i = 0; i < 100; i++)
+            turn(f);
+        assert_true(wsb_account_bytes(zmtp(f)->sealed) <= (size_t)MOST * WSB_ZMTP_COPIES_OWN);
+        assert_true(wsb_account_bytes(f->account) <= MOST);
+    }
+    assert_true(missed > 0);
+    for (int i = 0; i < STUCK; i++)
+        close(fds[i]);
+    TURN_UNTIL(f, stats_of(f).peers == 0);
+    assert_int_equal(wsb_account_bytes(zmtp(f)->sealed), 0);
+    wsb_curve_deinit(&g.curve);
+}
+
 /* A box costs much more than the few bytes in it. */
 static void test_boxes_are_taken_in_rounds(void **state)
 {
@@ -1237,6 +1306,7 @@ int main(void)
         TEST(test_a_flood_of_commands_does_not_keep_others_waiting),
         TEST(test_a_flood_of_commands_is_read_in_rounds),
         TEST(test_unfinished_parts_are_work),
+        TEST(test_sealed_copies_have_a_common_bound),
         TEST(test_boxes_are_taken_in_rounds),
         TEST(test_pings_are_answered_but_not_without_end),
         TEST(test_who_does_not_read_has_a_bound),
@@ -1245,6 +1315,7 @@ int main(void)
         TEST(test_an_id_that_is_too_long_is_not_heard),
         TEST(test_subscribers_of_both_versions),
         TEST(test_a_subscriber_that_does_not_read_misses_copies),
+        TEST(test_subscribers_that_do_not_read_leave_room_for_others),
         TEST(test_a_flood_of_subscriptions_is_cut_off),
         TEST(test_the_oldest_in_its_handshake_makes_room),
         TEST(test_a_handshake_has_its_time),

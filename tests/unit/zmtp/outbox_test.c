@@ -12,7 +12,7 @@ enum { OUT_MAX = 1 << 20, IOVS = 5 };
 
 struct fixture {
     struct wsb_zmtp_outbox box;
-    struct wsb_account *account;
+    struct wsb_account *account, *copies;
     struct wsb_curvezmq_session session;
     struct curve_client client; /* the other end of the session */
     uint8_t *out;
@@ -24,6 +24,8 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     f->account = wsb_account_new();
     f->out = malloc(OUT_MAX);
+    f->copies = wsb_account_new();
+    wsb_zmtp_outbox_init(&f->box, f->copies);
     memset(f->session.key, 3, sizeof f->session.key);
     memset(f->client.shared, 3, sizeof f->client.shared);
     *state = f;
@@ -35,7 +37,9 @@ static int teardown(void **state)
     struct fixture *f = *state;
     wsb_zmtp_outbox_deinit(&f->box);
     assert_int_equal(wsb_account_bytes(f->account), 0);
+    assert_int_equal(wsb_account_bytes(f->copies), 0);
     wsb_account_unref(f->account);
+    wsb_account_unref(f->copies);
     free(f->out);
     free(f);
     return 0;
@@ -186,8 +190,13 @@ static void test_a_block_of_many_is_sealed_for_each(void **state)
     size_t at = 0, bytes;
     push(f, "t", b, NULL, /*is_curve=*/true);
     assert_int_equal(wsb_zmtp_outbox_push(&plain, &parcel, /*is_curve=*/false), WSB_OK);
+    assert_int_equal(f->box.own, wsb_zmtp_outbox_cost(&parcel, /*is_curve=*/true));
+    assert_int_equal(plain.own, wsb_zmtp_outbox_cost(&parcel, /*is_curve=*/false));
+    assert_true(f->box.own > 3000 && plain.own < 300 && plain.bytes > 3000); /* the payload is the block's */
     seal_in(f, 100);
+    assert_true(wsb_account_bytes(f->copies) > 3000);
     write_in(f, OUT_MAX);
+    assert_int_equal(f->box.own, 0);
     expect_text(f, &at, true, "t", 1);
     expect_header(f, &at, true, 3000);
     expect_payload(f, &at, true, 3000, false);
