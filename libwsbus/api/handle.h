@@ -8,7 +8,7 @@
  *   inbox.c    what the gate sends, and waiting for it             read.c     events out of the inbox
  *   outbox.c   commands on their way, in batches                   command.c  one function for each command
  *   meta.c     metadata of events                                  log.c      wsb_log
- *   settle.c   acknowledgement and credit
+ *   settle.c   acknowledgement and credit                      trouble.c  why there is no registration
  *
  * Of connections, conns.h knows those that the program was told of, fence.h those that were taken away before it knows.
  *
@@ -26,6 +26,7 @@
 #include "api/conns.h"
 #include "api/credit.h"
 #include "api/fence.h"
+#include "api/trouble.h"
 #include "link/link.h"
 #include "wsbus/handler.h"
 
@@ -112,6 +113,7 @@ struct wsb_handle {
     uint64_t seq;
     uint64_t hello_seq;
     uint64_t hello_ms;
+    unsigned hellos; /* since the link came up, or the gate answered */
     struct wsb_buf hello;   /* its metadata */
     struct wsb_buf scratch; /* metadata of the command being written */
 
@@ -127,6 +129,11 @@ struct wsb_handle {
     struct wsb_fence fence;
     _Atomic int level; /* read without the lock */
     bool is_journal;   /* our stderr; the same as long as the handle is there */
+
+    struct wsb_trouble trouble;
+    char refusal[WSB_TROUBLE_WHY]; /* with REFUSED: the gate's words */
+    wsb_trouble_told on_trouble;   /* NULL: stderr */
+    void *trouble_of;
 };
 
 /* Numbers of commands whose outcome a call waits for: never an event. */
@@ -211,6 +218,14 @@ enum wsb_reason wsb_error_reason(uint8_t code);
 /* The next message of the inbox becomes the current one; false when there is none. */
 bool wsb_inbox_next(struct wsb_handle *h);
 void wsb_inbox_deinit(struct wsb_handle *h);
+
+/* Note why there is no registration, or that there is one; the line about it may be due then. */
+void wsb_note_trouble(struct wsb_handle *h);
+
+/* --------------------------------------------------------------------------------------------------------- log.c */
+
+/* A line that was due, to whoever is to have it. Releases the lock meanwhile; the handle stays. */
+void wsb_tell_trouble(struct wsb_handle *h);
 
 /* ------------------------------------------------------------------------------------------------------- handler.c */
 

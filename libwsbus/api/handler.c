@@ -80,6 +80,7 @@ static void handle_free(struct wsb_handle *h)
     if (h->timer_fd >= 0)
         (void)close(h->timer_fd);
     json_decref(h->parsed);
+    wsb_trouble_deinit(&h->trouble);
     free(h->zmq_endpoint);
     free(h->shm_path);
     wsb_account_unref(h->account);
@@ -114,6 +115,8 @@ static struct wsb_handle *handle_new(const struct wsb_handler_options *o)
     h->most_messages = o->credit_messages ? o->credit_messages : CREDIT_MESSAGES;
     h->most_bytes = o->credit_bytes ? o->credit_bytes : half_of(h->in_limit);
     h->manual_ack = o->manual_ack;
+    h->on_trouble = o->on_trouble;
+    h->trouble_of = o->trouble_of;
     h->heartbeat_ms = HEARTBEAT_MS;
     h->max_message = MESSAGE_MAX;
     atomic_init(&h->level, (int)o->level);
@@ -154,6 +157,8 @@ static wsb_err open_zmq(struct wsb_handle *h, const char *endpoint, const struct
                                               .keys = keys.server_key ? &keys.own : NULL};
     if (!err)
         err = wsb_zmq_client_open(&client, &h->link, fault);
+    if (!err && keys.server_key)
+        wsb_trouble_set_key(&h->trouble, keys.own.public_key);
     wsb_key_pair_wipe(&keys.own);
     return err;
 }
@@ -242,6 +247,9 @@ static wsb_err open_link(struct wsb_handle *h, const char *address, const struct
         err = wsb_fault_set(&open_fault, WSB_ERR_CONFIG, 0, "the address is too long");
     const char *text = (const char *)endpoint.data;
     if (!err)
+        err = wsb_trouble_init(&h->trouble, o->name ? o->name : program_invocation_short_name, o->routes,
+                               o->route_count, text);
+    if (!err)
         err = wsb_link_kind_of(text, o, &kind, &open_fault);
     if (!err && kind != WSB_LINK_KIND_ZMQ)
         err = open_shm(h, text, o, kind);
@@ -267,6 +275,17 @@ static enum wsb_reason wait_for_gate(wsb_handler handler, unsigned wait_ms)
     return reason;
 }
 
+/* In wsb_why(): what the handle has found out in that time. */
+static void say_why_not(wsb_handler handler, enum wsb_reason reason)
+{
+    struct wsb_handle *h = wsb_peek(handler);
+    bool is_known = h && h->trouble.kind;
+    (void)wsb_fault_set(&open_fault, WSB_ERR_TIMEOUT, 0, "%s%s", is_known ? "" : "no gate has answered: ",
+                        is_known ? h->trouble.line : wsb_reason_name(reason));
+    if (h)
+        wsb_unlock(h);
+}
+
 static enum wsb_reason open_handle(const char *address, const struct wsb_handler_options *o, wsb_handler *ret)
 {
     if (check_options(o) != WSB_OK)
@@ -286,7 +305,7 @@ static enum wsb_reason open_handle(const char *address, const struct wsb_handler
     h = NULL; /* the slot has it */
     reason = o->wait_ms ? wait_for_gate(*ret, o->wait_ms) : WSB_REASON_OK;
     if (reason) {
-        (void)wsb_fault_set(&open_fault, WSB_ERR_TIMEOUT, 0, "no gate has answered: %s", wsb_reason_name(reason));
+        say_why_not(*ret, reason);
         (void)wsb_handler_close(*ret);
     }
 out:

@@ -4,10 +4,13 @@
  * gate sends is trusted; nothing it sends or leaves unsent makes a call wait longer than it may.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
+#include <sys/un.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "api/handle.h"
 
@@ -15,6 +18,7 @@ enum {
     HELLO_RETRY_MS = 1000,
     RETRY_REFUSED_MS = 5000,
     HEARTBEATS_MISSED = 3,
+    HELLOS_MAX = 3, /* without an answer: then it is told */
     LOOK_EVERY_MS = 250,
     NAP_MS = 20, /* and then on descriptors */
     ROOM_A_MESSAGE =
@@ -100,6 +104,7 @@ static void say_hello(struct wsb_handle *h, enum wsb_serving next)
 {
     set_window(h);
     h->serving = next;
+    h->hellos++;
     h->hello_ms = wsb_now_ms();
     h->hello_seq = ++h->seq;
     const struct wsb_header hello = {.type = WSB_HELLO, .seq = h->hello_seq};
@@ -111,6 +116,7 @@ static void say_hello(struct wsb_handle *h, enum wsb_serving next)
 static void lose_gate(struct wsb_handle *h)
 {
     h->serving = WSB_SERVING_DOWN;
+    h->hellos = 0;
     wsb_outbox_drop(h);
     wsb_settle_forget(h);
     fail_waiters(h);
@@ -139,6 +145,7 @@ static void on_welcome(struct wsb_handle *h, const struct wsb_envelope *e)
     h->given_id = w.id;
     h->is_forgotten = false;
     h->serving = WSB_SERVING_YES;
+    h->hellos = 0;
     h->heartbeat_ms = w.heartbeat_ms;
     h->max_message = w.max_message;
     (void)wsb_outbox_flush(h); /* what waited because we were not sure */
@@ -177,6 +184,9 @@ static void on_error(struct wsb_handle *h, const struct wsb_envelope *e)
         fail_waiters(h);
     } else if (e->header.seq == h->hello_seq && h->serving == WSB_SERVING_ASKED) {
         h->serving = WSB_SERVING_REFUSED;
+        h->hellos = 0;
+        (void)snprintf(h->refusal, sizeof h->refusal, "%.*s", (int)less_of(e->payload.len, sizeof h->refusal - 1),
+                       (const char *)e->payload.ptr);
     }
     wsb_finish_waiter(h, e->header.seq, wsb_error_reason(e->header.code));
 }
@@ -389,6 +399,56 @@ static void ask_again(struct wsb_handle *h)
     say_hello(h, wsb_is_registered(h) ? WSB_SERVING_UNSURE : WSB_SERVING_ASKED);
 }
 
+/* ZeroMQ does not say why it cannot connect; a look at the socket does. */
+static enum wsb_trouble_kind look_at_socket(const struct wsb_handle *h)
+{
+    char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    const char *dir = wsb_trouble_directory(&h->trouble);
+    if (!dir || (size_t)snprintf(path, sizeof path, "%s/handlers", dir) >= sizeof path ||
+        faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0)
+        return WSB_TROUBLE_DEAF;
+    return errno == ENOENT || errno == ENOTDIR                  ? WSB_TROUBLE_ABSENT
+           : errno == EACCES || errno == EPERM || errno == EROFS ? WSB_TROUBLE_DENIED
+                                                                : WSB_TROUBLE_DEAF;
+}
+
+static enum wsb_trouble_kind trouble_of_link(const struct wsb_handle *h)
+{
+    switch (h->link->ops->trouble(h->link)) {
+    case WSB_LINK_ABSENT:
+        return WSB_TROUBLE_ABSENT;
+    case WSB_LINK_DENIED:
+        return WSB_TROUBLE_DENIED;
+    case WSB_LINK_DEAF:
+        return look_at_socket(h);
+    case WSB_LINK_SHAKEN:
+        return WSB_TROUBLE_HANDSHAKE;
+    case WSB_LINK_UNWELCOME:
+        return WSB_TROUBLE_LINK;
+    case WSB_LINK_FINE:
+        break;
+    }
+    return WSB_TROUBLE_NONE;
+}
+
+/* What is not decided yet, as while HELLO is under way, changes nothing. */
+void wsb_note_trouble(struct wsb_handle *h)
+{
+    enum wsb_trouble_kind kind = WSB_TROUBLE_NONE;
+    const char *why = "";
+    if (h->serving == WSB_SERVING_DOWN) {
+        kind = trouble_of_link(h);
+        why = kind == WSB_TROUBLE_LINK ? h->link->ops->why(h->link) : "";
+    } else if (h->serving == WSB_SERVING_REFUSED) {
+        kind = WSB_TROUBLE_REFUSED;
+        why = h->refusal;
+    } else if (h->serving != WSB_SERVING_YES && h->hellos > HELLOS_MAX) {
+        kind = WSB_TROUBLE_MUTE;
+    }
+    if (kind || h->serving == WSB_SERVING_YES)
+        wsb_trouble_note(&h->trouble, kind, why, h->pumped_ms);
+}
+
 enum wsb_reason wsb_pump(struct wsb_handle *h)
 {
     bool all;
@@ -402,6 +462,7 @@ enum wsb_reason wsb_pump(struct wsb_handle *h)
     follow_link(h);
     if (h->pumped_ms >= ask_at(h))
         ask_again(h);
+    wsb_note_trouble(h);
     return WSB_REASON_OK;
 }
 
@@ -496,6 +557,8 @@ enum wsb_reason wsb_wait(struct wsb_handle *h, uint64_t until_ms)
     }
     if (!reason && !h->closing)
         reason = wsb_pump(h);
+    if (h->trouble.is_pending)
+        wsb_tell_trouble(h);
     (void)pthread_cond_broadcast(&h->changed); /* one of the others may have what it waits for, or has to poll now */
     return h->closing ? WSB_REASON_CLOSED : reason;
 }

@@ -74,6 +74,28 @@ static void make_utf8(char *s)
     }
 }
 
+void wsb_tell_trouble(struct wsb_handle *h)
+{
+    char line[STAMP_MAX + WSB_TROUBLE_LINE + 2];
+    size_t n = h->on_trouble ? 0 : stamp(line, STAMP_MAX, h->trouble.level, h->is_journal);
+    wsb_trouble_told on_trouble = h->on_trouble;
+    void *of = h->trouble_of;
+    size_t len = n + (size_t)snprintf(line + n, WSB_TROUBLE_LINE, "%s", h->trouble.line);
+    h->trouble.is_pending = false;
+    h->inside++;
+    wsb_unlock(h);
+    if (on_trouble) {
+        on_trouble(of, line);
+    } else {
+        line[len] = '\n';
+        write_stderr(line, len + 1);
+    }
+    wsb_lock(h);
+    h->inside--;
+    if (h->closing)
+        (void)pthread_cond_broadcast(&h->changed);
+}
+
 static enum wsb_reason send_line(wsb_handler handler, enum wsb_level level, const char *text)
 {
     struct wsb_handle *h = wsb_enter(handler);

@@ -122,6 +122,8 @@ struct wsb_handle *wsb_enter(wsb_handler h)
 bool wsb_done(struct wsb_handle *h, enum wsb_reason reason)
 {
     struct wsb_slot *s = h->slot;
+    if (h->trouble.is_pending && !h->closing)
+        wsb_tell_trouble(h); /* first: the program may call us in it */
     wsb_note_reason(wsb_handle_value(h), reason);
     wsb_tell_pollers(h);
     unlock(s);

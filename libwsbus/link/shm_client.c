@@ -91,6 +91,7 @@ struct shm_client {
     uint32_t patience;           /* how often an empty ring is looked at again before anything else */
     uint32_t missing;            /* how often there was a gate, but no shared memory */
     uint32_t old;                /* attachments that are over, and still read */
+    enum wsb_link_trouble trouble;
     char why[WSB_SHM_REASON_MAX];
 };
 
@@ -220,6 +221,13 @@ static void be_refused(struct shm_client *z, const char *why)
     (void)snprintf(z->why, sizeof z->why, "%s", why);
     disconnect(z, RETRY_REFUSED_MS);
     z->change = WSB_LINK_REFUSED;
+    z->trouble = WSB_LINK_UNWELCOME;
+}
+
+static void be_denied(struct shm_client *z)
+{
+    be_refused(z, "the socket of the gate may not be opened");
+    z->trouble = WSB_LINK_DENIED;
 }
 
 /* Somebody listens there: a gate that was killed leaves its sockets behind, and nobody does. */
@@ -245,8 +253,10 @@ static void not_connected(struct shm_client *z, int code)
 {
     bool is_missing = code == ENOENT || code == ECONNREFUSED; /* the file may be an earlier gate's */
     z->missing = is_missing && is_gate_without(z) ? z->missing + 1 : 0;
+    if (!z->missing) /* otherwise a gate is there, and may be about to offer it */
+        z->trouble = code == ENOENT || code == ENOTDIR ? WSB_LINK_ABSENT : WSB_LINK_DEAF;
     if (code == EACCES)
-        be_refused(z, "the socket of the gate may not be opened");
+        be_denied(z);
     else if (z->missing > MISSING_MAX)
         be_refused(z, "the gate does not offer shared memory");
     else
@@ -299,6 +309,7 @@ static void on_welcome(struct shm_client *z, const struct wsb_shm_welcome *w, co
     z->at_ms = UINT64_MAX;
     z->now = a;
     z->state = UP;
+    z->trouble = WSB_LINK_FINE;
     z->change = WSB_LINK_UP;
 }
 
@@ -658,6 +669,11 @@ static size_t sc_room(const struct wsb_client *c)
     return a ? (size_t)a->receiver.ring.size : SIZE_MAX;
 }
 
+static enum wsb_link_trouble sc_trouble(const struct wsb_client *c)
+{
+    return self(c)->trouble;
+}
+
 static const char *sc_why(const struct wsb_client *c)
 {
     return self(c)->why;
@@ -711,6 +727,7 @@ static const struct wsb_client_ops shm_client_ops = {
     .nap_end = sc_nap_end,
     .room = sc_room,
     .why = sc_why,
+    .trouble = sc_trouble,
     .name = "shm",
 };
 

@@ -29,6 +29,8 @@ struct zmq_client {
     void *monitor;
     struct received *spare; /* owned: made for a message that then was not there */
     bool is_up;             /* as the monitor has told */
+    bool is_retry_late;     /* the next retry that is told of is only the pause before it */
+    enum wsb_link_trouble trouble;
 };
 
 static const char monitor_name[] = "inproc://link-changes"; /* one context has one client */
@@ -114,11 +116,39 @@ static bool zc_has_input(struct wsb_client *c)
     return zmq_getsockopt(self(c)->socket, ZMQ_EVENTS, &events, &len) == 0 && (events & ZMQ_POLLIN);
 }
 
-static enum wsb_link_change read_change(zmq_msg_t *m)
+/* Keep account of why there is no connection. ZeroMQ tells of a retry when a connection could not be made, and also when it begins
+ * the pause behind one that has ended. */
+static void note_trouble(struct zmq_client *z, uint16_t event)
+{
+    switch (event) {
+    case ZMQ_EVENT_CONNECT_RETRIED:
+        z->trouble = z->is_retry_late ? z->trouble : WSB_LINK_DEAF;
+        z->is_retry_late = false;
+        break;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        z->trouble = WSB_LINK_SHAKEN;
+        z->is_retry_late = true;
+        break;
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        z->trouble = WSB_LINK_FINE;
+        z->is_retry_late = false;
+        break;
+    case ZMQ_EVENT_DISCONNECTED:
+        z->is_retry_late = true;
+        break;
+    default:
+        break;
+    }
+}
+
+static enum wsb_link_change read_change(struct zmq_client *z, zmq_msg_t *m)
 {
     uint16_t event = 0;
     if (zmq_msg_size(m) >= sizeof event)
         memcpy(&event, zmq_msg_data(m), sizeof event);
+    note_trouble(z, event);
     return event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? WSB_LINK_UP
            : event == ZMQ_EVENT_DISCONNECTED      ? WSB_LINK_DOWN
                                                   : WSB_LINK_SAME;
@@ -132,7 +162,7 @@ static enum wsb_link_change zc_change(struct wsb_client *c)
         zmq_msg_init(&m);
         wsb_err err = wsb_zmq_recv_part(self(c)->monitor, &m);
         if (!err)
-            change = read_change(&m);
+            change = read_change(self(c), &m);
         if (change != WSB_LINK_SAME)
             self(c)->is_up = change == WSB_LINK_UP;
         bool more = !err && zmq_msg_more(&m) != 0;
@@ -176,6 +206,11 @@ static wsb_err zc_send(struct wsb_client *c, const struct wsb_header *h, struct 
         return WSB_AGAIN;
     }
     return wsb_zmq_send_envelope(self(c)->socket, h, payload, meta);
+}
+
+static enum wsb_link_trouble zc_trouble(const struct wsb_client *c)
+{
+    return ((const struct zmq_client *)c)->trouble;
 }
 
 /* ------------------------------------------------------------ open and close */
@@ -230,10 +265,14 @@ static wsb_err set_keys(void *socket, const struct wsb_client_options *o, struct
     return WSB_OK;
 }
 
-/* The monitor's queue has no limit, because ZeroMQ's I/O thread waits for room in it; it grows by one line a reconnection. */
+/* The monitor's queue has no limit, because ZeroMQ's I/O thread waits for room in it; it grows by one line or two an
+ * attempt to connect, as long as nobody calls. */
 static wsb_err open_monitor(struct zmq_client *z)
 {
-    if (zmq_socket_monitor(z->socket, monitor_name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
+    const int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED |
+                       ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                       ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+    if (zmq_socket_monitor(z->socket, monitor_name, events) != 0)
         return WSB_ERR_IO;
     z->monitor = zmq_socket(z->context, ZMQ_PAIR);
     if (!z->monitor)
@@ -251,6 +290,7 @@ static const struct wsb_client_ops zmq_client_ops = {
     .has_input = zc_has_input,
     .change = zc_change,
     .send = zc_send,
+    .trouble = zc_trouble,
     .name = "zmq",
 };
 

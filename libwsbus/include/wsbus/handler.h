@@ -30,6 +30,10 @@
  * WSB_REASON_GATE_GONE; to connections of before, from when the library knows that they are over until the program has
  * read that WELCOME, with WSB_REASON_STALE. The bus itself is described in docs/protocol.md.
  *
+ * Trouble. A handle that finds no gate, may not enter, or names a route that the gate does not give it, says so on stderr: at once,
+ * after 10 s, 20 s, 40 s, and so on up to 5 minutes, and at once when the trouble becomes another one. The line names the gate's place,
+ * the routes, the reason, and what to do. It comes while the program is inside a call. `on_trouble` takes the lines elsewhere.
+ *
  * Acknowledgement. By asking for the next event the program says that it is done with the one before, and the library tells
  * the gate, behind everything that was written meanwhile. When the program dies, another handler gets all that it was not done
  * with, in order and marked as redelivered: at least once, so an answer that changes something should stand being
@@ -163,6 +167,9 @@ enum wsb_link_kind {
 /* What a client speaks. Or them. */
 enum wsb_kind { WSB_KIND_WEBSOCKET = 1, WSB_KIND_HTTP = 2 };
 
+/* A line about a handle that is not registered; valid during the call. */
+typedef void (*wsb_trouble_told)(void *of, const char *line);
+
 struct wsb_handler_options {
     size_t size;               /* sizeof this struct; 0: that of version 0.1 */
     const char *const *routes; /* names; copied */
@@ -185,6 +192,11 @@ struct wsb_handler_options {
     unsigned
         kinds; /* enum wsb_kind, or-ed: what the program serves on each of its routes; 0: both. Clients of the other
                          kind go to other handlers, or are answered 426 or 404 at once where there are none */
+    /* Told what keeps the handle from being registered, in one line of at most 1 KiB without its end, in place of stderr; and, once
+     * that is over, that it is registered. NULL: the line goes to stderr. A function that does nothing turns it off. It runs inside
+     * a call on the handle, in the thread of that call: it may call everything but wsb_handler_close() of this handle. */
+    wsb_trouble_told on_trouble;
+    void *trouble_of; /* its first argument */
 };
 
 /**

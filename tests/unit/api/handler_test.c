@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "api/handle.h"
 #include "both.h"
 
 static void test_hello_says_who_we_are(void **state)
@@ -859,6 +860,91 @@ static void test_a_waiting_reader_holds_no_writer_up(void **state)
     part(&b);
 }
 
+/* ---------------------------------------------------------------------- trouble */
+
+struct told {
+    wsb_handler *h;
+    int count;
+    bool was_connected;
+    char line[1024];
+};
+
+/* It calls the handle that it is about. */
+static void on_trouble(void *of, const char *line)
+{
+    struct told *told = of;
+    told->count++;
+    told->was_connected = wsb_connected(*told->h);
+    (void)snprintf(told->line, sizeof told->line, "%s", line);
+}
+
+static struct wsb_handler_options telling(struct told *told, const char *const *routes)
+{
+    return (struct wsb_handler_options){.size = sizeof(struct wsb_handler_options),
+                                        .routes = routes,
+                                        .route_count = 1,
+                                        .name = "tester",
+                                        .on_trouble = on_trouble,
+                                        .trouble_of = told};
+}
+
+static void read_until_told(wsb_handler h, const struct told *told, int count)
+{
+    struct wsb_event ev;
+    uint64_t until = wsb_now_ms() + PATIENCE_MS;
+    while (told->count < count && wsb_now_ms() < until)
+        (void)wsb_readguarded(h, &ev, 50);
+    assert_int_equal(told->count, count);
+}
+
+static void test_a_refusal_is_told_once_and_its_end(void **state)
+{
+    (void)state;
+    static const char *const routes[] = {"ekko"};
+    struct fake_gate *g = fake_gate_open((struct fake_options){.refuse_hello = WSB_ERROR_REFUSED});
+    wsb_handler h = {0};
+    struct told told = {.h = &h};
+    struct wsb_handler_options o = telling(&told, routes);
+    char dir[64], want[300];
+    (void)snprintf(dir, sizeof dir, "%s", fake_gate_dir(g));
+    assert_true(wsb_handler_open(dir, &o, &h));
+    read_until_told(h, &told, 1);
+    (void)snprintf(want, sizeof want,
+                   "wsbus: handler 'tester' (route 'ekko'): the gate at %s refuses the registration: no; correct the "
+                   "handler, or the gate's configuration",
+                   dir);
+    assert_string_equal(told.line, want);
+    assert_false(told.was_connected);
+    struct wsb_event ev;
+    for (int i = 0; i < 100; i++) /* looking at it again says nothing new */
+        (void)wsb_readguarded(h, &ev, 0);
+    assert_int_equal(told.count, 1);
+    fake_gate_close(g);
+    read_until_told(h, &told, 2);
+    assert_non_null(strstr(told.line, "no gate at"));
+    g = fake_gate_open((struct fake_options){.dir = dir, .epoch = 2});
+    read_until_told(h, &told, 3);
+    assert_non_null(strstr(told.line, "registered with the gate at"));
+    assert_true(told.was_connected);
+    assert_true(wsb_handler_close(h));
+    fake_gate_close(g);
+    fake_gate_remove_dir(dir);
+}
+
+static void test_open_that_waits_says_what_was_wrong(void **state)
+{
+    (void)state;
+    static const char *const routes[] = {"ekko"};
+    wsb_handler h = {0};
+    struct told told = {.h = &h};
+    struct wsb_handler_options o = telling(&told, routes);
+    o.wait_ms = 1;
+    assert_false(wsb_handler_open("/nonexistent/wsbus", &o, &h));
+    assert_int_equal(wsb_reason(h), WSB_REASON_GATE_GONE);
+    assert_non_null(strstr(wsb_why(), "no gate at /nonexistent/wsbus: no socket is there"));
+    assert_int_equal(told.count, 1);
+}
+
 static void test_a_child_has_no_handles(void **state)
 {
     (void)state;
@@ -1031,6 +1117,8 @@ int main(void)
         cmocka_unit_test(test_close_and_wake_end_a_read),
         cmocka_unit_test(test_a_reader_and_a_sendwait_at_a_time),
         cmocka_unit_test(test_a_waiting_reader_holds_no_writer_up),
+        cmocka_unit_test(test_a_refusal_is_told_once_and_its_end),
+        cmocka_unit_test(test_open_that_waits_says_what_was_wrong),
         cmocka_unit_test(test_a_child_has_no_handles),
         cmocka_unit_test(test_fd_is_readable_while_there_is_something),
         cmocka_unit_test(test_a_program_that_only_polls_asks_again),
