@@ -113,7 +113,7 @@ struct wsb_handle {
     uint64_t seq;
     uint64_t hello_seq;
     uint64_t hello_ms;
-    unsigned hellos; /* since the link came up, or the gate answered */
+    unsigned hellos;        /* since the link came up, or the gate answered */
     struct wsb_buf hello;   /* its metadata */
     struct wsb_buf scratch; /* metadata of the command being written */
 

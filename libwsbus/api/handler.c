@@ -280,8 +280,8 @@ static void say_why_not(wsb_handler handler, enum wsb_reason reason)
 {
     struct wsb_handle *h = wsb_peek(handler);
     bool is_known = h && h->trouble.kind;
-    (void)wsb_fault_set(&open_fault, WSB_ERR_TIMEOUT, 0, "%s%s", is_known ? "" : "no gate has answered: ",
-                        is_known ? h->trouble.line : wsb_reason_name(reason));
+    (void)wsb_fault_set(&open_fault, WSB_ERR_TIMEOUT, 0, "%s%s",
+                        is_known ? "" : "no gate has answered: ", is_known ? h->trouble.line : wsb_reason_name(reason));
     if (h)
         wsb_unlock(h);
 }

@@ -407,9 +407,9 @@ static enum wsb_trouble_kind look_at_socket(const struct wsb_handle *h)
     if (!dir || (size_t)snprintf(path, sizeof path, "%s/handlers", dir) >= sizeof path ||
         faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0)
         return WSB_TROUBLE_DEAF;
-    return errno == ENOENT || errno == ENOTDIR                  ? WSB_TROUBLE_ABSENT
+    return errno == ENOENT || errno == ENOTDIR                   ? WSB_TROUBLE_ABSENT
            : errno == EACCES || errno == EPERM || errno == EROFS ? WSB_TROUBLE_DENIED
-                                                                : WSB_TROUBLE_DEAF;
+                                                                 : WSB_TROUBLE_DEAF;
 }
 
 static enum wsb_trouble_kind trouble_of_link(const struct wsb_handle *h)

@@ -24,7 +24,10 @@ static void make_printable(char *s)
 
 static wsb_err write_who(struct wsb_buf *out, const char *name, const char *const *routes, size_t count)
 {
-    wsb_err err = wsb_buf_printf(out, "handler '%.64s' (%s", name, count == 1 ? "route" : count ? "routes" : "no route");
+    wsb_err err = wsb_buf_printf(out, "handler '%.64s' (%s", name,
+                                 count == 1 ? "route"
+                                 : count    ? "routes"
+                                            : "no route");
     for (size_t i = 0; i < count && i < WSB_TROUBLE_ROUTES && !err; i++)
         err = wsb_buf_printf(out, "%s '%.64s'", i ? "," : "", routes[i]);
     if (!err && count > WSB_TROUBLE_ROUTES)

@@ -207,11 +207,11 @@ enum wsb_link_change {
 
 /* Why a link is not up, as far as it knows. */
 enum wsb_link_trouble {
-    WSB_LINK_FINE,   /* it is up, or it is too early to tell */
-    WSB_LINK_ABSENT, /* there is no socket */
-    WSB_LINK_DENIED, /* there is one, and we may not use it */
-    WSB_LINK_DEAF,   /* nobody listens; or, over ZeroMQ, any of these */
-    WSB_LINK_SHAKEN, /* somebody does, and ends the connection before the handshake is over */
+    WSB_LINK_FINE,     /* it is up, or it is too early to tell */
+    WSB_LINK_ABSENT,   /* there is no socket */
+    WSB_LINK_DENIED,   /* there is one, and we may not use it */
+    WSB_LINK_DEAF,     /* nobody listens; or, over ZeroMQ, any of these */
+    WSB_LINK_SHAKEN,   /* somebody does, and ends the connection before the handshake is over */
     WSB_LINK_UNWELCOME /* this gate does not offer the link; wsb_client's `why` says why */
 };
 
@@ -261,7 +261,7 @@ struct wsb_client_ops {
     void (*nap_end)(struct wsb_nap *n);
     const char *(*why)(const struct wsb_client *c); /* it was refused; may be NULL */
     enum wsb_link_trouble (*trouble)(const struct wsb_client *c);
-    const char *name;                               /* "zmq", "shm" */
+    const char *name; /* "zmq", "shm" */
 };
 
 struct wsb_client {

@@ -13,6 +13,7 @@ enum {
     RECEIVE_QUEUE = 256, /* messages; beyond it the gate waits */
     RECONNECT_MS = 100,
     RECONNECT_MAX_MS = 1000,
+    RECONNECT_LOCAL_MS = 250, /* at most, on this host, where an attempt costs one connect() */
     HANDSHAKE_MS = 5000
 };
 
@@ -241,7 +242,8 @@ static void set_options(void *socket, const struct wsb_client_options *o)
     wsb_zmq_set_int(socket, ZMQ_RCVHWM,
                     0); /* credit bounds it; and a full queue must not meet a heartbeat, see zmq_bind.c */
     wsb_zmq_set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
-    wsb_zmq_set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
+    wsb_zmq_set_int(socket, ZMQ_RECONNECT_IVL_MAX,
+                    strncmp(o->endpoint, "ipc://", 6) == 0 ? RECONNECT_LOCAL_MS : RECONNECT_MAX_MS);
     wsb_zmq_set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
     wsb_zmq_set_int(socket, ZMQ_HEARTBEAT_IVL, (int)o->heartbeat_ms);
     wsb_zmq_set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, (int)o->heartbeat_ms * 10);

@@ -931,6 +931,21 @@ static void test_a_refusal_is_told_once_and_its_end(void **state)
     fake_gate_remove_dir(dir);
 }
 
+/* The end of the connection says it: no PING is due for ten minutes. */
+static void test_a_new_gate_is_found_without_a_silence(void **state)
+{
+    (void)state;
+    char dir[64];
+    struct both b = join_with((struct fake_options){.heartbeat_ms = 200000}, (struct wsb_handler_options){.name = "t"});
+    (void)snprintf(dir, sizeof dir, "%s", fake_gate_dir(b.gate));
+    fake_gate_close(b.gate);
+    b.gate = fake_gate_open((struct fake_options){.dir = dir, .epoch = 2, .heartbeat_ms = 200000});
+    struct wsb_event ev = must_read(b.h);
+    assert_int_equal(ev.type, WSB_EV_WELCOME);
+    assert_int_equal(wsb_epoch(b.h), 2);
+    part(&b);
+}
+
 static void test_open_that_waits_says_what_was_wrong(void **state)
 {
     (void)state;
@@ -1118,6 +1133,7 @@ int main(void)
         cmocka_unit_test(test_a_reader_and_a_sendwait_at_a_time),
         cmocka_unit_test(test_a_waiting_reader_holds_no_writer_up),
         cmocka_unit_test(test_a_refusal_is_told_once_and_its_end),
+        cmocka_unit_test(test_a_new_gate_is_found_without_a_silence),
         cmocka_unit_test(test_open_that_waits_says_what_was_wrong),
         cmocka_unit_test(test_a_child_has_no_handles),
         cmocka_unit_test(test_fd_is_readable_while_there_is_something),
