@@ -7,7 +7,7 @@ import pytest
 import zmq
 
 import wsbus
-from conftest import HANDLERS, eventually
+from conftest import HANDLERS, PYTHON, ROOT, eventually
 from raw import Raw, close_frame
 
 
@@ -230,3 +230,44 @@ def test_a_dealer_that_comes_and_goes(gate, echo):
         context.destroy(linger=0)
     eventually(lambda: len(handlers_of(gate)) == 1, "only the real one is left")
     assert Raw(gate).upgrade().ask("x") == "x"
+
+
+# A program's handlers learn of the gate's end from their connection: silence says nothing for ten minutes here.
+PATIENT = {
+    "python": [PYTHON, "-c", """
+import sys, wsbus
+with wsbus.Handler(["echo"], bus=sys.argv[1], silence_ms=600000) as bus:
+    for event in bus:
+        if event.type == "data":
+            bus.send(event.conn, event.text)
+"""],
+    "python-aio": [PYTHON, "-c", """
+import asyncio, sys, wsbus_aio
+async def main():
+    async with wsbus_aio.Handler(["echo"], bus=sys.argv[1], silence_ms=600000) as bus:
+        async for event in bus:
+            if event.type == "data":
+                bus.send(event.conn, event.text)
+asyncio.run(main())
+"""],
+    "node": ["node", "--input-type=module", "-e", """
+const { Handler } = await import(process.argv[1]);
+const bus = new Handler({ bus: process.argv[2], routes: ["echo"], silenceMs: 600000 });
+for await (const event of bus) if (event.type === "data") bus.send(event.conn, event.payload.toString());
+""", ROOT / "node/wsbus.js"],
+}
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("language", list(PATIENT))
+def test_handlers_register_again_without_a_silence(make_gate, processes, tmp_path, language, sig):
+    """A client that comes right after the gate is served, although nobody waits for it but the route's `handler_wait`."""
+    directory, routes = tmp_path / "run", ["echo=/echo,no_handler=wait,handler_wait=20s"]
+    first = make_gate(directory, routes=routes)
+    processes([*PATIENT[language], first.dir])
+    first.wait_handlers("echo", 1)
+    for _ in range(2):
+        first.process.send_signal(sig)
+        first.process.wait(20)
+        first = make_gate(directory, routes=routes)
+        assert Raw(first).upgrade().ask("so soon") == "so soon"

@@ -249,7 +249,7 @@ def test_python_keeps_what_was_commanded_when_waiting_is_interrupted(played, joi
     read(handler)
     handler.send(CONN, "answer")
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        patched.setattr(handler, "_socket", Interrupting(handler._socket, poll=interrupt))
+        patched.setattr(handler._link, "poll", interrupt)
         handler._leave()
     handler.disconnect()
     assert played.hear("send")[1] == b"answer"

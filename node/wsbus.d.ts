@@ -50,6 +50,8 @@ export interface HandlerOptions {
   /** For tcp://: the gate's public key, and the file with our secret one. */
   serverKey?: string;
   keyFile?: string;
+  /** Gets each line about a registration that does not come about, and the one about its end, in place of stderr. */
+  onTrouble?: ((line: string) => void) | null;
 }
 
 export interface SendOptions {
@@ -68,6 +70,12 @@ export interface Audience {
   user?: string;
   tag?: string;
   all?: boolean;
+}
+
+/** The line about what keeps a handler from being registered, when it is due. For tests of the words. */
+export class Trouble {
+  constructor(options: { name: string; routes: readonly string[]; endpoint: string; publicKey?: string });
+  note(kind: "none" | "absent" | "denied" | "deaf" | "handshake" | "refused" | "mute", words: string, nowMs: number): string | null;
 }
 
 export class Handler implements AsyncIterable<BusEvent> {

@@ -11,6 +11,9 @@
  * A gate on another machine is "tcp://HOST:PORT". Then serverKey is its public key, and keyFile the file with our secret key,
  * which `wsgate --make-key` makes; without them WSBUS_SERVER_KEY and WSBUS_KEY_FILE of the environment are taken. With neither,
  * nothing is encrypted. docs/remote-handlers.md has more.
+ *
+ * A Handler that finds no gate, may not enter, or names a route that the gate does not give it, says so on stderr: at once, after
+ * 10 s, 20 s, 40 s, and so on up to 5 minutes, and at once when the trouble becomes another one. onTrouble gets these lines instead.
  */
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { accessSync, closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from "node:fs";
@@ -43,6 +46,15 @@ const PAIR_SIZE = 16;
 const PAST_CONNS_MAX = 65536; /* remembered of those that are others' now */
 const COUNTED = new Set(["open", "data", "request", "body", "aborted", "closed"]); /* they have a seq of their connection */
 const HEARTBEAT_MS = 1000; /* of ZeroMQ; over TCP the gate takes silence for death */
+const REFUSED_MS = 5000; /* until HELLO is said again to a gate that has refused it */
+const HELLOS_MAX = 3; /* without an answer: then it is told */
+const LOCAL_RETRY_MS = 250; /* at most between two looks for a gate on this host; each costs one connect() */
+const TROUBLE_WHY = 159; /* bytes of the gate's words in a line about trouble */
+const TROUBLE_ROUTES = 8; /* routes that it names */
+const TROUBLE_NAME = 64; /* bytes of a name in it */
+const TROUBLE_FIRST_MS = 10000;
+const TROUBLE_LAST_MS = 300000;
+const TROUBLE_LEAST_MS = 1000;
 const PAID = new Set(["data", "request", "body"]); /* they cost credit */
 
 /* A header's fields; throws on bytes that are not one. Connection ids, seq and time are BigInt: they have 64 bits. */
@@ -125,11 +137,94 @@ export function makePairs(pairs) {
 export const connHex = (conn) => conn.toString(16).padStart(16, "0");
 
 /* A line to stderr; the journal of systemd hears how grave it is: sd-daemon(3). */
-const PRIORITY = { warn: "<4>", error: "<3>" };
+const PRIORITY = { info: "<6>", warn: "<4>", error: "<3>" };
 
 function say(level, text) {
   const { dev, ino } = fstatSync(2);
   console.error(process.env.JOURNAL_STREAM === `${dev}:${ino}` ? PRIORITY[level] + text : text);
+}
+
+/* What may stand on a terminal and in a log of lines, of what others have chosen. */
+function printable(text, size) {
+  const byte = (code) => (code >= 0x20 && code < 0x7f ? String.fromCharCode(code) : "?");
+  return Array.from(Buffer.from(text).subarray(0, size), byte).join("");
+}
+
+const START_THERE = "start wsgate there, or name its runtime directory with WSBUS_DIR";
+/* The words of libwsbus: tests/vectors/trouble.json. */
+const TROUBLES = {
+  none: ({ where }) => `registered with the gate at ${where}`,
+  absent: ({ where }) => `no gate at ${where}: no socket is there; ${START_THERE}`,
+  denied: ({ where }) =>
+    `no permission for the gate at ${where}; run the handler as the gate's user or in its group, and see bus_mode of wsgate.conf`,
+  deaf: ({ where, isLocal }) =>
+    `no gate at ${where}: nobody listens there; ${isLocal ? START_THERE : "start wsgate there, or correct the address"}`,
+  handshake: ({ where, key }) => `the gate at ${where} refuses the connection; ${key
+    ? `put our public key ${key} on its list of keys, and compare server_key with the gate's`
+    : "look at its log, and set server_key and key_file if it wants keys"}`,
+  refused: ({ where }, why) =>
+    `the gate at ${where} refuses the registration: ${why}; correct the handler, or the gate's configuration`,
+  mute: ({ where }) => `the gate at ${where} does not answer; look at its log`,
+};
+
+/* What keeps a handler from being registered, in one line, and when that line is due. It has no clock of its own. */
+export class Trouble {
+  #who;
+  #gate;
+  #now = "none"; /* the trouble and the words about it */
+  #isTold = false; /* a line was due since the last registration */
+  #told = -Infinity;
+  #again = 0;
+  #interval = 0;
+
+  constructor({ name, routes, endpoint, publicKey }) {
+    const names = routes.slice(0, TROUBLE_ROUTES).map((route) => `'${printable(route, TROUBLE_NAME)}'`).join(", ");
+    const what = routes.length === 0 ? "no route" : `route${routes.length > 1 ? "s" : ""} ${names}`;
+    this.#who = `handler '${printable(name, TROUBLE_NAME)}' (${what}${routes.length > TROUBLE_ROUTES ? ", ..." : ""})`;
+    const isLocal = endpoint.startsWith("ipc://");
+    this.#gate = { where: isLocal ? endpoint.slice("ipc://".length, endpoint.lastIndexOf("/")) : endpoint, isLocal, key: publicKey };
+  }
+
+  #line(kind, why = "") {
+    return `wsbus: ${this.#who}: ${TROUBLES[kind](this.#gate, why)}`;
+  }
+
+  /* What is wrong now; the line when it is due, otherwise null. */
+  note(kind, words, nowMs) {
+    if (kind === "none") return this.#end(nowMs);
+    const why = printable(words, TROUBLE_WHY);
+    if (`${kind} ${why}` !== this.#now) {
+      this.#now = `${kind} ${why}`;
+      this.#interval = 0;
+    }
+    if (nowMs - this.#told < TROUBLE_LEAST_MS || (this.#interval && nowMs < this.#again)) return null;
+    this.#interval = Math.min(this.#interval * 2 || TROUBLE_FIRST_MS, TROUBLE_LAST_MS);
+    this.#told = nowMs;
+    this.#again = nowMs + this.#interval;
+    this.#isTold = true;
+    return this.#line(kind, why);
+  }
+
+  #end(nowMs) {
+    const wasTold = this.#isTold;
+    this.#isTold = false;
+    this.#now = "none";
+    this.#interval = 0;
+    if (!wasTold) return null;
+    this.#told = nowMs;
+    return this.#line("none");
+  }
+}
+
+/* ZeroMQ does not say why it cannot connect; a look at the socket does. */
+function lookAt(endpoint) {
+  if (!endpoint.startsWith("ipc://")) return "deaf";
+  try {
+    accessSync(endpoint.slice("ipc://".length), constants.W_OK);
+    return "deaf";
+  } catch ({ code }) {
+    return code === "ENOENT" || code === "ENOTDIR" ? "absent" : "denied";
+  }
 }
 
 function isThere(check) {
@@ -282,6 +377,17 @@ export class Handler {
 
   #read = null; /* the registration (epoch and id) of the welcome that the program has read */
   #given = null; /* and of the one that came last */
+  #endpoint;
+  #isUp = false; /* as ZeroMQ has told */
+  #wrong = null; /* with the connection; "deaf" or "handshake" */
+  #isRetryLate = false; /* the next retry that is told of is only the pause before it */
+  #trouble;
+  #onTrouble;
+  #helloSeq = null; /* of the last one */
+  #hellos = 0; /* without an answer */
+  #firstHello = 0n; /* to this connection */
+  #refusal = null; /* the gate's words about our HELLO */
+  #isWelcome = false; /* it has answered, and the connection is still the same */
   #forgotten = false; /* the gate said that it does not know us */
   #unsure = false; /* nobody knows: what is commanded waits for the welcome */
   #inbox = []; /* events that have come, the next one last */
@@ -300,29 +406,34 @@ export class Handler {
   /* bus: the gate's runtime directory, or undefined for the usual one, or tcp://HOST:PORT, with serverKey and keyFile when the gate
    * wants keys; routes: what to serve; credit: messages and bytes that the gate may send ahead; presence: "joined" and "left" events
    * come; weight: how many connections, compared with others; kinds: what the program serves on its routes, of "websocket" and "http",
-   * both unless it says so. Clients of the other kind go to other handlers, or are answered 426 or 404 at once where there are none. */
+   * both unless it says so. Clients of the other kind go to other handlers, or are answered 426 or 404 at once where there are none;
+   * onTrouble: gets each line about a registration that does not come about, in place of stderr. */
   constructor({
     bus, routes, name = "node", silenceMs = 3000, credit = { messages: 16384, bytes: 32 << 20 }, presence = false, weight = 1,
-    serverKey, keyFile, kinds,
+    serverKey, keyFile, kinds, onTrouble = null,
   }) {
     if (kinds && !(kinds.length && kinds.every((kind) => ["websocket", "http"].includes(kind))))
       throw new TypeError(`kinds: an array of "websocket" and "http", not ${kinds}`);
     const endpoint = endpointOf(bus, "handlers");
     this.#options = { routes, name, credit, presence, weight, heartbeat_ms: HEARTBEAT_MS, ...(kinds && { kinds }) };
+    const keys = curveOptions(endpoint, { serverKey, keyFile });
+    this.#endpoint = endpoint;
+    this.#onTrouble = onTrouble;
+    this.#trouble = new Trouble({ name, routes, endpoint, publicKey: keys.curvePublicKey });
     this.#socket = new Dealer({
-      ...curveOptions(endpoint, { serverKey, keyFile }),
+      ...keys,
       linger: 1000,
       immediate: true, /* nothing waits for a gate that is not there, its ids would be stale */
       receiveHighWaterMark: 0, /* credit bounds what may come; a full queue of ZeroMQ's and a heartbeat do not get on */
       heartbeatInterval: HEARTBEAT_MS,
       heartbeatTimeout: 10 * HEARTBEAT_MS,
       ipv6: endpoint.includes("["),
-      reconnectMaxInterval: 1000, /* a gate that is away, or does not want us, is not asked all the time */
+      reconnectMaxInterval: endpoint.startsWith("ipc://") ? LOCAL_RETRY_MS : 1000, /* a gate that is away, or does not want us, is not asked all the time */
       sendTimeout: silenceMs,
       receiveTimeout: silenceMs, /* the gate pings every second: silence means that it has been restarted */
     });
+    this.#watch();
     this.#socket.connect(endpoint);
-    this.#hello();
   }
 
   async *[Symbol.asyncIterator]() {
@@ -520,12 +631,88 @@ export class Handler {
   }
 
   #hello() {
+    this.#seq += 1n;
+    this.#helloSeq = this.#seq;
+    this.#hellos += 1;
+    this.#refusal = null;
     this.#say("hello", { meta: { ...this.#options, batch: true, ack: true, pid: process.pid, language: "node" } });
   }
 
   #askAgain() {
+    if (!this.#isUp) return; /* HELLO is said when there is somebody */
     if (this.#given !== null && !this.#forgotten) this.#unsure = true;
     this.#hello();
+    this.#noteTrouble();
+  }
+
+  /* --- the gate */
+
+  /* ZeroMQ tells of the connection. It also tells of a retry when it begins the pause behind a connection that has ended. */
+  #watch() {
+    const { events } = this.#socket;
+    events.on("handshake", () => {
+      this.#wrong = null;
+      this.#isRetryLate = false;
+      this.#onLink(true);
+    });
+    events.on("disconnect", () => {
+      this.#isRetryLate = true;
+      this.#onLink(false);
+    });
+    events.on("connect:retry", () => {
+      if (!this.#isRetryLate) this.#wrong = "deaf";
+      this.#isRetryLate = false;
+      this.#noteTrouble();
+    });
+    for (const kind of ["protocol", "auth", "other"]) {
+      events.on(`handshake:error:${kind}`, () => {
+        this.#wrong = "handshake";
+        this.#isRetryLate = true;
+        this.#noteTrouble();
+      });
+    }
+  }
+
+  /* Whoever is behind a new connection knows nobody yet: HELLO is said at once. What came over the one before, and has not been
+   * received yet, is of a registration that is over. */
+  #onLink(isUp) {
+    if (!this.#open) return;
+    this.#isUp = isUp;
+    this.#hellos = 0;
+    this.#refusal = null;
+    this.#isWelcome = false;
+    if (this.#given !== null) {
+      this.#forget();
+      this.#forgotten = true;
+    }
+    this.#unsure = false;
+    this.#own = []; /* for the connection before */
+    this.#firstHello = this.#seq + 1n;
+    if (isUp) this.#hello();
+    this.#noteTrouble();
+  }
+
+  /* What is not decided yet, as while HELLO is under way, changes nothing. */
+  #noteTrouble() {
+    let kind = null;
+    if (!this.#open) return;
+    if (!this.#isUp) kind = this.#wrong === "deaf" ? lookAt(this.#endpoint) : this.#wrong;
+    else if (this.#isWelcome) kind = "none";
+    else if (this.#refusal !== null) kind = "refused";
+    else if (this.#hellos > HELLOS_MAX) kind = "mute";
+    const line = kind && this.#trouble.note(kind, this.#refusal ?? "", performance.now());
+    if (!line) return;
+    if (this.#onTrouble) this.#onTrouble(line);
+    else say(kind === "none" ? "info" : "warn", line);
+  }
+
+  /* A gate that has refused us may have changed its mind. */
+  #onRefusal(event) {
+    this.#hellos = 0;
+    this.#refusal = event.payload.toString();
+    this.#noteTrouble();
+    const seq = this.#helloSeq;
+    setTimeout(() => this.#open && this.#helloSeq === seq && this.#refusal !== null && this.#hello(), REFUSED_MS).unref();
   }
 
   /* --- in */
@@ -607,21 +794,29 @@ export class Handler {
       return false;
     }
     if (event.type === "welcome") {
+      if (event.seq && event.seq < this.#firstHello) return false; /* of the connection before */
       const given = registrationOf(event);
       if (this.#given !== null && this.#given !== given) this.#forget();
       this.#given = given;
       this.maxMessage = event.meta.max_message ?? Infinity;
       this.#forgotten = false;
       this.#unsure = false;
+      this.#isWelcome = true;
+      this.#hellos = 0;
+      this.#refusal = null;
+      this.#noteTrouble();
       this.#flushSoon(); /* what waited because we were not sure */
     } else if (event.type === "error" && event.code === 5) {
       if (!this.#forgotten) {
         this.#forget();
         this.#forgotten = this.#given !== null;
         this.#unsure = false;
+        this.#isWelcome = false;
         this.#hello();
       }
       return false;
+    } else if (event.type === "error" && event.seq === this.#helloSeq) {
+      this.#onRefusal(event);
     } else if (event.type === "revoked") {
       this.#revoked.set(event.conn, (this.#revoked.get(event.conn) ?? 0) + 1);
       this.#done.delete(event.conn);

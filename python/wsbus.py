@@ -22,12 +22,16 @@ was not acknowledged goes to another handler.
 A gate on another machine is "tcp://HOST:PORT". Then server_key is its public key, and key_file the file with our secret key,
 which `wsgate --make-key` makes; without them WSBUS_SERVER_KEY and WSBUS_KEY_FILE of the environment are taken. With neither, nothing
 is encrypted. docs/remote-handlers.md has more.
+
+A Handler that finds no gate, may not enter, or names a route that the gate does not give it, says so on stderr: at once, after 10 s,
+20 s, 40 s, and so on up to 5 minutes, and at once when the trouble becomes another one. on_trouble=FUNCTION gets these lines instead.
 """
 
 import collections
 import itertools
 import json
 import os
+import select
 import stat
 import struct
 import sys
@@ -69,6 +73,22 @@ PAID = frozenset(("data", "request", "body"))  # they cost credit
 COUNTED = PAID | {"open", "aborted", "closed"}  # they have a seq of their connection
 Z85 = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 KEY_FILE_BYTES = 1 << 20
+REFUSED_MS = 5000  # until HELLO is said again to a gate that has refused it
+HELLOS_MAX = 3  # without an answer: then it is told
+LOCAL_RETRY_MS = 250  # at most between two looks for a gate on this host; each costs one connect()
+TROUBLE_WHY, TROUBLE_ROUTES = 159, 8  # bytes of the gate's words, and routes, in a line about trouble
+TROUBLE_FIRST_S, TROUBLE_LAST_S, TROUBLE_LEAST_S = 10, 300, 1
+START_THERE = "start wsgate there, or name its runtime directory with WSBUS_DIR"
+TROUBLES = {  # the words of libwsbus: tests/vectors/trouble.json
+    "none": "registered with the gate at {where}",
+    "absent": "no gate at {where}: no socket is there; " + START_THERE,
+    "denied": "no permission for the gate at {where}; run the handler as the gate's user or in its group, and see bus_mode of wsgate.conf",
+    "deaf": "no gate at {where}: nobody listens there; {start}",
+    "handshake": "the gate at {where} refuses the connection; look at its log, and set server_key and key_file if it wants keys",
+    "key": "the gate at {where} refuses the connection; put our public key {key} on its list of keys, and compare server_key with the gate's",
+    "refused": "the gate at {where} refuses the registration: {why}; correct the handler, or the gate's configuration",
+    "mute": "the gate at {where} does not answer; look at its log",
+}
 
 
 def _say(level, text):
@@ -82,6 +102,56 @@ def _is_journal(stream):
     except (OSError, ValueError):  # closed, or no file at all
         return False
     return os.environ.get("JOURNAL_STREAM") == "%d:%d" % (found.st_dev, found.st_ino)
+
+
+def _printable(data):
+    """What may stand on a terminal and in a log of lines, of bytes that others have chosen."""
+    return "".join(chr(byte) if 0x20 <= byte < 0x7f else "?" for byte in data)
+
+
+def _cut(text, size):
+    return text.encode(errors="replace")[:size]
+
+
+class Trouble:
+    """What keeps a handler from being registered, in one line, and when that line is due. It has no clock of its own."""
+
+    def __init__(self, name, routes, endpoint, public_key=None):
+        names = ", ".join("'%s'" % _printable(_cut(route, 64)) for route in routes[:TROUBLE_ROUTES])
+        what = "no route" if not routes else ("routes " if len(routes) > 1 else "route ") + names
+        self._who = "handler '%s' (%s%s)" % (_printable(_cut(name, 64)), what, ", ..." if len(routes) > TROUBLE_ROUTES else "")
+        self._is_local = endpoint.startswith("ipc://")
+        self.where = os.path.dirname(endpoint[len("ipc://"):]) if self._is_local else endpoint
+        self._key = public_key
+        self._now = ("none", "")  # the trouble and the words about it
+        self._is_told = False  # a line was due since the last registration
+        self._told, self._again, self._interval = None, 0, 0
+
+    def line(self, kind, why=""):
+        words = TROUBLES["key" if kind == "handshake" and self._key else kind]
+        start = START_THERE if self._is_local else "start wsgate there, or correct the address"
+        return "wsbus: %s: %s" % (self._who, words.format(where=self.where, why=why, key=self._key, start=start))
+
+    def note(self, kind, why, now):
+        """What is wrong now, in seconds; the line when it is due, otherwise None."""
+        why = _printable(_cut(why, TROUBLE_WHY))
+        if kind == "none":
+            return self._end(now)
+        if (kind, why) != self._now:
+            self._now, self._interval = (kind, why), 0
+        is_early = self._told is not None and now - self._told < TROUBLE_LEAST_S
+        if is_early or self._interval and now < self._again:
+            return None
+        self._interval = min(self._interval * 2 or TROUBLE_FIRST_S, TROUBLE_LAST_S)
+        self._told, self._again, self._is_told = now, now + self._interval, True
+        return self.line(kind, why)
+
+    def _end(self, now):
+        was_told, self._is_told, self._now, self._interval = self._is_told, False, ("none", ""), 0
+        if not was_told:
+            return None
+        self._told = now
+        return self.line("none")
 
 
 class ProtocolError(ValueError):
@@ -379,6 +449,81 @@ def _kinds(kinds):
     return kinds
 
 
+class _Link:
+    """What ZeroMQ tells of a socket's connection: whether it is there, and otherwise what is wrong."""
+
+    EVENTS = (zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED
+              | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+    _numbers = itertools.count()
+
+    def __init__(self, context, socket, endpoint):
+        """To be made before the socket is connected."""
+        self._path = endpoint[len("ipc://"):] if endpoint.startswith("ipc://") else None
+        self._socket = socket
+        self._monitor = context.socket(zmq.PAIR)
+        self._monitor.linger = 0
+        self._monitor.rcvhwm = 0  # ZeroMQ's thread would wait for room; it grows by some lines an attempt to connect
+        address = "inproc://wsbus-%d-%d" % (id(socket), next(self._numbers))
+        socket.monitor(address, self.EVENTS)
+        self._monitor.connect(address)
+        self.is_up, self._kind, self._is_retry_late = False, None, False
+        self.has_news = False
+        self._fd = None
+
+    def poll(self, wait_ms, flags=zmq.POLLIN):
+        """Wait for the socket, or for news. True when it is the socket that is ready."""
+        poller = zmq.Poller()
+        poller.register(self._socket, flags)
+        poller.register(self._monitor, zmq.POLLIN)
+        ready = dict(poller.poll(wait_ms))
+        self.has_news = self.has_news or self._monitor in ready
+        return self._socket in ready
+
+    def changes(self):
+        """The changes of the link, in order: "up" and "down"."""
+        self.has_news = False
+        while self._monitor.poll(0):
+            event = struct.unpack_from("=H", self._monitor.recv_multipart()[0])[0]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self.is_up, self._kind, self._is_retry_late = True, None, False
+                yield "up"
+            elif event == zmq.EVENT_DISCONNECTED:
+                self.is_up, self._is_retry_late = False, True
+                yield "down"
+            elif event == zmq.EVENT_CONNECT_RETRIED:  # also told at the beginning of the pause behind a connection that has ended
+                self._kind = self._kind if self._is_retry_late else "deaf"
+                self._is_retry_late = False
+            else:
+                self._kind, self._is_retry_late = "handshake", True
+
+    def trouble(self):
+        """What is wrong; None as long as that is not known."""
+        if self._kind != "deaf" or self._path is None:
+            return self._kind
+        if os.access(self._path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            return "deaf"
+        try:
+            os.stat(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            return "absent"
+        except OSError:
+            pass
+        return "denied"
+
+    def fileno(self):
+        if self._fd is None:
+            self._fd = select.epoll()
+            for socket in (self._socket, self._monitor):
+                self._fd.register(socket.getsockopt(zmq.FD), select.EPOLLIN)
+        return self._fd.fileno()
+
+    def close(self):
+        if self._fd is not None:
+            self._fd.close()
+        self._socket.disable_monitor()  # first: libzmq leaks what it cannot tell a monitor any more
+        self._monitor.close()
+
+
 class Handler(Commands):
     """A registered handler: iterate over it for events, call it for commands.
 
@@ -386,11 +531,12 @@ class Handler(Commands):
     and bytes that the gate may send ahead; None: it does not count, and a program that is far behind hears late what the gate takes
     away. presence: "joined" and "left" events come. weight: how many connections, compared with
     other handlers. kinds: what the program serves on its routes, of "websocket" and "http"; None: both. Clients of the other kind go
-    to other handlers, or are answered 426 or 404 at once where there are none.
+    to other handlers, or are answered 426 or 404 at once where there are none. on_trouble: called with each line about a
+    registration that does not come about, instead of stderr; in the middle of a call, so it must not use the Handler.
     """
 
     def __init__(self, routes, bus=None, name=None, silence_ms=3000, context=None, ack=True, manual_ack=False, credit=CREDIT,
-                 presence=False, weight=1, server_key=None, key_file=None, kinds=None):
+                 presence=False, weight=1, server_key=None, key_file=None, kinds=None, on_trouble=None):
         super().__init__()
         self.routes, self.name = list(routes), name or os.path.basename(sys.argv[0]) or "python"
         self.epoch, self.id, self.level = None, None, "info"  # of the last welcome that was read
@@ -421,9 +567,19 @@ class Handler(Commands):
         if credit:  # credit bounds what may come, so no queue of ZeroMQ's must: a full one and a heartbeat do not get on
             options.update({zmq.RCVHWM: 0, zmq.HEARTBEAT_IVL: HEARTBEAT_MS, zmq.HEARTBEAT_TIMEOUT: 10 * HEARTBEAT_MS})
             self._terms["heartbeat_ms"] = HEARTBEAT_MS
-        self._socket = _open(self._context, zmq.DEALER, _endpoint(bus, "handlers"), server_key, key_file, options)
+        endpoint = _endpoint(bus, "handlers")
+        keys = _keys(endpoint, server_key, key_file)  # before there is something to close
+        self._socket = _socket(self._context, zmq.DEALER, endpoint, keys, options)
+        self._link = _Link(self._context, self._socket, endpoint)
+        self._on_trouble = on_trouble
+        self._trouble = Trouble(self.name, self.routes, endpoint, keys[1].decode() if keys else None)
+        self._hello_seq, self._hellos = None, 0  # of the last one, and how many have had no answer
+        self._hello_at, self._is_hello_due = 0, False
+        self._first_hello = 0  # to this connection
+        self._refusal = None  # the gate's words about our HELLO
         self._heard = time.monotonic()
-        self._hello()
+        self._socket.connect(endpoint)
+        self._await_gate()
 
     def __enter__(self):
         return self
@@ -456,11 +612,8 @@ class Handler(Commands):
                 self._inbox.extend(self._refused)
                 self._refused.clear()
                 continue
-            wait = self._silence_ms if deadline is None else min(self._silence_ms, max(0, (deadline - time.monotonic()) * 1000))
-            wait = min(wait, RETRY_MS) if self._is_deaf else wait
-            if not self._take(wait) and (time.monotonic() - self._heard) * 1000 >= self._silence_ms:
-                self._heard = time.monotonic()
-                self._ask_again()  # the gate pings every second: it has been restarted
+            self._take(self._wait_ms(deadline))
+            self._ask_again_when_due()
             if deadline is not None and time.monotonic() >= deadline and not self._take() and not self._inbox:
                 return None
 
@@ -493,13 +646,14 @@ class Handler(Commands):
 
     def fileno(self):
         """For an event loop: edge-triggered, so read(0) until it says None."""
-        return self._socket.getsockopt(zmq.FD)
+        return self._link.fileno()
 
     def disconnect(self):
         """Say BYE. The event that the program still has is not done with: another handler gets it."""
         if not self._socket.closed:
             self.flush(wait_ms=100)
             self._send([*encode("bye")[:2]], 100)
+            self._link.close()
             self._socket.close()
 
     # --- out
@@ -576,7 +730,9 @@ class Handler(Commands):
         return self._send([make_header(BATCH, size=len(data)), data], wait_ms)
 
     def _send(self, parts, wait_ms=None):
-        if self._is_torn or not self._socket.poll(self._silence_ms if wait_ms is None else wait_ms, zmq.POLLOUT):
+        if self._is_torn or not self._link.is_up:
+            return False
+        if not self._link.poll(self._silence_ms if wait_ms is None else wait_ms, zmq.POLLOUT):
             return False
         self._is_torn = True  # by a signal that raises in here, and then nothing can be said behind it
         self._socket.send_multipart(parts)
@@ -588,8 +744,10 @@ class Handler(Commands):
                 **self._terms}
         if self._credit:
             meta["credit"] = {"messages": self._credit[0], "bytes": self._credit[1]}
-        header, payload, data = encode("hello", meta=meta)
-        self._send([header, payload, data])
+        self._seq += 1
+        self._hello_seq, self._hello_at, self._refusal = self._seq, time.monotonic(), None
+        self._hellos += 1
+        self._is_hello_due = not self._send([*encode("hello", seq=self._seq, meta=meta)])
 
     def _ask_again(self):
         if self._given and not self._forgotten and not self._unsure:
@@ -597,18 +755,80 @@ class Handler(Commands):
             self._unsure = True
         self._hello()
 
+    def _ask_again_when_due(self):
+        """A gate that has refused us may have changed its mind; one that is silent does not know us: it pings every second."""
+        now = time.monotonic()
+        if self._refusal is not None:
+            is_due = (now - self._hello_at) * 1000 >= REFUSED_MS
+        else:
+            is_due = self._is_hello_due or (now - self._heard) * 1000 >= self._silence_ms
+        if is_due:
+            self._heard = now
+        if is_due and self._link.is_up:
+            self._ask_again()
+            self._note_trouble()
+
+    def _wait_ms(self, deadline):
+        """Until the program wants to go on, or there is something to do for us."""
+        now = time.monotonic()
+        wait = self._silence_ms if deadline is None else min(self._silence_ms, max(0, (deadline - now) * 1000))
+        if self._refusal is not None:
+            wait = min(wait, max(0, REFUSED_MS - (now - self._hello_at) * 1000))
+        return min(wait, RETRY_MS) if self._is_deaf or self._is_hello_due else wait
+
+    # --- the gate
+
+    def _await_gate(self):
+        """Say HELLO to a gate that is there; one that is not is not waited for."""
+        until = time.monotonic() + self._silence_ms / 1000
+        while not self._link.is_up and self._link.trouble() is None and time.monotonic() < until:
+            self._link.poll((until - time.monotonic()) * 1000)
+            self._follow_link()
+
+    def _follow_link(self):
+        """Whoever is behind a new connection knows nobody yet: HELLO is said at once."""
+        for change in self._link.changes():
+            self._hellos, self._refusal, self._is_hello_due = 0, None, False
+            if self._given is not None:
+                self._forget()
+                self._forgotten = True
+            self._unsure, self._first_hello = False, self._seq + 1
+            if change == "up":
+                self._heard = time.monotonic()
+                self._hello()
+        self._note_trouble()
+
+    def _note_trouble(self):
+        """What is not decided yet, as while HELLO is under way, changes nothing."""
+        kind, why = None, ""
+        if not self._link.is_up:
+            kind = self._link.trouble()
+        elif self._given is not None and not self._forgotten and not self._unsure:
+            kind = "none"
+        elif self._refusal is not None:
+            kind, why = "refused", self._refusal
+        elif self._hellos > HELLOS_MAX:
+            kind = "mute"
+        line = kind and self._trouble.note(kind, why, time.monotonic())
+        if line and self._on_trouble is not None:
+            self._on_trouble(line)
+        elif line:
+            _say("info" if kind == "none" else "warn", line)
+
     # --- in
 
     def _take(self, wait_ms=0):
         """Take what has arrived; True when something has."""
         taken = False
-        while self._has_room() and self._socket.poll(0 if taken else wait_ms):
+        while self._has_room() and self._link.poll(0 if taken else wait_ms):
             taken = True
             self._heard = time.monotonic()
             self._is_torn = True  # by a signal that raises in here: what it loses must not be acknowledged with what comes behind it
             events = self._decode(self._socket.recv_multipart())
             self._is_torn = False
             self._inbox.extend(event for event in events if self._look_at(event))
+        if self._link.has_news and not self._is_torn:  # behind all that has come of the connection before
+            self._follow_link()
         self._inbox.extend(self._refused)
         self._refused.clear()
         return taken
@@ -633,10 +853,14 @@ class Handler(Commands):
         if event.type == "level":
             self.level = LEVELS[event.code] if event.code < len(LEVELS) else self.level
         elif event.type == "welcome":
+            if 0 < event.seq < self._first_hello:
+                return False  # of the connection before
             given = event.meta.get("epoch"), event.meta.get("id")
             if self._given not in (None, given):
                 self._forget()
             self._given, self._forgotten, self._unsure = given, False, False
+            self._hellos, self._refusal, self._is_hello_due = 0, None, False
+            self._note_trouble()
             self.max_message = event.meta.get("max_message", sys.maxsize)
         elif event.type == "error" and event.code == 5:
             if not self._forgotten:
@@ -645,6 +869,9 @@ class Handler(Commands):
                 self._unsure = False
                 self._hello()
             return False
+        elif event.type == "error" and event.seq == self._hello_seq:
+            self._hellos, self._refusal = 0, event.payload.decode(errors="replace")
+            self._note_trouble()
         elif event.type == "revoked":
             self._revoked[event.conn] += 1
             self._done.pop(event.conn, None)
@@ -811,13 +1038,20 @@ def _keys(endpoint, server_key, key_file):
 
 def _open(context, kind, endpoint, server_key, key_file, options=None):
     """A socket that is connected to the gate, or will be."""
-    keys = _keys(endpoint, server_key, key_file)  # before there is something to close
-    socket = (context or zmq.Context.instance()).socket(kind)
-    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)  # a gate that is away, or does not want us, is not asked all the time
+    socket = _socket(context or zmq.Context.instance(), kind, endpoint, _keys(endpoint, server_key, key_file), options)
+    socket.connect(endpoint)
+    return socket
+
+
+def _socket(context, kind, endpoint, keys, options=None):
+    """One that is to be connected to the gate."""
+    socket = context.socket(kind)
+    is_local = endpoint.startswith("ipc://")
+    # A gate that is away, or does not want us, is not asked all the time.
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, LOCAL_RETRY_MS if is_local else 1000)
     for option, value in (options or {}).items():
         socket.setsockopt(option, value)
     if keys:
         socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = keys
     socket.ipv6 = "[" in endpoint
-    socket.connect(endpoint)
     return socket

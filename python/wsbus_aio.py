@@ -34,8 +34,6 @@ def _over_zmq(*args, **kwargs):
     class Patient(wsbus.Handler):
         """One that never waits: the loop does."""
 
-        _is_greeted = False
-
         def _send(self, parts, wait_ms=None):
             return super()._send(parts, 0)
 
@@ -45,28 +43,13 @@ def _over_zmq(*args, **kwargs):
         def _patience(self):
             return 0
 
-        def _hello(self):
-            self._is_greeted = False
-            self._greet()
-
-        def _greet(self):
-            """Say HELLO once there is somebody to say it to."""
-            if not self._is_greeted and self._is_writable():
-                self._is_greeted = True
-                super()._hello()
-
-        def read(self, timeout_ms=None):
-            self._greet()
-            return super().read(timeout_ms)
-
-        def _is_writable(self):
-            import zmq
-            return bool(self._socket.poll(0, zmq.POLLOUT))
+        def _await_gate(self):
+            pass  # it is greeted when the loop finds it
 
         @property
         def is_late(self):
             """Something waits that no descriptor tells of."""
-            return self._is_deaf or not self._is_greeted
+            return self._is_deaf or self._is_hello_due
 
         @property
         def waiting_bytes(self):

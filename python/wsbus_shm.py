@@ -60,10 +60,12 @@ def _sized(name, /, **fields):
 
 
 CHandler = _struct("wsb_handler", v=c_uint64)
+CTold = ctypes.CFUNCTYPE(None, c_void_p, c_char_p)
 COptions = _sized(
     "wsb_handler_options", routes=POINTER(c_char_p), route_count=c_size_t, name=c_char_p, wait_ms=c_uint, linger_ms=c_uint,
     out_limit=c_size_t, in_limit=c_size_t, level=c_int, credit_messages=c_uint, credit_bytes=c_size_t, manual_ack=c_bool,
-    presence=c_bool, weight=c_uint, server_key=c_char_p, key_file=c_char_p, link=c_int, ring_size=c_size_t, kinds=c_uint)
+    presence=c_bool, weight=c_uint, server_key=c_char_p, key_file=c_char_p, link=c_int, ring_size=c_size_t, kinds=c_uint,
+    on_trouble=CTold, trouble_of=c_void_p)
 CEvent = _sized(
     "wsb_event", handler=CHandler, token=c_uint64, type=c_int, opcode=c_int, reason=c_int, conn=c_uint64, seq=c_uint64, time_ns=c_uint64, more=c_bool,
     redelivered=c_bool, pending=c_bool, deliveries=c_uint, data=c_void_p, len=c_size_t, meta=c_void_p, meta_len=c_size_t)
@@ -190,19 +192,21 @@ class Handler:
 
     link: "shm" and nothing else, "zmq", or "auto": shared memory where the gate offers it. manual_ack, presence, weight, ring_size
     and the keys for a gate at tcp:// are as in struct wsb_handler_options. kinds: what the program serves on its routes, of "websocket"
-    and "http"; None: both.
+    and "http"; None: both. on_trouble: called with each line about a registration that does not come about, instead of stderr; in the middle
+    of a call, so it must not end the Handler.
     """
 
     def __init__(self, routes, bus=None, name=None, link="auto", manual_ack=False, presence=False, weight=1, server_key=None,
-                 key_file=None, ring_size=0, kinds=None):
+                 key_file=None, ring_size=0, kinds=None, on_trouble=None):
         self._lib, self._h, self._ev, self._is_open = library(), CHandler(), CEvent(), False
         self._reading = threading.Lock()  # not free again after an exception: it may have torn an event out of our hands
         self.lost = self.stale = 0
+        self._told = CTold(lambda _, line: on_trouble(line.decode())) if on_trouble else CTold()  # to be kept as long as the handle
         names, count = _array(c_char_p, map(_text, routes))
         options = COptions(
             routes=names, route_count=count, name=_text(name or os.path.basename(sys.argv[0]) or "python"), level=LEVELS.index("info"),
             manual_ack=manual_ack, presence=presence, weight=weight, server_key=_text(server_key), key_file=_text(key_file),
-            link=LINKS[link], ring_size=ring_size, kinds=_kinds(kinds))
+            link=LINKS[link], ring_size=ring_size, kinds=_kinds(kinds), on_trouble=self._told)
         if not self._lib.wsb_handler_open(_text(bus), options, self._h):
             raise BusError("open", self._reason_name(), self._lib.wsb_why().decode())
         self._is_open = True
