@@ -193,7 +193,7 @@ class Gate(Process):
     def wsctl(self, *args, status=0):
         """What wsctl --json says."""
         run = subprocess.run(
-            [str(BUILD / "wsctl" / "wsctl"), "--dir", self.dir, *map(str, args), "--json"], capture_output=True, text=True, timeout=DEADLINE)
+            [str(BUILD / "wsctl" / "wsctl"), "--runtime-dir", self.dir, *map(str, args), "--json"], capture_output=True, text=True, timeout=DEADLINE)
         assert run.returncode == status, "wsctl %s: %d\n%s%s" % (args, run.returncode, run.stdout, run.stderr)
         return json.loads(run.stdout) if run.stdout.strip() else None
 
@@ -271,13 +271,13 @@ def with_libwsbus(*command):
 
 
 HANDLERS = {  # "c" and "python-shm" come over shared memory, the others over ZeroMQ
-    "c-zmq": lambda gate, route: ["env", "WSBUS_LINK=zmq", BUILD / "examples" / "wsbus-echo", "--bus", gate.dir, "--route", route],
-    "c": lambda gate, route: [BUILD / "examples" / "wsbus-echo", "--bus", gate.dir, "--route", route],
-    "python": lambda gate, route: [PYTHON, ROOT / "examples/python/echo.py", "--bus", gate.dir, "--route", route],
-    "python-aio": lambda gate, route: [PYTHON, ROOT / "examples/python/echo_aio.py", "--bus", gate.dir, "--route", route],
-    "python-shm": lambda gate, route: with_libwsbus(PYTHON, ROOT / "examples/python/echo_shm.py", "--bus", gate.dir, "--route", route),
-    "raw": lambda gate, route: [PYTHON, ROOT / "examples/python/echo_raw.py", gate.dir],
-    "node": lambda gate, route: ["node", ROOT / "examples/node/echo.js", "--bus", gate.dir, "--route", route],
+    "c-zmq": lambda gate, route: ["env", "WSBUS_LINK=zmq", BUILD / "examples" / "wsbus-echo", "--runtime-dir", gate.dir, "--route", route],
+    "c": lambda gate, route: [BUILD / "examples" / "wsbus-echo", "--runtime-dir", gate.dir, "--route", route],
+    "python": lambda gate, route: [PYTHON, ROOT / "examples/python/echo.py", "--runtime-dir", gate.dir, "--route", route],
+    "python-aio": lambda gate, route: [PYTHON, ROOT / "examples/python/echo_aio.py", "--runtime-dir", gate.dir, "--route", route],
+    "python-shm": lambda gate, route: with_libwsbus(PYTHON, ROOT / "examples/python/echo_shm.py", "--runtime-dir", gate.dir, "--route", route),
+    "raw": lambda gate, route: [PYTHON, ROOT / "examples/python/echo_raw.py", "--runtime-dir", gate.dir],
+    "node": lambda gate, route: ["node", ROOT / "examples/node/echo.js", "--runtime-dir", gate.dir, "--route", route],
 }
 
 

@@ -237,8 +237,9 @@ function isThere(check) {
 
 /* Where the gate's endpoints are: docs/protocol.md §1. */
 export function runtimeDir(wanted) {
-  const { WSBUS_DIR, XDG_RUNTIME_DIR } = process.env;
-  if (wanted || WSBUS_DIR) return wanted || WSBUS_DIR;
+  const { WSBUS_DIR, WSBUS_RUNTIME_DIR, XDG_RUNTIME_DIR } = process.env;
+  const named = wanted || WSBUS_DIR || WSBUS_RUNTIME_DIR; /* the last is a synonym */
+  if (named) return named;
   if (isThere(() => accessSync("/run/wsbus", constants.X_OK) ?? true)) return "/run/wsbus";
   if (XDG_RUNTIME_DIR) return `${XDG_RUNTIME_DIR}/wsbus`;
   const last = `/tmp/wsbus-${process.getuid()}`;

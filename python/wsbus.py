@@ -255,8 +255,9 @@ def runtime_dir(wanted=None):
     """Where the gate's endpoints are: docs/protocol.md §1."""
     if wanted:
         return wanted
-    if os.environ.get("WSBUS_DIR"):
-        return os.environ["WSBUS_DIR"]
+    named = os.environ.get("WSBUS_DIR") or os.environ.get("WSBUS_RUNTIME_DIR")  # a synonym
+    if named:
+        return named
     if os.access("/run/wsbus", os.X_OK):
         return "/run/wsbus"
     if os.environ.get("XDG_RUNTIME_DIR"):

@@ -6,7 +6,16 @@
 
 #include "text.h"
 
-static const struct wsc_option *find_long(const struct wsc_option *options, size_t count, const char *name, size_t len)
+/* Other names for an option, in whichever subcommand it is; a single character is a letter. */
+static const struct synonym {
+    const char *word, *name;
+} synonyms[] = {
+    {"dir", "runtime-dir"},
+    {"bus", "runtime-dir"},
+};
+
+static const struct wsc_option *find_documented(const struct wsc_option *options, size_t count, const char *name,
+                                                size_t len)
 {
     for (size_t i = 0; i < count; i++) {
         if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
@@ -15,13 +24,31 @@ static const struct wsc_option *find_long(const struct wsc_option *options, size
     return NULL;
 }
 
+static const struct wsc_option *find_synonym(const struct wsc_option *options, size_t count, const char *word,
+                                             size_t len)
+{
+    const struct wsc_option *o = NULL;
+    for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms && !o; i++) {
+        const struct synonym *s = &synonyms[i];
+        if (strlen(s->word) == len && memcmp(s->word, word, len) == 0)
+            o = find_documented(options, count, s->name, strlen(s->name));
+    }
+    return o;
+}
+
+static const struct wsc_option *find_long(const struct wsc_option *options, size_t count, const char *name, size_t len)
+{
+    const struct wsc_option *o = find_documented(options, count, name, len);
+    return o || len < 2 ? o : find_synonym(options, count, name, len);
+}
+
 static const struct wsc_option *find_short(const struct wsc_option *options, size_t count, char letter)
 {
     for (size_t i = 0; i < count; i++) {
         if (options[i].letter == letter)
             return &options[i];
     }
-    return NULL;
+    return find_synonym(options, count, &letter, 1);
 }
 
 static bool parse_number(const char *text, uint64_t *ret)

@@ -31,7 +31,8 @@ struct wsc_option {
 };
 
 /**
- * Take the options out of an argument list.
+ * Take the options out of an argument list. What an option was once called, or is called elsewhere, is taken for it as well (args.c
+ * lists these synonyms), and is not described.
  *
  * @argv   without the program's and the subcommand's name; reordered: the other arguments come first
  *

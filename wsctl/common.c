@@ -29,7 +29,7 @@ int wsc_begin(struct wsc_run *run, const struct wsc_option *options, size_t coun
 {
     const struct wsc_option common[] = {
         {"json", 'j', WSC_FLAG, NULL, "answer in JSON", &run->json},
-        {"dir", 'd', WSC_TEXT, "DIR", "the gate's runtime directory", &run->dir},
+        {"runtime-dir", 'd', WSC_TEXT, "DIR", "where the gate's sockets are", &run->dir},
         {"timeout", 'T', WSC_DURATION, "TIME", "how long to wait for the gate; default 10s", &run->timeout_ms},
         {"help", 'h', WSC_FLAG, NULL, "this text", &run->help},
     };

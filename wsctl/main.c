@@ -82,8 +82,8 @@ static void show_help(FILE *to)
     (void)fputs(
         "  help         [COMMAND]           This text, or a command's\n"
         "  -V, --version                    The version\n\n"
-        "wsctl COMMAND --help tells a command's options. The runtime directory is --dir, else $WSBUS_DIR, else\n"
-        "/run/wsbus, else $XDG_RUNTIME_DIR/wsbus, else /tmp/wsbus-<uid>.\n\n"
+        "wsctl COMMAND --help tells a command's options. The runtime directory is --runtime-dir, else $WSBUS_DIR,\n"
+        "else /run/wsbus, else $XDG_RUNTIME_DIR/wsbus, else /tmp/wsbus-<uid>.\n\n"
         "Exit status: 0 done; 1 the gate said no, or nothing was found; 2 wrong usage; 3 no gate can be reached;\n"
         "4 it did not answer in time.\n",
         to);
@@ -110,9 +110,27 @@ static int help(int argc, char **argv)
     return argc ? WSC_USAGE : WSC_OK;
 }
 
+/* --runtime-dir DIR or one of its other names, at argv[*at]; *at moves to its last word. NULL: something else, or DIR is missing. */
+static const char *runtime_dir_at(int argc, char **argv, int *at)
+{
+    static const char *const names[] = {"--runtime-dir", "--dir", "--bus", "-d"};
+    const char *arg = argv[*at];
+    for (size_t i = 0; i < WSC_COUNT(names); i++) {
+        size_t len = strlen(names[i]);
+        if (strncmp(arg, names[i], len) != 0)
+            continue;
+        if (!arg[len] && *at + 1 < argc)
+            return argv[++*at];
+        if (arg[len] == '=' && names[i][1] == '-')
+            return arg + len + 1;
+    }
+    return NULL;
+}
+
 static int run_command(int argc, char **argv)
 {
     struct wsc_run run = {.timeout_ms = TIMEOUT_DEFAULT_MS};
+    const char *dir;
     int i = 1;
     for (; i < argc && argv[i][0] == '-'; i++) { /* the few options that may stand before the command */
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
@@ -123,10 +141,8 @@ static int run_command(int argc, char **argv)
         }
         if (strcmp(argv[i], "--json") == 0 || strcmp(argv[i], "-j") == 0)
             run.json = true;
-        else if ((strcmp(argv[i], "--dir") == 0 || strcmp(argv[i], "-d") == 0) && i + 1 < argc)
-            run.dir = argv[++i];
-        else if (strncmp(argv[i], "--dir=", 6) == 0)
-            run.dir = argv[i] + 6;
+        else if ((dir = runtime_dir_at(argc, argv, &i)) != NULL)
+            run.dir = dir;
         else
             return wsc_complain(&run, WSC_USAGE, "unknown option %.60s; see wsctl --help", argv[i]);
     }

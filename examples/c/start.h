@@ -1,7 +1,7 @@
 #ifndef EXAMPLES_START_H
 #define EXAMPLES_START_H
 
-/* What all examples do first and last: read --bus and --route, open the handle, end on SIGINT and SIGTERM, and when the gate
+/* What all examples do first and last: read --runtime-dir and --route, open the handle, end on SIGINT and SIGTERM, and when the gate
  * has drained them. */
 #include <wsbus/handler.h>
 

@@ -1,10 +1,11 @@
-/* Echo: what comes in goes back. Usage: node echo.js [--bus DIRECTORY or tcp://HOST:PORT] [--route NAME]… */
+/* Echo: what comes in goes back. Usage: node echo.js [--runtime-dir DIR or tcp://HOST:PORT] [--route NAME]… */
 import { parseArgs } from "node:util";
 import { Handler } from "wsbus";
 
-const { values } = parseArgs({ options: { bus: { type: "string" }, route: { type: "string", multiple: true } } });
+const text = { type: "string" };
+const { values } = parseArgs({ options: { "runtime-dir": text, dir: text, bus: text, route: { type: "string", multiple: true } } });
 const bus = new Handler({
-  bus: values.bus,
+  bus: values["runtime-dir"] ?? values.dir ?? values.bus, /* three names of one option */
   routes: values.route ?? ["echo"],
   name: "echo.js",
 });

@@ -50,7 +50,8 @@ def decide(bus, event, passes):
 
 def main():
     parser = argparse.ArgumentParser(description="let those in who have a pass")
-    parser.add_argument("--bus", help="the gate: its runtime directory, or tcp://HOST:PORT")
+    parser.add_argument("--runtime-dir", metavar="DIR", dest="bus", help="the gate's runtime directory, or its address: tcp://HOST:PORT")
+    parser.add_argument("--dir", "--bus", dest="bus", help=argparse.SUPPRESS)  # the same
     parser.add_argument("--route", action="append", help="the gatekeepers' route; default: door")
     parser.add_argument("passes", help="the list: PASS NAME [TAG…], line by line; it is read again for each client")
     args = parser.parse_args()

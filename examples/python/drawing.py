@@ -54,7 +54,8 @@ class Drawing:
 
 def main():
     parser = argparse.ArgumentParser(description="a drawing moved from both sides")
-    parser.add_argument("--bus", help="the gate: its runtime directory, or tcp://HOST:PORT")
+    parser.add_argument("--runtime-dir", metavar="DIR", dest="bus", help="the gate's runtime directory, or its address: tcp://HOST:PORT")
+    parser.add_argument("--dir", "--bus", dest="bus", help=argparse.SUPPRESS)  # the same
     parser.add_argument("--route", default="drawing")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

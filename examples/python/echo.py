@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Echo: what comes in goes back. Usage: echo.py [--bus ADDRESS] [--route NAME]…"""
+"""Echo: what comes in goes back. Usage: echo.py [--runtime-dir DIR] [--route NAME]…"""
 
 import argparse
 import signal
@@ -9,7 +9,8 @@ from wsbus import Handler
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 parser = argparse.ArgumentParser(description="echo every message")
-parser.add_argument("--bus", help="the gate: its runtime directory, or tcp://HOST:PORT")
+parser.add_argument("--runtime-dir", metavar="DIR", dest="bus", help="the gate's runtime directory, or its address: tcp://HOST:PORT")
+parser.add_argument("--dir", "--bus", dest="bus", help=argparse.SUPPRESS)  # the same
 parser.add_argument("--route", action="append", help="a route to serve; default: echo")
 args = parser.parse_args()
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Echo with asyncio. Usage: echo_aio.py [--bus ADDRESS] [--route NAME]… [--shm]"""
+"""Echo with asyncio. Usage: echo_aio.py [--runtime-dir DIR] [--route NAME]… [--shm]"""
 
 import argparse
 import asyncio
@@ -18,7 +18,8 @@ async def serve(bus):
 
 async def main():
     parser = argparse.ArgumentParser(description="echo every message")
-    parser.add_argument("--bus", help="the gate: its runtime directory, or tcp://HOST:PORT")
+    parser.add_argument("--runtime-dir", metavar="DIR", dest="bus", help="the gate's runtime directory, or its address: tcp://HOST:PORT")
+    parser.add_argument("--dir", "--bus", dest="bus", help=argparse.SUPPRESS)  # the same
     parser.add_argument("--route", action="append", help="a route to serve; default: echo")
     parser.add_argument("--shm", action="store_true", help="through libwsbus, over shared memory")
     args = parser.parse_args()

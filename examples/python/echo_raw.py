@@ -3,7 +3,7 @@ import json, struct, sys, zmq
 HELLO, SEND, PONG, DATA, PING, META = 64, 69, 78, 3, 12, 1  # HELLO without "ack": each message at most once, lost with whoever has it
 header = struct.Struct("<BBBBIQQQ")  # version, type, code, flags, payload bytes, connection, seq, time
 bus = zmq.Context().socket(zmq.DEALER)
-bus.connect("ipc://%s/handlers" % sys.argv[1])
+bus.connect("ipc://%s/handlers" % sys.argv[-1])  # DIR, or --runtime-dir DIR
 while True:
     bus.send_multipart([header.pack(1, HELLO, 0, META, 0, 0, 0, 0), b"", json.dumps({"routes": ["echo"], "kinds": ["websocket"]}).encode()])
     while bus.poll(3000):  # the gate pings every second: silence means that it has been restarted

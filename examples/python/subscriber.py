@@ -2,8 +2,8 @@
 """Listens to the copies on `events` and answers through `commands`, without being a registered handler.
 
 For routes with deliver = publish, or tap = yes. Answers "time?" with the time, and counts everything it sees.
-Usage: subscriber.py [--bus DIRECTORY] [--route NAME], or on TCP, where each has an address of its own,
---bus tcp://HOST:PORT --commands tcp://HOST:PORT
+Usage: subscriber.py [--runtime-dir DIR] [--route NAME], or on TCP, where each has an address of its own,
+--runtime-dir tcp://HOST:PORT --commands tcp://HOST:PORT
 """
 
 import argparse
@@ -12,7 +12,8 @@ import time
 from wsbus import Commander, Subscriber
 
 parser = argparse.ArgumentParser(description="listen to events, answer through commands")
-parser.add_argument("--bus", help="the gate: its runtime directory, or tcp://HOST:PORT of its events")
+parser.add_argument("--runtime-dir", metavar="DIR", dest="bus", help="the gate's runtime directory, or its address: tcp://HOST:PORT of its events")
+parser.add_argument("--dir", "--bus", dest="bus", help=argparse.SUPPRESS)  # the same
 parser.add_argument("--commands", help="tcp://HOST:PORT of its commands")
 parser.add_argument("--route", default="feed")
 args = parser.parse_args()

@@ -40,6 +40,8 @@ static wsb_err in_default(struct wsb_buf *ret, struct wsb_fault *fault)
 {
     char dir[sizeof((struct sockaddr_un *)0)->sun_path];
     const char *named = getenv("WSBUS_DIR");
+    if (!named || !*named)
+        named = getenv("WSBUS_RUNTIME_DIR"); /* a synonym */
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     if (named && *named)
         return in_directory(named, ret, fault);

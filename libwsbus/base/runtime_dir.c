@@ -19,11 +19,18 @@ static const char *env_get(const char *name)
     return value && *value ? value : NULL;
 }
 
+/* WSBUS_RUNTIME_DIR is a synonym that is not documented: it is what --runtime-dir makes one guess. */
+static const char *named_by_env(void)
+{
+    const char *name = env_get("WSBUS_DIR");
+    return name ? name : env_get("WSBUS_RUNTIME_DIR");
+}
+
 /* access_mode: of access(2), what makes the usual place usable */
 static wsb_err choose(const char *wanted, int access_mode, char *ret, struct wsb_fault *fault)
 {
     static const char usual[] = "/run/wsbus";
-    const char *said = wanted && *wanted ? wanted : env_get("WSBUS_DIR");
+    const char *said = wanted && *wanted ? wanted : named_by_env();
     const char *session = env_get("XDG_RUNTIME_DIR");
     char text[WSB_RUNTIME_DIR_MAX];
     int n;
@@ -61,7 +68,7 @@ static bool is_trap(const char *dir)
 wsb_err wsb_runtime_dir_find(const char *wanted, char ret[WSB_RUNTIME_DIR_MAX], struct wsb_fault *fault)
 {
     char dir[WSB_RUNTIME_DIR_MAX];
-    bool is_named = (wanted && *wanted) || env_get("WSBUS_DIR");
+    bool is_named = (wanted && *wanted) || named_by_env();
     wsb_err err = choose(wanted, X_OK, dir, fault);
     if (!err && !is_named && is_trap(dir))
         err = wsb_fault_set(fault, WSB_ERR_REFUSED, 0, "%s is not a directory of our own", dir);

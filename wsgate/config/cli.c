@@ -44,6 +44,13 @@ static void flags_fill(struct option flags[FLAGS_MAX])
         if (wsg_options[i].flag)
             flags[n++] = (struct option){wsg_options[i].flag, required_argument, NULL, OPTION_BASE + (int)i};
     }
+    for (const struct wsg_synonym *s = wsg_flag_synonyms; s->word; s++) {
+        size_t i = 0;
+        while (strcmp(flags[i].name, s->name) != 0)
+            i++;
+        assert(n + 1 < FLAGS_MAX);
+        flags[n++] = (struct option){s->word, flags[i].has_arg, NULL, flags[i].val};
+    }
     flags[n] = (struct option){0};
 }
 

@@ -213,19 +213,26 @@ static int on_section_end(cfg_t *cfg, cfg_opt_t *opt)
     return err ? -1 : 0;
 }
 
-/* The options of a section in libconfuse's form; returns how many, with the end mark. */
+static cfg_opt_t option_fill(const char *name, const struct wsg_option *o)
+{
+    cfg_opt_t one = CFG_STR_CB(name, NULL, CFGF_NODEFAULT, on_value);
+    if (wsg_option_is_list(o))
+        one.flags |= CFGF_LIST;
+    return one;
+}
+
+/* The options of a section in libconfuse's form, by all their names; returns how many, with the end mark. */
 static size_t options_fill(cfg_opt_t *opts, enum wsg_section section)
 {
     const cfg_opt_t end = CFG_END();
     size_t n = 0;
     for (size_t i = 0; i < wsg_option_count; i++) {
-        const struct wsg_option *o = &wsg_options[i];
-        cfg_opt_t one = CFG_STR_CB(o->name, NULL, CFGF_NODEFAULT, on_value);
-        if (o->section != section)
-            continue;
-        if (wsg_option_is_list(o))
-            one.flags |= CFGF_LIST;
-        opts[n++] = one;
+        if (wsg_options[i].section == section)
+            opts[n++] = option_fill(wsg_options[i].name, &wsg_options[i]);
+    }
+    for (const struct wsg_synonym *s = wsg_option_synonyms; s->word; s++) {
+        if (s->section == section)
+            opts[n++] = option_fill(s->word, wsg_option_find(section, s->word));
     }
     opts[n++] = end;
     return n;

@@ -250,6 +250,17 @@ const struct wsg_option wsg_options[] = {
 /* clang-format on */
 const size_t wsg_option_count = sizeof wsg_options / sizeof wsg_options[0];
 
+const struct wsg_synonym wsg_option_synonyms[] = {
+    {WSG_SECTION_TOP, "dir", "runtime_dir"},
+    {0},
+};
+
+const struct wsg_synonym wsg_flag_synonyms[] = {
+    {WSG_SECTION_TOP, "dir", "runtime-dir"},
+    {WSG_SECTION_TOP, "bus", "runtime-dir"},
+    {0},
+};
+
 static const char *const section_names[WSG_SECTIONS] = {"",    "listen", "route",    "static", "dial",
                                                         "bus", "log",    "timeouts", "limits"};
 
@@ -263,8 +274,18 @@ bool wsg_option_is_list(const struct wsg_option *o)
     return o->kind == WSG_OPTION_LIST || o->kind == WSG_OPTION_LEVELS;
 }
 
+static const char *documented_name(enum wsg_section section, const char *name)
+{
+    for (const struct wsg_synonym *s = wsg_option_synonyms; s->word; s++) {
+        if (s->section == section && strcmp(s->word, name) == 0)
+            return s->name;
+    }
+    return name;
+}
+
 const struct wsg_option *wsg_option_find(enum wsg_section section, const char *name)
 {
+    name = documented_name(section, name);
     for (size_t i = 0; i < wsg_option_count; i++) {
         if (wsg_options[i].section == section && strcmp(wsg_options[i].name, name) == 0)
             return &wsg_options[i];

@@ -45,6 +45,13 @@ struct wsg_word {
     int value;
 };
 
+/* Another name for an option, of its section in the file, or (without a section) of a flag: taken, and not documented. */
+struct wsg_synonym {
+    enum wsg_section section;
+    const char *word;
+    const char *name; /* the one that is documented */
+};
+
 struct wsg_option {
     enum wsg_section section;
     const char *name;
@@ -59,9 +66,11 @@ struct wsg_option {
 extern const struct wsg_option wsg_options[];
 extern const size_t wsg_option_count;
 
+extern const struct wsg_synonym wsg_option_synonyms[], wsg_flag_synonyms[]; /* each ends with a NULL word */
+
 const char *wsg_section_name(enum wsg_section section); /* "" for TOP */
 bool wsg_option_is_list(const struct wsg_option *o);
-/* NULL: there is none of that name in the section. */
+/* By its name or a synonym. NULL: there is none in the section. */
 const struct wsg_option *wsg_option_find(enum wsg_section section, const char *name);
 /* The option of the section whose name is most like a misspelled one; NULL: none is like it. */
 const char *wsg_option_suggest(enum wsg_section section, const char *name);

@@ -26,7 +26,14 @@ static void test_runtime_dir_order(void **state)
     assert_int_equal(wsb_runtime_dir_find(NULL, dir, NULL), WSB_OK);
     assert_string_equal(dir, "/a");
 
+    assert_int_equal(setenv("WSBUS_RUNTIME_DIR", "/c", 1), 0); /* the same by another name */
+    assert_int_equal(wsb_runtime_dir_resolve(NULL, dir, NULL), WSB_OK);
+    assert_string_equal(dir, "/a");
     assert_int_equal(setenv("WSBUS_DIR", "", 1), 0);
+    assert_int_equal(wsb_runtime_dir_resolve(NULL, dir, NULL), WSB_OK);
+    assert_string_equal(dir, "/c");
+    assert_int_equal(unsetenv("WSBUS_RUNTIME_DIR"), 0);
+
     assert_int_equal(wsb_runtime_dir_resolve(NULL, dir, NULL), WSB_OK);
     assert_string_equal(dir, access("/run/wsbus", W_OK | X_OK) == 0 ? "/run/wsbus" : "/b/wsbus");
     assert_int_equal(wsb_runtime_dir_find(NULL, dir, NULL), WSB_OK);

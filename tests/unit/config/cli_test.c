@@ -222,6 +222,27 @@ static void test_cli_help_and_manual_name_every_flag(void **state)
     assert_names_every_flag(wsg_cli_help(), "--help");
 }
 
+static void test_cli_synonyms_of_flags(void **state)
+{
+    (void)state;
+    for (const struct wsg_synonym *s = wsg_flag_synonyms; s->word; s++) {
+        char flag[64], manual[80];
+        char *argv[] = {(char *)"wsgate", (char *)"--listen=unix:/a", flag, (char *)"/x", NULL};
+        enum wsg_action action;
+        struct wsg_config c;
+        struct wsb_fault fault = {0};
+        wsg_config_init(&c);
+        (void)snprintf(flag, sizeof flag, "--%s", s->word);
+        if (wsg_config_from_args(4, argv, &c, &action, &fault))
+            fail_msg("%s: %s", flag, fault.text);
+        assert_string_equal(s->name, "runtime-dir"); /* the only one today */
+        assert_string_equal(c.runtime_dir, "/x");
+        wsg_config_deinit(&c);
+        (void)snprintf(manual, sizeof manual, "%s ", flag);
+        assert_null(strstr(wsg_cli_help(), manual)); /* one name is documented */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_cli_takes_everything),
         cmocka_unit_test(test_cli_flags_win_over_the_file_and_add_to_it),
         cmocka_unit_test(test_cli_help_and_manual_name_every_flag),
+        cmocka_unit_test(test_cli_synonyms_of_flags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

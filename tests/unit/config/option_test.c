@@ -308,6 +308,62 @@ static void test_option_good_value_in_the_file(void **state)
     }
 }
 
+static const struct row *row_of(enum wsg_section section, const char *name)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if (rows[i].section == section && strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    }
+    fail_msg("a synonym is of %s.%s, and there is no such option", wsg_section_name(section), name);
+    return NULL;
+}
+
+/* Another name is taken wherever the documented one is, and both together are the same thing twice. */
+static void test_option_synonyms_in_the_file(void **state)
+{
+    (void)state;
+    assert_non_null(wsg_option_synonyms[0].word);
+    for (const struct wsg_synonym *s = wsg_option_synonyms; s->word; s++) {
+        const struct row *row = row_of(s->section, s->name);
+        char text[300], again[300], line[80], *at;
+        struct wsg_config c;
+        struct wsb_fault fault = {0};
+        struct wsb_buf out;
+        wsg_config_init(&c);
+        file_text(text, sizeof text, row, row->good);
+        at = strstr(text, row->name);
+        assert_non_null(at);
+        (void)snprintf(again, sizeof again, "%.*s%s%s", (int)(at - text), text, s->word, at + strlen(row->name));
+        if (wsg_config_parse("f", again, strlen(again), &c, &fault))
+            fail_msg("%s: %s", s->word, fault.text);
+        config_format(&c, &out);
+        (void)snprintf(line, sizeof line, "%s\n", row->becomes);
+        assert_non_null(strstr((const char *)out.data, line));
+        wsb_buf_deinit(&out);
+        wsg_config_deinit(&c);
+        wsg_config_init(&c);
+        (void)snprintf(again, sizeof again, "%.*s%s = \"%s\"\n%s", (int)(at - text), text, s->word, row->good, at);
+        assert_int_equal(wsg_config_parse("f", again, strlen(again), &c, &fault), WSB_ERR_CONFIG);
+        (void)snprintf(line, sizeof line, "%s: it is set twice", row->name);
+        assert_non_null(strstr(fault.text, line));
+        wsg_config_deinit(&c);
+    }
+}
+
+/* Nobody can tell two names of one thing from two things: a synonym is no name of another option, nor of a section. */
+static void test_option_synonyms_mean_one_thing(void **state)
+{
+    (void)state;
+    for (const struct wsg_synonym *s = wsg_option_synonyms; s->word; s++) {
+        for (size_t i = 0; i < wsg_option_count; i++)
+            assert_false(wsg_options[i].section == s->section && strcmp(wsg_options[i].name, s->word) == 0);
+        for (enum wsg_section k = WSG_SECTION_LISTEN; s->section == WSG_SECTION_TOP && k < WSG_SECTIONS; k++)
+            assert_string_not_equal(wsg_section_name(k), s->word);
+        for (const struct wsg_synonym *t = s + 1; t->word; t++)
+            assert_false(t->section == s->section && strcmp(t->word, s->word) == 0);
+    }
+}
+
 static void test_option_bad_value_in_the_file(void **state)
 {
     (void)state;
@@ -451,6 +507,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_option_every_one_has_a_row),     cmocka_unit_test(test_option_good_value_in_the_file),
+        cmocka_unit_test(test_option_synonyms_in_the_file),    cmocka_unit_test(test_option_synonyms_mean_one_thing),
         cmocka_unit_test(test_option_bad_value_in_the_file),   cmocka_unit_test(test_option_flag_says_the_same),
         cmocka_unit_test(test_option_route_key_says_the_same), cmocka_unit_test(test_option_is_documented),
         cmocka_unit_test(test_option_example_is_good),

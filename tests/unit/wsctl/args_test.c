@@ -70,6 +70,40 @@ static void test_options_are_taken_out(void **state)
     }
 }
 
+static const char *runtime_dir_of(const char *arg, const char *next)
+{
+    const char *dir = NULL;
+    int others;
+    char *argv[] = {(char *)arg, (char *)next, NULL};
+    struct wsb_fault fault = {0};
+    const struct wsc_option options[] = {{"runtime-dir", 'd', WSC_TEXT, "DIR", "", &dir}};
+    return wsc_args_parse(options, 1, next ? 2 : 1, argv, &others, &fault) == WSB_OK && others == 0 ? dir : NULL;
+}
+
+static void test_a_synonym_is_taken(void **state)
+{
+    (void)state;
+    assert_string_equal(runtime_dir_of("--runtime-dir", "/x"), "/x");
+    assert_string_equal(runtime_dir_of("--dir", "/x"), "/x");
+    assert_string_equal(runtime_dir_of("--dir=/x", NULL), "/x");
+    assert_string_equal(runtime_dir_of("--bus=/x", NULL), "/x");
+    assert_null(runtime_dir_of("--dir", NULL));
+    assert_null(runtime_dir_of("--di", "/x"));
+    assert_null(runtime_dir_of("--dirs", "/x"));
+}
+
+static void test_a_synonym_of_no_option_is_unknown(void **state)
+{
+    int others;
+    bool flag = false;
+    char *argv[] = {(char *)"--dir", (char *)"/x", NULL};
+    struct wsb_fault fault = {0};
+    const struct wsc_option options[] = {{"flag", 'f', WSC_FLAG, NULL, "", &flag}};
+    (void)state;
+    assert_int_equal(wsc_args_parse(options, 1, 2, argv, &others, &fault), WSB_ERR_CONFIG);
+    assert_string_equal(fault.text, "unknown option --dir");
+}
+
 static void test_other_arguments_keep_their_order(void **state)
 {
     bool flag = false;
@@ -103,6 +137,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options_are_taken_out),
+        cmocka_unit_test(test_a_synonym_is_taken),
+        cmocka_unit_test(test_a_synonym_of_no_option_is_unknown),
         cmocka_unit_test(test_other_arguments_keep_their_order),
         cmocka_unit_test(test_each_option_is_described),
     };
