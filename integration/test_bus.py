@@ -457,6 +457,8 @@ def test_what_commands_does_not_take_is_counted(feed):
     commands.send(1, b"\xff", opcode=1)
     commands.send(0, b"no target")
     eventually(lambda: feed.wsctl("stats")["bus"]["command_errors"] == before + 9, "nine errors")
+    unheard = feed.wsctl("stats")["bus"]["commands_unheard"]
+    assert {reason: count for reason, count in unheard.items() if count} == {"refused": 6, "metadata": 2, "payload": 1}
     assert feed.wsctl("handlers")["handlers"] == []
 
 

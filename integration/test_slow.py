@@ -199,7 +199,7 @@ def test_a_handler_that_does_not_read_slows_its_clients(make_gate, echo):
 
     eventually(all_are_stuck, "back-pressure")
     # A handler that stays stopped is given up; what its clients send while they are closed is read and thrown away.
-    assert "handler gone" in gate.output or sum(flood.taken for flood in floods) < 128 * MIB
+    assert "handler lost" in gate.output or sum(flood.taken for flood in floods) < 128 * MIB
     for flood in floods:
         flood.end()
     slow.signal(signal.SIGCONT)

@@ -117,3 +117,27 @@ while handler.read(100) is None:
     pass
 """, Nowhere(tmp_path / "run").dir))
     program.wait_line("^told: wsbus: handler .*no gate at")
+
+
+# --- the gate's log
+
+
+def test_the_gate_warns_of_handlers_that_it_refuses(gate, processes):
+    handler = processes(HANDLERS["python"](gate, "ekko"))
+    line = gate.wait_line('msg="handler refused"')
+    assert "level=warn" in line.string and "why=\"route 'ekko' does not exist\"" in line.string, line.string
+    assert "name=echo.py" in line.string and "pid=%d" % handler.pid in line.string
+    assert gate.wsctl("stats")["bus"]["hellos_refused"] >= 1
+
+
+@pytest.mark.parametrize("language", ["c", "c-zmq", "python"])
+def test_the_gate_warns_of_a_crash_and_not_of_a_goodbye(gate, echo, language):
+    orderly, crashing = echo(gate, language), echo(gate, language)
+    orderly.stop()
+    line = gate.wait_line('msg="handler gone"')
+    assert "level=info" in line.string and 'why="said goodbye"' in line.string
+    assert gate.wsctl("stats")["bus"]["handlers_gone"] == 0
+    crashing.kill()
+    line = gate.wait_line('msg="handler lost"')
+    assert "level=warn" in line.string and "pid=%d" % crashing.pid in line.string and "without a goodbye" in line.string
+    assert gate.wsctl("stats")["bus"]["handlers_gone"] == 1

@@ -147,7 +147,7 @@ static void operator_does(struct fixture *f, struct script *s, const uint8_t gen
         break;
     case 1:
         if (h)
-            wsg_hub_drop_handler(&f->hub, h, "dropped");
+            wsg_hub_drop_handler(&f->hub, h, WSG_GOES_IN_ORDER, "dropped");
         break;
     case 2:
         if (h && p)

@@ -62,6 +62,9 @@ BUS(malformed)
 BUS(presence_drops)
 BUS(command_errors)
 BUS(handlers_gone)
+BUS(hellos_refused)
+GET(bus_failed, s->hub->stats.failed[reason])
+GET(bus_failed_unheard, s->hub->stats.failed_unheard[reason])
 BUS(moved)
 BUS(forbidden)
 BUS(stale)
@@ -172,6 +175,11 @@ static const char *peer_refusal(int reason)
     return wsb_zmtp_why_name((enum wsb_zmtp_why)reason);
 }
 
+static const char *failing(int reason)
+{
+    return wsg_failing_name((enum wsg_failing)reason);
+}
+
 static const char *ending(int reason)
 {
     return wsg_ending_name((enum wsg_ending)reason);
@@ -269,6 +277,9 @@ const struct wsg_counter wsg_counters[] = {
     {BUS_ROW("shm_wakes",      "shm_wakes"),          WSG_COUNTER, PLAIN, "System calls to wake the other end.", bus_shm_wakes, ONE},
     {BUS_ROW("shm_stalls",     "shm_stalls"),         WSG_COUNTER, PLAIN, "How often a ring had no room.", bus_shm_stalls, ONE},
     {BUS_ROW("command_errors", "command_errors"),     WSG_COUNTER, PLAIN, "Commands that were refused.", bus_command_errors, ONE},
+    {BUS_ROW("commands_refused_by", "refused_commands"), WSG_COUNTER, PLAIN, "Commands, and targets of commands, that were not carried out.", bus_failed, WSG_FAILINGS, failing},
+    {BUS_ROW("commands_unheard", "unheard_commands"), WSG_COUNTER, PLAIN, "Those of the endpoint commands, whose senders are not told.", bus_failed_unheard, WSG_FAILINGS, failing},
+    {BUS_ROW("hellos_refused", "refused_handlers"),   WSG_COUNTER, PLAIN, "Registrations of handlers that were refused.", bus_hellos_refused, ONE},
     {BUS_ROW("handlers_gone",  "lost_handlers"),      WSG_COUNTER, PLAIN, "Handlers that went without a word.", bus_handlers_gone, ONE},
     {BUS_ROW("moved",          "moved_connections"),  WSG_COUNTER, PLAIN, "Connections that changed hands.", bus_moved, ONE},
     {BUS_ROW("forbidden",      "forbidden_commands"), WSG_COUNTER, PLAIN, "Commands of a key that is not for the route.", bus_forbidden, ONE},

@@ -144,7 +144,7 @@ void wsg_on_handler_drop(const struct wsg_call *call)
     uint32_t moved = h->lane.count;
     (void)snprintf(detail, sizeof detail, "handler %" PRIu32 " %s", h->id, h->name);
     wsg_audit(call, detail);
-    wsg_hub_drop_handler(wsg_gate_hub(call->admin->gate), h, "dropped through the control socket");
+    wsg_hub_drop_handler(wsg_gate_hub(call->admin->gate), h, WSG_GOES_IN_ORDER, "dropped through the control socket");
     wsg_answer_begin(call->admin, call->id, &j);
     wsb_json_object(&j);
     wsb_json_ku64(&j, "connections", moved);

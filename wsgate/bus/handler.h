@@ -75,7 +75,7 @@ struct wsg_handler {
     uint32_t steps;                  /* moves begun in this step of its drain */
     uint64_t barrier_passed;         /* the latest PING that it has answered */
     uint32_t weight;
-    uint32_t slot; /* among those of the same name: the lowest that was free */
+    uint32_t slot;     /* among those of the same name: the lowest that was free */
     uint64_t identity; /* of name and slot: what keys choose by; the same again when the process is started anew */
     char name[65];
     char language[33];
@@ -84,7 +84,7 @@ struct wsg_handler {
     bool was_given_up; /* it lost its connections while it lived */
     uint8_t level;
     struct wsb_log_limit lines; /* that it has the log write */
-    uint16_t *routes; /* owned */
+    uint16_t *routes;           /* owned */
     size_t route_count;
     uint8_t kinds;      /* enum wsg_kind, or-ed: what it serves on each of its routes */
     uint32_t *in_batch; /* owned; of each of its routes: messages in `block`, of a handler that does not acknowledge */
@@ -97,6 +97,7 @@ struct wsg_handler {
     struct wsb_block *block;         /* owned: the batch of this round */
     bool paused;                     /* too much under way: its clients are not read */
     bool is_dead;                    /* cannot be reached, or has left; is not picked, and removed soon */
+    bool is_hung_up;                 /* its link has ended */
     bool is_told;                    /* it has left alive: it is told REVOKED for each connection */
     const char *why;                 /* it has left; static */
     uint64_t balance_round;          /* the round of rebalancing that it was looked at in */

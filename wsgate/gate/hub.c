@@ -273,6 +273,7 @@ static void on_malformed(struct wsg_hub *h, const struct wsb_inbound *in)
 {
     struct wsg_handler *from = wsg_handlers_by_peer(&h->handlers, in->peer);
     h->stats.malformed++;
+    wsg_hub_failed(h, in->peer, WSG_FAIL_MALFORMED);
     if (from)
         from->errors++;
     WSB_LOG_FEW(&h->lines.malformed, 1, wsg_loop_now_ms(h->loop), WSB_LOG_LINK, WSB_LOG_WARN, "malformed message",
@@ -308,6 +309,7 @@ static void on_gone(struct wsg_hub *h, const struct wsg_reading *r)
         return;
     from->direct = NULL; /* what is there of it ends with this message */
     from->known = NULL;
+    from->is_hung_up = true;
     wsg_hub_mark_dead(h, from);
 }
 

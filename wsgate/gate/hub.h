@@ -53,8 +53,30 @@ struct wsg_audience {
     struct wsb_span name; /* borrowed */
 };
 
+/* How a handler goes: because somebody wants it, or against everybody's will. The second is a warning, and counted. */
+enum wsg_going { WSG_GOES_IN_ORDER, WSG_GOES_LOST };
+
+/* Why a command is not carried out. */
+enum wsg_failing {
+    WSG_FAIL_TYPE,
+    WSG_FAIL_FLAG,
+    WSG_FAIL_METADATA,
+    WSG_FAIL_PAYLOAD,
+    WSG_FAIL_UNREGISTERED,
+    WSG_FAIL_REFUSED,
+    WSG_FAIL_LIMIT,
+    WSG_FAIL_FORBIDDEN, /* it names a connection that the sender's key is not for */
+    WSG_FAIL_GONE,      /* `commands` alone: it names a connection that the hub does not know */
+    WSG_FAIL_MALFORMED, /* no envelope */
+    WSG_FAILINGS
+};
+const char *wsg_failing_name(enum wsg_failing why); /* as counters have it */
+
 struct wsg_hub_stats {
     uint64_t events, commands, published, publish_drops, malformed, command_errors, outcomes, handlers_gone;
+    uint64_t failed[WSG_FAILINGS];         /* commands that were not carried out, or a target of one; by reason */
+    uint64_t failed_unheard[WSG_FAILINGS]; /* those of the `commands` endpoint, which has no way back */
+    uint64_t hellos_refused;
     uint64_t forbidden;      /* commands of a key that is not for the route */
     uint64_t missed;         /* JOIN, LEAVE and TAG for what is no open WebSocket */
     uint64_t presence_drops; /* JOINED and LEFT that nobody was told */
@@ -86,7 +108,7 @@ struct wsg_presence {
 
 /* Lines in the log that peers can cause, as often as they like. */
 struct wsg_hub_lines {
-    struct wsb_log_limit letters, lost, dropped, slow, malformed, joins, said;
+    struct wsb_log_limit letters, lost, dropped, slow, malformed, joins, said, refused, came, went;
 };
 
 struct wsg_hub {
@@ -180,7 +202,7 @@ void wsg_hub_express_end(struct wsg_hub *h, bool keep);
 
 /* For the control socket. */
 /* Told REVOKED for each of its connections, which go to others. */
-void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why);
+void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, enum wsg_going how, const char *why);
 /* No new connections; its own go to others one by one, when it has acknowledged what it was sent; then it is told to go. */
 void wsg_hub_drain_handler(struct wsg_hub *h, struct wsg_handler *handler);
 /* It is in good standing again, unless its drain is over. */

@@ -81,9 +81,12 @@ static bool may_command(const struct wsg_incoming *in, wsb_conn conn)
             outcome_to_all(in, WSB_OUTCOME_STALE, &conn, 1, "it belongs to another handler now");
         return false;
     }
+    if (in->peer.len == 0 && !wsg_pins_find(&in->hub->pins, conn))
+        wsg_hub_failed(in->hub, in->peer, WSG_FAIL_GONE); /* the session may know it all the same, and decides */
     if (!in->user.len || granted_route(in, conn))
         return true;
     in->hub->stats.forbidden++;
+    wsg_hub_failed(in->hub, in->peer, WSG_FAIL_FORBIDDEN);
     if (wants_outcome(in))
         outcome_to_all(in, WSB_OUTCOME_REFUSED, &conn, 1,
                        wsg_pins_find(&in->hub->pins, conn) ? "your key is not for its route"
@@ -595,7 +598,7 @@ static void dispatch(const struct wsg_incoming *in)
         break;
     case WSB_BYE:
         if (in->from)
-            wsg_hub_remove_handler(in->hub, in->from, "said goodbye");
+            wsg_hub_remove_handler(in->hub, in->from, WSG_GOES_IN_ORDER, "said goodbye");
         break;
     case WSB_LOG:
         wsg_on_log(in);
@@ -641,7 +644,10 @@ static void dispatch_with_meta(const struct wsg_incoming *in)
     struct wsb_fault fault;
     struct wsg_incoming full = *in;
     full.meta = &meta;
-    if (wsg_meta_parse(in->e->meta, &meta, &fault) != WSB_OK)
+    bool is_good = wsg_meta_parse(in->e->meta, &meta, &fault) == WSB_OK;
+    if (!is_good && in->e->header.type == WSB_HELLO)
+        wsg_refuse_hello(in, WSB_ERROR_METADATA, fault.text);
+    else if (!is_good)
         wsg_refuse(in, WSB_ERROR_METADATA, fault.text);
     else if (meta.has_to && is_for_one(in->e->header.type))
         wsg_refuse(in, WSB_ERROR_METADATA, "\"to\": it is for one connection, the header's");

@@ -21,6 +21,9 @@ static inline void wsg_refuse(const struct wsg_incoming *in, enum wsb_error_code
     wsg_hub_error(in->hub, in->peer, code, in->e->header.seq, text);
 }
 
+/* hub_register.c: a handler is not registered. The log says so, for whoever reads that and not the handler's stderr. */
+void wsg_refuse_hello(const struct wsg_incoming *in, enum wsb_error_code code, const char *text);
+
 /* hub_register.c; all but HELLO and LOG come from a registered handler */
 void wsg_on_hello(const struct wsg_incoming *in);
 void wsg_on_credit(const struct wsg_incoming *in);

@@ -216,6 +216,50 @@ void wsg_hub_send_peer(struct wsg_hub *h, struct wsb_span peer, const struct wsb
     (void)!server->ops->send(server, peer, &header, b, e->meta); /* it may have left already */
 }
 
+const char *wsg_failing_name(enum wsg_failing why)
+{
+    static const char *const names[WSG_FAILINGS] = {
+        [WSG_FAIL_TYPE] = "type",
+        [WSG_FAIL_FLAG] = "flag",
+        [WSG_FAIL_METADATA] = "metadata",
+        [WSG_FAIL_PAYLOAD] = "payload",
+        [WSG_FAIL_UNREGISTERED] = "unregistered",
+        [WSG_FAIL_REFUSED] = "refused",
+        [WSG_FAIL_LIMIT] = "limit",
+        [WSG_FAIL_FORBIDDEN] = "forbidden",
+        [WSG_FAIL_GONE] = "gone",
+        [WSG_FAIL_MALFORMED] = "malformed",
+    };
+    return names[why];
+}
+
+static enum wsg_failing failing_of(enum wsb_error_code code)
+{
+    switch (code) {
+    case WSB_ERROR_TYPE:
+        return WSG_FAIL_TYPE;
+    case WSB_ERROR_FLAG:
+        return WSG_FAIL_FLAG;
+    case WSB_ERROR_METADATA:
+        return WSG_FAIL_METADATA;
+    case WSB_ERROR_PAYLOAD:
+        return WSG_FAIL_PAYLOAD;
+    case WSB_ERROR_NOT_REGISTERED:
+        return WSG_FAIL_UNREGISTERED;
+    case WSB_ERROR_LIMIT:
+        return WSG_FAIL_LIMIT;
+    case WSB_ERROR_REFUSED:
+        break;
+    }
+    return WSG_FAIL_REFUSED;
+}
+
+void wsg_hub_failed(struct wsg_hub *h, struct wsb_span peer, enum wsg_failing why)
+{
+    h->stats.failed[why]++;
+    h->stats.failed_unheard[why] += peer.len == 0;
+}
+
 void wsg_hub_error(struct wsg_hub *h, struct wsb_span peer, enum wsb_error_code code, uint64_t seq, const char *text)
 {
     struct wsg_handler *to = wsg_handlers_by_peer(&h->handlers, peer);
@@ -224,6 +268,7 @@ void wsg_hub_error(struct wsg_hub *h, struct wsb_span peer, enum wsb_error_code 
         .payload = wsb_span_str(text),
     };
     h->stats.command_errors++;
+    wsg_hub_failed(h, peer, failing_of(code));
     (void)snprintf(h->stats.last_command_error, sizeof h->stats.last_command_error, "%s", text);
     WSB_LOG(WSB_LOG_BUS, WSB_LOG_DEBUG, "bad command", WSB_KS("why", text), WSB_KU("handler", to ? to->id : 0));
     if (to) {

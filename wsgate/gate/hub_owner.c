@@ -446,20 +446,34 @@ void wsg_hub_change_hands(struct wsg_hub *h)
         wsg_hub_again(h);
 }
 
-void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
+void wsg_hub_drop_handler(struct wsg_hub *h, struct wsg_handler *handler, enum wsg_going how, const char *why)
 {
     if (!handler->is_dead) {
         wsg_handlers_remember(&h->handlers, handler, /*lives=*/true);
         handler->is_told = true;
     }
-    wsg_hub_remove_handler(h, handler, why);
+    wsg_hub_remove_handler(h, handler, how, why);
 }
 
-void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why)
+static void log_going(struct wsg_hub *h, const struct wsg_handler *handler, enum wsg_going how, const char *why)
 {
-    WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler gone", WSB_KU("handler", handler->id), WSB_KS("name", handler->name),
-            WSB_KS("why", why), WSB_KU("connections", handler->lane.count), WSB_KU("unacknowledged", handler->unacked));
-    h->stats.handlers_gone++;
+    uint64_t now_ms = wsg_loop_now_ms(h->loop);
+    if (how == WSG_GOES_LOST)
+        WSB_LOG_FEW(&h->lines.went, WSB_LOG_LIMIT_LINES, now_ms, WSB_LOG_BUS, WSB_LOG_WARN, "handler lost",
+                    WSB_KU("handler", handler->id), WSB_KS("name", handler->name), WSB_KI("pid", handler->pid),
+                    WSB_KS("why", why), WSB_KU("connections", handler->lane.count),
+                    WSB_KU("unacknowledged", handler->unacked));
+    else
+        WSB_LOG_FEW(&h->lines.went, WSB_LOG_LIMIT_LINES, now_ms, WSB_LOG_BUS, WSB_LOG_INFO, "handler gone",
+                    WSB_KU("handler", handler->id), WSB_KS("name", handler->name), WSB_KI("pid", handler->pid),
+                    WSB_KS("why", why), WSB_KU("connections", handler->lane.count),
+                    WSB_KU("unacknowledged", handler->unacked));
+}
+
+void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, enum wsg_going how, const char *why)
+{
+    log_going(h, handler, how, why);
+    h->stats.handlers_gone += how == WSG_GOES_LOST;
     wsg_hub_send_batch(h, handler); /* to one that lives it is on its way; to one that is dead it is counted as lost */
     if (handler->is_dead)
         h->dead_count--;
@@ -477,6 +491,12 @@ void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, cons
     wsg_hub_change_hands(h);
 }
 
+/* Its link has ended without BYE: the process has, as a rule, and otherwise nobody knows. */
+static const char *why_lost(const struct wsg_handler *to)
+{
+    return to->is_hung_up ? "it ended, or hung up, without a goodbye" : "unreachable";
+}
+
 void wsg_hub_remove_dead(struct wsg_hub *h)
 {
     while (h->dead_count) { /* moving connections may find another one dead */
@@ -485,7 +505,7 @@ void wsg_hub_remove_dead(struct wsg_hub *h)
             if (to->is_dead) {
                 if (to->pid)
                     wsg_handlers_remember(&h->handlers, to, /*lives=*/false); /* perhaps only its link broke */
-                wsg_hub_remove_handler(h, to, "unreachable");
+                wsg_hub_remove_handler(h, to, WSG_GOES_LOST, why_lost(to));
                 break;
             }
         }
@@ -532,9 +552,9 @@ void wsg_hub_check_life(struct wsg_hub *h)
     uint64_t now_ms = wsg_loop_now_ms(h->loop);
     wsg_hub_end_alone(h, now_ms);
     while ((to = find_stalled(h, now_ms)) != NULL)
-        wsg_hub_drop_handler(h, to, "stopped, or out of reach");
+        wsg_hub_drop_handler(h, to, WSG_GOES_LOST, "stopped, or out of reach");
     while ((to = find_hanging(h, now_ms)) != NULL)
-        wsg_hub_drop_handler(h, to, "acknowledges nothing");
+        wsg_hub_drop_handler(h, to, WSG_GOES_LOST, "acknowledges nothing");
 }
 
 /* A handler that does not acknowledge, and does not answer its PING either, has had its chance. */

@@ -49,6 +49,8 @@ bool wsg_hub_send(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_en
 /* An event without payload, of no connection (0) or of one, with a reason (NULL: without metadata; words of ours). */
 void wsg_hub_tell(struct wsg_hub *h, struct wsg_handler *to, uint8_t type, uint8_t flags, wsb_conn conn,
                   const char *reason);
+/* Count a command, or one target of it, that is not carried out. An empty peer: it came by `commands`. */
+void wsg_hub_failed(struct wsg_hub *h, struct wsb_span peer, enum wsg_failing why);
 void wsg_hub_error(struct wsg_hub *h, struct wsb_span peer, enum wsb_error_code code, uint64_t seq, const char *text);
 /* Straight to a peer that may not be registered. */
 void wsg_hub_send_peer(struct wsg_hub *h, struct wsb_span peer, const struct wsb_envelope *e);
@@ -142,7 +144,7 @@ void wsg_hub_change_hands(struct wsg_hub *h);
 void wsg_hub_end_quiet(struct wsg_hub *h, struct wsg_pin *p);
 void wsg_hub_drain_session(struct wsg_hub *h, wsb_conn conn);
 /* It is gone, or as good as gone: its connections go to others, in steps, and it is freed. */
-void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, const char *why);
+void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, enum wsg_going how, const char *why);
 void wsg_hub_remove_dead(struct wsg_hub *h);
 /* The owner has acknowledged all of a connection that moves. */
 void wsg_hub_finish_move(struct wsg_hub *h, struct wsg_pin *p);

@@ -53,6 +53,17 @@ static void welcome(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq)
     wsb_buf_deinit(&text);
 }
 
+void wsg_refuse_hello(const struct wsg_incoming *in, enum wsb_error_code code, const char *text)
+{
+    struct wsg_hub *h = in->hub;
+    const struct wsg_meta *m = in->meta;
+    h->stats.hellos_refused++;
+    WSB_LOG_FEW(&h->lines.refused, WSB_LOG_LIMIT_LINES, wsg_loop_now_ms(h->loop), WSB_LOG_BUS, WSB_LOG_WARN,
+                "handler refused", WSB_KS("why", text), WSB_KSPAN("name", m->name), WSB_KSPAN("language", m->language),
+                WSB_KI("pid", m->pid), WSB_KSPAN("key", in->user));
+    wsg_refuse(in, code, text);
+}
+
 /* Return what handlers of the route are asked about: a gatekeeper's are asked about WebSocket clients of other routes. */
 static unsigned kinds_of(const struct wsg_routes *all, const struct wsg_route *r)
 {
@@ -84,7 +95,7 @@ static bool routes_of(const struct wsg_incoming *in, uint16_t **ret, size_t *ret
     size_t count = 0;
     uint16_t *routes = in->meta->route_count ? calloc(in->meta->route_count, sizeof *routes) : NULL;
     if (!routes) {
-        wsg_refuse(in, WSB_ERROR_METADATA, "HELLO wants \"routes\": an array with at least one route");
+        wsg_refuse_hello(in, WSB_ERROR_METADATA, "HELLO wants \"routes\": an array with at least one route");
         return false;
     }
     for (size_t i = 0; i < in->meta->route_count; i++) {
@@ -95,7 +106,7 @@ static bool routes_of(const struct wsg_incoming *in, uint16_t **ret, size_t *ret
             (void)snprintf(text, sizeof text, "route '%.*s' %s",
                            (int)(in->meta->routes[i].len < 64 ? in->meta->routes[i].len : 64),
                            (const char *)in->meta->routes[i].ptr, why_not);
-            wsg_refuse(in, WSB_ERROR_REFUSED, text);
+            wsg_refuse_hello(in, WSB_ERROR_REFUSED, text);
             free(routes);
             return false;
         }
@@ -179,7 +190,7 @@ void wsg_on_hello(const struct wsg_incoming *in)
         return;
     if (to && to->pid !=
                   in->meta->pid) { /* another process under the same ZeroMQ routing id: what was pinned is lost to it */
-        wsg_hub_remove_handler(h, to, "replaced by another process");
+        wsg_hub_remove_handler(h, to, WSG_GOES_LOST, "replaced by another process");
         to = NULL;
     }
     bool is_new = !to;
@@ -187,17 +198,18 @@ void wsg_on_hello(const struct wsg_incoming *in)
     wsb_err err = is_new ? wsg_handlers_add(&h->handlers, in->peer, &to) : WSB_OK;
     if (err) {
         free(routes);
-        wsg_refuse(in, WSB_ERROR_LIMIT,
-                   err == WSB_ERR_FULL ? "take what you were sent before you register again" : "too many handlers");
+        wsg_refuse_hello(in, WSB_ERROR_LIMIT,
+                         err == WSB_ERR_FULL ? "take what you were sent before you register again"
+                                             : "too many handlers");
         return;
     }
     if (is_new)
         begin_terms(in, to);
     if (set_routes(in, to, routes, route_count) != WSB_OK) {
         free(routes);
-        wsg_refuse(in, WSB_ERROR_LIMIT, "out of memory");
+        wsg_refuse_hello(in, WSB_ERROR_LIMIT, "out of memory");
         if (is_new)
-            wsg_hub_remove_handler(h, to, "out of memory");
+            wsg_hub_remove_handler(h, to, WSG_GOES_LOST, "out of memory");
         return;
     }
     to->batch = in->meta->batch;
@@ -207,8 +219,9 @@ void wsg_on_hello(const struct wsg_incoming *in)
     wsg_handlers_name(&h->handlers, to, in->meta->name.ptr ? in->meta->name : wsb_span_str("unnamed"));
     copy_text(to->language, sizeof to->language, in->meta->language);
     if (is_new)
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler", WSB_KU("handler", to->id), WSB_KS("name", to->name),
-                WSB_KS("language", to->language), WSB_KI("pid", to->pid), WSB_KU("routes", to->route_count));
+        WSB_LOG_FEW(&h->lines.came, WSB_LOG_LIMIT_LINES, wsg_loop_now_ms(h->loop), WSB_LOG_BUS, WSB_LOG_INFO, "handler",
+                    WSB_KU("handler", to->id), WSB_KS("name", to->name), WSB_KS("language", to->language),
+                    WSB_KI("pid", to->pid), WSB_KU("routes", to->route_count));
     to->direct = in->by->direct;
     to->known = in->by->known;
     if (to->known)

@@ -135,7 +135,7 @@ static void test_one_that_is_dropped_commands_none_of_them(void **state)
     come(f, 'a');
     connect_many(f, 'a', false);
     come(f, 'b');
-    wsg_hub_drop_handler(&f->hub, handler_of(f, 'a'), "dropped");
+    wsg_hub_drop_handler(&f->hub, handler_of(f, 'a'), WSG_GOES_IN_ORDER, "dropped");
     wsg_hub_flush(&f->hub);
     f->server.is_gone['a'] = false;
     come(f, 'a');

@@ -609,7 +609,7 @@ static void test_who_was_dropped_is_known_when_it_comes_back(void **state)
     hello_ack(f, 'a');
     happen(f, WSB_OPEN, 1, 0, "");
     hello_ack(f, 'b');
-    wsg_hub_drop_handler(&f->hub, f->hub.handlers.by_id, "dropped");
+    wsg_hub_drop_handler(&f->hub, f->hub.handlers.by_id, WSG_GOES_IN_ORDER, "dropped");
     wsg_hub_flush(&f->hub);
     hello_ack(f, 'a');
     pong(f, 'a');
@@ -636,7 +636,8 @@ static void test_answers_of_before_a_registration_are_stale(void **state)
         hello_with(f, peer, acks ? "\"ack\":true" : "\"ack\":false");
         happen(f, WSB_OPEN, slot, 0, "");
         data(f, slot, "xyz");
-        wsg_hub_drop_handler(&f->hub, wsg_handlers_by_peer(&f->hub.handlers, wsb_span(&peer, 1)), "stopped");
+        wsg_hub_drop_handler(&f->hub, wsg_handlers_by_peer(&f->hub.handlers, wsb_span(&peer, 1)), WSG_GOES_IN_ORDER,
+                             "stopped");
         wsg_hub_flush(&f->hub);
         hello_ack(f, 'b');
         hear(f, 'b', WSB_SEND, WSB_TEXT, 0, slot, "newer", NULL);

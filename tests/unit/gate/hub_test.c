@@ -168,6 +168,44 @@ static void test_commands_endpoint_takes_commands_and_answers_nothing(void **sta
     assert_int_equal(f->hub.stats.command_errors, 1);
 }
 
+/* Nobody is told what becomes of these: each is counted by its reason. */
+static void test_failures_of_the_commands_endpoint_are_counted_by_reason(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t *unheard = f->hub.stats.failed_unheard;
+    hear(f, 0, WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"r\"]}");
+    hear(f, 0, WSB_SEND, WSB_TEXT, 0x80, 5, "x", NULL);
+    hear(f, 0, WSB_SEND, WSB_TEXT, 0, 0, "x", NULL);
+    hear(f, 0, WSB_SEND, WSB_TEXT, 0, 0, "x", "{\"to\":[\"00000000000000aa\",\"00000000000000ab\"]}");
+    hear(f, 0, WSB_SEND, 7, 0, 5, "x", NULL);
+    hear(f, 0, WSB_SEND, WSB_TEXT, 0, 0, "x", "{");
+    hear(f, 0, 99, 0, 0, 0, "", NULL);
+    assert_int_equal(unheard[WSG_FAIL_REFUSED], 1);
+    assert_int_equal(unheard[WSG_FAIL_FLAG], 1);
+    assert_int_equal(unheard[WSG_FAIL_METADATA], 2);
+    assert_int_equal(unheard[WSG_FAIL_PAYLOAD], 1);
+    assert_int_equal(unheard[WSG_FAIL_GONE], 2);
+    assert_int_equal(unheard[WSG_FAIL_TYPE], 1);
+    hear(f, 's', WSB_SEND, WSB_TEXT, 0, 5, "x", NULL); /* this one is told */
+    assert_int_equal(unheard[WSG_FAIL_UNREGISTERED], 0);
+    assert_int_equal(f->hub.stats.failed[WSG_FAIL_UNREGISTERED], 1);
+    assert_int_equal(f->hub.stats.failed[WSG_FAIL_METADATA], 2);
+}
+
+static void test_handlers_that_say_goodbye_are_not_lost(void **state)
+{
+    struct fixture *f = *state;
+    hello(f, 'a');
+    hear(f, 'a', WSB_BYE, 0, 0, 0, "", NULL);
+    assert_int_equal(f->hub.stats.handlers_gone, 0);
+    hello(f, 'a');
+    wsg_hub_drop_handler(&f->hub, f->hub.handlers.by_id, WSG_GOES_LOST, "stopped");
+    assert_int_equal(f->hub.stats.handlers_gone, 1);
+    hear(f, 'b', WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"nowhere\"]}");
+    hear(f, 'b', WSB_HELLO, 0, 0, 0, "", "{\"routes\":");
+    assert_int_equal(f->hub.stats.hellos_refused, 2);
+}
+
 static void test_publish_reaches_a_group_and_a_route_with_exceptions(void **state)
 {
     struct fixture *f = *state;
@@ -283,7 +321,8 @@ static void test_a_dropped_handler_that_lives_is_told_revoked(void **state)
     happen(f, WSB_OPEN, 1, 0, "");
     hello(f, 'b');
     forget(f);
-    wsg_hub_drop_handler(&f->hub, wsg_handlers_by_peer(&f->hub.handlers, wsb_span_str("a")), "dropped");
+    wsg_hub_drop_handler(&f->hub, wsg_handlers_by_peer(&f->hub.handlers, wsb_span_str("a")), WSG_GOES_IN_ORDER,
+                         "dropped");
     wsg_hub_flush(&f->hub);
     assert_string_equal(f->server.log, "a:revoked b:open!");
 }
@@ -294,7 +333,7 @@ static void test_dropping_a_handler_that_has_just_died_ends(void **state)
     hello(f, 'a');
     happen(f, WSB_OPEN, 1, 0, "");
     f->server.is_gone['a'] = true; /* found out by REVOKED itself */
-    wsg_hub_drop_handler(&f->hub, f->hub.handlers.by_id, "dropped");
+    wsg_hub_drop_handler(&f->hub, f->hub.handlers.by_id, WSG_GOES_IN_ORDER, "dropped");
     assert_int_equal(f->hub.dead_count, 0);
     wsg_hub_flush(&f->hub); /* would look for the dead one for ever */
     hello(f, 'b');
@@ -559,6 +598,8 @@ int main(void)
         TEST(test_bad_commands_are_answered_and_harm_nobody),
         TEST(test_strangers_must_say_hello_first),
         TEST(test_commands_endpoint_takes_commands_and_answers_nothing),
+        TEST(test_failures_of_the_commands_endpoint_are_counted_by_reason),
+        TEST(test_handlers_that_say_goodbye_are_not_lost),
         TEST(test_publish_reaches_a_group_and_a_route_with_exceptions),
         TEST(test_garbage_in_a_batch_ends_it_and_keeps_what_was_good),
         TEST(test_slow_handler_pauses_its_clients),
