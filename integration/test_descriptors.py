@@ -10,6 +10,7 @@ import pytest
 import conftest
 from conftest import BUILD, DEADLINE, Gate, eventually
 from raw import Raw
+from test_zmtp import hello
 
 LIMIT = 300
 WRAPPER = """#!/bin/sh
@@ -101,15 +102,56 @@ def test_silent_connections_do_not_stop_tls(make_gate, echo):
     hang_up(silent)
 
 
-def test_with_few_descriptors_the_gate_lives_and_is_managed(processes, tmp_path, monkeypatch, echo):
+@pytest.fixture
+def limited_gate(processes, tmp_path, monkeypatch):
+    """Make a gate that may have LIMIT descriptors, and not more."""
     program = tmp_path / "wsgate" / "wsgate"
     program.parent.mkdir()
     program.write_text(WRAPPER % (LIMIT, BUILD / "wsgate" / "wsgate"))
     program.chmod(0o755)
-    with monkeypatch.context() as patch:
-        patch.setattr(conftest, "BUILD", tmp_path)
-        gate = Gate(tmp_path / "gate")
-    processes.started.append(gate)
+
+    def make(**options):
+        with monkeypatch.context() as patch:
+            patch.setattr(conftest, "BUILD", tmp_path)
+            gate = Gate(tmp_path / "gate", **options)
+        processes.started.append(gate)
+        return gate
+
+    return make
+
+
+def test_peers_of_the_bus_leave_descriptors_for_others(limited_gate, echo, tmp_path):
+    """Whoever reaches a TCP endpoint of the bus, and says nothing or all that it has to say, does not keep out clients, files and wsctl."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "file").write_text("here")
+    gate = limited_gate(args=["--bus-handlers", "tcp://127.0.0.1:*", "--bus-events", "tcp://127.0.0.1:*", "--bus-commands", "tcp://127.0.0.1:*",
+                              "--static", "/files/=%s" % (tmp_path / "www")])
+    echo(gate)
+    ports = {one["channel"]: int(one["endpoint"].rsplit(":", 1)[1]) for one in gate.wsctl("status")["bus"]}
+    peers = []
+    for number in range(400):
+        channel = ("handlers", "events", "commands")[number % 3]
+        peer = socket.create_connection(("127.0.0.1", ports[channel]), timeout=DEADLINE)
+        peers.append(peer)
+        if number % 2:
+            with contextlib.suppress(OSError):
+                peer.sendall(hello(channel))
+        if number % 20 == 0:
+            with Raw(gate).upgrade() as client:
+                assert client.ask("hello %d" % number) == "hello %d" % number
+            with Raw(gate) as client:
+                client.send("GET /files/file HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert client.read_response()[2] == b"here"
+            assert gate.wsctl("status")["connections"] == 0
+    assert gate.wsctl("stats")["bus"]["peers_refused"]["descriptors"] > 0
+    assert "cannot accept" not in gate.output
+    hang_up(peers)
+    eventually(lambda: gate.wsctl("stats")["bus"]["peers"] <= 1, "they are gone")
+    echo(gate, "node")
+
+
+def test_with_few_descriptors_the_gate_lives_and_is_managed(limited_gate, echo):
+    gate = limited_gate()
     most = gate.wsctl("status")["max_connections"]
     assert LIMIT // 3 <= most <= LIMIT * 2 // 3
     clients = strangers(gate, 320, b"GET / HTTP/1.1\r\n")

@@ -105,35 +105,43 @@ static void warn(const char *text)
     say(WSB_LOG_WARN, "warning: ", text);
 }
 
-/*
- * Each connection is a descriptor, and so is each peer of the bus: take as many as we may have. Strangers get those that the gate itself does not need: for workers,
- * handlers, the control socket, files and the log there is a reserve, or whoever connects could keep them out.
- *
- * Returns  how many connections there may be
- */
-static size_t share_descriptors(const struct wsg_config *c)
+/* Raise the limit as far as it may be raised. Return what it is now. */
+static rlim_t raise_limit(struct rlimit limit, rlim_t want)
 {
-    size_t connections = c->max_connections;
+    if (limit.rlim_cur >= want)
+        return limit.rlim_cur;
+    bool may_be_raised = limit.rlim_max != RLIM_INFINITY && limit.rlim_max < want &&
+                         setrlimit(RLIMIT_NOFILE, &(struct rlimit){want, want}) == 0; /* privileged: both limits */
+    limit.rlim_cur = may_be_raised || limit.rlim_max == RLIM_INFINITY || want < limit.rlim_max ? want : limit.rlim_max;
+    if (!may_be_raised)
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+/*
+ * Each connection is a descriptor, and so is each peer of the bus: take as many as we may have. Where those are too few, connections
+ * get what is beyond a reserve for workers, the control socket, files, the log and the bus, and peers of the bus get half of that
+ * reserve: whoever connects, to whatever, must not keep out the others.
+ */
+static void share_descriptors(struct wsg_config *c)
+{
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return connections;
-    rlim_t enough = connections + RESERVED_DESCRIPTORS;
+        return;
+    rlim_t enough = c->max_connections + RESERVED_DESCRIPTORS;
     rlim_t want = enough + (rlim_t)PEER_DESCRIPTORS * c->zmq_peers;
-    if (limit.rlim_cur < want) {
-        bool may_be_raised = limit.rlim_max != RLIM_INFINITY && limit.rlim_max < want &&
-                             setrlimit(RLIMIT_NOFILE, &(struct rlimit){want, want}) == 0; /* privileged: both limits */
-        limit.rlim_cur =
-            may_be_raised || limit.rlim_max == RLIM_INFINITY || want < limit.rlim_max ? want : limit.rlim_max;
-        if (!may_be_raised)
-            (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-    if (limit.rlim_cur >= enough)
-        return connections;
-    size_t reserve = limit.rlim_cur / 2 < RESERVED_DESCRIPTORS ? limit.rlim_cur / 2 : RESERVED_DESCRIPTORS;
-    size_t left = limit.rlim_cur - reserve;
+    rlim_t have = raise_limit(limit, want);
+    if (have >= want)
+        return;
+    size_t reserve = have / 2 < RESERVED_DESCRIPTORS ? have / 2 : RESERVED_DESCRIPTORS;
+    c->bus_descriptors = reserve / 2 + (have > enough ? have - enough : 0);
+    if (have >= enough)
+        return;
+    size_t left = have - reserve;
     WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "fewer connections than configured: the limit of descriptors is too low",
-            WSB_KU("descriptors", limit.rlim_cur), WSB_KU("configured", connections), WSB_KU("connections", left));
-    return left;
+            WSB_KU("descriptors", have), WSB_KU("configured", c->max_connections), WSB_KU("connections", left),
+            WSB_KU("bus", c->bus_descriptors));
+    c->max_connections = left;
 }
 
 static void announce(struct wsg_gate *gate)
@@ -202,7 +210,7 @@ static int run(struct wsg_config *config)
         wsg_manager_close(&manager);
         return 1;
     }
-    config->max_connections = share_descriptors(config);
+    share_descriptors(config);
     if (wsg_gate_new(config, &manager, &gate, &fault) != WSB_OK || wsg_admin_new(gate, &admin, &fault) != WSB_OK)
         goto out;
     if (config->metrics && wsg_metrics_new(gate, &metrics, &fault) != WSB_OK)

@@ -161,6 +161,7 @@ struct wsb_server_options {
     size_t max_queue;              /* bytes that may wait for one peer; 0: likewise */
     size_t max_copies;             /* bytes that copies of events may take; 0: likewise */
     size_t max_input;              /* bytes of unfinished messages of all peers; 0: likewise */
+    size_t max_descriptors;        /* of peers of all channels; 0: as many as there are */
     uint32_t handshake_ms;         /* time for a handshake; 0: likewise */
 };
 

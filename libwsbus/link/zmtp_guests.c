@@ -167,6 +167,12 @@ static bool choose_name(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, s
 
 /* ------------------------------------------------------------------------ leaving */
 
+static void hang_up(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    z->descriptors -= (conn->fd >= 0) + (size_t)(conn->process >= 0);
+    wsb_zmtp_conn_hang_up(conn);
+}
+
 void wsb_zmtp_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
 {
     struct wsb_zmtp_channel *ch = channel_of(z, conn);
@@ -186,6 +192,7 @@ void wsb_zmtp_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
     ch->conn_count--;
     if (ch->letter.sender == conn)
         ch->letter.sender = NULL;
+    hang_up(z, conn);
     wsb_zmtp_conn_free(conn, &z->pool);
 }
 
@@ -200,7 +207,7 @@ void wsb_zmtp_leave(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
     conn->state = WSB_CONN_LEAVING;
     conn->is_readable = false;
     conn->is_at_end = true;
-    wsb_zmtp_conn_hang_up(conn);
+    hang_up(z, conn);
     wsb_zmtp_forget_dirty(z, conn);
     wsb_zmtp_ready_add(z, conn); /* the next receive tells */
 }
@@ -315,6 +322,7 @@ static void come_in(struct wsb_zmtp_server *z, const struct wsb_zmtp_entrance *e
         ch->conns->prev = conn;
     ch->conns = conn;
     ch->conn_count++;
+    z->descriptors++;
     LIST_APPEND(&ch->unproven, conn, unproven);
     if (conn->door == WSB_DOOR_KEYS)
         freshen_cookies(z);
@@ -335,10 +343,32 @@ static bool make_room(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch)
     return true;
 }
 
+/* The same of all endpoints: descriptors are common to them. */
+static bool free_descriptor(struct wsb_zmtp_server *z)
+{
+    struct wsb_zmtp_channel *oldest = &z->channels[0];
+    for (int c = 1; c < WSB_CHANNELS; c++) {
+        const struct wsb_zmtp_conn *first = z->channels[c].unproven.first;
+        if (first && (!oldest->unproven.first || first->since_ms < oldest->unproven.first->since_ms))
+            oldest = &z->channels[c];
+    }
+    return make_room(z, oldest);
+}
+
+/* False: there is no place for this one, and why. */
+static bool has_place(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch, enum wsb_zmtp_why *ret_why)
+{
+    *ret_why = WSB_ZMTP_WHY_PEERS;
+    if (ch->conn_count >= z->peers_max && !make_room(z, ch))
+        return false;
+    *ret_why = WSB_ZMTP_WHY_DESCRIPTORS;
+    return z->descriptors < z->descriptors_max || free_descriptor(z);
+}
+
 /* Nobody can be accepted now: who waits goes on waiting, and is looked at again after a moment. */
 static void hold(struct wsb_zmtp_server *z, struct wsb_zmtp_entrance *e)
 {
-    if (make_room(z, &z->channels[e->channel]))
+    if (free_descriptor(z))
         return;
     if (!e->is_out)
         note_refusal(z, WSB_ZMTP_WHY_DESCRIPTORS, "");
@@ -348,15 +378,16 @@ static void hold(struct wsb_zmtp_server *z, struct wsb_zmtp_entrance *e)
 static void accept_from(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch, struct wsb_zmtp_entrance *e)
 {
     char address[WSB_CONN_ADDRESS] = "";
+    enum wsb_zmtp_why why;
     int fd;
     while (e->fd >= 0 && e->is_waiting && !e->is_out && ch->accepts > 0) {
         ch->accepts--;
         switch (wsb_zmtp_entrance_accept(e, &fd, address)) {
         case WSB_OK:
-            if (ch->conn_count < z->peers_max || make_room(z, ch)) {
+            if (has_place(z, ch, &why)) {
                 come_in(z, e, fd, address);
             } else {
-                note_refusal(z, WSB_ZMTP_WHY_PEERS, address);
+                note_refusal(z, why, address);
                 close(fd);
             }
             break;

@@ -125,6 +125,7 @@ static struct wsb_zmtp_server *server_new(const struct wsb_server_options *o)
     z->base.ops = &wsb_zmtp_server_ops;
     z->peers_max = o->max_peers ? o->max_peers : WSB_ZMTP_PEERS;
     z->queue_max = o->max_queue ? o->max_queue : WSB_ZMTP_QUEUE_MAX;
+    z->descriptors_max = o->max_descriptors ? o->max_descriptors : SIZE_MAX;
     z->copies_max = o->max_copies ? o->max_copies : WSB_ZMTP_COPIES_ALL;
     z->handshake_ms = o->handshake_ms ? o->handshake_ms : WSB_ZMTP_HANDSHAKE_MS;
     z->timer = -1;

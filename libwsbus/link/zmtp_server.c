@@ -415,9 +415,10 @@ static void zs_watch(struct wsb_server *s, const struct wsb_inbound *in, uint32_
     conn->heartbeat_ms = heartbeat_ms;
     conn->is_watched = true;
     wsb_life_begin(&conn->life, conn->fd);
-    if (conn->process >= 0)
-        return;
+    if (conn->process >= 0 || z->descriptors >= z->descriptors_max)
+        return; /* without one it is asked */
     conn->process = wsb_life_pidfd(conn->fd);
+    z->descriptors += conn->process >= 0;
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &conn->of_process};
     if (conn->process >= 0)
         (void)epoll_ctl(z->channels[conn->channel].poll, EPOLL_CTL_ADD, conn->process, &event); /* else it is asked */

@@ -85,9 +85,10 @@ struct wsb_zmtp_server {
     struct wsb_subscribers subscribers;
     uint64_t last_number;
     size_t peers_max, queue_max, copies_max;
-    struct wsb_account *sealed; /* owned: copies that are sealed */
-    size_t copies_own;          /* bytes that subscribers share with nobody: at the last flush, and what came since */
-    bool has_copied;            /* since then */
+    size_t descriptors, descriptors_max; /* of all channels' peers; so many there may be */
+    struct wsb_account *sealed;          /* owned: copies that are sealed */
+    size_t copies_own; /* bytes that subscribers share with nobody: at the last flush, and what came since */
+    bool has_copied;   /* since then */
     uint32_t handshake_ms;
     uint32_t ttl_count; /* peers that want to be given up when they are silent */
     int timer;          /* owned: a timerfd */

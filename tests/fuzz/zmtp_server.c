@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
     PEERS = 6,
-    PEERS_MAX = 4, /* of a channel */
+    PEERS_MAX = 4,       /* of a channel */
+    DESCRIPTORS_MAX = 6, /* of all */
     STEPS_MAX = 300,
     MESSAGE_MAX = 3000,
     QUEUE_MAX = 16 << 10,
@@ -154,6 +155,7 @@ static void world_open(struct world *w, bool has_keys)
                                          .curve = &w->keys,
                                          .max_message = MESSAGE_MAX,
                                          .max_peers = PEERS_MAX,
+                                         .max_descriptors = DESCRIPTORS_MAX,
                                          .max_queue = QUEUE_MAX,
                                          .max_input = INPUT_MAX};
     require(w->account && wsb_zmtp_server_open(&o, &w->server, &fault) == WSB_OK);
@@ -376,7 +378,11 @@ static void let_time_pass(struct world *w, uint64_t ms)
 
 /* --------------------------------------------------------------------- what is right */
 
-static void check_channel(const struct world *w, int c, size_t *ttls, size_t *subscriptions)
+struct sums {
+    size_t ttls, subscriptions, descriptors;
+};
+
+static void check_channel(const struct world *w, int c, struct sums *sums)
 {
     const struct wsb_zmtp_channel *ch = &w->z->channels[c];
     size_t count = 0, ready = 0, unproven = 0, leaving = 0;
@@ -385,8 +391,9 @@ static void check_channel(const struct world *w, int c, size_t *ttls, size_t *su
         ready += conn->is_ready;
         unproven += conn->state == WSB_CONN_UNPROVEN;
         leaving += conn->state == WSB_CONN_LEAVING;
-        *ttls += conn->ttl_ms != 0;
-        *subscriptions += conn->subscriber.count;
+        sums->ttls += conn->ttl_ms != 0;
+        sums->subscriptions += conn->subscriber.count;
+        sums->descriptors += (conn->fd >= 0) + (size_t)(conn->process >= 0);
         require(conn->out.own <= conn->out.bytes);
         require(conn->channel == (enum wsb_channel)c);
         require((conn->fd < 0) == (conn->state == WSB_CONN_LEAVING));
@@ -402,12 +409,15 @@ static void check_channel(const struct world *w, int c, size_t *ttls, size_t *su
 
 static void check(const struct world *w)
 {
-    size_t ttls = 0, subscriptions = 0, dirty = 0;
+    struct sums sums = {0};
+    size_t dirty = 0;
     for (int c = 0; c < WSB_CHANNELS; c++)
-        check_channel(w, c, &ttls, &subscriptions);
+        check_channel(w, c, &sums);
     for (const struct wsb_zmtp_conn *conn = w->z->dirty.first; conn; conn = conn->next_dirty)
         dirty++;
-    require(ttls == w->z->ttl_count && subscriptions == w->z->subscribers.count && dirty == w->z->dirty.count);
+    require(sums.ttls == w->z->ttl_count && sums.subscriptions == w->z->subscribers.count);
+    require(sums.descriptors == w->z->descriptors && sums.descriptors <= DESCRIPTORS_MAX);
+    require(dirty == w->z->dirty.count);
     require(w->z->pool.bytes <= INPUT_MAX);
 }
 

@@ -182,6 +182,7 @@ struct wsg_config {
     char *metrics_token;              /* owned; the file of the token that who reads them must show; NULL: none */
     unsigned workers;                 /* 0: the number of cores */
     size_t max_connections;           /* of the gate; default 65,536 */
+    size_t bus_descriptors;           /* no option: what the process may spend on ZeroMQ peers; 0: as many as zmq_peers want */
     uint32_t max_per_address;         /* of one address; 0 (default): any number */
     uint32_t accept_rate;             /* new connections of one address a second; 0 (default): any number */
     uint32_t accept_burst;            /* so many at once before the rate counts; default 32 */

@@ -270,6 +270,7 @@ static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fa
         .curve = g->config->curve_secret ? &g->curve : NULL,
         .max_message = largest_message(g->config) + BATCH_SLACK,
         .max_peers = g->config->zmq_peers,
+        .max_descriptors = g->config->bus_descriptors,
     };
     struct wsg_hub_host host = wsg_gate_host(g);
     wsb_err err = load_curve(g->config, &g->routes, &g->curve, fault);
