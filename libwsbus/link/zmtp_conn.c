@@ -16,6 +16,7 @@
 enum {
     READ_MAX = 256 << 10, /* bytes of one call */
     SMALL_TAIL = WSB_CHUNK / 4,
+    SHAKE_CHUNK = 2 * WSB_ZMTP_SHAKE_MAX,
     TAIL_ROOM = 256,
     IOVS = 64,
     RUN_COST = 64 /* of a run of bytes beside them, in bytes */
@@ -90,15 +91,16 @@ static void charge(struct wsb_zmtp_conn *c, struct wsb_zmtp_budget *budget, size
     take_off(&c->turn_work, work);
 }
 
-/* Room behind what is held. It doubles as bytes arrive, up to what they are the beginning of. */
+/* Room behind what is held: little for a handshake; it doubles as bytes arrive, up to what they are the beginning of. */
 static wsb_err make_room(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool)
 {
-    size_t wanted = wsb_zmtp_wanted(&c->peer), have = held(c), cap = WSB_CHUNK;
+    size_t wanted = wsb_zmtp_wanted(&c->peer), have = held(c);
+    size_t least = c->peer.state == WSB_ZMTP_TRAFFIC ? WSB_CHUNK : SHAKE_CHUNK, cap = least;
     if (wanted > cap)
         cap = wanted < 2 * have ? wanted : 2 * have;
-    if (cap < WSB_CHUNK)
-        cap = WSB_CHUNK;
-    if (!c->in || c->in->refs > 1 || c->in->cap < WSB_CHUNK)
+    if (cap < least)
+        cap = least;
+    if (!c->in || c->in->refs > 1 || c->in->cap < least)
         return move_to(c, pool, cap);
     if (have == 0) {
         c->begin = c->end = 0;

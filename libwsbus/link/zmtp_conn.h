@@ -37,6 +37,12 @@ struct wsb_zmtp_source {
     struct wsb_zmtp_entrance *entrance;
 };
 
+/* All connections that came with one key. */
+struct wsb_zmtp_holder {
+    uint32_t conns[WSB_CHANNELS];
+    size_t bytes; /* of unfinished messages; counted when there are too many of them */
+};
+
 struct wsb_zmtp_conn {
     struct wsb_zmtp_peer peer;
     enum wsb_zmtp_conn_state state;
@@ -70,7 +76,8 @@ struct wsb_zmtp_conn {
     /* Who it is. */
     uint8_t name[WSB_CONN_NAME_MAX];
     uint8_t name_len;
-    char user[WSB_KEY_TEXT]; /* "": without a key */
+    char user[WSB_KEY_TEXT];        /* "": without a key */
+    struct wsb_zmtp_holder *holder; /* the server's; NULL: without a key, or not proven */
     char address[WSB_CONN_ADDRESS];
     uint64_t since_ms, heard_ms;
     uint32_t ttl_ms;       /* it wants to be given up after so long a silence; 0: never */

@@ -190,6 +190,8 @@ void wsb_zmtp_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
     if (conn->next)
         conn->next->prev = conn->prev;
     ch->conn_count--;
+    if (conn->holder)
+        conn->holder->conns[conn->channel]--;
     if (ch->letter.sender == conn)
         ch->letter.sender = NULL;
     hang_up(z, conn);
@@ -228,17 +230,48 @@ void wsb_zmtp_refuse(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, enum
     wsb_zmtp_leave(z, conn);
 }
 
-void wsb_zmtp_relieve(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+static size_t bytes_of(const struct wsb_zmtp_conn *conn)
 {
-    struct wsb_zmtp_conn *oldest = conn;
+    return conn->in && conn->state != WSB_CONN_LEAVING ? conn->in->cap : 0;
+}
+
+/* How much whoever has this connection holds: with a key, by all that came with it; without, by this one. */
+static size_t burden_of(const struct wsb_zmtp_conn *conn)
+{
+    return conn->holder ? conn->holder->bytes : bytes_of(conn);
+}
+
+/* a is to go rather than b: it belongs to whoever holds the most; of several, its message has taken longer. */
+static bool goes_first(const struct wsb_zmtp_conn *a, const struct wsb_zmtp_conn *b)
+{
+    if (burden_of(a) != burden_of(b))
+        return burden_of(a) > burden_of(b);
+    return a->unfinished_since_ms && (!b->unfinished_since_ms || a->unfinished_since_ms < b->unfinished_since_ms);
+}
+
+static void count_burdens(struct wsb_zmtp_server *z)
+{
+    for (size_t i = 0; z->curve && i < z->curve->clients.key_count; i++)
+        z->holders[i].bytes = 0;
     for (int c = 0; c < WSB_CHANNELS; c++) {
-        for (struct wsb_zmtp_conn *other = z->channels[c].conns; other; other = other->next) {
-            if (other->unfinished_since_ms && other->state != WSB_CONN_LEAVING &&
-                (!oldest->unfinished_since_ms || other->unfinished_since_ms < oldest->unfinished_since_ms))
-                oldest = other;
+        for (struct wsb_zmtp_conn *conn = z->channels[c].conns; conn; conn = conn->next) {
+            if (conn->holder)
+                conn->holder->bytes += bytes_of(conn);
         }
     }
-    wsb_zmtp_refuse(z, oldest, WSB_ZMTP_WHY_MEMORY);
+}
+
+void wsb_zmtp_relieve(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    struct wsb_zmtp_conn *first = conn;
+    count_burdens(z);
+    for (int c = 0; c < WSB_CHANNELS; c++) {
+        for (struct wsb_zmtp_conn *other = z->channels[c].conns; other; other = other->next) {
+            if (bytes_of(other) && goes_first(other, first))
+                first = other;
+        }
+    }
+    wsb_zmtp_refuse(z, first, WSB_ZMTP_WHY_MEMORY);
 }
 
 /* ------------------------------------------------------------------------ proving */
@@ -251,12 +284,22 @@ static bool key_is_welcome(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn
     /* Events are not kept apart by route: who is limited to routes has no business there. */
     if (listed && (listed->route_count == 0 || conn->channel != WSB_CHANNEL_EVENTS)) {
         memcpy(conn->user, key, sizeof conn->user);
+        conn->holder = &z->holders[listed - z->curve->clients.keys];
+        conn->holder->conns[conn->channel]++;
         z->stats.keys_allowed++;
         return true;
     }
     memcpy(z->last_key, key, sizeof key);
     memcpy(z->last_key_address, conn->address, sizeof z->last_key_address);
     return false;
+}
+
+/* A key may have as many places as are left, so that no key keeps out the others. Those in their handshake make room. */
+static bool has_place_for_key(const struct wsb_zmtp_server *z, const struct wsb_zmtp_conn *conn)
+{
+    const struct wsb_zmtp_channel *ch = &z->channels[conn->channel];
+    size_t proven = ch->conn_count - ch->unproven.count;
+    return conn->holder->conns[conn->channel] + proven <= z->peers_max;
 }
 
 /* No word of refusal: a ZeroMQ that is told ERROR never tries again, and a handler would have to be started anew when its key has
@@ -266,6 +309,10 @@ bool wsb_zmtp_admit(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, struc
     uint8_t reply[WSB_ZMTP_READY_FRAME];
     if (conn->door == WSB_DOOR_KEYS && !key_is_welcome(z, conn)) {
         wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_KEY);
+        return false;
+    }
+    if (conn->holder && !has_place_for_key(z, conn)) {
+        wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_PEERS);
         return false;
     }
     if (conn->channel == WSB_CHANNEL_HANDLERS && !choose_name(z, conn, identity)) {

@@ -76,6 +76,7 @@ void wsb_zmtp_server_close(struct wsb_server *s)
     wsb_zmtp_pool_deinit(&z->pool);
     explicit_bzero(&z->curvezmq, sizeof z->curvezmq);
     free(z->names);
+    free(z->holders);
     free(z);
 }
 
@@ -101,7 +102,8 @@ static void make_rules(struct wsb_zmtp_server *z, const struct wsb_server_option
 static bool read_keys(struct wsb_zmtp_server *z, const struct wsb_curve *curve)
 {
     z->curve = curve;
-    return sodium_init() >= 0 &&
+    z->holders = calloc(curve->clients.key_count + 1, sizeof *z->holders);
+    return z->holders && sodium_init() >= 0 &&
            wsb_z85_decode(wsb_span(curve->pair.public_key, WSB_KEY_LEN), z->curvezmq.public_key) &&
            wsb_z85_decode(wsb_span(curve->pair.secret_key, WSB_KEY_LEN), z->curvezmq.secret_key);
 }

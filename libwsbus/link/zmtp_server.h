@@ -76,7 +76,8 @@ struct wsb_zmtp_server {
     struct wsb_zmtp_channel channels[WSB_CHANNELS];
     const struct wsb_curve *curve; /* borrowed; NULL: no keys */
     struct wsb_curvezmq_server curvezmq;
-    uint64_t cookie_ms; /* when the present cookie secret was made */
+    uint64_t cookie_ms;              /* when the present cookie secret was made */
+    struct wsb_zmtp_holder *holders; /* owned: one for each listed key */
     struct wsb_zmtp_pool pool;
     struct wsb_zmtp_list dirty;
     struct wsb_zmtp_conn **names; /* owned: a table of HANDLERS by name */
@@ -144,7 +145,7 @@ void wsb_zmtp_leave(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn);
 void wsb_zmtp_refuse(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, enum wsb_zmtp_why why);
 /* Everybody who needs to know knows. */
 void wsb_zmtp_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn);
-/* All that may be held of unfinished messages is held: whoever holds one for the longest time ends, or this one. */
+/* All that may be held of unfinished messages is held, and this one wants more: somebody ends. */
 void wsb_zmtp_relieve(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn);
 
 #endif

@@ -19,7 +19,7 @@ static const struct {
     [WSB_ZMTP_WHY_SUBSCRIPTIONS] = {"subscriptions", "too many subscriptions"},
     [WSB_ZMTP_WHY_TIME] = {"time", "its handshake took too long"},
     [WSB_ZMTP_WHY_ROOM] = {"room", "its handshake was not complete when another peer wanted its place"},
-    [WSB_ZMTP_WHY_PEERS] = {"peers", "zmq_peers are connected already"},
+    [WSB_ZMTP_WHY_PEERS] = {"peers", "no place is left for it: zmq_peers"},
     [WSB_ZMTP_WHY_DESCRIPTORS] = {"descriptors", "no descriptor is left for it: it comes again, or waits"},
     [WSB_ZMTP_WHY_MEMORY] = {"memory", "no memory is left for what it says, or is told"},
     [WSB_ZMTP_WHY_SILENCE] = {"silence", "silent for longer than its own PING allows"},

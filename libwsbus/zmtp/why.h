@@ -19,7 +19,7 @@ enum wsb_zmtp_why {
     WSB_ZMTP_WHY_SUBSCRIPTIONS, /* too many subscriptions */
     WSB_ZMTP_WHY_TIME,          /* the handshake took too long */
     WSB_ZMTP_WHY_ROOM,          /* made room while unproven: another one came */
-    WSB_ZMTP_WHY_PEERS,         /* the endpoint has all the peers that it may have */
+    WSB_ZMTP_WHY_PEERS,         /* the endpoint has all the peers that it may have, or all of one key */
     WSB_ZMTP_WHY_DESCRIPTORS,   /* no descriptor was left, or none for the bus */
     WSB_ZMTP_WHY_MEMORY,        /* no memory was left, or too much is held for unfinished messages */
     WSB_ZMTP_WHY_SILENCE,       /* nothing came within the time that the peer had named in its PING */

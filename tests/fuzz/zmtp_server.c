@@ -441,6 +441,9 @@ static void end(struct world *w)
     require(wsb_account_bytes(w->account) == 0 && wsb_account_bytes(w->z->sealed) == 0);
     for (size_t i = 0; i <= w->z->name_mask; i++)
         require(w->z->names[i] == NULL);
+    for (size_t i = 0; i < w->keys.clients.key_count; i++)
+        for (int c = 0; c < WSB_CHANNELS; c++)
+            require(w->z->holders[i].conns[c] == 0);
     w->named = 0;
     memset(w->name_lens, 0, sizeof w->name_lens);
 }

@@ -458,6 +458,32 @@ static void test_unfinished_messages_have_a_common_bound(void **state)
     close(good);
 }
 
+/* Whoever sends little is not ended for those who send much, although it has begun before them. */
+static void test_who_holds_the_most_makes_room(void **state)
+{
+    enum { MOST = 2 << 20, PEERS = 8, EACH = 512 << 10, LITTLE = 100 << 10 };
+    struct fixture *f = *state;
+    int fds[PEERS];
+    serve(f, (struct wsb_server_options){.max_input = MOST});
+    int good = join_handler(f, NULL);
+    put_message(f, 2 * LITTLE);
+    f->out.len = LITTLE;
+    assert_true(say(f, good));
+    turn(f);
+    for (int i = 0; i < PEERS; i++) {
+        fds[i] = join(f, "commands", "PUSH", NULL);
+        put_message(f, MAX_MESSAGE);
+        f->out.len = EACH;
+        (void)say(f, fds[i]);
+        turn(f);
+    }
+    assert_true(refused(f, WSB_ZMTP_WHY_MEMORY) > 0);
+    assert_false(has_hung_up(good));
+    for (int i = 0; i < PEERS; i++)
+        close(fds[i]);
+    close(good);
+}
+
 /* One that never stops does not keep another one's message waiting. */
 static void test_a_flood_does_not_keep_others_waiting(void **state)
 {
@@ -1019,15 +1045,18 @@ static int dial_tcp(struct fixture *f, enum wsb_channel c)
 static void serve_keys(struct fixture *f, struct guarded *g, const char *routes, struct wsb_server_options o)
 {
     uint8_t secret[CURVE_KEY], public[CURVE_KEY], ignored[CURVE_KEY];
-    char list[100], key[WSB_KEY_TEXT];
+    char list[200] = "", key[WSB_KEY_TEXT];
     assert_true(sodium_init() >= 0);
     *g = (struct guarded){0};
     curve_pair(1, g->server_key, secret);
     wsb_z85_encode(wsb_span(g->server_key, CURVE_KEY), g->curve.pair.public_key);
     wsb_z85_encode(wsb_span(secret, CURVE_KEY), g->curve.pair.secret_key);
-    curve_pair(2, public, ignored);
-    wsb_z85_encode(wsb_span(public, CURVE_KEY), key);
-    (void)snprintf(list, sizeof list, "%s %s\n", key, routes);
+    for (uint8_t seed = 2; seed <= 3; seed++) { /* two who may come in */
+        curve_pair(seed, public, ignored);
+        wsb_z85_encode(wsb_span(public, CURVE_KEY), key);
+        size_t at = strlen(list);
+        (void)snprintf(list + at, sizeof list - at, "%s %s\n", key, routes);
+    }
     assert_int_equal(wsb_key_list_parse(&g->curve.clients, wsb_span_str(list), NULL), WSB_OK);
     o.curve = &g->curve;
     for (int c = 0; c < WSB_CHANNELS; c++)
@@ -1165,6 +1194,76 @@ static void test_wrong_boxes_and_what_is_replayed(void **state)
     wsb_curve_deinit(&g.curve);
 }
 
+static int join_with_key(struct fixture *f, struct guarded *g, enum wsb_channel c, uint8_t seed, const char *type)
+{
+    begin_handshake(f, g, c, seed, type);
+    finish_handshake(f, g);
+    return g->fd;
+}
+
+static bool is_turned_away(struct fixture *f, struct guarded *g, uint8_t seed)
+{
+    uint64_t before = refused(f, WSB_ZMTP_WHY_PEERS), in = stats_of(f).peers;
+    begin_handshake(f, g, WSB_CHANNEL_COMMANDS, seed, "PUSH");
+    (void)say(f, g->fd);
+    TURN_UNTIL(f, refused(f, WSB_ZMTP_WHY_PEERS) > before);
+    close(g->fd);
+    return stats_of(f).peers == in;
+}
+
+/* A key has as many places as it leaves for others. */
+static void test_a_key_does_not_keep_out_others(void **state)
+{
+    enum { PEERS = 16 };
+    struct fixture *f = *state;
+    struct guarded g;
+    int fds[PEERS], count = 0;
+    serve_keys(f, &g, "chat", (struct wsb_server_options){.max_peers = PEERS});
+    while (count < PEERS / 2)
+        fds[count++] = join_with_key(f, &g, WSB_CHANNEL_COMMANDS, 2, "PUSH");
+    assert_true(is_turned_away(f, &g, 2));
+    while (count < PEERS / 2 + PEERS / 4)
+        fds[count++] = join_with_key(f, &g, WSB_CHANNEL_COMMANDS, 3, "PUSH");
+    assert_true(is_turned_away(f, &g, 3));
+    while (count < PEERS)
+        fds[count++] = join(f, "commands", "PUSH", NULL);
+    assert_int_equal(stats_of(f).peers, PEERS);
+    close(join_with_key(f, &g, WSB_CHANNEL_HANDLERS, 2, "DEALER")); /* another endpoint has places of its own */
+    for (int i = 0; i < PEERS; i++)
+        close(fds[i]);
+    TURN_UNTIL(f, stats_of(f).peers == 0);
+    close(join_with_key(f, &g, WSB_CHANNEL_COMMANDS, 2, "PUSH"));
+    wsb_curve_deinit(&g.curve);
+}
+
+/* What many peers with one key hold is that key's. */
+static void test_the_key_that_holds_the_most_makes_room(void **state)
+{
+    enum { MOST = 2 << 20, PEERS = 16, EACH = 200 << 10, LITTLE = 400 << 10 };
+    struct fixture *f = *state;
+    struct guarded g;
+    int fds[PEERS];
+    serve_keys(f, &g, "", (struct wsb_server_options){.max_input = MOST});
+    int good = join_with_key(f, &g, WSB_CHANNEL_HANDLERS, 2, "DEALER");
+    wire_put(&f->out, "\2\0\0\0\0\0\x0f\0\0\7MESSAGE\1", 18);
+    f->out.len = LITTLE;
+    assert_true(say(f, good));
+    turn(f);
+    for (int i = 0; i < PEERS; i++) {
+        fds[i] = join_with_key(f, &g, WSB_CHANNEL_COMMANDS, 3, "PUSH");
+        wire_put(&f->out, "\2\0\0\0\0\0\x0f\0\0\7MESSAGE\1", 18);
+        f->out.len = EACH;
+        (void)say(f, fds[i]);
+        turn(f);
+    }
+    assert_true(refused(f, WSB_ZMTP_WHY_MEMORY) > 0);
+    assert_false(has_hung_up(good));
+    close(good);
+    for (int i = 0; i < PEERS; i++)
+        close(fds[i]);
+    wsb_curve_deinit(&g.curve);
+}
+
 /* What is sealed for each is a copy of its own: there is an end of those as well. */
 static void test_sealed_copies_have_a_common_bound(void **state)
 {
@@ -1262,6 +1361,32 @@ static void test_handshakes_are_taken_in_rounds(void **state)
     wsb_curve_deinit(&g.curve);
 }
 
+/* Whoever waits for a step of its handshake holds little, whatever it has said already. */
+static void test_handshakes_hold_little(void **state)
+{
+    enum { PEERS = 5 * WSB_ZMTP_ROUND_HANDSHAKES, MORE = 50000 };
+    struct fixture *f = *state;
+    struct guarded g;
+    int fds[PEERS];
+    serve_with_keys(f, &g);
+    for (int i = 0; i < PEERS; i++) {
+        uint8_t body[WSB_CURVEZMQ_HELLO];
+        curve_client_init(&g.client, 2, g.server_key);
+        fds[i] = dial_tcp(f, WSB_CHANNEL_HANDLERS);
+        wire_greeting(&f->out, 1, "CURVE");
+        wire_frame(&f->out, 4, body, curve_hello(&g.client, body));
+        f->out.len += MORE;
+        assert_int_equal(say_at_once(f, fds[i]), 64 + 202 + MORE);
+    }
+    for (int i = 0; i < 3; i++) {
+        turn(f);
+        assert_true(stats_of(f).input_bytes <= PEERS * 4096 + WSB_CHUNK);
+    }
+    for (int i = 0; i < PEERS; i++)
+        close(fds[i]);
+    wsb_curve_deinit(&g.curve);
+}
+
 static void test_false_handshakes_are_taken_in_rounds(void **state)
 {
     enum { PEERS = 4 * WSB_ZMTP_ROUND_HANDSHAKES };
@@ -1302,10 +1427,13 @@ int main(void)
         TEST(test_a_large_message_comes_whole_and_is_given_back),
         TEST(test_what_a_head_claims_is_not_taken),
         TEST(test_unfinished_messages_have_a_common_bound),
+        TEST(test_who_holds_the_most_makes_room),
         TEST(test_a_flood_does_not_keep_others_waiting),
         TEST(test_a_flood_of_commands_does_not_keep_others_waiting),
         TEST(test_a_flood_of_commands_is_read_in_rounds),
         TEST(test_unfinished_parts_are_work),
+        TEST(test_a_key_does_not_keep_out_others),
+        TEST(test_the_key_that_holds_the_most_makes_room),
         TEST(test_sealed_copies_have_a_common_bound),
         TEST(test_boxes_are_taken_in_rounds),
         TEST(test_pings_are_answered_but_not_without_end),
@@ -1326,6 +1454,7 @@ int main(void)
         TEST(test_keys_that_are_refused),
         TEST(test_wrong_boxes_and_what_is_replayed),
         TEST(test_handshakes_are_taken_in_rounds),
+        TEST(test_handshakes_hold_little),
         TEST(test_false_handshakes_are_taken_in_rounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
