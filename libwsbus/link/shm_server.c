@@ -430,15 +430,15 @@ static void ss_close(struct wsb_server *base)
         wsb_shm_settle(s, s->debts);
     wsb_shm_free_kept(s);
     wsb_buf_deinit(&s->large);
+    if (s->path)
+        (void)unlink(s->path); /* while it is still ours */
+    free(s->path);
     if (s->listener >= 0)
         close(s->listener);
     if (s->timer >= 0)
         close(s->timer);
     if (s->poll >= 0)
         close(s->poll);
-    if (s->path)
-        (void)unlink(s->path);
-    free(s->path);
     free(s);
 }
 

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+
 enum { BACKLOG = 512, KEEPALIVE_IDLE_S = 10, KEEPALIVE_INTERVAL_S = 5, KEEPALIVE_COUNT = 3 };
 
 static const char *const names[WSB_CHANNELS] = {"handlers", "events", "commands"};
@@ -26,12 +27,13 @@ void wsb_zmtp_entrance_init(struct wsb_zmtp_entrance *e)
     *e = (struct wsb_zmtp_entrance){.fd = -1};
 }
 
+/* The name goes first: once nobody listens behind it, the next gate may have made it anew. */
 void wsb_zmtp_entrance_close(struct wsb_zmtp_entrance *e)
 {
-    if (e->fd >= 0)
-        close(e->fd);
     if (e->path)
         (void)unlink(e->path);
+    if (e->fd >= 0)
+        close(e->fd);
     free(e->path);
     wsb_zmtp_entrance_init(e);
 }

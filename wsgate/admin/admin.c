@@ -442,9 +442,9 @@ void wsg_admin_free(struct wsg_admin *a)
     }
     wsg_scans_deinit(a);
     wsg_levels_deinit(a);
-    wsg_listener_close(&a->listener);
     if (a->path[0])
-        (void)unlink(a->path);
+        (void)unlink(a->path); /* while it is still ours */
+    wsg_listener_close(&a->listener);
     wsb_buf_deinit(&a->scratch);
     free(a);
 }

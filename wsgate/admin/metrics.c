@@ -467,9 +467,9 @@ void wsg_metrics_free(struct wsg_metrics *m)
         on_free_task(&s->task);
     }
     wsg_page_unref(m->page);
-    wsg_listener_close(&m->listener);
     if (m->path)
-        (void)unlink(m->path);
+        (void)unlink(m->path); /* while it is still ours */
+    wsg_listener_close(&m->listener);
     free(m);
 }
 

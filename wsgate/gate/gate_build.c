@@ -537,9 +537,9 @@ void wsg_gate_free(struct wsg_gate *g)
     for (size_t i = 0; i < g->worker_count; i++)
         wsg_worker_stop_listening(&g->workers[i]);
     for (size_t i = 0; i < g->shared_count; i++) {
-        close(g->shared_fds[i]);
-        if (g->unix_paths[i])
+        if (g->unix_paths[i]) /* while it is still ours: the next gate makes it anew once nobody listens */
             (void)unlink(g->unix_paths[i]);
+        close(g->shared_fds[i]);
     }
     if (g->worker_count) {
         wsg_loop_disarm(g->workers[0].loop, &g->bus_news);

@@ -977,6 +977,34 @@ static void test_without_descriptors_peers_wait(void **state)
     close(waiting);
 }
 
+/* The linker sends unlink here (--wrap): somebody must still listen behind the name, or it may be the next gate's already. */
+int __real_unlink(const char *path);
+int __wrap_unlink(const char *path);
+
+static int names_removed, names_lost;
+
+int __wrap_unlink(const char *path)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    (void)snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    names_removed++;
+    names_lost += connect(fd, (const struct sockaddr *)&a, sizeof a) != 0;
+    close(fd);
+    return __real_unlink(path);
+}
+
+static void test_names_go_before_their_sockets(void **state)
+{
+    struct fixture *f = *state;
+    serve(f, (struct wsb_server_options){0});
+    names_removed = names_lost = 0;
+    f->server->ops->close(f->server);
+    f->server = NULL;
+    assert_int_equal(names_removed, WSB_CHANNELS);
+    assert_int_equal(names_lost, 0);
+}
+
 /* ----------------------------------------------------------------------- processes */
 
 /* A handler whose child holds its socket: the handler's end counts. */
@@ -1449,6 +1477,7 @@ int main(void)
         TEST(test_a_handshake_has_its_time),
         TEST(test_silence_ends_who_has_asked_for_it),
         TEST(test_without_descriptors_peers_wait),
+        TEST(test_names_go_before_their_sockets),
         TEST(test_a_process_that_ends_while_its_child_holds_the_socket),
         TEST(test_keys_and_the_bytes_that_ended_libzmq),
         TEST(test_keys_that_are_refused),
