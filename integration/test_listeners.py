@@ -1,5 +1,6 @@
 """Where a gate listens, what keeps it from starting, and how it ends."""
 
+import array
 import os
 import re
 import resource
@@ -329,3 +330,36 @@ def test_each_listener_has_its_own_limits_of_a_head(make_gate, tmp_path):
         assert late.read_response().status == 408
         patient.send(": x\r\n\r\n")
         assert patient.read_response().status == 404
+
+
+SO_PASSRIGHTS = 83  # Linux 6.16: before it nobody can refuse descriptors
+
+
+def passes_a_descriptor(path, kind):
+    with socket.socket(socket.AF_UNIX, kind) as peer:
+        peer.connect(path)
+        peer.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
+
+
+def can_refuse():
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            return probe.getsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS) == 1
+        except OSError:
+            return False
+
+
+def test_descriptors_are_not_taken(make_gate, take_seat, tmp_path):
+    """One that lingers would be closed by the kernel in the gate's next receive, which then takes as long as its owner likes."""
+    page, metrics = str(tmp_path / "page"), str(tmp_path / "metrics")
+    gate = make_gate(listen=["127.0.0.1:0", "unix:" + page], args=["--metrics", "unix:" + metrics])
+    paths = [page, metrics] + ["%s/%s" % (gate.dir, name) for name in ("handlers", "events", "commands", "control")]
+    for path, kind in [(path, socket.SOCK_STREAM) for path in paths] + [(gate.dir + "/shm", socket.SOCK_SEQPACKET)]:
+        if can_refuse():
+            with pytest.raises(PermissionError):
+                passes_a_descriptor(path, kind)
+        else:
+            passes_a_descriptor(path, kind)
+    talk = serve(gate, take_seat)
+    with Raw(page) as client:
+        talk(client.upgrade())

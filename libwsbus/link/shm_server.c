@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/rights.h"
 #include "base/size.h"
 #include "link/shm_server.h"
 
@@ -490,6 +491,7 @@ static wsb_err listen_on(struct shm_server *s, const char *dir, unsigned mode, s
     s->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s->listener < 0)
         return wsb_fault_set(fault, WSB_ERR_IO, errno, "no socket for shared memory: %s", strerror(errno));
+    wsb_rights_refuse(s->listener);
     (void)unlink(sun.sun_path);
     mode_t before = umask(0777 & ~(mode_t)mode);
     int failed = bind(s->listener, (const struct sockaddr *)&sun, sizeof sun) || listen(s->listener, 64);

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/rights.h"
 
 enum { BACKLOG = 512, KEEPALIVE_IDLE_S = 10, KEEPALIVE_INTERVAL_S = 5, KEEPALIVE_COUNT = 3 };
 
@@ -74,6 +75,7 @@ wsb_err wsb_zmtp_entrance_open_local(struct wsb_zmtp_entrance *e, const char *di
     if (fd < 0)
         return wsb_fault_set(fault, WSB_ERR_IO, errno, "no socket for ipc://%s: %s", path, strerror(errno));
     begin(e, fd, channel, WSB_DOOR_LOCAL);
+    wsb_rights_refuse(fd);
     (void)unlink(path);
     mode_t before = umask(0777 & ~(mode_t)mode);
     int failed = bind(fd, (const struct sockaddr *)&sun, sizeof sun);

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/rights.h"
+
 enum { BACKLOG = 4096 };
 
 static int connect_probe(const struct wsg_address *a)
@@ -46,7 +48,9 @@ static int make_listener(const struct wsg_address *a)
     if (fd < 0)
         return -1;
     int on = 1;
-    if (!wsg_address_is_unix(a)) {
+    if (wsg_address_is_unix(a)) {
+        wsb_rights_refuse(fd);
+    } else {
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     }

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/rights.h"
+
 void wsg_manager_env_read(struct wsg_manager_env *ret)
 {
     *ret = (struct wsg_manager_env){
@@ -94,6 +96,7 @@ static wsb_err take_over(struct wsg_passed *p, struct wsb_fault *fault)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
                              "descriptor %d, '%.60s', of the service manager: not a listening stream socket", p->fd,
                              p->name);
+    wsb_rights_refuse(p->fd); /* of a TCP socket it is none of the kernel's business */
     if (fcntl(p->fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(p->fd, F_SETFD, FD_CLOEXEC) != 0)
         return wsb_fault_set(fault, WSB_ERR_IO, errno, "descriptor %d: %s", p->fd, strerror(errno));
     return WSB_OK;
