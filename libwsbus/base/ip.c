@@ -77,6 +77,11 @@ struct wsb_ip wsb_ip_mask(const struct wsb_ip *ip, unsigned bits)
     return masked;
 }
 
+struct wsb_ip wsb_ip_household(const struct wsb_ip *ip)
+{
+    return wsb_ip_is_v4(ip) ? *ip : wsb_ip_mask(ip, 64);
+}
+
 /* What follows the slash; `max` is how many bits an address of the kind has. */
 static bool bits_parse(const char *text, unsigned max, unsigned *ret)
 {

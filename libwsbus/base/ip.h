@@ -43,6 +43,8 @@ void wsb_ip_format(const struct wsb_ip *ip, char out[WSB_IP_TEXT]);
 bool wsb_ip_is_v4(const struct wsb_ip *ip);
 /* The first bits of it, and zeros. */
 struct wsb_ip wsb_ip_mask(const struct wsb_ip *ip, unsigned bits);
+/* Who counts as one where addresses have limits: of IPv6 the first 64 bits, since a household gets no less. */
+struct wsb_ip wsb_ip_household(const struct wsb_ip *ip);
 
 /* "10.0.0.0/8", "2001:db8::/32", an address alone, "unix" or "unknown". WSB_ERR_CONFIG: it is none, and the fault says why. */
 WSB_MUST_CHECK wsb_err wsb_ip_net_parse(const char *text, struct wsb_ip_net *ret, struct wsb_fault *fault);

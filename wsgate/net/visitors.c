@@ -160,14 +160,9 @@ static enum wsg_visit enter(struct wsg_visitors *v, const struct wsb_ip *ip, uin
     return WSG_VISIT_WELCOME;
 }
 
-static struct wsb_ip household(const struct wsb_ip *ip)
-{
-    return wsb_ip_is_v4(ip) ? *ip : wsb_ip_mask(ip, 64);
-}
-
 enum wsg_visit wsg_visitors_enter(struct wsg_visitors *v, const struct wsb_ip *ip, uint64_t now_ms)
 {
-    struct wsb_ip who = household(ip);
+    struct wsb_ip who = wsb_ip_household(ip);
     if (is_unix(ip))
         return WSG_VISIT_WELCOME;
     pthread_mutex_lock(&v->lock);
@@ -178,7 +173,7 @@ enum wsg_visit wsg_visitors_enter(struct wsg_visitors *v, const struct wsb_ip *i
 
 void wsg_visitors_leave(struct wsg_visitors *v, const struct wsb_ip *ip, uint64_t now_ms)
 {
-    struct wsb_ip who = household(ip);
+    struct wsb_ip who = wsb_ip_household(ip);
     if (is_unix(ip))
         return;
     pthread_mutex_lock(&v->lock);

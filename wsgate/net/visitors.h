@@ -3,8 +3,8 @@
 
 /*
  * How many connections each address has, and how fast it makes new ones: for the limits that one address may not pass,
- * whichever worker it comes to. Of IPv6 the first 64 bits count, since a household gets no less. What is remembered
- * of an address that has gone is forgotten when its allowance is full again; all of it is bounded.
+ * whichever worker it comes to. A household (base/ip.h) counts as one. What is remembered of an address that has gone is
+ * forgotten when its allowance is full again; all of it is bounded.
  *
  * Threads   any; it has a lock, taken once when a connection comes and once when it goes
  */
