@@ -9,7 +9,7 @@ import pytest
 
 import conftest
 from conftest import BUILD, DEADLINE, Gate, eventually
-from raw import Raw
+from raw import Raw, upgrade_request
 from test_zmtp import hello
 
 LIMIT = 300
@@ -164,3 +164,32 @@ def test_with_few_descriptors_the_gate_lives_and_is_managed(limited_gate, echo):
     hang_up(clients)
     gate.signal(signal.SIGTERM)
     gate.process.wait(DEADLINE)
+
+
+def test_when_many_wait_to_be_heard_of_the_others_are_told_at_once(make_gate, take_seat):
+    gate = make_gate(routes=["echo=/echo,max_pending=10"])
+    slow = take_seat(gate, ack=True)
+    clients = []
+
+    def pending():
+        return gate.wsctl("stats")["routes"]["echo"]["pending"]
+
+    for n in range(32):  # it has heard of so many, and got done with none
+        clients.append(Raw(gate).upgrade())
+        eventually(lambda: pending() == 0, "it has heard of it")
+    for n in range(10):
+        clients.append(Raw(gate).upgrade())
+        eventually(lambda n=n: pending() == n + 1, "it waits")
+    for _ in range(3):
+        refusal = Raw(gate).send(upgrade_request()).read_response()
+        assert refusal.status == 503 and 1 <= int(refusal.headers["retry-after"]) <= 8
+    assert gate.wsctl("stats")["routes"]["echo"]["refused_by"]["pending"] == 3
+    clients.pop().close()  # who leaves before its turn makes room
+    eventually(lambda: pending() == 9, "nobody is to hear of it")
+    clients.append(Raw(gate).upgrade())
+    eventually(lambda: pending() == 10, "it waits in its place")
+    first = slow.hear("open")
+    slow.ack(first.conn, first.seq)
+    slow.flush()
+    eventually(lambda: pending() == 9, "the next one is heard of")
+    hang_up(clients)

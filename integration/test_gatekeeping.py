@@ -147,6 +147,38 @@ def test_x_forwarded_for(make_gate, tmp_path, take_seat):
     assert bus.hear("closed")
 
 
+def shake_hands(gate, address):
+    """(client, None), or (None, the refusal)."""
+    client = Raw(gate).send(upgrade_request(extra=["X-Forwarded-For: " + address]))
+    answer = client.read_response()
+    if answer.status == 101:
+        return client, None
+    client.close()
+    return None, answer
+
+
+@pytest.mark.parametrize("of", ["gate", "route"])
+def test_one_address_does_not_use_up_the_handshakes_of_others(make_gate, tmp_path, echo, of):
+    limit = "handshake_rate = 1\nhandshake_burst = 40\n"
+    more = "limits { %s }" % limit if of == "gate" else ""
+    gate = behind(make_gate, tmp_path, 'forwarded = x-forwarded-for\nroute "echo" { path = "/echo"\n%s }\n%s' % (limit if of == "route" else "", more), routes=())
+    echo(gate)
+    clients = []
+    for _ in range(40):  # it comes as often as it likes
+        client, refusal = shake_hands(gate, "192.0.2.1")
+        if refusal:
+            break
+        clients.append(client)
+    assert refusal.status == 503 and int(refusal.headers["retry-after"]) >= 1
+    for i in range(20):  # and what is kept for others is there
+        client, refusal = shake_hands(gate, "198.51.100.%d" % i)
+        assert client, refusal
+        clients.append(client)
+    assert refused(gate, "echo") == {"handshake_rate": 1}
+    for client in clients:
+        client.close()
+
+
 def test_the_client_of_each_request(make_gate, tmp_path, take_seat):
     gate = behind(make_gate, tmp_path, "forwarded = forwarded")
     bus = take_seat(gate)

@@ -89,6 +89,7 @@ GET(bus_pinned, s->hub->pins.count)
 TALLY(opened)
 TALLY(closed)
 TALLY(rate_pauses)
+GET(route_pending, atomic_load_explicit(&s->route->pending, memory_order_relaxed))
 GET(route_refused_by, atomic_load_explicit(&s->route->tally.refused[reason], memory_order_relaxed))
 GET(route_ended, atomic_load_explicit(&s->route->tally.ended[reason], memory_order_relaxed))
 TALLY(asked)
@@ -290,6 +291,7 @@ const struct wsg_counter wsg_counters[] = {
 
     {ROUTE_ROW("opened",         "opened_connections"),      WSG_COUNTER, PLAIN, "WebSocket connections let in.", route_opened, ONE},
     {ROUTE_ROW("closed",         "closed_connections"),      WSG_COUNTER, PLAIN, "WebSocket connections ended.", route_closed, ONE},
+    {ROUTE_ROW("pending",        "pending_connections"),     WSG_GAUGE,   PLAIN, "WebSocket clients of which no handler has heard, or which wait for ACCEPT.", route_pending, ONE},
     {WSG_OF_ROUTE, "refused", NULL,                          WSG_COUNTER, PLAIN, "", route_refused, ONE},
     {ROUTE_ROW("refused_by",     "refused"),                 WSG_COUNTER, PLAIN, "Handshakes and requests refused.", route_refused_by, WSG_REFUSALS, refusal},
     {ROUTE_ROW("asked",          "asked_handshakes"),        WSG_COUNTER, PLAIN, "Handshakes that a handler was asked about.", route_asked, ONE},

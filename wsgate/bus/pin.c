@@ -84,7 +84,30 @@ wsb_err wsg_pins_bury(struct wsg_pins *t, struct wsg_pin *p)
     assert(at); /* it is not closed yet */
     *at = NULL;
     p->is_closed = true;
+    wsg_pin_end_pending(p);
     return WSB_OK;
+}
+
+/* ------------------------------------------------------------------------ pending */
+
+/* There is one writer. */
+static void add_pending(struct wsg_route *r, uint32_t more)
+{
+    uint32_t pending = atomic_load_explicit(&r->pending, memory_order_relaxed);
+    atomic_store_explicit(&r->pending, pending + more, memory_order_relaxed);
+}
+
+void wsg_pin_begin_pending(struct wsg_pin *p)
+{
+    p->pends = wsg_pin_asks_elsewhere(p) ? p->asked->wanted : p->route;
+    add_pending(p->pends, 1);
+}
+
+void wsg_pin_end_pending(struct wsg_pin *p)
+{
+    if (p->pends)
+        add_pending(p->pends, (uint32_t)-1);
+    p->pends = NULL;
 }
 
 /* ---------------------------------------------------------------- in whose hands */
@@ -172,6 +195,7 @@ void wsg_pins_remove(struct wsg_pins *t, struct wsg_pin *p)
         p->lane->unsent_bytes -= p->backlog.unsent_bytes;
     wsg_backlog_clear(&p->backlog, &freed);
     wsg_pin_wait_no_more(p);
+    wsg_pin_end_pending(p);
     wsg_pin_assign(p, NULL, NULL);
     wsg_groups_leave_all(p);
     if (p->is_closed) {

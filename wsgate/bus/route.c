@@ -184,10 +184,11 @@ void wsg_routes_set_gatekeeper(struct wsg_routes *t, size_t index, const char *n
 const char *wsg_refusal_name(enum wsg_refusal why)
 {
     static const char *const names[] = {
-        "connections",   "no_memory",      "address",   "per_address", "rate",         "proxy",
-        "origin",        "subprotocol",    "token",     "no_handler",  "draining",     "by_handler",
-        "no_gatekeeper", "accept_timeout", "malformed", "body_size",   "body_timeout", "request_timeout",
-        "method",        "preflight",      "kind",      "silent",      "other",
+        "connections", "no_memory",      "address",         "per_address",    "rate",
+        "proxy",       "origin",         "subprotocol",     "token",          "no_handler",
+        "draining",    "by_handler",     "no_gatekeeper",   "accept_timeout", "malformed",
+        "body_size",   "body_timeout",   "request_timeout", "method",         "preflight",
+        "kind",        "handshake_rate", "pending",         "silent",         "other",
     };
     return names[why];
 }

@@ -140,6 +140,7 @@ struct wsg_route_policy {
     bool ends_with_token; /* when that expires */
     bool require_subprotocol;
     uint32_t max_connections;                   /* 0: any number */
+    uint32_t max_pending;                       /* likewise */
     uint32_t ping_interval_ms, ping_timeout_ms; /* interval 0: no pings */
     uint32_t message_timeout_ms;                /* from the first byte of a message to its last; 0: any time */
     uint32_t idle_timeout_ms, lifetime_ms;      /* 0: any time */
@@ -159,7 +160,8 @@ struct wsg_route {
     struct wsg_source user;
     struct wsg_source token;
     struct wsb_ip_rules rules; /* owned */
-    /* The hub writes the next three, workers read them. */
+    /* The hub writes the next four, workers read them. */
+    _Atomic uint32_t pending;            /* clients of which no handler has heard, or which wait for ACCEPT */
     _Atomic uint32_t handlers;           /* registered now */
     _Atomic uint32_t serving[WSG_KINDS]; /* of those, how many serve the kind 1 << index: wsg_route_serving() */
     _Atomic uint32_t kinds_served;       /* enum wsg_kind, or-ed: of all handlers that ever registered */
@@ -205,6 +207,12 @@ static inline bool wsg_route_lacks_kind(const struct wsg_route *r, enum wsg_kind
 {
     return !(atomic_load_explicit(&r->kinds_served, memory_order_relaxed) & kind) &&
            atomic_load_explicit(&r->handlers, memory_order_relaxed) > 0;
+}
+
+/* Do as many wait for its handlers as may? */
+static inline bool wsg_route_is_crowded(const struct wsg_route *r)
+{
+    return r->policy.max_pending && atomic_load_explicit(&r->pending, memory_order_relaxed) >= r->policy.max_pending;
 }
 
 /* Are there as many WebSockets as it may have, with `more` that are on their way? */

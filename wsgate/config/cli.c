@@ -345,6 +345,7 @@ const char *wsg_cli_help(void)
            "      --workers N|auto           threads that serve clients, up to 64 (auto: one for each core)\n"
            "      --max-connections N        open at once (65536)\n"
            "      --max-connections-per-address N, --accept-rate N, --accept-burst N, --refuse drop|503\n"
+           "      --handshake-rate N, --handshake-burst N\n"
            "                                 of one address, and how it hears of it\n"
            "      --max-tls-handshakes N     under way at once (1024)\n"
            "      --max-head SIZE            of a request's head (16KiB)\n"

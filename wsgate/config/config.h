@@ -97,6 +97,9 @@ struct wsg_route_config {
     struct wsg_cors cors;          /* owned, its texts; default: nothing is said of it */
     bool require_subprotocol;      /* a client that speaks none of them is refused; default no */
     uint32_t max_connections;      /* of the route, WebSocket; 0 (default): as many as the gate has */
+    uint32_t max_pending;          /* handshakes that wait for a handler; default 4,096; 0: any number */
+    uint32_t handshake_rate;       /* a second, of all clients; 0 (default): any number */
+    uint32_t handshake_burst;      /* 0 (default): as many as in a second, at least 2 */
     uint32_t ping_interval_ms;     /* UINT32_MAX (default): as the gate's; 0: none */
     uint32_t ping_timeout_ms;      /* 0 (default): as the gate's */
     uint32_t message_timeout_ms;   /* default 2 min; 0: any time */
@@ -186,6 +189,8 @@ struct wsg_config {
     uint32_t max_per_address;         /* of one address; 0 (default): any number */
     uint32_t accept_rate;             /* new connections of one address a second; 0 (default): any number */
     uint32_t accept_burst;            /* so many at once before the rate counts; default 32 */
+    uint32_t handshake_rate;          /* of WebSocket, a second, of all clients; 0 (default): any number */
+    uint32_t handshake_burst;         /* 0 (default): as many as in a second, at least 2 */
     bool answer_refused;              /* refuse = 503: who is one too many is told; default: cut off */
     struct wsg_texts trusted_proxies; /* owned; networks of proxies that are believed */
     enum wsg_forwarded_by forwarded;  /* the header of theirs that counts; default none */

@@ -12,14 +12,58 @@ enum {
     VISITORS_SLACK = 65536
 }; /* addresses without a connection that are remembered, when all connections are taken */
 
+static wsb_err random_seed(struct wsb_seed *ret, struct wsb_fault *fault)
+{
+    if (getrandom(ret, sizeof *ret, 0) != sizeof *ret)
+        return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
+    return WSB_OK;
+}
+
+static wsb_err turnstile_new(struct wsg_turnstile **ret, uint32_t rate, uint32_t burst, struct wsb_fault *fault)
+{
+    struct wsg_turnstile_limits limits = {rate, burst ? burst : rate};
+    struct wsb_seed seed;
+    if (!rate)
+        return WSB_OK;
+    if (random_seed(&seed, fault) != WSB_OK)
+        return fault->err;
+    wsb_err err = wsg_turnstile_new(ret, &limits, &seed);
+    return err ? wsb_fault_set(fault, err, 0, "out of memory") : WSB_OK;
+}
+
+static wsb_err turnstiles_build(struct wsg_gatekeeping *g, const struct wsg_config *c, struct wsb_fault *fault)
+{
+    wsb_err err = turnstile_new(&g->handshakes, c->handshake_rate, c->handshake_burst, fault);
+    if (err)
+        return err;
+    g->handshakes_of = calloc(c->route_count + 1, sizeof *g->handshakes_of);
+    if (!g->handshakes_of)
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    g->handshakes_count = c->route_count;
+    for (size_t i = 0; i < c->route_count && !err; i++)
+        err = turnstile_new(&g->handshakes_of[i], c->routes[i].handshake_rate, c->routes[i].handshake_burst, fault);
+    return err;
+}
+
+static void turnstiles_free(struct wsg_gatekeeping *g)
+{
+    wsg_turnstile_free(g->handshakes);
+    for (size_t i = 0; i < g->handshakes_count; i++)
+        wsg_turnstile_free(g->handshakes_of[i]);
+    free(g->handshakes_of);
+    g->handshakes = NULL;
+    g->handshakes_of = NULL;
+    g->handshakes_count = 0;
+}
+
 static wsb_err visitors_new(struct wsg_gatekeeping *g, const struct wsg_config *c, struct wsb_fault *fault)
 {
     struct wsg_visitor_limits limits = {c->max_per_address, c->accept_rate, c->accept_burst};
     struct wsb_seed seed;
     if (!limits.connections && !limits.rate)
         return WSB_OK;
-    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
-        return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
+    if (random_seed(&seed, fault) != WSB_OK)
+        return fault->err;
     wsb_err err = wsg_visitors_new(&g->visitors, &limits, c->max_connections + VISITORS_SLACK, &seed);
     return err ? wsb_fault_set(fault, err, 0, "out of memory") : WSB_OK;
 }
@@ -128,6 +172,8 @@ wsb_err wsg_entrances_build(struct wsg_gatekeeping *g, const struct wsg_config *
     wsb_err err = wsb_ip_nets_init(&g->trusted, c->trusted_proxies.at, c->trusted_proxies.count, fault);
     if (!err)
         err = tokens_build(g, c, fault);
+    if (!err)
+        err = turnstiles_build(g, c, fault);
     return err ? err : visitors_new(g, c, fault);
 }
 
@@ -145,6 +191,7 @@ void wsg_entrances_deinit(struct wsg_gatekeeping *g)
     g->token_count = 0;
     wsb_ip_nets_deinit(&g->trusted);
     wsg_visitors_free(g->visitors);
+    turnstiles_free(g);
     g->entrances = NULL;
     g->entrance_count = 0;
     g->visitors = NULL;

@@ -81,6 +81,7 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .ends_with_token = r->ends_with_token,
             .require_subprotocol = r->require_subprotocol,
             .max_connections = r->max_connections,
+            .max_pending = r->max_pending,
             .ping_interval_ms = r->ping_interval_ms != UINT32_MAX ? r->ping_interval_ms : c->ping_interval_ms,
             .ping_timeout_ms = r->ping_timeout_ms ? r->ping_timeout_ms : c->ping_timeout_ms,
             .message_timeout_ms = r->message_timeout_ms,

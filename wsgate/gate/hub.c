@@ -87,6 +87,8 @@ static void on_open(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_out *
     }
     p->opened_ns = out->envelope.header.time_ns;
     p->seq = 1;
+    if (p->admission == WSG_PENDING || !p->route->policy.publish)
+        wsg_pin_begin_pending(p);
     if (p->admission != WSG_PENDING)
         wsg_hub_join_listed(h, p, groups);
     (void)!wsg_groups_join(&h->members, p, wsb_span_str(p->route->name));

@@ -80,6 +80,8 @@ void wsg_hub_admit(struct wsg_hub *h, struct wsg_pin *p)
         p->was_opened = p->is_placed = p->is_paused = false; /* its owner sees it for the first time */
         p->was_asked = true;
     }
+    if (!asked->wanted || asked->wanted->policy.publish)
+        wsg_pin_end_pending(p); /* whoever accepted it has heard of it, and nobody else has to */
     wsg_hub_join_listed(h, p, wsb_span(asked->names, asked->names_len));
     free(asked);
 }

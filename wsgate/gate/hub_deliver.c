@@ -118,6 +118,7 @@ void wsg_hub_give_up(struct wsg_hub *h, struct wsg_pin *p, uint16_t status, cons
         wsg_hub_end_pin(h, p, reason);
     } else {
         p->is_failed = true;
+        wsg_pin_end_pending(p);
         wsg_pin_wait_no_more(p);
         wsg_hub_note_leaving(h, p);
         wsg_pin_assign(p, NULL, NULL);
@@ -311,6 +312,8 @@ static bool introduce(struct wsg_hub *h, struct wsg_pin *p)
     wsg_hub_note_try(h, p, p->open_deliveries);
     note_link(h, p->handler);
     p->was_opened = true;
+    if (p->admission == WSG_ADMITTED)
+        wsg_pin_end_pending(p);
     return true;
 }
 

@@ -61,6 +61,8 @@ enum wsg_refusal {
     WSG_REFUSED_METHOD,          /* 405 */
     WSG_REFUSED_PREFLIGHT,       /* of CORS */
     WSG_REFUSED_KIND,            /* WebSocket where only HTTP is served, or the other way round */
+    WSG_REFUSED_HANDSHAKE_RATE,  /* WebSocket handshakes come too fast */
+    WSG_REFUSED_PENDING,         /* as many as may be wait for a handler */
     WSG_REFUSED_SILENT,          /* it said nothing, and others wanted to come in */
     WSG_REFUSED_OTHER,
     WSG_REFUSALS

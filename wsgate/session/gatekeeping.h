@@ -16,6 +16,7 @@
 #include "http/forwarded.h"
 #include "http/scan.h"
 #include "net/address.h"
+#include "net/turnstile.h"
 #include "net/visitors.h"
 #include "policy/policy.h"
 #include "token/token.h"
@@ -49,7 +50,10 @@ struct wsg_gatekeeping {
     size_t token_count;
     struct wsb_ip_nets trusted; /* owned; proxies that are believed */
     enum wsg_forwarded forwarded;
-    struct wsg_visitors *visitors;          /* owned; NULL: addresses have no limits */
+    struct wsg_visitors *visitors;        /* owned; NULL: addresses have no limits */
+    struct wsg_turnstile *handshakes;     /* owned; of WebSocket; NULL: any number a second */
+    struct wsg_turnstile **handshakes_of; /* owned; of each route likewise, as the routes of the configuration */
+    size_t handshakes_count;
     bool answers;                           /* who is one too many is told with a 503, not only cut off */
     _Atomic uint64_t refused[WSG_REFUSALS]; /* before a route was known */
 };

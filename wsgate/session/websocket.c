@@ -3,6 +3,7 @@
  * timer. Relies on ws/ for every rule of the protocol. Pings are answered and closes completed here, whatever the
  * handlers do.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -13,6 +14,8 @@
 #include "session/parts.h"
 #include "ws/close.h"
 #include "ws/handshake.h"
+
+enum { RETRY_SPREAD = 8 /* seconds over which those come back for whom there was no room */ };
 
 static void handshake_of(const struct wsg_http_head *head, struct wsb_handshake_header *headers,
                          struct wsb_handshake_request *ret)
@@ -208,12 +211,48 @@ static bool counts_client(struct wsg_session *s, enum wsg_refusal *ret_why)
     return !s->exchange->proxy || wsg_gatekeeping_count_client(s, &ip, ret_why);
 }
 
+/* Told when it may come again; clients that all come again at once are no fewer than they were. */
+static void refuse_for_now(struct wsg_session *s, enum wsg_refusal why, uint32_t seconds)
+{
+    char text[16];
+    int len = snprintf(text, sizeof text, "%u", seconds);
+    struct wsg_http_header header = {wsb_span_str("Retry-After"), wsb_span(text, (size_t)len)};
+    wsg_exchange_refuse(s, why, 503, wsg_refusal_name(why), &header, 1);
+}
+
+/* True: refused, and answered. */
+static bool refuse_by_rate(struct wsg_session *s, struct wsg_turnstile *t)
+{
+    struct wsb_ip ip = wsg_ip_of_peer(s->peer);
+    uint32_t wait = t ? wsg_turnstile_pass(t, &ip, wsg_loop_now_ms(s->env->loop)) : 0;
+    if (wait)
+        refuse_for_now(s, WSG_REFUSED_HANDSHAKE_RATE, wait);
+    return wait != 0;
+}
+
+/* Its handlers have not heard of those who came before. */
+static bool refuse_by_crowd(struct wsg_session *s)
+{
+    if (!wsg_route_is_crowded(s->route))
+        return false;
+    uint64_t refused = atomic_load_explicit(&s->route->tally.refused[WSG_REFUSED_PENDING], memory_order_relaxed);
+    refuse_for_now(s, WSG_REFUSED_PENDING, 1 + (uint32_t)(refused % RETRY_SPREAD));
+    return true;
+}
+
+static struct wsg_turnstile *handshakes_of(const struct wsg_session *s)
+{
+    const struct wsg_gatekeeping *g = s->env->gatekeeping;
+    return s->route->index < g->handshakes_count ? g->handshakes_of[s->route->index] : NULL;
+}
+
 /* What the route asks of a handshake before anybody hears of it. True: refused, and answered. */
 static bool refuse_by_route(struct wsg_session *s, const struct wsg_http_head *head, const struct wsb_span *params)
 {
     const struct wsg_route_policy *p = &s->route->policy;
     enum wsg_refusal why = WSG_REFUSED_OTHER;
-    if (wsg_exchange_refuse_address(s) || !wsg_session_authorize(s, head, params))
+    if (wsg_exchange_refuse_address(s) || refuse_by_rate(s, s->env->gatekeeping->handshakes) ||
+        !wsg_session_authorize(s, head, params))
         return true;
     if (s->env->draining)
         wsg_exchange_refuse(s, WSG_REFUSED_DRAINING, 503, "the gate is shutting down", NULL, 0);
@@ -229,6 +268,8 @@ static bool refuse_by_route(struct wsg_session *s, const struct wsg_http_head *h
         wsg_exchange_refuse(s, WSG_REFUSED_ORIGIN, 403, "the origin is not allowed", NULL, 0);
     else if (p->require_subprotocol && !s->subprotocol)
         wsg_exchange_refuse(s, WSG_REFUSED_SUBPROTOCOL, 400, "no subprotocol of the route", NULL, 0);
+    else if (refuse_by_crowd(s) || refuse_by_rate(s, handshakes_of(s)))
+        return true;
     else if (!counts_client(s, &why))
         wsg_exchange_refuse(s, why, 503, wsg_refusal_name(why), NULL, 0);
     else

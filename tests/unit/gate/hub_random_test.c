@@ -182,6 +182,28 @@ static void check_sums(struct model *m)
     }
 }
 
+static bool should_pend(const struct wsg_pin *p)
+{
+    bool is_there = !p->is_request && !p->is_closed && !p->is_failed;
+    bool is_heard_of = p->admission == WSG_ADMITTED && (p->was_opened || p->route->policy.publish);
+    return is_there && !is_heard_of;
+}
+
+/* As many wait to be heard of as each route says. */
+static void check_pending(struct model *m)
+{
+    uint32_t pending[8] = {0};
+    for (size_t w = 0; w < WSG_ID_WORKERS; w++) {
+        for (size_t i = 0; i < m->f.hub.pins.workers[w].count; i++) {
+            const struct wsg_pin *p = m->f.hub.pins.workers[w].slots[i];
+            if (p && should_pend(p))
+                pending[wsg_pin_asks_elsewhere(p) ? p->asked->wanted->index : p->route->index]++;
+        }
+    }
+    for (size_t i = 0; i < m->f.routes.count; i++)
+        assert_int_equal(m->f.routes.routes[i].pending, pending[i]);
+}
+
 /* What a handler's lane says is what its connections say. */
 static void check_lanes(struct model *m)
 {
@@ -437,6 +459,7 @@ static void run(uint64_t seed, enum wsg_when_full policy, enum wsg_no_handler no
             handler_step(m, (int)chance(m, m->has_gatekeeper ? HANDLERS : GATEKEEPER));
         hear_commands(m);
         check_sums(m);
+        check_pending(m);
         check_lanes(m);
     }
     /* All who are left take everything: nothing may be left behind. */
@@ -457,6 +480,7 @@ static void run(uint64_t seed, enum wsg_when_full policy, enum wsg_no_handler no
         ack_all(m, i);
     }
     check_sums(m);
+    check_pending(m);
     assert_int_equal(m->f.hub.pins.count, 0);
     for (size_t i = 0; i < m->f.routes.count; i++) {
         assert_int_equal(m->f.routes.routes[i].retained.messages, 0);

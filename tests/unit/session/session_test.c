@@ -509,6 +509,76 @@ static void test_who_is_accepted_may_be_one_too_many(void **state)
     assert_int_equal(f->routes.routes[0].tally.refused[WSG_REFUSED_CONNECTIONS], 1);
 }
 
+static void test_there_may_be_as_many_as_wait(void **state)
+{
+    struct fixture *f = *state;
+    f->routes.routes[0].policy.max_pending = 2;
+    f->routes.routes[0].pending = 2;
+    say_text(f, handshake);
+    HAS(f->got, "HTTP/1.1 503");
+    HAS(f->got, "\r\nRetry-After: 1\r\n");
+    assert_string_equal(f->events, "");
+    assert_int_equal(f->routes.routes[0].tally.refused[WSG_REFUSED_PENDING], 1);
+    forget(f);
+    say_text(f, handshake); /* and the next one a little later */
+    HAS(f->got, "\r\nRetry-After: 2\r\n");
+    forget(f);
+    f->routes.routes[0].pending = 1;
+    say_text(f, handshake);
+    HAS(f->got, "HTTP/1.1 101");
+}
+
+static struct wsg_turnstile *turnstile_of_two(void)
+{
+    struct wsg_turnstile *t;
+    assert_int_equal(
+        wsg_turnstile_new(&t, &(struct wsg_turnstile_limits){.rate = 1, .burst = 2}, &(struct wsb_seed){1, 2}), WSB_OK);
+    return t;
+}
+
+/* One handshake uses up what an address may have. */
+static void test_handshakes_of_a_route_have_a_rate(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_turnstile *of_routes[] = {turnstile_of_two()};
+    f->gatekeeping.handshakes_of = of_routes;
+    f->gatekeeping.handshakes_count = COUNT(of_routes);
+    f->routes.routes[0].policy.require_subprotocol = true;
+    say_text(f, "GET /ws/1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+    HAS(f->got, "HTTP/1.1 400"); /* what is not let in does not count */
+    forget(f);
+    f->routes.routes[0].policy.require_subprotocol = false;
+    say_text(f, handshake);
+    HAS(f->got, "HTTP/1.1 101");
+    hang_up(f);
+    connect_client(f);
+    forget(f);
+    say_text(f, handshake);
+    HAS(f->got, "HTTP/1.1 503");
+    HAS(f->got, "\r\nRetry-After: 1\r\n");
+    assert_int_equal(f->routes.routes[0].tally.refused[WSG_REFUSED_HANDSHAKE_RATE], 1);
+    wsg_turnstile_free(of_routes[0]);
+}
+
+static void test_handshakes_of_the_gate_have_a_rate(void **state)
+{
+    struct fixture *f = *state;
+    f->gatekeeping.handshakes = turnstile_of_two();
+    f->routes.routes[0].policy.require_subprotocol = true;
+    say_text(f, "GET /ws/1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+    HAS(f->got, "HTTP/1.1 400"); /* it counts whatever the route says */
+    forget(f);
+    say_text(f, handshake);
+    HAS(f->got, "HTTP/1.1 503");
+    assert_int_equal(f->routes.routes[0].tally.refused[WSG_REFUSED_HANDSHAKE_RATE], 1);
+    forget(f);
+    say_text(f, "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n"); /* requests do not */
+    HAS(f->got, "HTTP/1.1 404");
+    wsg_turnstile_free(f->gatekeeping.handshakes);
+}
+
 /* ------------------------------------------------------------------ HTTP */
 
 static void test_request_and_response_and_the_next_request(void **state)
@@ -874,6 +944,9 @@ int main(void)
         TEST(test_a_gatekeeper_may_be_waited_for),
         TEST(test_a_gatekeeper_has_only_so_much_time),
         TEST(test_who_is_accepted_may_be_one_too_many),
+        TEST(test_there_may_be_as_many_as_wait),
+        TEST(test_handshakes_of_a_route_have_a_rate),
+        TEST(test_handshakes_of_the_gate_have_a_rate),
         TEST(test_request_and_response_and_the_next_request),
         TEST(test_long_bodies_come_in_parts_and_responses_may_too),
         TEST(test_an_answer_before_the_body_ends_the_request_for_the_handler),
