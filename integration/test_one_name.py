@@ -68,3 +68,15 @@ def test_one_of_them_is_documented():
         said = subprocess.run(list(map(str, program)), capture_output=True, text=True, check=True).stdout
         assert "--runtime-dir" in said, program
         assert "--dir" not in said and "--bus " not in said and "--bus," not in said, said
+
+
+# --- words of the configuration
+
+
+@pytest.mark.parametrize("word, shown", [("queue", "queue"), ("handler", "queue"), ("publish", "publish")])
+def test_wsctl_shows_what_the_configuration_says(make_gate, word, shown):
+    gate = make_gate(routes=["echo=/echo,deliver=%s" % word])
+    route, = gate.wsctl("routes")["routes"]
+    assert route["deliver"] == shown
+    table = wsctl("routes", "--runtime-dir", gate.dir).stdout
+    assert shown in table.split()

@@ -183,7 +183,7 @@ static void write_route(struct wsg_admin *a, const struct wsg_route *r, struct w
     wsb_json_kcstr(j, "host", r->host ? r->host : "");
     wsb_json_kbool(j, "websocket", (r->policy.kinds & WSG_KIND_WEBSOCKET) != 0);
     wsb_json_kbool(j, "http", (r->policy.kinds & WSG_KIND_HTTP) != 0);
-    wsb_json_kcstr(j, "deliver", r->policy.publish ? "publish" : "handler");
+    wsb_json_kcstr(j, "deliver", r->policy.publish ? "publish" : "queue");
     wsb_json_kcstr(j, "accept", r->gatekeeper ? "gatekeeper" : r->policy.accept_by_handler ? "handler" : "gate");
     wsb_json_kcstr(j, "gatekeeper", r->gatekeeper ? r->gatekeeper->name : "");
     static const char *const no_handler[] = {"refuse", "close", "wait"};

@@ -71,6 +71,16 @@ static const struct wsg_word level_words[] = {{"debug", WSB_LOG_DEBUG}, {"info",
                                               {"wslog", WSB_LOG_WSLOG}, {"warn", WSB_LOG_WARN},
                                               {"error", WSB_LOG_ERROR}, {NULL, 0}};
 
+/* Other spellings of a word, which refusals do not name. */
+static const struct word_synonym {
+    const struct wsg_word *words; /* of which it is one */
+    const char *spelling, *word;
+} word_synonyms[] = {
+    {deliver_words, "handler", "queue"},    {deliver_words, "handlers", "queue"},   {full_words, "drop_new", "drop-new"},
+    {full_words, "drop_old", "drop-old"},   {slow_words, "drop_new", "drop-new"},   {slow_words, "drop_old", "drop-old"},
+    {forwarded_words, "x_forwarded_for", "x-forwarded-for"},
+};
+
 #define TOP(field)       offsetof(struct wsg_config, field)
 #define LISTEN(field)    offsetof(struct wsg_listener_config, field)
 #define ROUTE(field)     offsetof(struct wsg_route_config, field)
@@ -360,11 +370,21 @@ static void words_list(char *buf, size_t buf_len, const struct wsg_word *words)
     }
 }
 
+static const char *documented_word(const struct wsg_word *words, const char *text)
+{
+    for (size_t i = 0; i < sizeof word_synonyms / sizeof *word_synonyms; i++) {
+        if (word_synonyms[i].words == words && strcmp(word_synonyms[i].spelling, text) == 0)
+            return word_synonyms[i].word;
+    }
+    return text;
+}
+
 static wsb_err word_parse(const struct wsg_word *words, const char *text, int *ret, struct wsb_fault *fault)
 {
     char list[80];
+    const char *word = documented_word(words, text);
     for (const struct wsg_word *w = words; w->word; w++) {
-        if (strcmp(w->word, text) == 0) {
+        if (strcmp(w->word, word) == 0) {
             *ret = w->value;
             return WSB_OK;
         }

@@ -117,8 +117,8 @@ static const struct row {
      "'4294967296' is out of range: from 1 to 4294967295"},
     {ROUTE, "max_queue", "1GiB", "max_queue = 1073741824", "1023", "'1023' is out of range: from 1KiB to 1024GiB"},
     {ROUTE, "max_queue_messages", "1", "max_queue_messages = 1", "0", "'0' is out of range: from 1 to 4294967295"},
-    {ROUTE, "slow_client", "conflate", "slow_client = conflate", "drop_new",
-     "'drop_new' is not one of close, drop-new, drop-old or conflate"},
+    {ROUTE, "slow_client", "conflate", "slow_client = conflate", "drop",
+     "'drop' is not one of close, drop-new, drop-old or conflate"},
     {ROUTE, "max_body", "0", "max_body = 0", "-1", "'-1'" SIZE},
     {ROUTE, "expect", "handler", "expect = handler", "client", "'client' is not one of gate or handler"},
     {ROUTE, "half_close", "abort", "half_close = abort", "keep", "'keep' is not one of answer or abort"},
@@ -356,6 +356,34 @@ static void test_option_synonyms_in_the_file(void **state)
     }
 }
 
+static void test_option_synonyms_of_words(void **state)
+{
+    static const char *const spelled[][2] = {
+        {"deliver = handler", "\ndeliver = queue\n"},
+        {"deliver = handlers", "\ndeliver = queue\n"},
+        {"handler_full = drop_new", "\nhandler_full = drop-new\n"},
+        {"handler_full = drop_old", "\nhandler_full = drop-old\n"},
+        {"slow_client = drop_new", "\nslow_client = drop-new\n"},
+        {"slow_client = drop_old", "\nslow_client = drop-old\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof spelled / sizeof spelled[0]; i++) {
+        char text[200];
+        struct wsg_config c;
+        struct wsb_fault fault = {0};
+        struct wsb_buf out;
+        wsg_config_init(&c);
+        (void)snprintf(text, sizeof text, "route r {\npath = /r\n%s\n}\n", spelled[i][0]);
+        if (wsg_config_parse("f", text, strlen(text), &c, &fault))
+            fail_msg("%s: %s", spelled[i][0], fault.text);
+        config_format(&c, &out);
+        if (!strstr((const char *)out.data, spelled[i][1]))
+            fail_msg("%s is not in:\n%s", spelled[i][1], (const char *)out.data);
+        wsb_buf_deinit(&out);
+        wsg_config_deinit(&c);
+    }
+}
+
 /* Nobody can tell two names of one thing from two things: a synonym is no name of another option, nor of a section. */
 static void test_option_synonyms_mean_one_thing(void **state)
 {
@@ -514,6 +542,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_option_every_one_has_a_row),     cmocka_unit_test(test_option_good_value_in_the_file),
         cmocka_unit_test(test_option_synonyms_in_the_file),    cmocka_unit_test(test_option_synonyms_mean_one_thing),
+        cmocka_unit_test(test_option_synonyms_of_words),
         cmocka_unit_test(test_option_bad_value_in_the_file),   cmocka_unit_test(test_option_flag_says_the_same),
         cmocka_unit_test(test_option_route_key_says_the_same), cmocka_unit_test(test_option_is_documented),
         cmocka_unit_test(test_option_example_is_good),
