@@ -1,6 +1,7 @@
 """One name for one thing: what is documented, and what else is taken."""
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -80,3 +81,104 @@ def test_wsctl_shows_what_the_configuration_says(make_gate, word, shown):
     assert route["deliver"] == shown
     table = wsctl("routes", "--runtime-dir", gate.dir).stdout
     assert shown in table.split()
+
+
+# --- options and letters
+
+
+def said(program, *args):
+    return subprocess.run([BUILD / program / program, *args], capture_output=True, text=True, check=True, timeout=DEADLINE).stdout
+
+
+def commands():
+    return re.findall(r"^  ([a-z][a-z-]*) +", said("wsctl", "--help").split("Commands:")[1], re.M)
+
+
+def options_of(text):
+    """{long name: letter or None} of the options that a help describes, each at the beginning of a line."""
+    lines = re.findall(r"^ +(?:-(\w), )?--([a-z][a-z0-9-]*)[ ,\n]", text, re.M)
+    return {name: letter or None for letter, name in lines}
+
+
+@pytest.fixture(scope="module")
+def helps():
+    """{(program, subcommand): its options}"""
+    found = {(program, ""): options_of(said(program, "--help")) for program in ("wsgate", "wsbench")}
+    for command in commands():
+        if command != "help":
+            found["wsctl", command] = options_of(said("wsctl", command, "--help"))
+    assert len(found) > 20 and all(found.values())
+    return found
+
+
+def test_a_letter_has_one_meaning_in_each_program(helps):
+    meanings = {}
+    for (program, command), options in helps.items():
+        for name, letter in options.items():
+            if letter:
+                first = meanings.setdefault((program, letter), (name, command))
+                assert first[0] == name, "%s -%s is --%s in %s and --%s in %s" % (program, letter, *first, name, command)
+
+
+def test_an_option_has_the_same_letter_everywhere(helps):
+    letters = {}
+    for where, options in helps.items():
+        for name, letter in options.items():
+            if letter:
+                first = letters.setdefault(name, (letter, where))
+                assert first[0] == letter, "--%s is -%s in %s and -%s in %s" % (name, *first, letter, where)
+
+
+# What two programs must not call by two names: documented -> what else is taken.
+SAME = {"runtime-dir": {"dir", "bus"}, "ca": {"ca-file", "cacert", "cafile"}, "certificate": {"cert", "client-certificate"}, "insecure": {"no-verify"},
+        "limit": {"max", "top"}, "header": {"headers"}, "subprotocol": {"subprotocols", "protocol"}, "json": {"format"}}
+
+
+def test_no_other_name_is_documented(helps):
+    for where, options in helps.items():
+        for documented, others in SAME.items():
+            assert not others & set(options), "%s calls --%s by another name" % (where, documented)
+
+
+@pytest.mark.parametrize("page", ["wsctl", "wsbench"])
+def test_the_manual_has_every_option(helps, page):
+    text = (ROOT / "docs" / "man" / ("%s.1.scd" % page)).read_text()
+    named = set(re.findall(r"--([a-z][a-z0-9-]*)", text))
+    for (program, command), options in helps.items():
+        if program == page:
+            assert set(options) <= named, (command, set(options) - named)
+            for name, letter in options.items():
+                assert not letter or re.search(r"-%s\b" % letter, text), (command, letter)
+
+
+def completed(program, *words):
+    script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _%s; printf "%%s\\n" "${COMPREPLY[@]}"' % program
+    run = subprocess.run(["bash", "-c", script, "bash", ROOT / "packaging" / "completions" / program, program, *words], capture_output=True, text=True,
+                         timeout=DEADLINE, env={**os.environ, "PATH": "%s:%s" % (BUILD / "wsctl", os.environ["PATH"])})
+    assert run.returncode == 0 and not run.stderr, run.stderr
+    return set(run.stdout.split())
+
+
+def test_completion_offers_what_the_help_describes(helps):
+    for (program, command), options in helps.items():
+        if program == "wsgate":
+            continue  # it has no completion
+        words = [command, "--"] if command else ["--"]
+        offered = {word[2:] for word in completed(program, *words) if word.startswith("--")}
+        assert offered - {"version", "help"} == set(options) - {"version", "help"}, (program, command)
+    assert set(commands()) <= completed("wsctl", "")
+
+
+def test_other_names_and_letters_are_taken(make_gate, tmp_path):
+    """What the help and the manual said before."""
+    gate = make_gate()
+    for args in (["connect", "ws://127.0.0.1:1/", "--cert", "/x"], ["connect", "ws://127.0.0.1:1/", "-w", "1s"], ["connect", "ws://127.0.0.1:1/", "--ca-file", "/x"],
+                 ["connect", "ws://127.0.0.1:1/", "-u", "/nowhere"]):
+        assert wsctl(*args).returncode != 2, args
+    for args in (["close", "-c", "1000", "--all", "--yes"], ["groups", "-u"], ["groups", "--users"]):
+        assert wsctl(*args, "-d", gate.dir).returncode in (0, 1), args
+    keys = tmp_path / "keys.json"
+    assert wsctl("token", "new", keys).returncode == 0
+    long = wsctl("token", "make", "--keys", keys, "--ttl", "1m", "--claims", '{"a":1}')
+    short = wsctl("token", "make", "-k", keys, "-t", "1m", "-c", '{"a":1}')
+    assert long.returncode == 0 and short.returncode == 0 and len(long.stdout) == len(short.stdout)

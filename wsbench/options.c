@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { FLAG, TEXT, COUNT, REAL, HEADER, PIDS };
+enum kind { FLAG, TEXT, COUNT, REAL, SECONDS, HEADER, PIDS };
 
 static const struct row {
     const char *name;
@@ -22,27 +22,27 @@ static const struct row {
     {"in-flight", 'f', COUNT, AT(in_flight), 1, 65536, "N", "messages of each that wait for their answer [1]"},
     {"size", 's', COUNT, AT(size), 0, 64 << 20, "BYTES", "of a message; fanout: from 32 [125]"},
     {"rate", 'r', REAL, AT(rate), 0.1, 1e8, "N", "rate: messages a second over all; fanout: publishes"},
-    {"warm-up", 'w', REAL, AT(warm_up_s), 0, 60, "SECONDS", "not measured [0.5]"},
-    {"duration", 'd', REAL, AT(duration_s), 0.05, 3600, "SECONDS", "measured; idle: held [3]"},
-    {"count", 'n', COUNT, AT(count), 1, 1e12, "N", "end after so many messages, the warm-up's included [500000000]"},
+    {"warm-up", 'w', SECONDS, AT(warm_up_s), 0, 60, "TIME", "not measured [0.5]"},
+    {"duration", 'd', SECONDS, AT(duration_s), 0.05, 3600, "TIME", "measured; idle: held [3]"},
+    {"messages", 'n', COUNT, AT(count), 1, 1e12, "N", "end after so many messages, the warm-up's included [500000000]"},
     {"threads", 't', COUNT, AT(threads), 1, WSL_THREADS_MAX, "N", "of this client [1]"},
     {"binary", 'b', FLAG, AT(binary), 0, 0, NULL, "binary messages, of all byte values; otherwise text"},
     {"deflate", 'z', FLAG, AT(deflate), 0, 0, NULL, "compress: permessage-deflate, which the server must agree to"},
     {"fragment", 0, COUNT, AT(fragment), 1, 64 << 20, "BYTES", "send each message in fragments of this size"},
     {"publish-path", 0, TEXT, AT(publish_path), 0, 0, "PATH", "fanout: where messages are published [the URL's]"},
     {"subscribe", 0, TEXT, AT(subscribe), 0, 0, "TEXT", "fanout: what each subscriber says first"},
-    {"unix", 'u', TEXT, AT(unix_path), 0, 0, "PATH", "connect to this socket; the URL says path and Host"},
+    {"unix", 0, TEXT, AT(unix_path), 0, 0, "PATH", "connect to this socket; the URL says path and Host"},
     {"host", 0, TEXT, AT(host), 0, 0, "NAME", "the Host header [from the URL]"},
     {"subprotocol", 0, TEXT, AT(subprotocol), 0, 0, "NAMES", "to offer"},
     {"header", 'H', HEADER, 0, 0, 0, "LINE", "one more header of the handshake; repeatable"},
-    {"ca-file", 0, TEXT, AT(ca_file), 0, 0, "FILE", "wss: trust these certificates"},
+    {"ca", 0, TEXT, AT(ca_file), 0, 0, "FILE", "wss: trust these certificates"},
     {"insecure", 'k', FLAG, AT(insecure), 0, 0, NULL, "wss: do not verify the server"},
     {"pid", 'p', PIDS, 0, 0, 0, "PID[,PID]...", "CPU time and memory of these server processes"},
     {"pid-tree", 0, FLAG, AT(pid_tree), 0, 0, NULL, "and of all that descend from them"},
     {"handshakes", 0, COUNT, AT(handshakes), 1, 100000, "N", "that may be under way at a time [128]"},
-    {"connect-timeout", 0, REAL, AT(connect_s), 0.1, 600, "SECONDS", "for all connections together [60]"},
-    {"settle", 0, REAL, AT(settle_s), 0, 60, "SECONDS", "between connecting and load [0.1; fanout, idle 0.5]"},
-    {"drain", 0, REAL, AT(drain_s), 0, 60, "SECONDS", "longest wait for the last answers [2]"},
+    {"connect-timeout", 0, SECONDS, AT(connect_s), 0.1, 600, "TIME", "for all connections together [60]"},
+    {"settle", 0, SECONDS, AT(settle_s), 0, 60, "TIME", "between connecting and load [0.1; fanout, idle 0.5]"},
+    {"drain", 0, SECONDS, AT(drain_s), 0, 60, "TIME", "longest wait for the last answers [2]"},
     {"sources", 0, COUNT, AT(sources), 1, 250, "N", "spread over source addresses 127.0.0.1 to N: more ports"},
     {"max-message", 0, COUNT, AT(max_message), 1, 1 << 30, "BYTES", "largest message to receive [64 MiB]"},
     {"abrupt", 0, FLAG, AT(abrupt), 0, 0, NULL, "end without closing handshakes"},
@@ -52,7 +52,23 @@ static const struct row {
 #undef AT
 };
 
-enum { ROWS = sizeof rows / sizeof *rows, FIRST = 256, HELP = FIRST + ROWS, VERSION };
+/* Other names: taken, and not in the help. A single character is a letter. */
+static const struct synonym {
+    const char *word, *name;
+} synonyms[] = {
+    {"ca-file", "ca"},
+    {"cacert", "ca"},
+    {"count", "messages"},
+    {"u", "unix"},
+};
+
+enum {
+    ROWS = sizeof rows / sizeof *rows,
+    SYNONYMS = sizeof synonyms / sizeof *synonyms,
+    FIRST = 256,
+    HELP = FIRST + ROWS,
+    VERSION
+};
 
 static const char *const modes[] = {
     [WSL_ECHO] = "echo", [WSL_RATE] = "rate", [WSL_FANOUT] = "fanout", [WSL_IDLE] = "idle"};
@@ -111,6 +127,32 @@ static wsb_err parse_count(const struct row *r, const char *text, uint64_t *ret,
                          text, r->min, r->max);
 }
 
+/* Like 3s, 500ms, 5m, or seconds without a unit. */
+static wsb_err parse_seconds(const struct row *r, const char *text, double *ret, struct wsb_fault *fault)
+{
+    static const struct {
+        const char *unit;
+        double seconds;
+    } units[] = {{"", 1}, {"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}};
+    char number[32];
+    size_t len = strspn(text, "0123456789.eE+");
+    double value;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(text + len, units[i].unit) != 0 || len >= sizeof number)
+            continue;
+        (void)snprintf(number, sizeof number, "%.*s", (int)len, text);
+        char *end;
+        value = strtod(number, &end) * units[i].seconds;
+        if (len && !*end && value >= r->min && value <= r->max) {
+            *ret = value;
+            return WSB_OK;
+        }
+    }
+    return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+                         "--%s: '%.60s' is not a time from %.12gs to %.12gs, like 3s or 500ms", r->name, text, r->min,
+                         r->max);
+}
+
 /* It goes into the handshake as it is, so it must be one line that is a header and none of ours. */
 static wsb_err add_header(struct wsl_options *o, const char *line, struct wsb_fault *fault)
 {
@@ -159,6 +201,8 @@ static wsb_err set(struct wsl_options *o, const struct row *r, const char *value
         return parse_count(r, value, field, fault);
     case REAL:
         return parse_real(r, value, field, fault);
+    case SECONDS:
+        return parse_seconds(r, value, field, fault);
     case HEADER:
         return add_header(o, value, fault);
     case PIDS:
@@ -203,9 +247,18 @@ static wsb_err take_mode(struct wsl_options *o, const char *name, struct wsb_fau
     return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "'%.40s' is not echo, rate, fanout or idle", name);
 }
 
-static void describe(struct option longs[ROWS + 3], char letters[2 * ROWS + 5])
+static int row_named(const char *name)
+{
+    int i = 0;
+    while (strcmp(rows[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+static void describe(struct option longs[ROWS + SYNONYMS + 3], char letters[2 * (ROWS + SYNONYMS) + 5])
 {
     size_t at = 0;
+    int n = ROWS + 2;
     letters[at++] = ':'; /* tell a missing value from an unknown option */
     letters[at++] = 'h';
     letters[at++] = 'V';
@@ -220,6 +273,17 @@ static void describe(struct option longs[ROWS + 3], char letters[2 * ROWS + 5])
     }
     longs[ROWS] = (struct option){"help", 0, NULL, HELP};
     longs[ROWS + 1] = (struct option){"version", 0, NULL, VERSION};
+    for (size_t i = 0; i < SYNONYMS; i++) {
+        struct option o = longs[row_named(synonyms[i].name)];
+        if (synonyms[i].word[1]) {
+            o.name = synonyms[i].word;
+            longs[n++] = o;
+        } else {
+            letters[at++] = synonyms[i].word[0];
+            if (o.has_arg)
+                letters[at++] = ':';
+        }
+    }
 }
 
 static const struct row *row_of(int option)
@@ -230,13 +294,17 @@ static const struct row *row_of(int option)
         if (rows[i].letter == option)
             return &rows[i];
     }
+    for (size_t i = 0; i < SYNONYMS; i++) {
+        if (synonyms[i].word[0] == option && !synonyms[i].word[1])
+            return &rows[row_named(synonyms[i].name)];
+    }
     return NULL;
 }
 
 wsb_err wsl_options_parse(int argc, char **argv, struct wsl_options *ret, struct wsb_fault *fault)
 {
-    struct option longs[ROWS + 3] = {{0}};
-    char letters[2 * ROWS + 5] = {0};
+    struct option longs[ROWS + SYNONYMS + 3] = {{0}};
+    char letters[2 * (ROWS + SYNONYMS) + 5] = {0};
     *ret = (struct wsl_options){.connections = 16,
                                 .in_flight = 1,
                                 .threads = 1,

@@ -12,6 +12,19 @@ static const struct synonym {
 } synonyms[] = {
     {"dir", "runtime-dir"},
     {"bus", "runtime-dir"},
+    {"ca-file", "ca"},
+    {"cacert", "ca"},
+    {"cert", "certificate"},
+    /* Letters that once had another meaning in another subcommand. */
+    {"b", "bytes"},
+    {"c", "code"},
+    {"c", "claims"},
+    {"k", "keys"},
+    {"n", "name"},
+    {"t", "ttl"},
+    {"u", "unix"},
+    {"u", "users"},
+    {"w", "wait"},
 };
 
 static const struct wsc_option *find_documented(const struct wsc_option *options, size_t count, const char *name,

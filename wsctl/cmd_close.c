@@ -116,7 +116,7 @@ int cmd_close(struct wsc_run *run)
     const struct wsc_option options[] = {
         WSC_FILTER_OPTIONS(w.filter),
         {"all", 'a', WSC_FLAG, NULL, "all connections", &w.all},
-        {"code", 'c', WSC_NUMBER, "CODE", "close code; default 1000", &w.code},
+        {"code", 0, WSC_NUMBER, "CODE", "close code; default 1000", &w.code},
         {"reason", 0, WSC_TEXT, "TEXT", "close reason, at most 123 bytes", &w.reason},
         {"dry-run", 0, WSC_FLAG, NULL, "only tell how many it would be", &w.dry_run},
         {"yes", 'y', WSC_FLAG, NULL, "do not ask", &w.yes},

@@ -42,7 +42,7 @@ int cmd_groups(struct wsc_run *run)
     bool tags = false;
     const struct wsc_option options[] = {
         {"limit", 'n', WSC_NUMBER, "COUNT", "at most so many; default 1000", &limit},
-        {"users", 'u', WSC_FLAG, NULL, "users instead of groups", &users},
+        {"users", 0, WSC_FLAG, NULL, "users instead of groups", &users},
         {"tags", 0, WSC_FLAG, NULL, "tags instead of groups", &tags},
     };
     json_t *r;

@@ -257,7 +257,7 @@ static int one_handler(struct wsc_run *run, bool wait)
 int cmd_handlers(struct wsc_run *run)
 {
     bool wait = false;
-    const struct wsc_option options[] = {{"wait", 'w', WSC_FLAG, NULL, "drain: return when nothing is left", &wait}};
+    const struct wsc_option options[] = {{"wait", 0, WSC_FLAG, NULL, "drain: return when nothing is left", &wait}};
     int status = wsc_begin(run, options, WSC_COUNT(options));
     if (status != WSC_GO_ON)
         return status;

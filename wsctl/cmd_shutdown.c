@@ -10,7 +10,7 @@ int cmd_shutdown(struct wsc_run *run)
     const struct wsc_option options[] = {
         {"now", 0, WSC_FLAG, NULL, "do not wait for clients to close", &now},
         {"delay", 0, WSC_TEXT, "TIME", "say so on /readyz, and go on serving so long; default as configured", &delay},
-        {"wait", 'w', WSC_FLAG, NULL, "return when the gate is gone; exit status 4 if it is not by --timeout", &wait},
+        {"wait", 0, WSC_FLAG, NULL, "return when the gate is gone; exit status 4 if it is not by --timeout", &wait},
     };
     json_t *r;
     int status = wsc_begin(run, options, WSC_COUNT(options));

@@ -146,7 +146,7 @@ int cmd_tap(struct wsc_run *run)
     struct wanted w = {.max_bytes = 4096};
     const struct wsc_option options[] = {
         {"route", 'r', WSC_TEXT, "NAME", "all connections of a route", &w.route},
-        {"bytes", 'b', WSC_NUMBER, "COUNT", "of each message; at most 16384, default 4096", &w.max_bytes},
+        {"bytes", 0, WSC_NUMBER, "COUNT", "of each message; at most 16384, default 4096", &w.max_bytes},
         {"count", 'c', WSC_NUMBER, "COUNT", "end after so many messages", &w.count},
         {"for", 'f', WSC_DURATION, "TIME", "end after this time", &w.for_ms},
     };

@@ -159,13 +159,13 @@ int cmd_token(struct wsc_run *run)
 {
     struct wanted w = {.ttl_ms = 600000};
     const struct wsc_option options[] = {
-        {"keys", 'k', WSC_TEXT, "FILE", "the key set, as the gate's token_keys", &w.keys},
+        {"keys", 0, WSC_TEXT, "FILE", "the key set, as the gate's token_keys", &w.keys},
         {"kid", 0, WSC_TEXT, "NAME", "which of its keys; of a new one: its name", &w.kid},
         {"route", 'r', WSC_TEXT, "NAME", "the route that it is for (aud)", &w.route},
-        {"ttl", 't', WSC_DURATION, "TIME", "how long it is good; default 10m", &w.ttl_ms},
+        {"ttl", 0, WSC_DURATION, "TIME", "how long it is good; default 10m", &w.ttl_ms},
         {"user", 'u', WSC_TEXT, "NAME", "whose it is (sub)", &w.user},
         {"issuer", 0, WSC_TEXT, "TEXT", "who made it (iss)", &w.issuer},
-        {"claims", 'c', WSC_TEXT, "JSON", "what it says besides: an object", &w.claims},
+        {"claims", 0, WSC_TEXT, "JSON", "what it says besides: an object", &w.claims},
     };
     int status = wsc_begin(run, options, WSC_COUNT(options));
     if (status != WSC_GO_ON)

@@ -26,8 +26,10 @@ static void end_on_signals(void)
 static void usage(const struct example *e, FILE *out)
 {
     (void)fprintf(out, "Usage: %s [--runtime-dir DIR] [--route NAME]…\n%s\n\n", e->name, e->about);
-    (void)fprintf(out, "  --runtime-dir DIR  the gate's runtime directory, or its address: tcp://HOST:PORT, which takes keys from\n"
-                       "                     WSBUS_SERVER_KEY and WSBUS_KEY_FILE when they are set\n");
+    (void)fprintf(
+        out,
+        "  --runtime-dir DIR  the gate's runtime directory, or its address: tcp://HOST:PORT, which takes keys from\n"
+        "                     WSBUS_SERVER_KEY and WSBUS_KEY_FILE when they are set\n");
     (void)fprintf(out, "  --route NAME       serve this route (again for more); otherwise");
     for (size_t i = 0; e->routes[i]; i++)
         (void)fprintf(out, "%s %s", i ? "," : "", e->routes[i]);

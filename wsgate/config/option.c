@@ -267,6 +267,32 @@ const size_t wsg_option_count = sizeof wsg_options / sizeof wsg_options[0];
 
 const struct wsg_synonym wsg_option_synonyms[] = {
     {WSG_SECTION_TOP, "dir", "runtime_dir"},
+    /* as certificates and keys are called in dial, and elsewhere */
+    {WSG_SECTION_LISTEN, "certificate", "certificates"},
+    {WSG_SECTION_LISTEN, "cert", "certificates"},
+    {WSG_SECTION_LISTEN, "key", "keys"},
+    {WSG_SECTION_LISTEN, "client_ca_file", "client_ca"},
+    {WSG_SECTION_DIAL, "cert", "certificate"},
+    {WSG_SECTION_DIAL, "ca_file", "ca"},
+    {WSG_SECTION_DIAL, "connect_timeout", "timeout"}, /* of wsctl dial */
+    {WSG_SECTION_DIAL, "join", "groups"},             /* of a route */
+    {WSG_SECTION_ROUTE, "groups", "join"},            /* of dial and of ACCEPT */
+    {WSG_SECTION_STATIC, "dir", "directory"},
+    /* as the flags are called */
+    {WSG_SECTION_LOG, "log_level", "level"},
+    {WSG_SECTION_LOG, "log_format", "format"},
+    {WSG_SECTION_TIMEOUTS, "tls_handshake_timeout", "tls_handshake"},
+    {WSG_SECTION_TIMEOUTS, "head_timeout", "head"},
+    {WSG_SECTION_TIMEOUTS, "keepalive_timeout", "keepalive"},
+    {WSG_SECTION_TIMEOUTS, "close_timeout", "close"},
+    {WSG_SECTION_TIMEOUTS, "drain_timeout", "drain"},
+    {WSG_SECTION_LIMITS, "max_connections", "connections"},
+    {WSG_SECTION_LIMITS, "max_connections_per_address", "connections_per_address"},
+    {WSG_SECTION_LIMITS, "max_tls_handshakes", "tls_handshakes"},
+    {WSG_SECTION_LIMITS, "max_head", "head"},
+    {WSG_SECTION_LIMITS, "max_headers", "headers"},
+    {WSG_SECTION_LIMITS, "max_message_memory", "message_memory"},
+    {WSG_SECTION_LIMITS, "max_compress_memory", "compress_memory"},
     {0},
 };
 

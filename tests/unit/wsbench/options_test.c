@@ -33,7 +33,10 @@ static const struct row {
     {"empty number", {"echo", "ws://h/", "-d", ""}, "--duration"},
     {"not finite", {"echo", "ws://h/", "-d", "inf"}, "--duration"},
     {"hexadecimal", {"echo", "ws://h/", "-d", "0x1"}, "--duration"},
-    {"a unit", {"echo", "ws://h/", "-d", "3s"}, "--duration"},
+    {"an unknown unit", {"echo", "ws://h/", "-d", "3d"}, "--duration"},
+    {"a unit alone", {"echo", "ws://h/", "-d", "s"}, "--duration"},
+    {"two units", {"echo", "ws://h/", "-d", "3sm"}, "--duration"},
+    {"too long a time", {"echo", "ws://h/", "-d", "2h"}, "--duration"},
     {"bad pid", {"echo", "ws://h/", "-p", "1,"}, "--pid"},
     {"pid 0", {"echo", "ws://h/", "-p", "0"}, "--pid"},
     {"header without a colon", {"echo", "ws://h/", "-H", "X"}, "--header"},
@@ -86,11 +89,49 @@ static void test_values_arrive_and_defaults_stay(void **state)
     assert_int_equal(o.pids[1], 8);
 }
 
+static void test_times_have_units(void **state)
+{
+    static const struct {
+        const char *text;
+        double seconds;
+    } times[] = {{"4", 4}, {"0.5", 0.5}, {"500ms", 0.5}, {"4s", 4}, {"1.5m", 90}, {"1h", 3600}, {"4e1s", 40}};
+    (void)state;
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        const struct row row = {"", {"echo", "ws://h/", "-d", times[i].text}, NULL};
+        struct wsl_options o;
+        assert_int_equal(parse(&row, &o, NULL), WSB_OK);
+        if (o.duration_s != times[i].seconds)
+            fail_msg("%s: %g", times[i].text, o.duration_s);
+    }
+}
+
+static void test_other_names(void **state)
+{
+    static const char *const args[][2] = {{"--ca", "--ca-file"}, {"--ca", "--cacert"}, {"--unix", "-u"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof args / sizeof *args; i++) {
+        for (size_t k = 0; k < 2; k++) {
+            const struct row row = {"", {"echo", "wss://h/", args[i][k], "/x"}, NULL};
+            struct wsl_options o;
+            assert_int_equal(parse(&row, &o, NULL), WSB_OK);
+            assert_string_equal(args[i][0][2] == 'c' ? o.ca_file : o.unix_path, "/x");
+        }
+    }
+    for (size_t k = 0; k < 3; k++) {
+        const struct row row = {"", {"echo", "ws://h/", k == 0 ? "-n" : k == 1 ? "--messages" : "--count", "7"}, NULL};
+        struct wsl_options o;
+        assert_int_equal(parse(&row, &o, NULL), WSB_OK);
+        assert_int_equal(o.count, 7);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_row),
         cmocka_unit_test(test_values_arrive_and_defaults_stay),
+        cmocka_unit_test(test_times_have_units),
+        cmocka_unit_test(test_other_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
