@@ -212,6 +212,22 @@ def parent_of(pid):
         return None
 
 
+def test_who_takes_no_answers_does_not_cost_others_theirs(gate):
+    """What a peer without a registration is told comes out of one purse: a few of those who do not read must not empty it."""
+    silent = []
+    for _ in range(3):
+        silent.append(dial(gate, "handlers"))
+        shake_hands(silent[-1], "handlers")
+        silent[-1].sendall((frame(wsbus.make_header(200), more=True) + frame(b"")) * 25_000)
+    eventually(lambda: gate.wsctl("stats")["bus"]["command_errors"] >= 75_000, "all are read")
+    with dial(gate, "handlers") as peer:
+        shake_hands(peer, "handlers")
+        peer.sendall(frame(wsbus.make_header(200), more=True) + frame(b""))
+        assert b"\1\x0f" in peer.recv(4096)  # version 1, ERROR
+    for peer in silent:
+        peer.close()
+
+
 def test_wsgate_has_no_libzmq(gate):
     """Nor the threads that come with it."""
     with open("/proc/%d/maps" % gate.pid) as maps:

@@ -95,7 +95,9 @@ struct wsb_server_ops {
     /* To one peer of HANDLERS. Takes payload (never NULL), whatever it returns. WSB_AGAIN: no room. WSB_CLOSED: gone. */
     wsb_err (*send)(struct wsb_server *s, struct wsb_span peer, const struct wsb_header *h, struct wsb_block *payload,
                     struct wsb_span meta);
-    /* The same without a block: the payload of h->payload_len bytes is written to *ret_payload, and then committed; another may be
+    /* So much waits for this peer that it does not read: what is not owed to it need not be sent. */
+    bool (*is_behind)(const struct wsb_server *s, struct wsb_span peer);
+    /* The same as send without a block: the payload of h->payload_len bytes is written to *ret_payload, and then committed; another may be
      * begun instead. False: send it. All three are NULL where wsb_inbound has no `direct`. */
     bool (*reserve)(struct wsb_direct *to, const struct wsb_header *h, struct wsb_span meta, uint8_t **ret_payload);
     /* loan: with `recall` set; the payload stays where it was written until it is recalled. NULL: nobody will read it. */

@@ -393,6 +393,12 @@ static void ss_stats(const struct wsb_server *base, struct wsb_server_stats *ret
     }
 }
 
+static bool ss_is_behind(const struct wsb_server *base, struct wsb_span peer)
+{
+    const struct wsb_shm_peer *p = find(self(base), peer);
+    return p && wsb_sender_is_waiting(&p->sender);
+}
+
 static bool ss_link_stats(struct wsb_server *base, struct wsb_span peer, struct wsb_link_stats *ret)
 {
     const struct wsb_shm_peer *p = find(self(base), peer);
@@ -460,6 +466,7 @@ static const struct wsb_server_ops shm_server_ops = {
     .is_stalled = ss_is_stalled,
     .stats = ss_stats,
     .link_stats = ss_link_stats,
+    .is_behind = ss_is_behind,
 };
 
 static wsb_err address_in(const char *dir, struct sockaddr_un *ret, struct wsb_fault *fault)

@@ -220,6 +220,12 @@ static wsb_err zs_send(struct wsb_server *s, struct wsb_span peer, const struct 
     return WSB_OK;
 }
 
+static bool zs_is_behind(const struct wsb_server *s, struct wsb_span peer)
+{
+    const struct wsb_zmtp_conn *conn = wsb_zmtp_find(self(s), peer);
+    return conn && conn->out.bytes >= WSB_ZMTP_BEHIND;
+}
+
 struct copies {
     struct wsb_zmtp_server *server;
     struct wsb_zmtp_parcel parcel;
@@ -452,6 +458,7 @@ const struct wsb_server_ops wsb_zmtp_server_ops = {
     .release = zs_release,
     .has_input = zs_has_input,
     .send = zs_send,
+    .is_behind = zs_is_behind,
     .flush = zs_flush,
     .publish = zs_publish,
     .is_wanted = zs_is_wanted,

@@ -36,6 +36,7 @@ enum {
     WSB_ZMTP_COPIES_SURE = 16 << 10, /* that each subscriber may have waiting, whatever others have */
     WSB_ZMTP_COPIES_ALL = 48 << 20,  /* of all: payloads that they share */
     WSB_ZMTP_COPIES_OWN = 4,         /* times as much: what each has of its own */
+    WSB_ZMTP_BEHIND = 16 << 10,      /* bytes that wait for a peer that reads */
     WSB_ZMTP_PONGS_MAX = 64,         /* that wait for one peer; a PING beyond it has no answer */
     WSB_ZMTP_INPUT_MAX = 256 << 20,  /* bytes of messages that are not whole, of all peers */
     WSB_ZMTP_PEERS = 1024,           /* of each channel, unless the options say otherwise */

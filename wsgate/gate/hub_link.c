@@ -206,12 +206,14 @@ struct wsb_block *wsg_hub_copy_block(struct wsb_account *account, size_t limit, 
 void wsg_hub_send_peer(struct wsg_hub *h, struct wsb_span peer, const struct wsb_envelope *e)
 {
     struct wsb_header header = e->header;
+    struct wsb_server *server = wsg_hub_server_of(h, peer);
+    if (server->ops->is_behind(server, peer))
+        return; /* what it does not read must not cost others their answers */
     struct wsb_block *b = wsg_hub_copy_block(h->strangers, WSG_STRANGERS_LIMIT, e->payload);
     if (!b)
         return; /* strangers that do not read their answers get no more of them */
     header.payload_len = (uint32_t)e->payload.len;
     header.flags = (uint8_t)(e->meta.len ? header.flags | WSB_FLAG_META : header.flags);
-    struct wsb_server *server = wsg_hub_server_of(h, peer);
     wsg_hub_touch(h, server);
     (void)!server->ops->send(server, peer, &header, b, e->meta); /* it may have left already */
 }

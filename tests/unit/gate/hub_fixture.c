@@ -119,6 +119,13 @@ static void fake_unwatch(struct wsb_server *s, struct wsb_span peer)
     ((struct fake_server *)s)->is_stalled[(int)peer.ptr[0]] = false;
 }
 
+static bool fake_is_behind(const struct wsb_server *s, struct wsb_span peer)
+{
+    (void)s;
+    (void)peer;
+    return false;
+}
+
 static bool fake_is_stalled(struct wsb_server *s, struct wsb_span peer, uint64_t now_ms)
 {
     (void)now_ms;
@@ -146,6 +153,7 @@ static const struct wsb_server_ops fake_ops = {
     .release = fake_release,
     .has_input = fake_has_input,
     .send = fake_send,
+    .is_behind = fake_is_behind,
     .flush = fake_flush,
     .publish = fake_publish,
     .is_wanted = fake_is_wanted,
