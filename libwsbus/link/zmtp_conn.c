@@ -228,7 +228,7 @@ wsb_err wsb_zmtp_conn_next(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool, 
 bool wsb_zmtp_conn_is_silent(const struct wsb_zmtp_conn *c, uint64_t now_ms, uint64_t most_ms)
 {
     int unread = 0;
-    if (now_ms - c->heard_ms <= most_ms || c->is_readable || c->fd < 0)
+    if (wsb_zmtp_since(now_ms, c->heard_ms) <= most_ms || c->is_readable || c->fd < 0)
         return false;
     return ioctl(c->fd, FIONREAD, &unread) == 0 && unread == 0;
 }

@@ -128,6 +128,12 @@ WSB_MUST_CHECK wsb_err wsb_zmtp_conn_next(struct wsb_zmtp_conn *c, struct wsb_zm
  */
 WSB_MUST_CHECK wsb_err wsb_zmtp_conn_write(struct wsb_zmtp_conn *c, size_t *budget);
 
+/* Clocks are read at several places: what seems to be later is now. */
+static inline uint64_t wsb_zmtp_since(uint64_t now_ms, uint64_t then_ms)
+{
+    return now_ms > then_ms ? now_ms - then_ms : 0;
+}
+
 /* Nothing was heard of it for so long, and nothing waits to be read. */
 bool wsb_zmtp_conn_is_silent(const struct wsb_zmtp_conn *c, uint64_t now_ms, uint64_t most_ms);
 

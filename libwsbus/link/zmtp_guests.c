@@ -493,16 +493,32 @@ static uint64_t lost_time(struct wsb_zmtp_server *z)
     return passed > (uint64_t)2 * WSB_ZMTP_TICK_MS ? passed : 0;
 }
 
+static uint64_t later(uint64_t at_ms, uint64_t by_ms, uint64_t most_ms)
+{
+    return at_ms + by_ms < most_ms ? at_ms + by_ms : most_ms;
+}
+
+void wsb_zmtp_forgive(struct wsb_zmtp_server *z, uint64_t ms)
+{
+    uint64_t now_ms = wsb_zmtp_now_ms();
+    for (int c = 0; c < WSB_CHANNELS; c++) {
+        for (struct wsb_zmtp_conn *conn = z->channels[c].conns; conn; conn = conn->next) {
+            conn->heard_ms = later(conn->heard_ms, ms, now_ms);
+            conn->since_ms = later(conn->since_ms, ms, now_ms);
+        }
+    }
+}
+
 static void on_tick(struct wsb_zmtp_server *z)
 {
     uint64_t lost_ms = lost_time(z), expirations;
     (void)!read(z->timer, &expirations, sizeof expirations);
+    if (lost_ms)
+        wsb_zmtp_forgive(z, lost_ms);
     for (int c = 0; c < WSB_CHANNELS; c++) {
         struct wsb_zmtp_channel *ch = &z->channels[c];
         struct wsb_zmtp_conn *conn, *next;
-        for (conn = ch->unproven.first; conn && lost_ms; conn = conn->next_unproven)
-            conn->since_ms += lost_ms;
-        while ((conn = ch->unproven.first) && z->now_ms - conn->since_ms > z->handshake_ms)
+        while ((conn = ch->unproven.first) && wsb_zmtp_since(z->now_ms, conn->since_ms) > z->handshake_ms)
             wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_TIME);
         for (conn = z->ttl_count ? ch->conns : NULL; conn; conn = next) {
             next = conn->next;

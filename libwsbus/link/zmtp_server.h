@@ -97,6 +97,7 @@ struct wsb_zmtp_server {
     struct wsb_zmtp_source of_timer;
     bool is_ticking;
     uint64_t now_ms, ticked_ms;
+    uint64_t ahead_ms; /* how far this clock is ahead of the one that leaves gaps out; grows with each gap */
     struct wsb_server_stats stats;
     char last_key[WSB_KEY_TEXT], last_key_address[WSB_CONN_ADDRESS], last_address[WSB_CONN_ADDRESS];
 };
@@ -128,6 +129,8 @@ uint64_t wsb_zmtp_now_ms(void);
 void wsb_zmtp_collect(struct wsb_zmtp_server *z, enum wsb_channel c);
 /* Let in who waits, as far as there is room. */
 void wsb_zmtp_accept(struct wsb_zmtp_server *z, enum wsb_channel c);
+/* So much time has passed in which nobody could be heard: it does not count as silence. */
+void wsb_zmtp_forgive(struct wsb_zmtp_server *z, uint64_t ms);
 /* A tick goes on as long as somebody has to be looked after. */
 void wsb_zmtp_tick(struct wsb_zmtp_server *z);
 

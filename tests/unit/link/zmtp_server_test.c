@@ -34,6 +34,7 @@ struct fixture {
     uint8_t gone[255];
     size_t gone_len;
     bool is_watched; /* whoever is heard is watched */
+    uint32_t heartbeat_ms;
     uint8_t *buffer;
     struct wire out; /* in buffer */
 };
@@ -99,7 +100,7 @@ static void receive_all(struct fixture *f, enum wsb_channel c)
                 f->last_len = in.peer.len;
             }
             if (f->is_watched)
-                f->server->ops->watch(f->server, &in, 0);
+                f->server->ops->watch(f->server, &in, f->heartbeat_ms);
         }
         f->server->ops->release(&in);
     }
@@ -940,6 +941,52 @@ static void test_silence_ends_who_has_asked_for_it(void **state)
     close(good);
 }
 
+/* As if so much time had passed since anybody was heard. */
+static void let_time_pass(struct fixture *f, uint64_t ms)
+{
+    for (int c = 0; c < WSB_CHANNELS; c++) {
+        for (struct wsb_zmtp_conn *conn = zmtp(f)->channels[c].conns; conn; conn = conn->next)
+            conn->heard_ms -= ms;
+    }
+}
+
+/* Time in which the gate did not run did not pass for peers either: whoever was stopped with it could not say anything. */
+static void test_time_that_the_gate_missed_is_no_silence(void **state)
+{
+    enum { GAP = 8000 };
+    struct fixture *f = *state;
+    serve(f, (struct wsb_server_options){0});
+    int fd = join_handler(f, NULL);
+    wire_ping(&f->out, 20, ""); /* two seconds */
+    assert_true(say(f, fd));
+    TURN_UNTIL(f, zmtp(f)->ttl_count == 1);
+    let_time_pass(f, GAP);
+    zmtp(f)->ticked_ms -= GAP;
+    uint64_t before = zmtp(f)->ticked_ms;
+    TURN_UNTIL(f, zmtp(f)->ticked_ms > before); /* a tick */
+    assert_int_equal(refused(f, WSB_ZMTP_WHY_SILENCE), 0);
+    let_time_pass(f, GAP); /* and this is its own */
+    TURN_UNTIL(f, refused(f, WSB_ZMTP_WHY_SILENCE) == 1);
+    close(fd);
+}
+
+static void test_heartbeats_that_the_gate_missed_are_not_missing(void **state)
+{
+    enum { GAP = 8000, NOW = 1000000 };
+    struct fixture *f = *state;
+    serve(f, (struct wsb_server_options){0});
+    f->is_watched = true;
+    f->heartbeat_ms = 1000;
+    int fd = join_handler(f, NULL);
+    const struct wsb_span peer = wsb_span(f->last, f->last_len);
+    assert_false(f->server->ops->is_stalled(f->server, peer, NOW));
+    let_time_pass(f, GAP);
+    assert_false(f->server->ops->is_stalled(f->server, peer, NOW - GAP)); /* the hub's clock has left it out */
+    let_time_pass(f, GAP);
+    assert_true(f->server->ops->is_stalled(f->server, peer, NOW - GAP));
+    close(fd);
+}
+
 static void limit_descriptors(rlim_t most)
 {
     struct rlimit l;
@@ -1476,6 +1523,8 @@ int main(void)
         TEST(test_the_oldest_in_its_handshake_makes_room),
         TEST(test_a_handshake_has_its_time),
         TEST(test_silence_ends_who_has_asked_for_it),
+        TEST(test_time_that_the_gate_missed_is_no_silence),
+        TEST(test_heartbeats_that_the_gate_missed_are_not_missing),
         TEST(test_without_descriptors_peers_wait),
         TEST(test_names_go_before_their_sockets),
         TEST(test_a_process_that_ends_while_its_child_holds_the_socket),
