@@ -18,6 +18,7 @@ struct wsb_zmtp_entrance {
     enum wsb_door door;
     char *path;                   /* owned: of a Unix socket; NULL: TCP */
     char text[WSB_ENDPOINT_TEXT]; /* TCP: what is really bound */
+    unsigned accepts;             /* that are left in this round */
     bool is_waiting;              /* somebody may be waiting to be accepted */
     bool is_out;                  /* no descriptor was left: tried again after a moment */
 };

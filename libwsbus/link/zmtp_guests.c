@@ -332,17 +332,18 @@ bool wsb_zmtp_admit(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, struc
 
 /* ------------------------------------------------------------------------- coming */
 
-/* The secret that cookies are made with is new every minute, and gone when nobody needs it. */
-static void freshen_cookies(struct wsb_zmtp_server *z)
+/* The secret that cookies are made with is new every minute, and gone when nobody needs it. False: there is none. */
+static bool freshen_cookies(struct wsb_zmtp_server *z)
 {
     uint8_t fresh[WSB_CURVEZMQ_KEY];
     if (z->curvezmq.cookie_count && z->now_ms - z->cookie_ms < WSB_ZMTP_COOKIE_MS)
-        return;
+        return true;
     if (getrandom(fresh, sizeof fresh, 0) == sizeof fresh) {
         wsb_curvezmq_rotate(&z->curvezmq, fresh);
         z->cookie_ms = z->now_ms;
     }
     explicit_bzero(fresh, sizeof fresh);
+    return z->curvezmq.cookie_count > 0;
 }
 
 static bool greet(struct wsb_zmtp_conn *conn)
@@ -371,8 +372,10 @@ static void come_in(struct wsb_zmtp_server *z, const struct wsb_zmtp_entrance *e
     ch->conn_count++;
     z->descriptors++;
     LIST_APPEND(&ch->unproven, conn, unproven);
-    if (conn->door == WSB_DOOR_KEYS)
-        freshen_cookies(z);
+    if (conn->door == WSB_DOOR_KEYS && !freshen_cookies(z)) {
+        wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_MEMORY);
+        return;
+    }
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &conn->of_socket};
     if (!greet(conn) || epoll_ctl(ch->poll, EPOLL_CTL_ADD, fd, &event) != 0) {
         wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_MEMORY);
@@ -427,8 +430,8 @@ static void accept_from(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch, 
     char address[WSB_CONN_ADDRESS] = "";
     enum wsb_zmtp_why why;
     int fd;
-    while (e->fd >= 0 && e->is_waiting && !e->is_out && ch->accepts > 0) {
-        ch->accepts--;
+    while (e->fd >= 0 && e->is_waiting && !e->is_out && e->accepts > 0) {
+        e->accepts--;
         switch (wsb_zmtp_entrance_accept(e, &fd, address)) {
         case WSB_OK:
             if (has_place(z, ch, &why)) {

@@ -19,7 +19,7 @@ void wsb_zmtp_begin_round(struct wsb_zmtp_channel *ch)
 {
     ch->budget = (struct wsb_zmtp_budget){
         .bytes = WSB_ZMTP_ROUND_BYTES, .work = WSB_ZMTP_ROUND_WORK, .handshakes = WSB_ZMTP_ROUND_HANDSHAKES};
-    ch->accepts = WSB_ZMTP_ROUND_ACCEPTS;
+    ch->local.accepts = ch->tcp.accepts = WSB_ZMTP_ROUND_ACCEPTS;
 }
 
 /* The envelope of a message, and who sent it. */

@@ -23,7 +23,7 @@ enum {
     WSB_ZMTP_ROUND_BYTES = 4 << 20,
     WSB_ZMTP_ROUND_WORK = 32768,
     WSB_ZMTP_ROUND_HANDSHAKES = 8,
-    WSB_ZMTP_ROUND_ACCEPTS = 64,
+    WSB_ZMTP_ROUND_ACCEPTS = 32, /* at each door */
     /* Of one peer, while others wait. */
     WSB_ZMTP_TURN_BYTES = 256 << 10,
     WSB_ZMTP_TURN_WORK = 256,
@@ -68,7 +68,6 @@ struct wsb_zmtp_channel {
     size_t conn_count;
     struct wsb_zmtp_list ready, unproven;
     struct wsb_zmtp_budget budget;
-    unsigned accepts;
     struct wsb_zmtp_letter letter; /* one at a time: a batch may be read over several rounds */
 };
 

@@ -177,6 +177,17 @@ static int dial(const struct fixture *f, const char *endpoint)
     return fd;
 }
 
+static int dial_tcp(struct fixture *f, enum wsb_channel c)
+{
+    long port = strtol(strrchr(f->server->ops->endpoint(f->server, c), ':') + 1, NULL, 10);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    return fd;
+}
+
 /* Write what was gathered, while the gate goes round. False: the gate has hung up. */
 static bool say(struct fixture *f, int fd)
 {
@@ -1041,6 +1052,28 @@ int __wrap_unlink(const char *path)
     return __real_unlink(path);
 }
 
+/* Many who come by one door do not keep out who comes by the other. */
+static void test_each_door_lets_in_some(void **state)
+{
+    enum { MANY = 3 * WSB_ZMTP_ROUND_ACCEPTS };
+    struct fixture *f = *state;
+    int fds[MANY];
+    serve(f, (struct wsb_server_options){.tcp = {"tcp://127.0.0.1:*"}});
+    turn(f);
+    for (int i = 0; i < MANY; i++)
+        fds[i] = dial(f, "handlers");
+    int other = dial_tcp(f, WSB_CHANNEL_HANDLERS);
+    turn(f);
+    bool is_in = false;
+    for (const struct wsb_zmtp_conn *c = zmtp(f)->channels[WSB_CHANNEL_HANDLERS].conns; c; c = c->next)
+        is_in = is_in || strcmp(c->address, "127.0.0.1") == 0;
+    assert_true(is_in);
+    assert_true(stats_of(f).peers <= 2 * WSB_ZMTP_ROUND_ACCEPTS);
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    close(other);
+}
+
 static void test_names_go_before_their_sockets(void **state)
 {
     struct fixture *f = *state;
@@ -1099,23 +1132,23 @@ static void test_a_process_that_ends_while_its_child_holds_the_socket(void **sta
 
 /* --------------------------------------------------------------------------- keys */
 
+/* The linker sends getrandom here (--wrap). */
+ssize_t __real_getrandom(void *to, size_t len, unsigned flags);
+ssize_t __wrap_getrandom(void *to, size_t len, unsigned flags);
+
+static bool is_without_random;
+
+ssize_t __wrap_getrandom(void *to, size_t len, unsigned flags)
+{
+    return is_without_random ? -1 : __real_getrandom(to, len, flags);
+}
+
 struct guarded {
     struct wsb_curve curve;
     struct curve_client client;
     uint8_t server_key[CURVE_KEY];
     int fd;
 };
-
-static int dial_tcp(struct fixture *f, enum wsb_channel c)
-{
-    long port = strtol(strrchr(f->server->ops->endpoint(f->server, c), ':') + 1, NULL, 10);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&a, sizeof a), 0);
-    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-    return fd;
-}
 
 static void serve_keys(struct fixture *f, struct guarded *g, const char *routes, struct wsb_server_options o)
 {
@@ -1168,6 +1201,13 @@ static void finish_handshake(struct fixture *f, struct guarded *g)
     (void)curve_take_ready(&g->client, body, head[1], metadata);
 }
 
+static int join_with_key(struct fixture *f, struct guarded *g, enum wsb_channel c, uint8_t seed, const char *type)
+{
+    begin_handshake(f, g, c, seed, type);
+    finish_handshake(f, g);
+    return g->fd;
+}
+
 static void put_sealed(struct fixture *f, struct guarded *g, uint8_t flags, const void *data, size_t len)
 {
     uint8_t body[2000];
@@ -1207,6 +1247,21 @@ static void test_keys_and_the_bytes_that_ended_libzmq(void **state)
     }
     assert_int_equal(stats_of(f).keys_allowed, 2);
     assert_int_equal(refused_in_all(f), 0);
+    wsb_curve_deinit(&g.curve);
+}
+
+/* A cookie that everybody could open would hold the session's secret key. */
+static void test_without_random_numbers_there_are_no_cookies(void **state)
+{
+    struct fixture *f = *state;
+    struct guarded g;
+    serve_with_keys(f, &g);
+    is_without_random = true;
+    int fd = dial_tcp(f, WSB_CHANNEL_HANDLERS);
+    TURN_UNTIL(f, refused(f, WSB_ZMTP_WHY_MEMORY) == 1);
+    is_without_random = false;
+    close(fd);
+    close(join_with_key(f, &g, WSB_CHANNEL_HANDLERS, 2, "DEALER"));
     wsb_curve_deinit(&g.curve);
 }
 
@@ -1267,13 +1322,6 @@ static void test_wrong_boxes_and_what_is_replayed(void **state)
     assert_int_equal(f->heard, 1);
     close(g.fd);
     wsb_curve_deinit(&g.curve);
-}
-
-static int join_with_key(struct fixture *f, struct guarded *g, enum wsb_channel c, uint8_t seed, const char *type)
-{
-    begin_handshake(f, g, c, seed, type);
-    finish_handshake(f, g);
-    return g->fd;
 }
 
 static bool is_turned_away(struct fixture *f, struct guarded *g, uint8_t seed)
@@ -1526,9 +1574,11 @@ int main(void)
         TEST(test_time_that_the_gate_missed_is_no_silence),
         TEST(test_heartbeats_that_the_gate_missed_are_not_missing),
         TEST(test_without_descriptors_peers_wait),
+        TEST(test_each_door_lets_in_some),
         TEST(test_names_go_before_their_sockets),
         TEST(test_a_process_that_ends_while_its_child_holds_the_socket),
         TEST(test_keys_and_the_bytes_that_ended_libzmq),
+        TEST(test_without_random_numbers_there_are_no_cookies),
         TEST(test_keys_that_are_refused),
         TEST(test_wrong_boxes_and_what_is_replayed),
         TEST(test_handshakes_are_taken_in_rounds),
