@@ -45,7 +45,8 @@ int cmd_dead_letters(struct wsc_run *run)
 {
     uint64_t limit = 0;
     const struct wsc_option options[] = {
-        {"limit", 'n', WSC_NUMBER, "COUNT", "how many at most; the gate keeps the latest 128", &limit},
+        {"limit", 'n', WSC_NUMBER, "COUNT", "at most so many; 0: all, which is the default; the gate keeps 128",
+         &limit},
     };
     int status = wsc_begin(run, options, WSC_COUNT(options));
     if (status != WSC_GO_ON)

@@ -41,7 +41,7 @@ int cmd_groups(struct wsc_run *run)
     bool users = false;
     bool tags = false;
     const struct wsc_option options[] = {
-        {"limit", 'n', WSC_NUMBER, "COUNT", "at most so many; default 1000", &limit},
+        {"limit", 'n', WSC_NUMBER, "COUNT", "at most so many; 0: all; default 1000", &limit},
         {"users", 0, WSC_FLAG, NULL, "users instead of groups", &users},
         {"tags", 0, WSC_FLAG, NULL, "tags instead of groups", &tags},
     };

@@ -1,7 +1,6 @@
 /* wsctl list */
 #include <inttypes.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,26 +14,6 @@ static const struct wsc_column columns[] = {
     {"DEFLATE", false, 0, 9},   {"IN", true, 0, 4},          {"OUT", true, 0, 5},    {"QUEUED", true, 0, 7},
     {"RTT", true, 0, 6},
 };
-
-static int by_age(const void *a, const void *b)
-{
-    uint64_t x = wsc_u64(*(json_t *const *)a, "age_ms");
-    uint64_t y = wsc_u64(*(json_t *const *)b, "age_ms");
-    return x > y ? -1 : x < y ? 1 : strcmp(wsc_str(*(json_t *const *)a, "id"), wsc_str(*(json_t *const *)b, "id"));
-}
-
-/* The gate tells them as it finds them; people want the oldest first. */
-static json_t **sorted(const json_t *rows, size_t *ret_count)
-{
-    size_t n = json_array_size(rows);
-    json_t **all = calloc(n ? n : 1, sizeof(json_t *));
-    for (size_t i = 0; all && i < n; i++)
-        all[i] = json_array_get(rows, i);
-    if (all)
-        qsort(all, n, sizeof(json_t *), by_age);
-    *ret_count = all ? n : 0;
-    return all;
-}
 
 static void add_row(struct wsc_table *t, const json_t *r)
 {
@@ -65,16 +44,15 @@ static void add_row(struct wsc_table *t, const json_t *r)
 static int print_rows(const json_t *result)
 {
     struct wsc_table t;
-    size_t count;
+    const json_t *rows = json_object_get(result, "connections");
+    size_t count = json_array_size(rows);
     uint64_t matched = wsc_u64(result, "matched");
     uint64_t total = wsc_u64(result, "total");
-    json_t **rows = sorted(json_object_get(result, "connections"), &count);
     wsc_table_init(&t, columns, WSC_COUNT(columns));
     for (size_t i = 0; i < count; i++)
-        add_row(&t, rows[i]);
+        add_row(&t, json_array_get(rows, i));
     int status = wsc_print_table(&t);
     wsc_table_deinit(&t);
-    free(rows);
     if (count < matched)
         (void)printf("%zu of %" PRIu64 " shown; --limit 0 shows all\n", count, matched);
     else if (matched < total)
@@ -101,9 +79,26 @@ static void sleep_ms(uint64_t ms)
 struct wanted {
     struct wsc_filter filter;
     uint64_t limit;
+    const char *sort;
+    bool reverse;
     bool watch;
     uint64_t interval_ms;
 };
+
+/* As people write it: "messages-in", and what the table calls a column. */
+static json_t *sort_param(const char *text)
+{
+    static const char *const also[][2] = {{"queue", "queued"}, {"in", "messages_in"}, {"out", "messages_out"}};
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s", text);
+    for (char *c = name; *c; c++)
+        *c = *c == '-' ? '_' : *c;
+    for (size_t i = 0; i < WSC_COUNT(also); i++) {
+        if (strcmp(name, also[i][0]) == 0)
+            return json_string(also[i][1]);
+    }
+    return json_string(name);
+}
 
 static int list_once(struct wsc_run *run, const struct wanted *w)
 {
@@ -111,6 +106,10 @@ static int list_once(struct wsc_run *run, const struct wanted *w)
     json_t *params = wsc_filter_params(&w->filter);
     if (params)
         (void)json_object_set_new(params, "limit", json_integer((json_int_t)w->limit));
+    if (params && w->sort)
+        (void)json_object_set_new(params, "sort", sort_param(w->sort));
+    if (params && w->reverse)
+        (void)json_object_set_new(params, "reverse", json_true());
     int status = wsc_ask(run, "list", params, run->timeout_ms, &result);
     if (status != WSC_GO_ON)
         return status;
@@ -150,6 +149,8 @@ int cmd_list(struct wsc_run *run)
     const struct wsc_option options[] = {
         WSC_FILTER_OPTIONS(w.filter),
         {"limit", 'n', WSC_NUMBER, "COUNT", "at most so many; 0: all; default 1000", &w.limit},
+        {"sort", 0, WSC_TEXT, "KEY", "age, idle, messages, bytes, queue, rtt, peer, ...; default age", &w.sort},
+        {"reverse", 0, WSC_FLAG, NULL, "the other way round", &w.reverse},
         {"watch", 'w', WSC_FLAG, NULL, "again and again, until Ctrl-C", &w.watch},
         {"interval", 'i', WSC_DURATION, "TIME", "of --watch; default 2s", &w.interval_ms},
     };

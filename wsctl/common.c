@@ -179,13 +179,11 @@ json_t *wsc_filter_params(const struct wsc_filter *f)
         const char *text;
         uint64_t number;
     } params[] = {
-        {"route", f->route, 0},
-        {"peer", f->peer, 0},
-        {"subprotocol", f->subprotocol, 0},
-        {"state", f->state, 0},
-        {"kind", f->kind, 0},
-        {"handler", NULL, f->handler},
-        {"older_than_ms", NULL, f->older_than_ms},
+        {"route", f->route, 0},        {"user", f->user, 0},
+        {"group", f->group, 0},        {"tag", f->tag, 0},
+        {"peer", f->peer, 0},          {"subprotocol", f->subprotocol, 0},
+        {"state", f->state, 0},        {"kind", f->kind, 0},
+        {"handler", NULL, f->handler}, {"older_than_ms", NULL, f->older_than_ms},
         {"idle_ms", NULL, f->idle_ms},
     };
     json_t *v = json_object();

@@ -77,12 +77,15 @@ bool wsc_bool(const json_t *object, const char *key);
 
 /* Filters of list and close. */
 struct wsc_filter {
-    const char *route, *peer, *subprotocol, *state, *kind;
+    const char *route, *user, *group, *tag, *peer, *subprotocol, *state, *kind;
     uint64_t handler, older_than_ms, idle_ms;
 };
 
 #define WSC_FILTER_OPTIONS(f)                                                                                           \
     {"route", 'r', WSC_TEXT, "NAME", "of this route", &(f).route},                                                      \
+        {"user", 'u', WSC_TEXT, "NAME", "of this user", &(f).user},                                                     \
+        {"group", 'g', WSC_TEXT, "NAME", "in this group", &(f).group},                                                  \
+        {"tag", 0, WSC_TEXT, "NAME", "with this tag", &(f).tag},                                                        \
         {"peer", 'p', WSC_TEXT, "PREFIX", "whose address begins so: 10.1., [2001:db8:", &(f).peer},                     \
         {"subprotocol", 0, WSC_TEXT, "NAME", "that speak this subprotocol", &(f).subprotocol},                          \
         {"handler", 0, WSC_NUMBER, "ID", "that are pinned to this handler", &(f).handler},                              \

@@ -15,7 +15,11 @@ enum { TIMEOUT_DEFAULT_MS = 10000 };
 static const struct wsc_command commands[] = {
     {"status", "", "What this gate is and how it is doing", NULL, cmd_status, 0, 0},
     {"list", "", "The connections, oldest first",
-     "Filters can be combined; a connection is shown when all of them fit.", cmd_list, 0, 0},
+     "Filters can be combined; a connection is shown when all of them fit.\n"
+     "--sort: age, idle, messages, messages-in, messages-out, bytes, bytes-in, bytes-out, queue, dropped, rtt (the "
+     "largest\n"
+     "first), handler, route, peer, subprotocol or id (the smallest first).",
+     cmd_list, 0, 0},
     {"show", "ID", "All that is known of one connection", NULL, cmd_show, 1, 1},
     {"close", "[ID...]", "Close connections",
      "By id, by filters, or all. With filters or --all, the number is shown first, and asked about on a terminal;\n"

@@ -38,7 +38,8 @@ void wsg_on_dead_letters(const struct wsg_call *call)
     struct wsb_fault fault = {0};
     uint64_t limit = WSG_DEAD_LETTERS_MAX;
     struct wsb_json j;
-    wsb_err err = wsg_param_u64(call->params, "limit", 1, WSG_DEAD_LETTERS_MAX, &limit, &fault);
+    wsb_err err = wsg_param_u64(call->params, "limit", 0, UINT32_MAX, &limit, &fault);
+    limit = limit && limit < WSG_DEAD_LETTERS_MAX ? limit : WSG_DEAD_LETTERS_MAX;
     if (wsg_call_failed(call, err, &fault))
         return;
     wsg_answer_begin(call->admin, call->id, &j);

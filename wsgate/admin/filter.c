@@ -52,6 +52,9 @@ wsb_err wsg_filter_parse(const json_t *params, struct wsg_filter *ret, struct ws
         (err = take_text(params, "route", f.route, sizeof f.route, fault)) ||
         (err = take_text(params, "peer", f.peer, sizeof f.peer, fault)) ||
         (err = take_text(params, "subprotocol", f.subprotocol, sizeof f.subprotocol, fault)) ||
+        (err = take_text(params, "user", f.user, sizeof f.user, fault)) ||
+        (err = take_text(params, "group", f.group, sizeof f.group, fault)) ||
+        (err = take_text(params, "tag", f.tag, sizeof f.tag, fault)) ||
         (err = take_text(params, "state", f.state, sizeof f.state, fault)) ||
         (err = check_word("state", f.state, states, fault)) ||
         (err = take_text(params, "kind", f.kind, sizeof f.kind, fault)) ||
@@ -67,7 +70,7 @@ wsb_err wsg_filter_parse(const json_t *params, struct wsg_filter *ret, struct ws
 bool wsg_filter_is_empty(const struct wsg_filter *f)
 {
     return !*f->id_suffix && !*f->route && !*f->peer && !*f->subprotocol && !*f->state && !*f->kind && !f->handler &&
-           !f->older_than_ms && !f->idle_ms;
+           !f->older_than_ms && !f->idle_ms && !*f->user && !*f->group && !*f->tag;
 }
 
 static bool ends_with(wsb_conn id, const char *suffix)

@@ -264,7 +264,8 @@ static void on_groups(const struct wsg_call *call)
     if (!err)
         err = table_of(call, &groups, &fault);
     if (!err)
-        err = wsg_param_u64(call->params, "limit", 1, MEMBERS_MAX, &limit, &fault);
+        err = wsg_param_u64(call->params, "limit", 0, UINT32_MAX, &limit, &fault);
+    limit = limit && limit < MEMBERS_MAX ? limit : MEMBERS_MAX;
     if (wsg_call_failed(call, err, &fault))
         return;
     const struct wsg_group *one = name ? wsg_groups_find(groups, wsb_span_str(name)) : NULL;
@@ -321,7 +322,7 @@ const struct wsg_method *wsg_method_find(const char *name)
         {"handler_undrain", wsg_on_handler_undrain, "handler "},
         {"handler_weight", wsg_on_handler_weight, "handler weight "},
         {"move", wsg_on_move, "id handler "},
-        {"list", wsg_on_list, WSG_FILTER_PARAMS "limit "},
+        {"list", wsg_on_list, WSG_FILTER_PARAMS "limit sort reverse "},
         {"show", wsg_on_show, "id "},
         {"close", wsg_on_close, WSG_FILTER_PARAMS "ids all dry_run code reason timeout_ms "},
         {"send", wsg_on_send, "ids route group user tag all except text base64 timeout_ms "},

@@ -1,7 +1,7 @@
 /*
- * What needs to see every connection: list, show, and close by a filter. The gate gathers the rows; here they are looked
- * at some hundred a loop round, so that fifty thousand of them stall nobody. One listing is worked on at a time; the
- * others wait their turn, and each client has at most one.
+ * What needs to see every connection: list, show, and close by a filter. The gate shows them some at a time, so that fifty
+ * thousand stall nobody, and of those that fit a list keeps as many as it will show. One listing is worked on at a time; the others
+ * wait their turn, and each client has at most one.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,9 +9,16 @@
 #include <utlist.h>
 
 #include "admin/parts.h"
+#include "admin/top.h"
 #include "ws/close.h"
 
-enum { ROWS_PER_ROUND = 256, LIST_DEFAULT = 1000, TIMEOUT_DEFAULT_MS = 5000, TIMEOUT_MAX_MS = 600000 };
+enum {
+    ROWS_PER_ROUND = 256,
+    PLACED_PER_ROUND = 2048,
+    LIST_DEFAULT = 1000,
+    TIMEOUT_DEFAULT_MS = 5000,
+    TIMEOUT_MAX_MS = 600000
+};
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -24,19 +31,20 @@ struct wsg_scan {
     char id[WSG_RPC_ID_MAX];
     enum scan_kind kind;
     struct wsg_filter filter;
-    wsb_conn conn;  /* SHOW */
-    uint64_t limit; /* LIST: rows written; 0: all */
+    wsb_conn conn;      /* SHOW */
+    struct wsg_top top; /* LIST: those that are to be shown */
+    size_t at;          /* LIST: how many of them are written */
     bool dry_run;
     uint16_t code;
     char reason[WSB_CLOSE_TEXT_MAX + 1];
     uint64_t timeout_ms;
     bool is_started;
-    struct wsg_conn_info *rows; /* owned */
-    size_t count, at;
-    uint64_t matched;
+    bool is_out_of_memory;
+    uint64_t matched, total;
     struct wsb_buf line; /* LIST, SHOW: the answer so far */
     struct wsb_json json;
     wsb_conn *ids; /* owned; CLOSE: those meant */
+    size_t ids_cap;
 };
 
 /* --------------------------------------------------------------------- rows */
@@ -125,24 +133,50 @@ static void write_details(struct wsb_json *j, const struct wsg_pin *p, const str
     }
 }
 
-static void look_at(struct wsg_scan *s, const struct wsg_conn_info *r)
+static bool is_in(const struct wsg_groups *t, const char *name, const struct wsg_pin *p)
 {
-    const struct wsg_pin *p = pin_of(s, r->id);
-    if (s->kind == SCAN_SHOW ? r->id != s->conn
-                             : !wsg_filter_matches(&s->filter, r, p && p->handler ? p->handler->id : 0))
-        return;
-    s->matched++;
-    if (s->kind == SCAN_CLOSE) {
-        s->ids[s->matched - 1] = r->id;
-    } else if (!s->limit || s->matched <= s->limit) {
-        if (s->kind == SCAN_LIST)
-            wsb_json_object(&s->json);
-        write_row(&s->json, r, p);
-        if (s->kind == SCAN_SHOW && p)
-            write_details(&s->json, p, wsg_gate_hub(s->admin->gate));
-        if (s->kind == SCAN_LIST)
-            wsb_json_object_end(&s->json);
+    const struct wsg_group *g = *name ? wsg_groups_find(t, wsb_span_str(name)) : NULL;
+    return !*name || (g && p && wsg_groups_has(g, p));
+}
+
+static bool is_meant(const struct wsg_scan *s, const struct wsg_conn_info *r, const struct wsg_pin *p)
+{
+    const struct wsg_hub *hub = wsg_gate_hub(s->admin->gate);
+    const struct wsg_filter *f = &s->filter;
+    if (s->kind == SCAN_SHOW)
+        return r->id == s->conn;
+    return wsg_filter_matches(f, r, p && p->handler ? p->handler->id : 0) && is_in(&hub->groups, f->group, p) &&
+           is_in(&hub->users, f->user, p) && is_in(&hub->tags, f->tag, p);
+}
+
+static wsb_err add_id(struct wsg_scan *s, wsb_conn id)
+{
+    if (s->matched == s->ids_cap) {
+        size_t cap = s->ids_cap ? s->ids_cap * 2 : 64;
+        wsb_conn *ids = reallocarray(s->ids, cap, sizeof *ids);
+        if (!ids)
+            return WSB_ERR_NOMEM;
+        s->ids = ids;
+        s->ids_cap = cap;
     }
+    s->ids[s->matched] = id;
+    return WSB_OK;
+}
+
+static wsb_err take(struct wsg_scan *s, const struct wsg_conn_info *r, const struct wsg_pin *p)
+{
+    switch (s->kind) {
+    case SCAN_CLOSE:
+        return add_id(s, r->id);
+    case SCAN_LIST:
+        return wsg_top_add(&s->top, r, p && p->handler ? p->handler->id : 0);
+    case SCAN_SHOW:
+        write_row(&s->json, r, p);
+        if (p)
+            write_details(&s->json, p, wsg_gate_hub(s->admin->gate));
+        return WSB_OK;
+    }
+    return WSB_ERR_INTERNAL;
 }
 
 /* ---------------------------------------------------------------------- end */
@@ -151,7 +185,7 @@ static void end_list(struct wsg_scan *s)
 {
     wsb_json_array_end(&s->json);
     wsb_json_ku64(&s->json, "matched", s->matched);
-    wsb_json_ku64(&s->json, "total", s->count);
+    wsb_json_ku64(&s->json, "total", s->total);
     wsb_json_object_end(&s->json);
     wsg_answer_end(s->client, s->id, &s->json);
 }
@@ -181,7 +215,7 @@ static void end_close(struct wsg_scan *s)
 
 static void scan_free(struct wsg_scan *s)
 {
-    free(s->rows);
+    wsg_top_deinit(&s->top);
     free(s->ids);
     wsb_buf_deinit(&s->line);
     free(s);
@@ -194,7 +228,9 @@ static void end(struct wsg_scan *s)
     struct wsg_admin *a = s->admin;
     if (s->client) {
         s->client->wait_for_all = false;
-        if (s->kind == SCAN_LIST)
+        if (s->is_out_of_memory)
+            wsg_answer_error(s->client, s->id, WSG_RPC_INTERNAL, "out of memory");
+        else if (s->kind == SCAN_LIST)
             end_list(s);
         else if (s->kind == SCAN_SHOW)
             end_show(s);
@@ -209,46 +245,69 @@ static void end(struct wsg_scan *s)
 
 /* --------------------------------------------------------------------- work */
 
+/* Of a list, when all have been seen: those that are to be shown are placed, and then written. */
 void wsg_on_scan_task(struct wsg_task *t)
 {
     struct wsg_admin *a = CONTAINER(t, struct wsg_admin, scan_task);
     struct wsg_scan *s = a->scans;
-    size_t until = s->at + ROWS_PER_ROUND < s->count ? s->at + ROWS_PER_ROUND : s->count;
-    for (; s->client && s->at < until; s->at++)
-        look_at(s, &s->rows[s->at]);
-    if (s->client && s->at < s->count)
+    bool is_placed = !s->client || wsg_top_sort(&s->top, PLACED_PER_ROUND);
+    size_t until = s->top.count - s->at < ROWS_PER_ROUND ? s->top.count : s->at + ROWS_PER_ROUND;
+    for (; s->client && is_placed && s->at < until; s->at++) {
+        const struct wsg_conn_info *r = &wsg_top_at(&s->top, s->at)->info;
+        wsb_json_object(&s->json);
+        write_row(&s->json, r, pin_of(s, r->id));
+        wsb_json_object_end(&s->json);
+    }
+    if (s->client && s->at < s->top.count)
         wsg_loop_post(a->loop, t); /* the next round's */
     else
         end(s);
 }
 
-static void on_rows(void *ctx, struct wsg_conn_info *rows, size_t count)
+static bool on_rows(void *ctx, const struct wsg_conn_info *rows, size_t count)
 {
     struct wsg_admin *a = ctx;
     struct wsg_scan *s = a->scans;
-    s->rows = rows;
-    s->count = count;
-    if (s->kind == SCAN_CLOSE) {
-        s->ids = calloc(count ? count : 1, sizeof *s->ids);
-        if (!s->ids)
-            s->count = 0;
+    for (size_t i = 0; s->client && !s->is_out_of_memory && i < count; i++) {
+        const struct wsg_pin *p = pin_of(s, rows[i].id);
+        s->total++;
+        if (!is_meant(s, &rows[i], p))
+            continue;
+        s->is_out_of_memory = take(s, &rows[i], p) != WSB_OK;
+        s->matched++;
     }
-    if (s->kind == SCAN_LIST || s->kind == SCAN_SHOW) {
-        wsg_rpc_result_begin(&s->json, &s->line, s->id);
-        wsb_json_object(&s->json);
-    }
+    return s->client && !s->is_out_of_memory && !(s->kind == SCAN_SHOW && s->matched);
+}
+
+static void on_all_rows(void *ctx)
+{
+    struct wsg_admin *a = ctx;
+    struct wsg_scan *s = a->scans;
+    if (s->kind == SCAN_LIST && !s->is_out_of_memory)
+        wsg_loop_post(a->loop, &a->scan_task);
+    else
+        end(s);
+}
+
+static void begin_answer(struct wsg_scan *s)
+{
+    if (s->kind == SCAN_CLOSE)
+        return;
+    wsg_rpc_result_begin(&s->json, &s->line, s->id);
+    wsb_json_object(&s->json);
     if (s->kind == SCAN_LIST) {
         wsb_json_key(&s->json, "connections");
         wsb_json_array(&s->json);
     }
-    wsg_loop_post(a->loop, &a->scan_task);
 }
 
 static void start_next(struct wsg_admin *a)
 {
+    static const struct wsg_list_reader reader = {.part = on_rows, .done = on_all_rows};
     while (a->scans && !a->scans->is_started) {
         struct wsg_scan *s = a->scans;
-        if (s->client && wsg_gate_list(a->gate, on_rows, a) == WSB_OK) {
+        if (s->client && wsg_gate_list(a->gate, &reader, a) == WSB_OK) {
+            begin_answer(s);
             s->is_started = true;
             return;
         }
@@ -285,7 +344,7 @@ void wsg_scans_forget(struct wsg_admin_client *c)
     struct wsg_scan *s;
     DL_FOREACH (c->admin->scans, s) {
         if (s->client == c)
-            s->client = NULL; /* the gate may be gathering its rows: it goes when they are here */
+            s->client = NULL; /* the gate may be showing it connections: it goes when that has ended */
     }
 }
 
@@ -302,10 +361,19 @@ void wsg_scans_deinit(struct wsg_admin *a)
 void wsg_on_list(const struct wsg_call *call)
 {
     struct wsb_fault fault = {0};
-    struct wsg_scan s = {.kind = SCAN_LIST, .limit = LIST_DEFAULT};
+    struct wsg_scan s = {.kind = SCAN_LIST};
+    uint64_t limit = LIST_DEFAULT;
+    const char *sort = NULL;
     wsb_err err = wsg_filter_parse(call->params, &s.filter, &fault);
     if (!err)
-        err = wsg_param_u64(call->params, "limit", 0, UINT32_MAX, &s.limit, &fault);
+        err = wsg_param_u64(call->params, "limit", 0, UINT32_MAX, &limit, &fault);
+    if (!err)
+        err = wsg_param_str(call->params, "sort", &sort, &fault);
+    if (!err && sort)
+        err = wsg_sort_parse(sort, &s.top.by, &fault);
+    if (!err)
+        err = wsg_param_bool(call->params, "reverse", &s.top.reverse, &fault);
+    s.top.limit = (size_t)limit;
     if (!wsg_call_failed(call, err, &fault))
         begin(call, &s);
 }

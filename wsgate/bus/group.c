@@ -60,6 +60,14 @@ static struct wsg_member **find_member(struct wsg_pin *p, const struct wsg_group
     return at;
 }
 
+bool wsg_groups_has(const struct wsg_group *g, const struct wsg_pin *p)
+{
+    const struct wsg_member *m = p->members;
+    while (m && m->group != g)
+        m = m->next;
+    return m != NULL;
+}
+
 const struct wsg_member *wsg_groups_next_of(const struct wsg_groups *t, const struct wsg_pin *p,
                                             const struct wsg_member *m)
 {

@@ -33,6 +33,7 @@ WSB_MUST_CHECK wsb_err wsg_groups_join(struct wsg_groups *t, struct wsg_pin *p, 
 WSB_MUST_CHECK wsb_err wsg_groups_leave(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span name);
 void wsg_groups_leave_all(struct wsg_pin *p);
 struct wsg_group *wsg_groups_find(const struct wsg_groups *t, struct wsb_span name);
+bool wsg_groups_has(const struct wsg_group *g, const struct wsg_pin *p);
 /* The next of these groups that the connection is in, after `m` (NULL: the first); NULL at the end. */
 const struct wsg_member *wsg_groups_next_of(const struct wsg_groups *t, const struct wsg_pin *p,
                                             const struct wsg_member *m);

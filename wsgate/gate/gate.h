@@ -125,6 +125,7 @@ struct wsg_conn_info {
     bool is_compressed;
     struct wsb_deflate_params deflate; /* when it is */
     uint64_t age_ms, idle_ms;
+    uint64_t opened_ms, active_ms; /* of the loops' clock: what they are counted from */
     uint64_t messages_in, bytes_in, messages_out, bytes_out;
     uint64_t queued; /* bytes waiting for the client */
     uint64_t queued_messages, written, dropped_out;
@@ -136,14 +137,22 @@ struct wsg_conn_info {
     char client_fingerprint[WSB_TLS_FINGERPRINT_TEXT];
 };
 
+/* Whom the connections are shown to, some at a time, in the first worker's thread. */
+struct wsg_list_reader {
+    /* The rows are good until it returns. False: enough; no more come. */
+    bool (*part)(void *ctx, const struct wsg_conn_info *rows, size_t count);
+    void (*done)(void *ctx); /* once, after the last part */
+};
+
 /**
- * Ask all workers for their connections. `done` is called once, later, in the first worker's thread; the rows are its to
- * free() (NULL with count 0 when there are none, or without memory).
+ * Ask all workers for their connections, in no order. One that comes or goes meanwhile may be missing; none is shown twice.
  *
- * Returns  WSB_OK; WSB_ERR_NOMEM, and done is not called
+ * @reader  borrowed for the call; its functions are called later, and never from inside. `ctx` has to live until `done`, or until
+ *          the gate has stopped
+ *
+ * Returns  WSB_OK; WSB_ERR_NOMEM, and nothing is called
  */
-WSB_MUST_CHECK wsb_err wsg_gate_list(struct wsg_gate *g,
-                                     void (*done)(void *ctx, struct wsg_conn_info *rows, size_t count), void *ctx);
+WSB_MUST_CHECK wsb_err wsg_gate_list(struct wsg_gate *g, const struct wsg_list_reader *reader, void *ctx);
 
 /* For workers. */
 struct wsg_worker *wsg_gate_worker(struct wsg_gate *g, size_t index);

@@ -552,6 +552,7 @@ void wsg_gate_free(struct wsg_gate *g)
     wsb_curve_deinit(&g->curve);
     for (size_t i = g->worker_count; i-- > 0;)
         wsg_worker_deinit(&g->workers[i]);
+    wsg_gate_listings_free(g);
     wsg_access_log_close(g->access_log); /* it has what their last clients did */
     wsg_dials_deinit(&g->dials);
     for (size_t i = 0; i < g->static_count; i++)

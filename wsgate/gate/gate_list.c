@@ -1,29 +1,44 @@
-/* All connections as `wsctl list` shows them: each worker is asked, looks at its own a piece at a time, and comes back. */
+/*
+ * All connections as `wsctl list` shows them: each worker is asked, looks at some of its own, and comes back with them, again and
+ * again. A listing has as many rows in memory as one such walk brings, however many connections there are.
+ */
 #include <assert.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 #include "gate/gate_parts.h"
 
-enum { LIST_PLACES = 2048 };
+enum { LIST_PLACES = 2048, LIST_ROWS = 128 };
 
-struct listing {
-    struct wsg_gate *gate;
-    void (*done)(void *ctx, struct wsg_conn_info *rows, size_t count);
-    void *ctx;
-    struct wsg_conn_info *rows; /* owned; of all workers that answered */
-    size_t count;
-    size_t waiting; /* workers that have not */
-};
-
-/* What one worker adds; goes there and comes back. */
+/* What one worker brings; goes there and comes back. */
 struct listing_part {
     struct wsg_task task;
-    struct listing *listing;
+    struct wsg_listing *listing;
     struct wsg_worker *worker;
-    struct wsg_conn_info *rows; /* owned */
-    size_t count, cap;
+    struct wsg_conn_info *rows; /* owned; LIST_ROWS of them */
+    size_t count;
     uint32_t at; /* the next place to look at */
+    bool is_last;
 };
+
+struct wsg_listing {
+    struct wsg_listing *prev, *next;
+    struct wsg_gate *gate; /* borrowed */
+    bool (*part)(void *ctx, const struct wsg_conn_info *rows, size_t count);
+    void (*done)(void *ctx);
+    void *ctx;
+    bool is_enough; /* the reader wants no more */
+    size_t waiting; /* workers that have not brought their last */
+    struct listing_part parts[];
+};
+
+static void listing_free(struct wsg_listing *l)
+{
+    DL_DELETE(l->gate->listings, l);
+    for (size_t i = 0; i < l->gate->worker_count; i++)
+        free(l->parts[i].rows);
+    free(l);
+}
 
 static void cut_text(char *to, size_t size, const char *from)
 {
@@ -37,8 +52,6 @@ static void add_row(struct wsg_session *s, void *ctx)
 {
     struct listing_part *p = ctx;
     uint64_t now_ms = wsg_loop_now_ms(p->worker->loop);
-    if (p->count >= p->cap)
-        return; /* more came since we counted: the next listing has them */
     struct wsg_conn_info *r = &p->rows[p->count++];
     *r = (struct wsg_conn_info){
         .id = s->id,
@@ -50,6 +63,8 @@ static void add_row(struct wsg_session *s, void *ctx)
         .is_paused = s->paused != 0,
         .age_ms = now_ms - s->opened_ms,
         .idle_ms = now_ms - s->active_ms,
+        .opened_ms = s->opened_ms,
+        .active_ms = s->active_ms,
         .messages_in = s->messages_in,
         .bytes_in = s->bytes_in,
         .messages_out = s->messages_out,
@@ -76,70 +91,68 @@ static void add_row(struct wsg_session *s, void *ctx)
     cut_text(r->subprotocol, sizeof r->subprotocol, s->subprotocol);
 }
 
+static void on_part(struct wsg_task *t);
+
+/* What came from a worker is shown; it goes on, or has no more. */
 static void on_part_back(struct wsg_task *t)
 {
     struct listing_part *p = CONTAINER(t, struct listing_part, task);
-    struct listing *l = p->listing;
-    if (!l->rows) { /* the first one's rows are taken as they are */
-        l->rows = p->rows;
-        l->count = p->count;
-        p->rows = NULL;
-    } else if (p->count) {
-        struct wsg_conn_info *rows = realloc(l->rows, (l->count + p->count) * sizeof *rows);
-        if (rows) {
-            memcpy(rows + l->count, p->rows, p->count * sizeof *rows);
-            l->rows = rows;
-            l->count += p->count;
-        }
-    }
-    free(p->rows);
-    free(p);
-    if (--l->waiting == 0) {
-        l->done(l->ctx, l->rows, l->count);
-        free(l);
+    struct wsg_listing *l = p->listing;
+    if (p->count && !l->is_enough)
+        l->is_enough = !l->part(l->ctx, p->rows, p->count);
+    if (!p->is_last && !l->is_enough) {
+        p->task.fn = on_part;
+        wsg_loop_post(p->worker->loop, &p->task);
+    } else if (--l->waiting == 0) {
+        void (*done)(void *ctx) = l->done;
+        void *ctx = l->ctx;
+        listing_free(l);
+        done(ctx);
     }
 }
 
-/* Some thousand places a round, so that a listing of many stalls none of them. */
+/* Some rows, out of some thousand places a round, so that a listing of many stalls no worker and needs no more memory than this. */
 static void on_part(struct wsg_task *t)
 {
     struct listing_part *p = CONTAINER(t, struct listing_part, task);
     const struct wsg_slots *slots = &p->worker->env.slots;
-    if (!p->rows) {
-        p->cap = slots->used;
-        p->rows = malloc((p->cap ? p->cap : 1) * sizeof *p->rows);
-        if (!p->rows)
-            p->cap = 0;
-    }
-    uint32_t end = slots->count - p->at < LIST_PLACES ? slots->count : p->at + LIST_PLACES;
-    for (; p->at < end; p->at++) {
+    uint32_t until = slots->count - p->at < LIST_PLACES ? slots->count : p->at + LIST_PLACES;
+    for (p->count = 0; p->at < until && p->count < LIST_ROWS; p->at++) {
         if (slots->slots[p->at].value)
             add_row(slots->slots[p->at].value, p);
     }
-    bool is_done = p->at == slots->count || p->count == p->cap;
-    p->task.fn = is_done ? on_part_back : on_part;
-    wsg_loop_post(is_done ? p->listing->gate->workers[0].loop : p->worker->loop, &p->task);
+    p->is_last = p->at == slots->count;
+    p->task.fn = on_part_back;
+    wsg_loop_post(p->listing->gate->workers[0].loop, &p->task);
 }
 
-wsb_err wsg_gate_list(struct wsg_gate *g, void (*done)(void *ctx, struct wsg_conn_info *rows, size_t count), void *ctx)
+wsb_err wsg_gate_list(struct wsg_gate *g, const struct wsg_list_reader *reader, void *ctx)
 {
-    size_t count = g->worker_count;
-    struct listing_part *parts[WSG_ID_WORKERS] = {0};
-    assert(count > 0); /* the one that asks is there */
-    struct listing *l = malloc(sizeof *l);
-    bool ok = l != NULL;
-    for (size_t i = 0; i < count && ok; i++)
-        ok = (parts[i] = calloc(1, sizeof *parts[i])) != NULL;
-    if (!ok) {
-        for (size_t i = 0; i < count; i++)
-            free(parts[i]);
-        free(l);
+    assert(g->worker_count > 0); /* the one that asks is there */
+    struct wsg_listing *l = calloc(1, sizeof *l + g->worker_count * sizeof *l->parts);
+    if (!l)
         return WSB_ERR_NOMEM;
+    l->gate = g;
+    l->part = reader->part;
+    l->done = reader->done;
+    l->ctx = ctx;
+    l->waiting = g->worker_count;
+    DL_APPEND(g->listings, l);
+    for (size_t i = 0; i < g->worker_count; i++) {
+        l->parts[i] = (struct listing_part){.task.fn = on_part, .listing = l, .worker = &g->workers[i]};
+        l->parts[i].rows = malloc(LIST_ROWS * sizeof *l->parts[i].rows);
+        if (!l->parts[i].rows) {
+            listing_free(l);
+            return WSB_ERR_NOMEM;
+        }
     }
-    *l = (struct listing){.gate = g, .done = done, .ctx = ctx, .waiting = count};
-    for (size_t i = 0; i < count; i++) {
-        *parts[i] = (struct listing_part){.task.fn = on_part, .listing = l, .worker = &g->workers[i]};
-        wsg_loop_post(g->workers[i].loop, &parts[i]->task);
-    }
+    for (size_t i = 0; i < g->worker_count; i++)
+        wsg_loop_post(g->workers[i].loop, &l->parts[i].task);
     return WSB_OK;
+}
+
+void wsg_gate_listings_free(struct wsg_gate *g)
+{
+    while (g->listings)
+        listing_free(g->listings);
 }

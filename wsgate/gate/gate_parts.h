@@ -43,6 +43,7 @@ struct wsg_gate {
     char *unix_paths[WSG_LISTENERS_MAX]; /* of ours, to be removed; borrowed from the configuration; else NULL */
     size_t shared_count;
     struct wsg_gate_listener listener;
+    struct wsg_listing *listings; /* owned; under way */
     struct wsg_timer drain_timer;
     uint64_t drain_until_ms;
     uint64_t started_ms;
@@ -62,6 +63,8 @@ struct wsg_gate {
 /* The file of metrics_token, if there is to be one; its option stands before a fault. */
 WSB_MUST_CHECK wsb_err wsg_gate_load_metrics_token(const struct wsg_config *c, struct wsb_bearer *ret,
                                                    struct wsb_fault *fault);
+/* gate_list.c: after the workers have stopped. */
+void wsg_gate_listings_free(struct wsg_gate *g);
 /* What the hub asks of its gate. */
 struct wsg_hub_host wsg_gate_host(struct wsg_gate *g);
 /* The service manager is told that the gate serves; `failure`: what went wrong with the last reload, or NULL. */

@@ -1,0 +1,162 @@
+"""Which connections wsctl means: by user, group and tag as well, in an order, and no more than were asked for. The gate decides, in one step."""
+
+import subprocess
+
+import pytest
+
+from conftest import BUILD, DEADLINE, eventually
+from raw import Raw
+
+WSCTL = BUILD / "wsctl" / "wsctl"
+PEOPLE = ["ann", "bob", "ann", "eve"]
+
+
+def wsctl(gate, *args, status=0, **kwargs):
+    done = subprocess.run([WSCTL, *map(str, args), "-d", gate.dir], capture_output=True, text=True, timeout=DEADLINE, stdin=subprocess.DEVNULL, **kwargs)
+    assert done.returncode == status, (args, done.returncode, done.stdout, done.stderr)
+    return done
+
+
+class Party:
+    """Four clients: two of ann, one of bob, one of eve; the first three in group one, the last two in two; the second and the last tagged."""
+
+    def __init__(self, gate, seat):
+        self.gate, self.seat, self.clients, self.ids = gate, seat, [], []
+        for number, name in enumerate(PEOPLE):
+            self.clients.append(Raw(gate).upgrade("/echo?who=%s" % name))
+            conn = seat.hear("open").conn
+            self.ids.append("%016x" % conn)
+            eventually(lambda: gate.wsctl("show", self.ids[-1])["age_ms"] > 1, "the next one is younger")
+            seat.join(conn, *(["one"] if number < 3 else []), *(["two"] if number > 1 else []))
+            if number % 2:
+                seat.tag(conn, "odd")
+        seat.flush()
+        eventually(lambda: len(self.found("--tag", "odd")) == 2 and len(self.found("--group", "two")) == 2, "they have joined")
+
+    def found(self, *filters, status=0):
+        rows = self.gate.wsctl("list", *filters, status=status)["connections"]
+        return [self.ids.index(row["id"]) for row in rows]
+
+    def heard(self, text):
+        """Who has got the text; everybody gets another one behind it, so that nobody is waited for in vain."""
+        for id_ in self.ids:
+            self.gate.wsctl("send", id_, "-t", "end")
+        got = []
+        for number, client in enumerate(self.clients):
+            while (message := client.read_message()) != "end":
+                assert message == text
+                got.append(number)
+        return got
+
+
+@pytest.fixture
+def party(make_gate, take_seat):
+    gate = make_gate(routes=["echo=/echo,user=query:who"], args=["--workers", "2"])
+    made = Party(gate, take_seat(gate))
+    yield made
+    for client in made.clients:
+        client.close()
+
+
+@pytest.mark.parametrize("filters, numbers", [
+    (["--user", "ann"], [0, 2]), (["-u", "bob"], [1]), (["--group", "one"], [0, 1, 2]), (["-g", "two"], [2, 3]), (["--tag", "odd"], [1, 3]),
+    (["--user", "ann", "--group", "two"], [2]), (["--group", "one", "--tag", "odd"], [1]), (["--user", "nobody"], []),
+    (["--group", "nothing"], []), (["--tag", "even"], []), (["--user", "bob", "--route", "echo", "--kind", "websocket"], [1]),
+    (["--user", "bob", "--kind", "http"], [])])
+def test_filters_by_names(party, filters, numbers):
+    assert sorted(party.found(*filters)) == numbers
+    gate = party.gate
+    told = gate.wsctl("close", *filters, "--dry-run", status=0 if numbers else 1)
+    assert told["matched"] == len(numbers)
+    if not numbers:
+        return
+    ends = subprocess.Popen([WSCTL, "close", *filters, "--yes", "--code", "4321", "-d", gate.dir], stdout=subprocess.PIPE, text=True)
+    for number in numbers:
+        assert party.clients[number].read_close()[0] == 4321
+        party.clients[number].close()
+    ends.communicate(timeout=DEADLINE)
+    assert ends.returncode == 0
+    others = [number for number in range(4) if number not in numbers]
+    eventually(lambda: sorted(party.found()) == others, "the others stay")
+
+
+def test_sorted_by_the_gate(party):
+    gate, clients = party.gate, party.clients
+    for number, count in enumerate([3, 1, 4, 2]):
+        for _ in range(count):
+            clients[number].say("x" * (10 - count))
+            party.seat.hear("data")
+    party.seat.send([int(id_, 16) for id_ in party.ids[:2]], "y" * 1000)
+    party.seat.flush()
+    for client in clients[:2]:
+        client.read_message()
+    assert party.found() == [0, 1, 2, 3] == party.found("--sort", "age")
+    assert party.found("--sort", "age", "--reverse") == [3, 2, 1, 0]
+    assert party.found("--sort", "messages-in") == party.found("--sort", "in") == [2, 0, 3, 1]
+    assert party.found("--sort", "messages") == [0, 2, 1, 3] or party.found("--sort", "messages")[:2] in ([0, 2], [2, 0])
+    assert set(party.found("--sort", "bytes_out", "--limit", 2)) == {0, 1}
+    assert party.found("--sort", "bytes-in") == [2, 0, 3, 1]
+    peers = [row["peer"] for row in gate.wsctl("list", "--sort", "peer")["connections"]]
+    assert peers == sorted(peers) and len(peers) == 4
+    ids = [row["id"] for row in gate.wsctl("list", "--sort", "id", "--reverse")["connections"]]
+    assert ids == sorted(party.ids, reverse=True)
+    # The first ones of all, not some ones in order.
+    for limit in (1, 2, 3, 4, 9, 0):
+        answer = gate.wsctl("list", "--sort", "messages-in", "--limit", limit)
+        assert [party.ids.index(row["id"]) for row in answer["connections"]] == [2, 0, 3, 1][:limit or 4]
+        assert (answer["matched"], answer["total"]) == (4, 4)
+    assert party.found("--sort", "messages-in", "-n", 1, "--tag", "odd") == [3]
+    assert "must be one of age, idle" in wsctl(gate, "list", "--sort", "size", status=2).stderr
+    shown = wsctl(gate, "list", "--sort", "in").stdout.splitlines()[1:5]
+    assert [party.ids.index(line.split()[0]) for line in shown] == [2, 0, 3, 1]
+
+
+def test_the_slowest_clients_come_first(make_gate, take_seat):
+    gate = make_gate(routes=["echo=/echo,max_queue=64MiB"])
+    seat = take_seat(gate)
+    conns, clients = [], []
+    for _ in range(3):
+        clients.append(Raw(gate, receive_buffer=4096).upgrade())
+        conns.append(seat.hear("open").conn)
+    for number, count in enumerate([8, 24, 16]):  # far more than the kernel takes
+        for _ in range(count):
+            seat.send(conns[number], b"z" * (1 << 20))
+    seat.flush()
+    eventually(lambda: sum(row["queued"] > 0 for row in gate.wsctl("list")["connections"]) == 3, "all have a queue")
+    rows = gate.wsctl("list", "--sort", "queue", "--limit", 2)["connections"]
+    assert [row["id"] for row in rows] == ["%016x" % conns[1], "%016x" % conns[2]]
+    for client in clients:
+        client.reset()
+
+
+def test_a_list_of_many_is_whole(make_gate, echo):
+    """More than one walk of a worker brings, over two workers, with some that have gone in between."""
+    gate = make_gate(args=["--workers", "2"])
+    echo(gate)
+    clients = [Raw(gate).upgrade() for _ in range(700)]
+    for client in clients[::7]:
+        client.reset()
+    eventually(lambda: gate.wsctl("status")["connections"] == 600, "those have gone")
+    answer = gate.wsctl("list", "--limit", 0)
+    assert len({row["id"] for row in answer["connections"]}) == 600 == answer["total"] == answer["matched"]
+    ids = [row["id"] for row in answer["connections"]]
+    for limit in (5, 128, 129, 599, 600, 601):
+        assert [row["id"] for row in gate.wsctl("list", "--limit", limit)["connections"]] == ids[:limit]
+    assert gate.wsctl("show", answer["connections"][-1]["id"])["id"] == answer["connections"][-1]["id"]
+    assert gate.wsctl("close", "--all", "--dry-run")["matched"] == 600
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("command", [["list"], ["dead-letters"], ["groups"], ["groups", "--users"], ["groups", "one"]])
+def test_limits_mean_the_same(party, command):
+    gate = party.gate
+
+    def count(*limit):
+        answer = gate.wsctl(*command, *limit)
+        rows = answer[{"list": "connections", "dead-letters": "dead_letters"}.get(command[0], "groups")]
+        return len(rows[0]["members"]) if "one" in command else len(rows)
+
+    everything = {"list": 4, "dead-letters": 0}.get(command[0], 2 if command == ["groups"] else 3)
+    assert count() == count("--limit", 0) == count("-n", 1000000) == everything
+    assert count("-n", 1) == min(1, everything)
