@@ -165,7 +165,7 @@ def test_groups_users_and_tags_by_configuration_and_by_command(make_gate, take, 
             assert await ann.recv() == "to the vip"
             assert gate.wsctl("publish", "--user", "bob", "-t", "to bob")["targets"] == 1
             assert await bob.recv() == "to bob"
-            assert gate.wsctl("publish", "--group", "all", "-t", "not ann", "%016x" % opened["ann"].conn)["targets"] == 1
+            assert gate.wsctl("publish", "--group", "all", "-t", "not ann", "--except", "%016x" % opened["ann"].conn)["targets"] == 1
             assert await bob.recv() == "not ann"
             seat.publish("from the handler", group="room:1")
             seat.flush()

@@ -160,3 +160,67 @@ def test_limits_mean_the_same(party, command):
     everything = {"list": 4, "dead-letters": 0}.get(command[0], 2 if command == ["groups"] else 3)
     assert count() == count("--limit", 0) == count("-n", 1000000) == everything
     assert count("-n", 1) == min(1, everything)
+
+
+# --- send and publish are one thing
+
+EACH = pytest.mark.parametrize("command", ["send", "publish"])
+
+
+@EACH
+@pytest.mark.parametrize("targets, numbers", [
+    (["--user", "ann"], [0, 2]), (["-g", "one"], [0, 1, 2]), (["--tag", "odd"], [1, 3]), (["-r", "echo"], [0, 1, 2, 3]), (["--all"], [0, 1, 2, 3]),
+    (["-u", "ann", "-u", "bob"], [0, 1, 2]), (["-g", "one", "-g", "two"], [0, 1, 2, 3]), (["-u", "eve", "--tag", "odd"], [1, 3]),
+    (["-u", "ann", "-g", "two", "--tag", "odd", "-r", "echo"], [0, 1, 2, 3])])
+def test_to_all_that_are_named_once_each(party, command, targets, numbers):
+    told = party.gate.wsctl(command, *targets, "-t", "news")
+    assert (told["targets"], told["outcomes"], told["failures"]) == (len(numbers), {"written": len(numbers)}, [])
+    assert party.heard("news") == numbers
+
+
+@EACH
+def test_to_ids_and_not_to_others(party, command):
+    gate, ids = party.gate, party.ids
+    assert gate.wsctl(command, ids[3], ids[1], ids[3], "-t", "news")["targets"] == 2
+    assert party.heard("news") == [1, 3]
+    assert gate.wsctl(command, "-g", "one", "--except", ids[0], "--except", ids[3][-12:], "-t", "news")["targets"] == 2
+    assert party.heard("news") == [1, 2]
+    assert gate.wsctl(command, "--all", "--except", ids[2], "-t", "news")["targets"] == 3
+    assert party.heard("news") == [0, 1, 3]
+    assert gate.wsctl(command, "-u", "bob", "--except", ids[1], "-t", "news", status=1)["targets"] == 0
+    assert party.heard("news") == []
+
+
+@EACH
+def test_what_is_not_clear_is_not_sent(party, command):
+    gate, ids = party.gate, party.ids
+    said = wsctl(gate, command, "-g", "one", ids[0], "-t", "x", status=2).stderr
+    assert "--except" in said, "ids beside a group once were those that do not get it"
+    for args in ([], ["--all", "-g", "one"], [ids[0], "--all"], [ids[0], "--except", ids[1]], ["--except", ids[0]], ["-g", ""]):
+        wsctl(gate, command, *args, "-t", "x", status=2)
+    assert party.heard("x") == []
+
+
+@EACH
+def test_a_name_that_nobody_has(party, command):
+    gate = party.gate
+    told = gate.wsctl(command, "-u", "ann", "-u", "nobody", "-g", "none", "-t", "news", status=1)
+    assert (told["targets"], told["outcomes"]) == (4, {"written": 2, "gone": 2})
+    assert told["failures"] == [{"outcome": "gone", "reason": 'no group "none"'}, {"outcome": "gone", "reason": 'no user "nobody"'}]
+    assert party.heard("news") == [0, 2]
+    said = wsctl(gate, command, "-u", "ann", "-u", "nob\x1b[31mody", "-t", "news", status=1)
+    assert said.stdout == "written to 2 of 3\n" and said.stderr == 'gone: no user "nob\\x1b[31mody"\n'
+    party.heard("news")
+    assert 'no user "nobody"' in gate.wsctl(command, "-u", "nobody", "--tag", "even", "-t", "news", status=1)["error"]["message"]
+    long = "\u00e9" * 100  # its reason is cut, and not in the middle of a character
+    told = gate.wsctl(command, "-u", "ann", "-u", long, "-t", "news", status=1)
+    assert told["failures"][0]["reason"].startswith('no user "' + "\u00e9" * 20)
+    party.heard("news")
+
+
+def test_one_request_does_it(party):
+    """No list is fetched and sent by the client."""
+    before = party.gate.wsctl("stats")["control"]["requests"]
+    party.gate.wsctl("send", "-g", "one", "-u", "eve", "--except", party.ids[0], "-t", "news")
+    assert party.gate.wsctl("stats")["control"]["requests"] - before == 2  # itself, and the question
+    assert party.heard("news") == [1, 2, 3]

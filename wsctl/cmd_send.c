@@ -10,9 +10,9 @@
 enum { INPUT_MAX = 700 << 10 /* base64 of it is within a request's limit */ };
 
 struct wanted {
-    const char *text, *base64, *route, *group, *user, *tag;
+    const char *text, *base64;
+    struct wsc_texts routes, groups, users, tags, except;
     bool all, binary;
-    bool is_publish; /* the arguments are exceptions, not targets */
 };
 
 static int read_input(struct wsc_run *run, struct wsb_buf *in)
@@ -61,26 +61,45 @@ static int put_message(struct wsc_run *run, const struct wanted *w, json_t *para
     return status;
 }
 
-static int put_targets(struct wsc_run *run, const struct wanted *w, json_t *params)
+static int put_ids(struct wsc_run *run, const char *name, char *const *texts, size_t count, json_t *params)
 {
-    json_t *ids = run->argc ? json_array() : NULL;
+    json_t *ids = count ? json_array() : NULL;
     if (ids)
-        (void)json_object_set_new(params, w->is_publish ? "except" : "ids", ids);
-    for (int i = 0; i < run->argc; i++) {
+        (void)json_object_set_new(params, name, ids);
+    for (size_t i = 0; i < count; i++) {
         char id[17];
-        int status = wsc_resolve_id(run, run->argv[i], id);
+        int status = wsc_resolve_id(run, texts[i], id);
         if (status != WSC_GO_ON)
             return status;
         (void)json_array_append_new(ids, json_string(id));
     }
-    if (w->route)
-        (void)json_object_set_new(params, "route", json_string(w->route));
-    if (w->group)
-        (void)json_object_set_new(params, "group", json_string(w->group));
-    if (w->user)
-        (void)json_object_set_new(params, "user", json_string(w->user));
-    if (w->tag)
-        (void)json_object_set_new(params, "tag", json_string(w->tag));
+    return WSC_GO_ON;
+}
+
+/* One name as a string, several as an array. False: one is not UTF-8. */
+static bool put_names(json_t *params, const char *key, const struct wsc_texts *names)
+{
+    json_t *value = names->count == 1 ? json_string(names->at[0]) : json_array();
+    bool ok = value != NULL;
+    for (size_t i = 0; ok && names->count > 1 && i < names->count; i++)
+        ok = json_array_append_new(value, json_string(names->at[i])) == 0;
+    if (!ok || names->count == 0) {
+        json_decref(value);
+        return ok;
+    }
+    return json_object_set_new(params, key, value) == 0;
+}
+
+static int put_targets(struct wsc_run *run, const struct wanted *w, json_t *params)
+{
+    int status = put_ids(run, "ids", run->argv, (size_t)run->argc, params);
+    if (status == WSC_GO_ON)
+        status = put_ids(run, "except", (char *const *)(uintptr_t)w->except.at, w->except.count, params);
+    if (status != WSC_GO_ON)
+        return status;
+    if (!put_names(params, "route", &w->routes) || !put_names(params, "group", &w->groups) ||
+        !put_names(params, "user", &w->users) || !put_names(params, "tag", &w->tags))
+        return wsc_complain(run, WSC_USAGE, "a name is not UTF-8");
     if (w->all)
         (void)json_object_set_new(params, "all", json_true());
     (void)json_object_set_new(params, "timeout_ms",
@@ -127,6 +146,7 @@ static int send_it(struct wsc_run *run, const struct wanted *w)
     return status;
 }
 
+/* wsctl publish is the same: the gate knows one way to send. */
 int cmd_send(struct wsc_run *run)
 {
     struct wanted w = {0};
@@ -134,35 +154,24 @@ int cmd_send(struct wsc_run *run)
         {"text", 't', WSC_TEXT, "TEXT", "the message, as text", &w.text},
         {"base64", 0, WSC_TEXT, "BASE64", "the message, as bytes", &w.base64},
         {"binary", 'b', WSC_FLAG, NULL, "standard input is bytes, not text", &w.binary},
-        {"route", 'r', WSC_TEXT, "NAME", "to all connections of a route", &w.route},
-        {"group", 'g', WSC_TEXT, "NAME", "to all connections of a group", &w.group},
+        {"group", 'g', WSC_TEXTS, "NAME", "to the members of a group; may be given again, as the next three",
+         &w.groups},
+        {"user", 'u', WSC_TEXTS, "NAME", "to the connections of a user", &w.users},
+        {"tag", 0, WSC_TEXTS, "NAME", "to the connections with a tag", &w.tags},
+        {"route", 'r', WSC_TEXTS, "NAME", "to the connections of a route", &w.routes},
         {"all", 'a', WSC_FLAG, NULL, "to all connections", &w.all},
+        {"except", 0, WSC_TEXTS, "ID", "but not to this one; may be given again", &w.except},
     };
     int status = wsc_begin(run, options, WSC_COUNT(options));
     if (status != WSC_GO_ON)
         return status;
-    if ((run->argc > 0) + (w.route != NULL) + (w.group != NULL) + w.all != 1)
-        return wsc_complain(run, WSC_USAGE, "say to whom: ids, --route, --group or --all");
-    return send_it(run, &w);
-}
-
-int cmd_publish(struct wsc_run *run)
-{
-    struct wanted w = {.is_publish = true};
-    const struct wsc_option options[] = {
-        {"text", 't', WSC_TEXT, "TEXT", "the message, as text", &w.text},
-        {"base64", 0, WSC_TEXT, "BASE64", "the message, as bytes", &w.base64},
-        {"binary", 'b', WSC_FLAG, NULL, "standard input is bytes, not text", &w.binary},
-        {"group", 'g', WSC_TEXT, "NAME", "to all members of a group", &w.group},
-        {"user", 'u', WSC_TEXT, "NAME", "to all connections of a user", &w.user},
-        {"tag", 0, WSC_TEXT, "NAME", "to all connections with a tag", &w.tag},
-        {"route", 'r', WSC_TEXT, "NAME", "to all connections of a route", &w.route},
-        {"all", 'a', WSC_FLAG, NULL, "to all connections", &w.all},
-    };
-    int status = wsc_begin(run, options, WSC_COUNT(options));
-    if (status != WSC_GO_ON)
-        return status;
-    if ((w.route != NULL) + (w.group != NULL) + (w.user != NULL) + (w.tag != NULL) + w.all != 1)
-        return wsc_complain(run, WSC_USAGE, "say to whom: one of --group, --user, --tag, --route and --all");
+    bool has_names = w.routes.count + w.groups.count + w.users.count + w.tags.count > 0;
+    if (run->argc > 0 && (has_names || w.all))
+        return wsc_complain(run, WSC_USAGE,
+                            "either ids, or --group, --user, --tag, --route or --all; --except ID leaves one out");
+    if ((run->argc > 0) + has_names + w.all != 1)
+        return wsc_complain(run, WSC_USAGE, "say to whom: ids; or --group, --user, --tag and --route; or --all");
+    if (run->argc > 0 && w.except.count)
+        return wsc_complain(run, WSC_USAGE, "--except is for many, and not for ids");
     return send_it(run, &w);
 }

@@ -261,7 +261,7 @@ void wsc_print_failures(const json_t *result)
     {
         wsb_buf_clear(&out);
         if (wsc_text_escape(&out, wsb_span_str(wsc_str(f, "id"))) == WSB_OK &&
-            wsb_buf_append_str(&out, ": ") == WSB_OK &&
+            (out.len == 0 || wsb_buf_append_str(&out, ": ") == WSB_OK) &&
             wsc_text_escape(&out, wsb_span_str(wsc_str(f, "outcome"))) == WSB_OK &&
             wsb_buf_append_str(&out, ": ") == WSB_OK &&
             wsc_text_escape(&out, wsb_span_str(wsc_str(f, "reason"))) == WSB_OK)

@@ -108,7 +108,6 @@ int cmd_close(struct wsc_run *run);
 int cmd_send(struct wsc_run *run);
 int cmd_move(struct wsc_run *run);
 int cmd_ping(struct wsc_run *run);
-int cmd_publish(struct wsc_run *run);
 int cmd_handlers(struct wsc_run *run);
 int cmd_tls(struct wsc_run *run);
 int cmd_routes(struct wsc_run *run);

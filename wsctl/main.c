@@ -12,6 +12,10 @@
 
 enum { TIMEOUT_DEFAULT_MS = 10000 };
 
+static const char send_details[] =
+    "To connections by id; or to all of groups, users, tags and routes, each once; or to all that there are.\n"
+    "The message is --text, --base64, or else standard input: text, or with --binary, bytes.";
+
 static const struct wsc_command commands[] = {
     {"status", "", "What this gate is and how it is doing", NULL, cmd_status, 0, 0},
     {"list", "", "The connections, oldest first",
@@ -25,12 +29,10 @@ static const struct wsc_command commands[] = {
      "By id, by filters, or all. With filters or --all, the number is shown first, and asked about on a terminal;\n"
      "without a terminal --yes is needed.",
      cmd_close, 0, INT_MAX},
-    {"send", "[ID...]", "Send a message to connections",
-     "The message is --text, --base64, or else standard input: text, or with --binary, bytes.", cmd_send, 0, INT_MAX},
-    {"ping", "ID", "Measure a client's round trip time", NULL, cmd_ping, 1, 1},
-    {"publish", "[ID...]", "Send to a group, a user, a tag, a route or all",
-     "Ids are those who do not get it. The message is --text, --base64, or else standard input.", cmd_publish, 0,
+    {"send", "[ID...]", "Send a message to connections, or to all of a group, a user, ...", send_details, cmd_send, 0,
      INT_MAX},
+    {"publish", "[ID...]", "The same", send_details, cmd_send, 0, INT_MAX},
+    {"ping", "ID", "Measure a client's round trip time", NULL, cmd_ping, 1, 1},
     {"handlers", "[VERB ID]", "The handlers; show, drain, weight or drop one",
      "show ID            all that is known of one\n"
      "drain ID [--wait]  no new connections; its own move, one by one and in order; then it is told to leave\n"

@@ -16,7 +16,7 @@ enum { TIMEOUT_DEFAULT_MS = 5000, TIMEOUT_MAX_MS = 600000, FAILURES_SHOWN = 32, 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 struct failure {
-    wsb_conn conn;
+    wsb_conn conn; /* 0: a name that nobody has */
     uint8_t outcome;
     char reason[80];
 };
@@ -55,8 +55,10 @@ static void write_failures(const struct wsg_order *o, struct wsb_json *j)
     for (size_t i = 0; i < o->failure_count; i++) {
         const struct failure *f = &o->failures[i];
         wsb_json_object(j);
-        wsb_json_key(j, "id");
-        wsb_json_id(j, f->conn);
+        if (f->conn) {
+            wsb_json_key(j, "id");
+            wsb_json_id(j, f->conn);
+        }
         wsb_json_kcstr(j, "outcome", wsb_outcome_name(f->outcome));
         wsb_json_kcstr(j, "reason", f->reason);
         wsb_json_object_end(j);
@@ -225,11 +227,11 @@ void wsg_order_close(struct wsg_admin_client *c, const char *id, const wsb_conn 
 
 /* ---------------------------------------------------------------------- send */
 
+enum { AUDIENCES_MAX = 64 };
+
 struct message {
-    const char *route;
-    const char *group;
-    const char *user;
-    const char *tag;
+    struct wsg_audience to[AUDIENCES_MAX]; /* names are borrowed from the parameters */
+    size_t to_count;
     bool all;
     wsb_conn *ids; /* owned */
     size_t count;
@@ -264,14 +266,41 @@ static wsb_err parse_payload(const json_t *params, struct message *m, struct wsb
     return WSB_OK;
 }
 
+static const struct audience_key {
+    const char *key;
+    enum wsg_audience_kind kind;
+} audience_keys[] = {{"route", WSG_TO_ROUTE}, {"group", WSG_TO_GROUP}, {"user", WSG_TO_USER}, {"tag", WSG_TO_TAG}};
+
+static wsb_err add_audience(struct message *m, const struct audience_key *k, const json_t *name,
+                            struct wsb_fault *fault)
+{
+    if (!json_is_string(name))
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"%s\" must be a string, or an array of strings", k->key);
+    if (m->to_count == AUDIENCES_MAX)
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "at most %d routes, groups, users and tags", AUDIENCES_MAX);
+    m->to[m->to_count++] =
+        (struct wsg_audience){.kind = k->kind, .name = wsb_span(json_string_value(name), json_string_length(name))};
+    return WSB_OK;
+}
+
+static wsb_err parse_audiences(const json_t *params, struct message *m, struct wsb_fault *fault)
+{
+    wsb_err err = WSB_OK;
+    for (size_t k = 0; k < sizeof audience_keys / sizeof *audience_keys && !err; k++) {
+        const json_t *v = json_object_get(params, audience_keys[k].key);
+        if (v && !json_is_array(v))
+            err = add_audience(m, &audience_keys[k], v, fault);
+        for (size_t i = 0; json_is_array(v) && i < json_array_size(v) && !err; i++)
+            err = add_audience(m, &audience_keys[k], json_array_get(v, i), fault);
+    }
+    return err;
+}
+
 static wsb_err parse_message(const json_t *params, struct message *m, struct wsb_fault *fault)
 {
     wsb_err err;
     m->timeout_ms = TIMEOUT_DEFAULT_MS;
-    if ((err = wsg_param_str(params, "route", &m->route, fault)) ||
-        (err = wsg_param_str(params, "group", &m->group, fault)) ||
-        (err = wsg_param_str(params, "user", &m->user, fault)) ||
-        (err = wsg_param_str(params, "tag", &m->tag, fault)) || (err = wsg_param_bool(params, "all", &m->all, fault)) ||
+    if ((err = parse_audiences(params, m, fault)) || (err = wsg_param_bool(params, "all", &m->all, fault)) ||
         (err = wsg_param_u64(params, "timeout_ms", 1, TIMEOUT_MAX_MS, &m->timeout_ms, fault)) ||
         (err = wsg_param_conns(params, "ids", &m->ids, &m->count, fault)) ||
         (err = wsg_param_conns(params, "except", &m->except.except, &m->except.except_count, fault)))
@@ -279,38 +308,72 @@ static wsb_err parse_message(const json_t *params, struct message *m, struct wsb
     wsg_meta_sort_except(&m->except);
     if (m->ids && m->except.except_count)
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"except\" is for many, not for \"ids\"");
-    if ((m->ids != NULL) + (m->route != NULL) + (m->group != NULL) + (m->user != NULL) + (m->tag != NULL) + m->all != 1)
+    if ((m->ids != NULL) + (m->to_count > 0) + m->all != 1)
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0,
-                             "say to whom: one of \"ids\", \"route\", \"group\", \"user\", \"tag\", \"all\"");
+                             "say to whom: \"ids\"; or \"route\", \"group\", \"user\" and \"tag\"; or \"all\"");
+    if (m->all)
+        m->to[m->to_count++] = (struct wsg_audience){.kind = WSG_TO_ALL};
     return parse_payload(params, m, fault);
 }
 
-static struct wsg_audience audience_of(const struct message *m)
+static const char *audience_name(enum wsg_audience_kind kind)
 {
-    if (m->all)
-        return (struct wsg_audience){.kind = WSG_TO_ALL};
-    if (m->route)
-        return (struct wsg_audience){WSG_TO_ROUTE, wsb_span_str(m->route)};
-    if (m->group)
-        return (struct wsg_audience){WSG_TO_GROUP, wsb_span_str(m->group)};
-    if (m->user)
-        return (struct wsg_audience){WSG_TO_USER, wsb_span_str(m->user)};
-    return (struct wsg_audience){WSG_TO_TAG, wsb_span_str(m->tag)};
+    for (size_t k = 0; k < sizeof audience_keys / sizeof *audience_keys; k++) {
+        if (audience_keys[k].kind == kind)
+            return audience_keys[k].key;
+    }
+    return "all";
 }
 
+/* A route is there without connections; the others are not. */
+static bool is_there(const struct wsg_admin *a, const struct wsg_audience *to)
+{
+    const struct wsg_hub *hub = wsg_gate_hub(a->gate);
+    switch (to->kind) {
+    case WSG_TO_ROUTE:
+        return wsg_routes_find(wsg_gate_routes(a->gate), to->name) != NULL;
+    case WSG_TO_GROUP:
+        return wsg_groups_find(&hub->groups, to->name) != NULL;
+    case WSG_TO_USER:
+        return wsg_groups_find(&hub->users, to->name) != NULL;
+    case WSG_TO_TAG:
+        return wsg_groups_find(&hub->tags, to->name) != NULL;
+    case WSG_TO_ALL:
+        break;
+    }
+    return true;
+}
+
+/* None of them is there: nothing is sent. */
 static bool names_nothing(const struct wsg_call *call, const struct message *m)
 {
-    if (m->route && !wsg_routes_find(wsg_gate_routes(call->admin->gate), wsb_span_str(m->route)))
-        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no route \"%.64s\"", m->route);
-    else if (m->group && !wsg_groups_find(&wsg_gate_hub(call->admin->gate)->groups, wsb_span_str(m->group)))
-        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no group \"%.100s\"", m->group);
-    else if (m->user && !wsg_groups_find(&wsg_gate_hub(call->admin->gate)->users, wsb_span_str(m->user)))
-        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no user \"%.100s\"", m->user);
-    else if (m->tag && !wsg_groups_find(&wsg_gate_hub(call->admin->gate)->tags, wsb_span_str(m->tag)))
-        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no tag \"%.100s\"", m->tag);
-    else
-        return false;
-    return true;
+    for (size_t i = 0; i < m->to_count; i++) {
+        if (is_there(call->admin, &m->to[i]))
+            return false;
+    }
+    if (m->to_count)
+        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no %s \"%.*s\"", audience_name(m->to[0].kind),
+                         (int)(m->to[0].name.len < 100 ? m->to[0].name.len : 100), (const char *)m->to[0].name.ptr);
+    return m->to_count > 0;
+}
+
+/* A name among others that nobody has is a target that is gone. */
+static void count_absent(struct wsg_order *o, const struct message *m)
+{
+    for (size_t i = 0; i < m->to_count; i++) {
+        const struct wsg_audience *to = &m->to[i];
+        if (is_there(o->client->admin, to))
+            continue;
+        o->targets++;
+        o->answered++;
+        o->outcomes[WSB_OUTCOME_GONE]++;
+        if (o->failure_count == FAILURES_SHOWN)
+            continue;
+        struct failure *f = &o->failures[o->failure_count++];
+        *f = (struct failure){.outcome = WSB_OUTCOME_GONE};
+        (void)snprintf(f->reason, sizeof f->reason, "no %s \"%.*s\"", audience_name(to->kind),
+                       (int)(to->name.len < 60 ? to->name.len : 60), (const char *)to->name.ptr);
+    }
 }
 
 static void send_message(const struct wsg_call *call, const struct message *m)
@@ -323,12 +386,12 @@ static void send_message(const struct wsg_call *call, const struct message *m)
         give(o, &c, m->ids, m->count);
         return;
     }
-    struct wsg_audience to = audience_of(m);
     c.flags = WSB_FLAG_WANT_OUTCOME;
     c.by = WSG_BY_ADMIN;
     c.origin = o->origin;
-    o->targets = wsg_hub_broadcast(wsg_gate_hub(call->admin->gate), &c, &to, &m->except);
-    if (!o->targets)
+    count_absent(o, m);
+    o->targets += wsg_hub_broadcast(wsg_gate_hub(call->admin->gate), &c, m->to, m->to_count, &m->except);
+    if (o->targets == o->answered)
         answer_outcomes(o);
 }
 
@@ -340,18 +403,12 @@ void wsg_on_send(const struct wsg_call *call)
     wsb_err err = parse_message(call->params, &m, &fault);
     if (wsg_call_failed(call, err, &fault) || names_nothing(call, &m))
         goto out;
-    (void)snprintf(detail, sizeof detail, "%zu bytes to %s%.64s", m.payload.len,
-                   m.route   ? "route "
-                   : m.group ? "group "
-                   : m.user  ? "user "
-                   : m.tag   ? "tag "
-                   : m.all   ? "all"
-                             : "ids",
-                   m.route   ? m.route
-                   : m.group ? m.group
-                   : m.user  ? m.user
-                   : m.tag   ? m.tag
-                             : "");
+    if (m.ids)
+        (void)snprintf(detail, sizeof detail, "%zu bytes to ids", m.payload.len);
+    else
+        (void)snprintf(detail, sizeof detail, "%zu bytes to %s%s%.*s%s", m.payload.len, audience_name(m.to[0].kind),
+                       m.all ? "" : " ", (int)(m.to[0].name.len < 100 ? m.to[0].name.len : 100),
+                       m.all ? "" : (const char *)m.to[0].name.ptr, m.to_count > 1 ? " and others" : "");
     wsg_audit(call, detail);
     send_message(call, &m);
 out:

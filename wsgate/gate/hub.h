@@ -213,9 +213,9 @@ void wsg_hub_weigh(struct wsg_hub *h, struct wsg_handler *handler, uint32_t weig
  * or the handler does not serve its route, drains, or has it already. */
 WSB_MUST_CHECK wsb_err wsg_hub_move(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *to);
 void wsg_hub_set_level(struct wsg_hub *h, struct wsg_handler *handler, enum wsb_level level);
-/* Carry out a command on behalf of the control socket on all that are meant but those that `meta` excepts (NULL: none);
- * returns how many. */
-size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct wsg_audience *to,
+/* Carry out a command on behalf of the control socket on all that any of these audiences means, once on each, but not on those that
+ * `meta` excepts (NULL: none); returns how many. */
+size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct wsg_audience *to, size_t to_count,
                          const struct wsg_meta *meta);
 /* For each route, by index: when the oldest event that is kept came, ns since the Unix epoch; 0: none is. */
 void wsg_hub_oldest(const struct wsg_hub *h, uint64_t *ret);

@@ -374,7 +374,7 @@ static void on_publish(const struct wsg_incoming *in)
     struct wsg_command c = command_of(in);
     if (!audience_of(in, /*may_be_all=*/true, &to) || !check_message(in))
         return;
-    if (!wsg_hub_gather(h, &to, in->meta, in->user, &count)) {
+    if (!wsg_hub_gather(h, &to, 1, in->meta, in->user, &count)) {
         wsg_refuse(in, WSB_ERROR_LIMIT, "out of memory");
         return;
     }
@@ -389,12 +389,12 @@ static void on_list(const struct wsg_incoming *in)
     wsg_hub_list(in->hub, in->from, in->e->header.seq, &of, in->user, in->meta->limit);
 }
 
-size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct wsg_audience *to,
+size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct wsg_audience *to, size_t to_count,
                          const struct wsg_meta *meta)
 {
     size_t count;
     const struct wsg_incoming in = {.hub = h}; /* of the control socket: without a key */
-    if (!wsg_hub_gather(h, to, meta, in.user, &count))
+    if (!wsg_hub_gather(h, to, to_count, meta, in.user, &count))
         return 0;
     if (c->type == WSB_SEND)
         give_framed(&in, c, h->targets, count);

@@ -206,17 +206,49 @@ static bool gather_group(struct wsg_hub *h, const struct wsg_group *g, const str
     return true;
 }
 
-bool wsg_hub_gather(struct wsg_hub *h, const struct wsg_audience *to, const struct wsg_meta *meta, struct wsb_span user,
-                    size_t *ret_count)
+static bool gather_audience(struct wsg_hub *h, const struct wsg_audience *to, const struct wsg_meta *meta,
+                            struct wsb_span user, size_t *count)
 {
     struct wsg_group *g, *next;
-    *ret_count = 0;
     if (to->kind != WSG_TO_ALL)
-        return gather_group(h, group_of(h, to), meta, user, ret_count);
+        return gather_group(h, group_of(h, to), meta, user, count);
     HASH_ITER (hh, h->members.by_name, g, next) {
-        if (!gather_group(h, g, meta, user, ret_count))
+        if (!gather_group(h, g, meta, user, count))
             return false;
     }
+    return true;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    wsb_conn x = *(const wsb_conn *)a;
+    wsb_conn y = *(const wsb_conn *)b;
+    return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* Two audiences may have the same connection. */
+static size_t without_doubles(wsb_conn *ids, size_t count)
+{
+    size_t kept = 0;
+    if (count)
+        qsort(ids, count, sizeof *ids, by_id);
+    for (size_t i = 0; i < count; i++) {
+        if (!kept || ids[kept - 1] != ids[i])
+            ids[kept++] = ids[i];
+    }
+    return kept;
+}
+
+bool wsg_hub_gather(struct wsg_hub *h, const struct wsg_audience *to, size_t to_count, const struct wsg_meta *meta,
+                    struct wsb_span user, size_t *ret_count)
+{
+    size_t count = 0;
+    *ret_count = 0;
+    for (size_t i = 0; i < to_count; i++) {
+        if (!gather_audience(h, &to[i], meta, user, &count))
+            return false;
+    }
+    *ret_count = to_count > 1 ? without_doubles(h->targets, count) : count;
     return true;
 }
 
@@ -226,7 +258,7 @@ void wsg_hub_list(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq, const
     static const char *const kinds[] = {"group", "user", "tag", "route", "all"};
     size_t total = 0;
     size_t at = 0;
-    if (!wsg_hub_gather(h, of, NULL, user, &total))
+    if (!wsg_hub_gather(h, of, 1, NULL, user, &total))
         total = 0;
     size_t count = total < limit ? total : limit;
     do {

@@ -202,11 +202,11 @@ void wsg_hub_leave_all(struct wsg_hub *h, struct wsg_pin *p);
 bool wsg_hub_set_user(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span name);
 bool wsg_hub_tag(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_meta *m);
 /*
- * Members of all that the audience names, into h->targets, without those that `meta` (NULL: none) excepts and those of routes
+ * Members of all that any of the audiences names, once each, into h->targets, without those that `meta` (NULL: none) excepts and those of routes
  * that the user may not command. False without memory.
  */
-bool wsg_hub_gather(struct wsg_hub *h, const struct wsg_audience *to, const struct wsg_meta *meta, struct wsb_span user,
-                    size_t *ret_count);
+bool wsg_hub_gather(struct wsg_hub *h, const struct wsg_audience *to, size_t to_count, const struct wsg_meta *meta,
+                    struct wsb_span user, size_t *ret_count);
 /* A peer with a key that is limited to routes may serve and command only those. */
 static inline bool wsg_hub_allows(const struct wsg_hub *h, struct wsb_span user, const struct wsg_route *r)
 {
