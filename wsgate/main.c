@@ -120,7 +120,7 @@ static rlim_t raise_limit(struct rlimit limit, rlim_t want)
 
 /*
  * Each connection is a descriptor, and so is each peer of the bus: take as many as we may have. Where those are too few, connections
- * get what is beyond a reserve for workers, the control socket, files, the log and the bus, and peers of the bus get half of that
+ * get what is beyond a reserve for workers, the control socket, files and the log, and peers of the bus an eighth, or half of that
  * reserve: whoever connects, to whatever, must not keep out the others.
  */
 static void share_descriptors(struct wsg_config *c)
@@ -128,19 +128,20 @@ static void share_descriptors(struct wsg_config *c)
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
-    rlim_t enough = c->max_connections + RESERVED_DESCRIPTORS;
-    rlim_t want = enough + (rlim_t)PEER_DESCRIPTORS * c->zmq_peers;
-    rlim_t have = raise_limit(limit, want);
-    if (have >= want)
+    rlim_t peers = (rlim_t)PEER_DESCRIPTORS * c->zmq_peers, enough = c->max_connections + RESERVED_DESCRIPTORS;
+    rlim_t have = raise_limit(limit, enough + peers);
+    if (have >= enough + peers)
         return;
-    size_t reserve = have / 2 < RESERVED_DESCRIPTORS ? have / 2 : RESERVED_DESCRIPTORS;
-    c->bus_descriptors = reserve / 2 + (have > enough ? have - enough : 0);
-    if (have >= enough)
+    rlim_t reserve = have / 2 < RESERVED_DESCRIPTORS ? have / 2 : RESERVED_DESCRIPTORS;
+    rlim_t spare = have > enough ? have - enough : 0, eighth = have / 8 < peers ? have / 8 : peers;
+    rlim_t bus = eighth > spare + reserve / 2 ? eighth : spare + reserve / 2;
+    rlim_t left = have - reserve - (bus - reserve / 2);
+    c->bus_descriptors = bus;
+    if (left >= c->max_connections)
         return;
-    size_t left = have - reserve;
     WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "fewer connections than configured: the limit of descriptors is too low",
             WSB_KU("descriptors", have), WSB_KU("configured", c->max_connections), WSB_KU("connections", left),
-            WSB_KU("bus", c->bus_descriptors));
+            WSB_KU("bus", bus));
     c->max_connections = left;
 }
 
