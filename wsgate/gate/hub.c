@@ -380,6 +380,7 @@ static void on_again(struct wsg_task *t)
     struct wsg_hub *h = CONTAINER(t, struct wsg_hub, again);
     h->again_posted = false; /* the round that runs this receives */
     wsg_hub_change_hands(h);
+    wsg_hub_judge_on(h);
 }
 
 void wsg_hub_again(struct wsg_hub *h)

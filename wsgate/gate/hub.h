@@ -132,6 +132,8 @@ struct wsg_hub {
     uint64_t balance_round; /* counts how often connections were given out anew */
     bool is_rebalancing;    /* some have not been looked at in this round */
     bool changes_hands;     /* inside of it */
+    bool is_judging;        /* some handlers are still to be asked about */
+    uint32_t judged;        /* the last one that was */
     uint64_t steps;         /* of connections that change hands */
     bool pump_due;          /* some handlers have room that they did not have before: is_pump_due */
     bool pump_all;          /* a route has come under its limit: all its handlers may go on */

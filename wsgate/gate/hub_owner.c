@@ -14,6 +14,7 @@ enum {
     SWEEP_MS = 50,
     PATIENCE_MS = 5000,   /* after we did not listen */
     BARRIER_MS = 1000,    /* longest wait for the PONG of a handler that does not acknowledge */
+    LIVES_AT_ONCE = 32,   /* handlers that are asked about in one go */
     HANDS_AT_ONCE = 2048, /* connections, and events of them, that go to others in one go */
     MOVING_AT_ONCE = 64   /* connections of one handler */
 };
@@ -524,37 +525,58 @@ static uint32_t ack_timeout_of(const struct wsg_hub *h, const struct wsg_handler
     return least;
 }
 
-static struct wsg_handler *find_hanging(const struct wsg_hub *h, uint64_t now_ms)
+/* It has work and tells nothing of it. */
+static bool is_hanging(const struct wsg_hub *h, const struct wsg_handler *to, uint64_t now_ms)
 {
-    for (struct wsg_handler *to = h->handlers.by_id; to; to = to->by_id.next) {
-        if (to->acks && to->unacked && now_ms - to->progress_ms > ack_timeout_of(h, to))
-            return to;
-    }
-    return NULL;
+    return to->acks && to->unacked && now_ms - to->progress_ms > ack_timeout_of(h, to);
 }
 
-static struct wsg_handler *find_stalled(struct wsg_hub *h, uint64_t now_ms)
+/* The kernel is asked about it, which takes a while. */
+static bool is_stalled(struct wsg_hub *h, const struct wsg_handler *to, uint64_t now_ms)
 {
+    struct wsb_server *server = wsg_hub_server_for(h, to);
     if (h->behind_ms && now_ms - h->behind_ms < PATIENCE_MS) /* they could not be heard: their silence is our doing */
-        return NULL;
-    for (struct wsg_handler *to = h->handlers.by_id; to; to = to->by_id.next) {
-        struct wsb_server *server = wsg_hub_server_for(h, to);
-        if (server->ops->is_stalled && server->ops->is_stalled(server, wsb_span(to->peer, to->peer_len), now_ms))
-            return to;
-    }
-    return NULL;
+        return false;
+    return server->ops->is_stalled && server->ops->is_stalled(server, wsb_span(to->peer, to->peer_len), now_ms);
 }
 
-/* Who is stopped or hangs loses its connections, and is told so for when it wakes. Once a second. */
+/* The first behind this one: their numbers grow. */
+static struct wsg_handler *handler_behind(const struct wsg_hub *h, uint32_t id)
+{
+    struct wsg_handler *to = h->handlers.by_id;
+    while (to && to->id <= id)
+        to = to->by_id.next;
+    return to;
+}
+
+void wsg_hub_judge_on(struct wsg_hub *h)
+{
+    uint64_t now_ms = wsg_loop_now_ms(h->loop);
+    struct wsg_handler *to = h->is_judging ? handler_behind(h, h->judged) : NULL, *next;
+    for (int left = LIVES_AT_ONCE; to && left; left--, to = next) {
+        h->judged = to->id;
+        next = to->by_id.next;
+        if (is_stalled(h, to, now_ms))
+            wsg_hub_drop_handler(h, to, WSG_GOES_LOST, "stopped, or out of reach");
+        else if (is_hanging(h, to, now_ms))
+            wsg_hub_drop_handler(h, to, WSG_GOES_LOST, "acknowledges nothing");
+        else
+            continue;
+        next = handler_behind(h, h->judged); /* others may have gone with it */
+    }
+    h->is_judging = to != NULL;
+    if (to)
+        wsg_hub_again(h);
+}
+
+/* Who is stopped or hangs loses its connections, and is told so for when it wakes. Once a second each; so many in one go. */
 void wsg_hub_check_life(struct wsg_hub *h)
 {
-    struct wsg_handler *to;
-    uint64_t now_ms = wsg_loop_now_ms(h->loop);
-    wsg_hub_end_alone(h, now_ms);
-    while ((to = find_stalled(h, now_ms)) != NULL)
-        wsg_hub_drop_handler(h, to, WSG_GOES_LOST, "stopped, or out of reach");
-    while ((to = find_hanging(h, now_ms)) != NULL)
-        wsg_hub_drop_handler(h, to, WSG_GOES_LOST, "acknowledges nothing");
+    wsg_hub_end_alone(h, wsg_loop_now_ms(h->loop));
+    if (!h->is_judging)
+        h->judged = 0;
+    h->is_judging = true;
+    wsg_hub_judge_on(h);
 }
 
 /* A handler that does not acknowledge, and does not answer its PING either, has had its chance. */

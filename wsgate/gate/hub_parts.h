@@ -152,6 +152,7 @@ void wsg_hub_finish_move(struct wsg_hub *h, struct wsg_pin *p);
 void wsg_hub_passed_barrier(struct wsg_hub *h, struct wsg_handler *from, uint64_t ping_seq);
 /* Once a second: who hangs, or does not run. */
 void wsg_hub_check_life(struct wsg_hub *h);
+void wsg_hub_judge_on(struct wsg_hub *h); /* the rest of it */
 /* What has waited too long. */
 void wsg_hub_sweep(struct wsg_hub *h);
 /* Among those that serve its routes, or not any more. Each may be said twice. */

@@ -197,6 +197,30 @@ static void test_one_that_does_not_run_is_dead_unless_we_did_not_listen(void **s
     assert_int_equal(f->hub.handlers.count, 1);
 }
 
+/* The kernel is asked about each of them, and only once, however many have stopped; in steps that have an end. */
+static void test_many_that_do_not_run_are_found_in_steps(void **state)
+{
+    enum { FIRST = 1, MANY = 120, STEP = 32 };
+    struct fixture *f = *state;
+    for (char peer = FIRST; peer <= MANY; peer++) {
+        hello_ack(f, peer);
+        f->server.is_stalled[(int)peer] = peer > MANY / 2; /* behind many that run */
+        forget(f);
+    }
+    wsg_hub_check_life(&f->hub);
+    unsigned before = 0;
+    for (int steps = 1; f->hub.is_judging; steps++) {
+        assert_true(f->server.asked - before <= STEP);
+        assert_true(steps <= MANY);
+        before = f->server.asked;
+        forget(f);
+        wsg_hub_judge_on(&f->hub);
+        wsg_hub_flush(&f->hub);
+    }
+    assert_int_equal(f->server.asked, MANY);
+    assert_int_equal(f->hub.handlers.count, MANY / 2);
+}
+
 /* ---------------------------------------------------------------------------- credit */
 
 static void test_credit_bounds_what_is_sent_and_end_of_it_pauses(void **state)
@@ -764,6 +788,7 @@ int main(void)
         TEST(test_without_ack_each_message_is_handed_over_once),
         TEST(test_one_that_acknowledges_nothing_is_dead),
         TEST(test_one_that_does_not_run_is_dead_unless_we_did_not_listen),
+        TEST(test_many_that_do_not_run_are_found_in_steps),
         TEST(test_credit_bounds_what_is_sent_and_end_of_it_pauses),
         TEST(test_a_paused_client_is_read_again),
         TEST(test_what_a_full_handler_costs_is_up_to_the_route),

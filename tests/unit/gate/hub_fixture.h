@@ -13,6 +13,7 @@ struct fake_server {
     char log[16384];      /* "a:welcome a:open?"; '?' for pending, '!' for redelivered, "*:r open" for a copy */
     bool is_gone[128];    /* peers by their letter */
     bool is_stalled[128]; /* likewise */
+    unsigned asked;       /* whether somebody is */
     struct wsb_buf in;    /* one message to be received */
     char in_peer;
     const char *in_user;  /* the key it comes with, named like the one route that it is for; NULL: none */
