@@ -14,6 +14,7 @@ import pytest
 import websockets
 
 from conftest import BUILD, DEADLINE, PYTHON, ROOT, eventually
+from raw import Raw
 
 WSCTL = str(BUILD / "wsctl" / "wsctl")
 
@@ -231,16 +232,75 @@ def on_a_terminal(gate, *args, env=None, columns=80):
     return out.decode()
 
 
-def test_tables_fit_the_terminal(gate, echo, clients):
-    echo(gate, "python")
-    clients(gate.url())
-    eventually(lambda: len(rows(gate)) == 1, "one connection")
+def shown(text):
+    return text.replace("\x1b[1m", "").replace("\x1b[0m", "").replace("\r\n", "\n").splitlines()
+
+
+TABLES = [["list"], ["handlers"], ["routes"], ["groups"], ["groups", "--users"], ["groups", "--tags"], ["dial"], ["dead-letters"], ["log"]]
+
+
+@pytest.fixture
+def full_gate(make_gate, take_seat):
+    """A gate with something long in each table."""
+    gate = make_gate(routes=["a-route-of-some-length=/a/path/{that}/is/long,user=query:who", "other=/other,max_deliveries=1"],
+                     args=["--log-level", "info"])
+    seat = take_seat(gate, ["a-route-of-some-length"], name="a-handler-of-some-length")
+    clients = [Raw(gate).upgrade("/a/path/x/is/long?who=somebody-with-a-long-name") for _ in range(3)]
+    for client in clients:
+        conn = seat.hear("open").conn
+        seat.join(conn, "a-group-with-a-name-that-is-longer-than-forty-columns")
+        seat.tag(conn, "a-tag-with-a-name-that-is-longer-than-forty-columns")
+    seat.flush()
+    gate.wsctl("dial", "ws://127.0.0.1:1/a/path/that/is/long", "-r", "other", "--name", "a-dial-with-a-long-name")
+    victim = take_seat(gate, ["other"])
+    lost = Raw(gate).upgrade("/other")
+    victim.hear("open")
+    lost.say("a text that ends its handler, and is longer than a narrow terminal")
+    victim.hear("data")
+    victim.vanish()
+    eventually(lambda: gate.wsctl("dead-letters")["total"] == 1, "a dead letter")
+    eventually(lambda: len(gate.wsctl("groups", "--tags")["groups"]) == 1, "a tag")
+    gate.wsctl("log", "set", "ws=debug", "--for", "1h")
+    yield gate
+    for client in [*clients, lost]:
+        client.close()
+
+
+def test_tables_fit_the_terminal(full_gate):
+    for command in TABLES:
+        heads = {}
+        for columns in (20, 40, 80, 132, 400):
+            lines = shown(on_a_terminal(full_gate, *command, columns=columns))
+            for line in lines:
+                assert len(line) <= columns, (command, columns, line)
+            heads[columns] = lines[0].split()
+            assert len(lines) > 1 and len(heads[columns]) >= (1 if columns < 40 else 2), (command, columns, lines)
+        assert len(heads[40]) <= len(heads[80]) <= len(heads[400])
+        assert shown(on_a_terminal(full_gate, *command, columns=400, env={"COLUMNS": "40"}))[0].split() == heads[40]
+        everything = run(full_gate, *command)[0]
+        assert everything.splitlines()[0].split() == heads[400] and "\u2026" not in everything and "..." not in everything, command
+        piped, _ = run(full_gate, *command, env={"COLUMNS": "40"})
+        assert len(piped.splitlines()[0]) == len(everything.splitlines()[0]), "a pipe gets everything"
+
+
+def test_what_matters_is_there_at_each_width(full_gate):
+    assert shown(on_a_terminal(full_gate, "list", columns=40))[0].split()[:3] == ["ID", "ROUTE", "PEER"]
+    assert shown(on_a_terminal(full_gate, "handlers", columns=40))[0].split()[:2] == ["ID", "NAME"]
     for columns in (80, 100, 200):
-        text = on_a_terminal(gate, "list", columns=columns)
-        for line in text.replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines():
-            assert len(line) <= columns, (columns, line)
+        text = on_a_terminal(full_gate, "list", columns=columns)
         assert "WebSocket(server, CONNECTED)" in text and "\x1b[1m" in text
-    assert "RTT" in on_a_terminal(gate, "list", columns=200)
+    assert "RTT" in on_a_terminal(full_gate, "list", columns=200)
+
+
+def test_help_fits_80_columns():
+    top = subprocess.run([WSCTL, "--help"], capture_output=True, text=True, check=True).stdout
+    commands = re.findall(r"^  ([a-z][a-z-]*) ", top, re.M)
+    assert len(commands) > 20
+    for command in ["", *commands]:
+        text = subprocess.run([WSCTL, *([command] if command != "help" else []), "--help"] if command else [WSCTL, "--help"], capture_output=True,
+                              text=True, check=True).stdout
+        for line in text.splitlines():
+            assert len(line) <= 80, (command, line)
 
 
 def test_no_color_is_respected(gate):

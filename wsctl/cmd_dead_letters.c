@@ -11,8 +11,8 @@ static const char *text_of(const json_t *d)
 static int print_all(const json_t *result)
 {
     static const struct wsc_column columns[] = {
-        {"WHEN", false, 0, 0},    {"ROUTE", false, 4, 0}, {"CONN", false, 0, 0},
-        {"EVENT", false, 0, 0},   {"SEQ", true, 0, 2},    {"DELIVERIES", true, 0, 3},
+        {"WHEN", false, 0, 1},    {"ROUTE", false, 4, 0}, {"CONN", false, 0, 0},
+        {"EVENT", false, 0, 2},   {"SEQ", true, 0, 2},    {"DELIVERIES", true, 0, 3},
         {"HANDLER", false, 6, 1}, {"BYTES", true, 0, 2},  {"PAYLOAD", false, 10, 0},
     };
     struct wsc_table t;

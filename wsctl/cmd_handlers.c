@@ -22,7 +22,7 @@ static void join(const json_t *names, char *out, size_t size)
 static int print_all(const json_t *result)
 {
     static const struct wsc_column columns[] = {
-        {"ID", true, 0, 0},      {"NAME", false, 6, 0},    {"LANGUAGE", false, 4, 7}, {"PID", true, 0, 0},
+        {"ID", true, 0, 0},      {"NAME", false, 6, 0},    {"LANGUAGE", false, 4, 7}, {"PID", true, 0, 2},
         {"ROUTES", false, 6, 0}, {"LEVEL", false, 0, 4},   {"STATE", false, 0, 1},    {"CONNECTIONS", true, 0, 0},
         {"EVENTS", true, 0, 6},  {"COMMANDS", true, 0, 9}, {"ERRORS", true, 0, 8},    {"UNACKED", true, 0, 3},
         {"QUEUED", true, 0, 3},  {"RTT", true, 0, 5},      {"AGE", true, 0, 2},

@@ -9,10 +9,10 @@
 enum { LIMIT_DEFAULT = 1000, INTERVAL_DEFAULT_MS = 2000, INTERVAL_LEAST_MS = 100 };
 
 static const struct wsc_column columns[] = {
-    {"ID", false, 0, 0},        {"CONNECTION", false, 0, 0}, {"ROUTE", false, 5, 0}, {"PEER", false, 9, 0},
-    {"PROTOCOL", false, 4, 10}, {"HANDLER", false, 4, 3},    {"AGE", true, 0, 1},    {"IDLE", true, 0, 2},
-    {"DEFLATE", false, 0, 9},   {"IN", true, 0, 4},          {"OUT", true, 0, 5},    {"QUEUED", true, 0, 7},
-    {"RTT", true, 0, 6},
+    {"ID", false, 0, 0},        {"CONNECTION", false, 0, 1}, {"ROUTE", false, 5, 0}, {"PEER", false, 9, 0},
+    {"PROTOCOL", false, 4, 10}, {"HANDLER", false, 4, 4},    {"AGE", true, 0, 2},    {"IDLE", true, 0, 3},
+    {"DEFLATE", false, 0, 9},   {"IN", true, 0, 5},          {"OUT", true, 0, 6},    {"QUEUED", true, 0, 8},
+    {"RTT", true, 0, 7},
 };
 
 static void add_row(struct wsc_table *t, const json_t *r)
@@ -54,7 +54,7 @@ static int print_rows(const json_t *result)
     int status = wsc_print_table(&t);
     wsc_table_deinit(&t);
     if (count < matched)
-        (void)printf("%zu of %" PRIu64 " shown; --limit 0 shows all\n", count, matched);
+        (void)printf("%zu of %" PRIu64 " shown; --limit 0: all\n", count, matched);
     else if (matched < total)
         (void)printf("%" PRIu64 " of %" PRIu64 " connections\n", matched, total);
     else

@@ -11,16 +11,44 @@ enum { RPC_PARAMS = -32602, RPC_TIMEOUT = -32002, CANDIDATES = 6, ID_DIGITS = 16
 
 /* ----------------------------------------------------------------- options */
 
+/* What stands behind two spaces hangs below itself. */
+static size_t hang_of(const char *line)
+{
+    const char *gap = strstr(line, "  ");
+    size_t at = gap ? (size_t)(gap - line) : 0;
+    return gap ? at + strspn(gap, " ") : 0;
+}
+
+static wsb_err wrap_lines(struct wsb_buf *out, const char *text)
+{
+    wsb_err err = WSB_OK;
+    char line[400];
+    for (size_t len; *text && !err; text += len + (text[len] == '\n')) {
+        len = strcspn(text, "\n");
+        (void)snprintf(line, sizeof line, "%.*s", (int)len, text);
+        err = wsc_text_wrap(out, line, 0, hang_of(line), WSC_HELP_WIDTH);
+        if (!err)
+            err = wsb_buf_append(out, "\n", 1);
+    }
+    return err;
+}
+
 static int show_help(const struct wsc_command *c, const struct wsc_option *options, size_t count)
 {
     struct wsb_buf text;
     wsb_buf_init(&text, 0);
-    wsb_err err = wsc_args_describe(options, count, &text);
-    (void)printf("Usage: wsctl %s [OPTION]...%s%s\n%s.\n", c->name, *c->arguments ? " " : "", c->arguments, c->help);
-    if (c->details)
-        (void)printf("\n%s\n", c->details);
+    wsb_err err = wsb_buf_printf(&text, "Usage: wsctl %s [OPTION]...%s%s\n%s.\n", c->name, *c->arguments ? " " : "",
+                                 c->arguments, c->help);
+    if (!err && c->details)
+        err = wsb_buf_append_str(&text, "\n");
+    if (!err && c->details)
+        err = wrap_lines(&text, c->details);
     if (!err)
-        (void)printf("\nOptions:\n%.*s", (int)text.len, (const char *)text.data);
+        err = wsb_buf_append_str(&text, "\nOptions:\n");
+    if (!err)
+        err = wsc_args_describe(options, count, &text);
+    if (!err)
+        (void)fwrite(text.data, 1, text.len, stdout);
     wsb_buf_deinit(&text);
     return WSC_OK;
 }
@@ -218,7 +246,7 @@ struct wsc_look wsc_look_of_stdout(void)
     const char *no_color = getenv("NO_COLOR");
     const char *term = getenv("TERM");
     bool is_terminal = isatty(STDOUT_FILENO) != 0;
-    long n = columns ? strtol(columns, NULL, 10) : 0;
+    long n = is_terminal && columns ? strtol(columns, NULL, 10) : 0; /* a pipe gets everything */
     if (n > 0 && n < 10000)
         look.width = (size_t)n;
     else if (is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)

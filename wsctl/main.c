@@ -10,11 +10,11 @@
 
 #include "common.h"
 
-enum { TIMEOUT_DEFAULT_MS = 10000 };
+enum { TIMEOUT_DEFAULT_MS = 10000, HELP_COLUMN = 28 };
 
-static const char send_details[] =
-    "To connections by id; or to all of groups, users, tags and routes, each once; or to all that there are.\n"
-    "The message is --text, --base64, or else standard input: text, or with --binary, bytes.";
+static const char send_details[] = "To connections by id; or to all of groups, users, tags and routes, each once;\n"
+                                   "or to all that there are. The message is --text, --base64, or else standard\n"
+                                   "input: text, or with --binary, bytes.";
 
 static const struct wsc_command commands[] = {
     {"status", "", "What this gate is and how it is doing", NULL, cmd_status, 0, 0},
@@ -80,19 +80,29 @@ static const struct wsc_command commands[] = {
 
 static void show_help(FILE *to)
 {
-    (void)fputs("Usage: wsctl [-d DIR] [--json] COMMAND [OPTION]... [ARGUMENT]...\n"
-                "Looks at a running wsgate and manages it.\n\nCommands:\n",
-                to);
-    for (size_t i = 0; i < WSC_COUNT(commands); i++)
-        (void)fprintf(to, "  %-12s %-19s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
-    (void)fputs(
-        "  help         [COMMAND]           This text, or a command's\n"
-        "  -V, --version                    The version\n\n"
-        "wsctl COMMAND --help tells a command's options. The runtime directory is --runtime-dir, else $WSBUS_DIR,\n"
-        "else /run/wsbus, else $XDG_RUNTIME_DIR/wsbus, else /tmp/wsbus-<uid>.\n\n"
-        "Exit status: 0 done; 1 the gate said no, or nothing was found; 2 wrong usage; 3 no gate can be reached;\n"
-        "4 it did not answer in time.\n",
-        to);
+    struct wsb_buf text;
+    wsb_buf_init(&text, 0);
+    wsb_err err = wsb_buf_append_str(&text, "Usage: wsctl [-d DIR] [--json] COMMAND [OPTION]... [ARGUMENT]...\n"
+                                            "Looks at a running wsgate and manages it.\n\nCommands:\n");
+    for (size_t i = 0; i < WSC_COUNT(commands) && !err; i++) {
+        err = wsb_buf_printf(&text, "  %-12s %-12s ", commands[i].name, commands[i].arguments);
+        if (!err)
+            err = wsc_text_wrap(&text, commands[i].help, HELP_COLUMN, HELP_COLUMN, WSC_HELP_WIDTH);
+        if (!err)
+            err = wsb_buf_append_str(&text, "\n");
+    }
+    if (!err)
+        err =
+            wsb_buf_append_str(&text, "  help         [COMMAND]    This text, or a command's\n"
+                                      "  -V, --version             The version\n\n"
+                                      "wsctl COMMAND --help tells a command's options. The runtime directory is\n"
+                                      "--runtime-dir, else $WSBUS_DIR, else /run/wsbus, else $XDG_RUNTIME_DIR/wsbus,\n"
+                                      "else /tmp/wsbus-<uid>.\n\n"
+                                      "Exit status: 0 done; 1 the gate said no, or nothing was found; 2 wrong usage;\n"
+                                      "3 no gate can be reached; 4 it did not answer in time.\n");
+    if (!err)
+        (void)fwrite(text.data, 1, text.len, to);
+    wsb_buf_deinit(&text);
 }
 
 static const struct wsc_command *find(const char *name)

@@ -81,6 +81,16 @@ static void hide(const struct wsc_table *t, size_t limit, const size_t widths[WS
     }
 }
 
+/* When that is not enough: columns from the right, and at last the first one as far as it does not fit. */
+static void hide_at_any_price(const struct wsc_table *t, size_t limit, size_t widths[WSC_COLUMNS_MAX],
+                              bool is_hidden[WSC_COLUMNS_MAX])
+{
+    for (size_t i = t->column_count - 1; i > 0 && least_of(t, widths, is_hidden) > limit; i--)
+        is_hidden[i] = true;
+    if (least_of(t, widths, is_hidden) > limit && !is_hidden[0])
+        widths[0] = limit;
+}
+
 /* The widest column that may be cut, and has something to give, gives one after the other until all fit. */
 static void shrink(const struct wsc_table *t, size_t limit, size_t widths[WSC_COLUMNS_MAX],
                    const bool is_hidden[WSC_COLUMNS_MAX])
@@ -118,8 +128,11 @@ static wsb_err put_cell(struct wsb_buf *out, const char *cell, size_t width, boo
     wsb_err err = WSB_OK;
     if (taken > width) {
         size_t mark_width = is_utf8 ? 1 : 3;
-        mark = is_utf8 ? "\xe2\x80\xa6" : "...";
-        s.len = wsc_text_fit(s, width > mark_width ? width - mark_width : 0, &taken);
+        if (width > mark_width)
+            mark = is_utf8 ? "\xe2\x80\xa6" : "...";
+        else
+            mark_width = 0;
+        s.len = wsc_text_fit(s, width - mark_width, &taken);
         taken += mark_width;
     }
     size_t pad = taken < width ? width - taken : 0;
@@ -164,6 +177,7 @@ wsb_err wsc_table_write(const struct wsc_table *t, const struct wsc_look *look, 
     measure(t, widths);
     if (look->width) {
         hide(t, look->width, widths, is_hidden);
+        hide_at_any_price(t, look->width, widths, is_hidden);
         shrink(t, look->width, widths, is_hidden);
     }
     for (size_t row = 0; row * t->column_count < t->cells && !err; row++) {

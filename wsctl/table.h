@@ -1,7 +1,7 @@
 #ifndef WSC_TABLE_H
 #define WSC_TABLE_H
 
-/* A table in plain text: columns as wide as they need, cut to fit the terminal, never in the middle of a character. Cells
+/* A table in plain text: columns as wide as they need, cut to fit the terminal however narrow it is, never in the middle of a character. Cells
  * are escaped when they are added, so that nothing a peer wrote reaches the terminal as it is. */
 
 #include <stdio.h>
@@ -33,7 +33,7 @@ void wsc_table_add(struct wsc_table *t, const char *text);
 void wsc_table_add_u64(struct wsc_table *t, uint64_t n);
 
 struct wsc_look {
-    size_t width; /* columns of the terminal; 0: no limit */
+    size_t width; /* columns of the terminal; 0: no limit, as where there is none */
     bool is_bold; /* the head may be highlighted */
     bool is_utf8; /* "…" or "..." for what is cut */
 };

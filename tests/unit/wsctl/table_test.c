@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <string.h>
+
 #include "table.h"
 #include "text.h"
 
@@ -54,12 +56,50 @@ static void test_a_very_narrow_terminal_leaves_columns_out(void **state)
     render(cells, 3, &look, "ID  NAME\n1   abcde\xe2\x80\xa6\n");
 }
 
-static void test_too_narrow_for_anything_still_ends(void **state)
+static void test_too_narrow_for_anything_still_fits(void **state)
 {
     static const char *const cells[] = {"1234567890", "abcdefghij", "5"};
-    static const struct wsc_look look = {.width = 1, .is_utf8 = true};
+    static const struct wsc_look one = {.width = 1, .is_utf8 = true}, five = {.width = 5, .is_utf8 = true},
+                                 ascii = {.width = 5}, eleven = {.width = 11, .is_utf8 = true};
     (void)state;
-    render(cells, 3, &look, "ID          NAME\n1234567890  abc\xe2\x80\xa6\n");
+    render(cells, 3, &one, "I\n1\n");
+    render(cells, 3, &five, "ID\n1234\xe2\x80\xa6\n");
+    render(cells, 3, &ascii, "ID\n12...\n");
+    render(cells, 3, &eleven, "ID\n1234567890\n");
+}
+
+/* Whatever the columns promise to keep. */
+static void test_every_width_is_kept(void **state)
+{
+    static const struct wsc_column many[] = {{"ID", false, 0, 0},   {"CONNECTION", false, 0, 1}, {"ROUTE", false, 5, 0},
+                                             {"PEER", false, 9, 0}, {"COUNT", true, 0, 0},       {"RTT", true, 0, 2}};
+    static const char *const cells[] = {"0123456789abcdef",
+                                        "WebSocket(server, CONNECTED)",
+                                        "gr\xc3\xbc\xc3\x9f"
+                                        "e",
+                                        "[2001:db8::1]:4711",
+                                        "12345678",
+                                        "5 ms"};
+    (void)state;
+    for (size_t width = 1; width < 120; width++) {
+        struct wsc_look look = {.width = width, .is_utf8 = width % 2};
+        struct wsc_table t;
+        struct wsb_buf out;
+        wsc_table_init(&t, many, 6);
+        wsb_buf_init(&out, 0);
+        for (size_t i = 0; i < 12; i++)
+            wsc_table_add(&t, cells[i % 6]);
+        assert_int_equal(wsc_table_write(&t, &look, &out), WSB_OK);
+        assert_int_equal(wsb_buf_append(&out, "", 1), WSB_OK);
+        size_t lines = 0;
+        for (char *line = strtok((char *)out.data, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+            if (wsc_text_width(wsb_span_str(line)) > width)
+                fail_msg("%zu columns: '%s'", width, line);
+        }
+        assert_int_equal(lines, 3);
+        wsb_buf_deinit(&out);
+        wsc_table_deinit(&t);
+    }
 }
 
 static void test_cells_cannot_break_out(void **state)
@@ -76,7 +116,8 @@ int main(void)
         cmocka_unit_test(test_columns_are_as_wide_as_they_need),
         cmocka_unit_test(test_a_narrow_terminal_cuts_what_may_be_cut),
         cmocka_unit_test(test_a_very_narrow_terminal_leaves_columns_out),
-        cmocka_unit_test(test_too_narrow_for_anything_still_ends),
+        cmocka_unit_test(test_too_narrow_for_anything_still_fits),
+        cmocka_unit_test(test_every_width_is_kept),
         cmocka_unit_test(test_cells_cannot_break_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
