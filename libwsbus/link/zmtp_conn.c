@@ -15,7 +15,6 @@
 
 enum {
     READ_MAX = 256 << 10, /* bytes of one call */
-    SMALL_TAIL = WSB_CHUNK / 4,
     SHAKE_CHUNK = 2 * WSB_ZMTP_SHAKE_MAX,
     TAIL_ROOM = 256,
     IOVS = 64,
@@ -163,7 +162,7 @@ static void settle(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool, uint64_t
     }
     if (!c->unfinished_since_ms)
         c->unfinished_since_ms = now_ms;
-    if (c->in->cap >= WSB_CHUNK && held(c) <= SMALL_TAIL)
+    if (c->in->cap >= WSB_CHUNK && held(c) <= c->in->cap / 4)
         (void)!move_to(c, pool, (held(c) + TAIL_ROOM - 1) / TAIL_ROOM * TAIL_ROOM); /* else it stays as it is */
 }
 

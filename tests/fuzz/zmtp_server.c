@@ -503,7 +503,10 @@ static void step(struct world *w, struct script *s)
     case 14: /* with what it holds of the others */
         is_gate = true;
         w->server->ops->on_readable(w->server, (enum wsb_channel)(arg % WSB_CHANNELS));
-        (void)receive(w, arg % WSB_CHANNELS);
+        if (arg >= 128 && w->is_held[arg % WSB_CHANNELS]) /* who sent it may have gone meanwhile */
+            w->server->ops->watch(w->server, &w->held[arg % WSB_CHANNELS], 1000);
+        else
+            (void)receive(w, arg % WSB_CHANNELS);
         is_gate = false;
         break;
     default:

@@ -444,6 +444,24 @@ static void test_what_a_head_claims_is_not_taken(void **state)
     TURN_UNTIL(f, stats_of(f).peers == 0);
 }
 
+/* A large message leaves nothing behind it, also when the next one has begun. */
+static void test_a_large_message_leaves_no_large_memory(void **state)
+{
+    enum { BEGUN = 100000 };
+    struct fixture *f = *state;
+    serve(f, (struct wsb_server_options){0});
+    int fd = join(f, "commands", "PUSH", NULL);
+    put_message(f, MAX_MESSAGE);
+    size_t whole = f->out.len;
+    put_message(f, MAX_MESSAGE);
+    f->out.len = whole + BEGUN;
+    assert_true(say(f, fd));
+    TURN_UNTIL(f, f->heard == 1);
+    turn(f);
+    assert_true(stats_of(f).input_bytes <= 3 * BEGUN + WSB_CHUNK);
+    close(fd);
+}
+
 static void test_unfinished_messages_have_a_common_bound(void **state)
 {
     enum { MOST = 2 << 20, PEERS = 8, EACH = 512 << 10 };
@@ -1549,6 +1567,7 @@ int main(void)
         TEST(test_parts_that_are_large_one_by_one_are_too_large_together),
         TEST(test_a_large_message_comes_whole_and_is_given_back),
         TEST(test_what_a_head_claims_is_not_taken),
+        TEST(test_a_large_message_leaves_no_large_memory),
         TEST(test_unfinished_messages_have_a_common_bound),
         TEST(test_who_holds_the_most_makes_room),
         TEST(test_a_flood_does_not_keep_others_waiting),
