@@ -428,7 +428,7 @@ static void end(struct world *w)
     for (int i = 0; i < PEERS; i++)
         hang_up(&w->peers[i]);
     for (int patience = PATIENCE; left && patience; patience--) {
-        turn(w, STEPS_MAX);
+        turn(w, UINT32_MAX); /* a round has an end of its own */
         left = 0;
         for (int c = 0; c < WSB_CHANNELS; c++) {
             w->z->channels[c].local.is_out = false;
