@@ -55,10 +55,12 @@ struct wsb_zmtp_conn {
     struct wsb_zmtp_conn *next, *prev;                   /* of all of its channel */
     struct wsb_zmtp_conn *next_ready, *prev_ready;       /* of those with something to read */
     struct wsb_zmtp_conn *next_unproven, *prev_unproven; /* the oldest first */
+    struct wsb_zmtp_conn *next_kin, *prev_kin;           /* of those among them that come from the same place */
     struct wsb_zmtp_conn *next_dirty, *prev_dirty;       /* of those with something to write */
     struct wsb_zmtp_conn *next_named;                    /* of one place in the table of names */
     bool is_ready, is_dirty, is_named;
-    void *known; /* the receiver's */
+    uint8_t origin; /* the place that it comes from, or one that falls together with it */
+    void *known;    /* the receiver's */
     /* Input: bytes of `in` from begin to end are not used yet. */
     struct wsb_zmtp_chunk *in; /* NULL: there are none */
     size_t begin, end;

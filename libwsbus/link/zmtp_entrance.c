@@ -178,6 +178,27 @@ static void prepare_tcp(int fd)
     set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT);
 }
 
+/* Whoever has an IPv6 address has 2^64 of them. */
+static uint64_t origin_of(const union address *a)
+{
+    uint64_t origin = 0;
+    const struct in6_addr *v6 = &a->v6.sin6_addr;
+    if (a->any.sa_family == AF_INET)
+        origin = a->v4.sin_addr.s_addr;
+    else if (IN6_IS_ADDR_V4MAPPED(v6))
+        memcpy(&origin, &v6->s6_addr[12], sizeof(struct in_addr));
+    else
+        memcpy(&origin, v6->s6_addr, sizeof origin);
+    return origin;
+}
+
+static uint64_t user_of(int fd)
+{
+    struct ucred who = {0};
+    socklen_t len = sizeof who;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 ? who.uid : 0;
+}
+
 static void format_address(const union address *a, char ret[WSB_CONN_ADDRESS])
 {
     const void *bytes = a->any.sa_family == AF_INET6 ? (const void *)&a->v6.sin6_addr : (const void *)&a->v4.sin_addr;
@@ -190,7 +211,7 @@ static bool out_of(int code)
     return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
 }
 
-wsb_err wsb_zmtp_entrance_accept(const struct wsb_zmtp_entrance *e, int *ret_fd, char ret_address[WSB_CONN_ADDRESS])
+wsb_err wsb_zmtp_entrance_accept(const struct wsb_zmtp_entrance *e, int *ret_fd, struct wsb_zmtp_caller *ret_caller)
 {
     union address a = {0};
     socklen_t len = sizeof a;
@@ -201,10 +222,12 @@ wsb_err wsb_zmtp_entrance_accept(const struct wsb_zmtp_entrance *e, int *ret_fd,
     if (fd < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? WSB_AGAIN : out_of(errno) ? WSB_ERR_FULL : WSB_ERR_IO;
     if (e->path) {
-        (void)snprintf(ret_address, WSB_CONN_ADDRESS, "local");
+        (void)snprintf(ret_caller->address, sizeof ret_caller->address, "local");
+        ret_caller->origin = user_of(fd);
     } else {
         prepare_tcp(fd);
-        format_address(&a, ret_address);
+        format_address(&a, ret_caller->address);
+        ret_caller->origin = origin_of(&a);
     }
     *ret_fd = fd;
     return WSB_OK;

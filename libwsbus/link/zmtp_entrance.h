@@ -32,15 +32,19 @@ WSB_MUST_CHECK wsb_err wsb_zmtp_entrance_open_tcp(struct wsb_zmtp_entrance *e, c
                                                   enum wsb_channel channel, struct wsb_fault *fault);
 void wsb_zmtp_entrance_close(struct wsb_zmtp_entrance *e);
 
+/* Where somebody comes from. */
+struct wsb_zmtp_caller {
+    char address[WSB_CONN_ADDRESS]; /* "127.0.0.1", or "local" */
+    uint64_t origin;                /* an IPv4 address, an IPv6 network, or a local user, as a number */
+};
+
 /*
  * Accept one.
- *
- * @ret_address  "127.0.0.1", or "local"
  *
  * Returns       WSB_OK; WSB_AGAIN nobody waits; WSB_ERR_FULL no descriptor is left, or no memory for one; WSB_ERR_IO the one that waited has
  *               gone: there may be another
  */
 WSB_MUST_CHECK wsb_err wsb_zmtp_entrance_accept(const struct wsb_zmtp_entrance *e, int *ret_fd,
-                                                char ret_address[WSB_CONN_ADDRESS]);
+                                                struct wsb_zmtp_caller *ret_caller);
 
 #endif

@@ -76,6 +76,20 @@ void wsb_zmtp_ready_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn
     LIST_REMOVE(&channel_of(z, conn)->ready, conn, ready);
 }
 
+static void unproven_add(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    struct wsb_zmtp_channel *ch = channel_of(z, conn);
+    LIST_APPEND(&ch->unproven, conn, unproven);
+    LIST_APPEND(&ch->kin[conn->origin], conn, kin);
+}
+
+static void unproven_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    struct wsb_zmtp_channel *ch = channel_of(z, conn);
+    LIST_REMOVE(&ch->unproven, conn, unproven);
+    LIST_REMOVE(&ch->kin[conn->origin], conn, kin);
+}
+
 void wsb_zmtp_note_dirty(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
 {
     if (conn->is_dirty || conn->is_blocked)
@@ -177,7 +191,7 @@ void wsb_zmtp_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
 {
     struct wsb_zmtp_channel *ch = channel_of(z, conn);
     if (conn->state == WSB_CONN_UNPROVEN)
-        LIST_REMOVE(&ch->unproven, conn, unproven);
+        unproven_remove(z, conn);
     wsb_zmtp_ready_remove(z, conn);
     wsb_zmtp_forget_dirty(z, conn);
     name_remove(z, conn);
@@ -324,7 +338,7 @@ bool wsb_zmtp_admit(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, struc
         wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_MEMORY);
         return false;
     }
-    LIST_REMOVE(&channel_of(z, conn)->unproven, conn, unproven);
+    unproven_remove(z, conn);
     conn->state = WSB_CONN_PROVEN;
     wsb_zmtp_note_dirty(z, conn);
     return true;
@@ -353,25 +367,28 @@ static bool greet(struct wsb_zmtp_conn *conn)
     return wsb_zmtp_outbox_push_raw(&conn->out, wsb_span(greeting, sizeof greeting)) == WSB_OK;
 }
 
-static void come_in(struct wsb_zmtp_server *z, const struct wsb_zmtp_entrance *e, int fd, const char *address)
+static void come_in(struct wsb_zmtp_server *z, const struct wsb_zmtp_entrance *e, int fd,
+                    const struct wsb_zmtp_caller *caller)
 {
     struct wsb_zmtp_channel *ch = &z->channels[e->channel];
     struct wsb_zmtp_conn *conn = wsb_zmtp_conn_new(fd, &ch->rules[e->door], ++z->last_number, z->now_ms);
     if (!conn) {
-        note_refusal(z, WSB_ZMTP_WHY_MEMORY, address);
+        note_refusal(z, WSB_ZMTP_WHY_MEMORY, caller->address);
         return;
     }
     wsb_zmtp_outbox_init(&conn->out, z->sealed);
     conn->channel = e->channel;
     conn->door = e->door;
-    (void)snprintf(conn->address, sizeof conn->address, "%s", address);
+    memcpy(conn->address, caller->address, sizeof conn->address);
+    conn->origin =
+        (uint8_t)(wsb_siphash(&z->seed, wsb_span(&caller->origin, sizeof caller->origin)) % WSB_ZMTP_ORIGINS);
     conn->next = ch->conns;
     if (ch->conns)
         ch->conns->prev = conn;
     ch->conns = conn;
     ch->conn_count++;
     z->descriptors++;
-    LIST_APPEND(&ch->unproven, conn, unproven);
+    unproven_add(z, conn);
     if (conn->door == WSB_DOOR_KEYS && !freshen_cookies(z)) {
         wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_MEMORY);
         return;
@@ -384,12 +401,20 @@ static void come_in(struct wsb_zmtp_server *z, const struct wsb_zmtp_entrance *e
     wsb_zmtp_note_dirty(z, conn);
 }
 
-/* The oldest of those at this endpoint who have not shown who they are goes. False: there is none. */
+/*
+ * One of those at this endpoint who have not shown who they are goes: of the place that most of them come from the oldest, so that
+ * whoever connects very often pushes out nobody but himself. False: there is none.
+ */
 static bool make_room(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch)
 {
+    const struct wsb_zmtp_list *most = &ch->kin[0];
     if (!ch->unproven.first)
         return false;
-    wsb_zmtp_refuse(z, ch->unproven.first, WSB_ZMTP_WHY_ROOM);
+    for (int i = 1; i < WSB_ZMTP_ORIGINS; i++) {
+        if (ch->kin[i].count > most->count)
+            most = &ch->kin[i];
+    }
+    wsb_zmtp_refuse(z, most->count > 1 ? most->first : ch->unproven.first, WSB_ZMTP_WHY_ROOM);
     return true;
 }
 
@@ -427,17 +452,17 @@ static void hold(struct wsb_zmtp_server *z, struct wsb_zmtp_entrance *e)
 
 static void accept_from(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch, struct wsb_zmtp_entrance *e)
 {
-    char address[WSB_CONN_ADDRESS] = "";
+    struct wsb_zmtp_caller caller = {0};
     enum wsb_zmtp_why why;
     int fd;
     while (e->fd >= 0 && e->is_waiting && !e->is_out && e->accepts > 0) {
         e->accepts--;
-        switch (wsb_zmtp_entrance_accept(e, &fd, address)) {
+        switch (wsb_zmtp_entrance_accept(e, &fd, &caller)) {
         case WSB_OK:
             if (has_place(z, ch, &why)) {
-                come_in(z, e, fd, address);
+                come_in(z, e, fd, &caller);
             } else {
-                note_refusal(z, why, address);
+                note_refusal(z, why, caller.address);
                 close(fd);
             }
             break;

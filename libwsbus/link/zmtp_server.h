@@ -16,6 +16,7 @@
 
 enum {
     WSB_ZMTP_DOORS = WSB_ZMQ_DOORS,
+    WSB_ZMTP_ORIGINS = 256,
     WSB_ZMTP_TICK_MS = 250,
     WSB_ZMTP_HANDSHAKE_MS = 5000,
     WSB_ZMTP_COOKIE_MS = 60000, /* as RFC 26 has it */
@@ -67,6 +68,7 @@ struct wsb_zmtp_channel {
     struct wsb_zmtp_conn *conns; /* owned: all */
     size_t conn_count;
     struct wsb_zmtp_list ready, unproven;
+    struct wsb_zmtp_list kin[WSB_ZMTP_ORIGINS]; /* the unproven by where they come from */
     struct wsb_zmtp_budget budget;
     struct wsb_zmtp_letter letter; /* one at a time: a batch may be read over several rounds */
 };

@@ -177,15 +177,24 @@ static int dial(const struct fixture *f, const char *endpoint)
     return fd;
 }
 
-static int dial_tcp(struct fixture *f, enum wsb_channel c)
+/* source: the last byte of an address of our own */
+static int dial_tcp_from(struct fixture *f, enum wsb_channel c, uint8_t source)
 {
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + source);
     long port = strtol(strrchr(f->server->ops->endpoint(f->server, c), ':') + 1, NULL, 10);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&from, sizeof from), 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&a, sizeof a), 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     return fd;
+}
+
+static int dial_tcp(struct fixture *f, enum wsb_channel c)
+{
+    return dial_tcp_from(f, c, 1);
 }
 
 /* Write what was gathered, while the gate goes round. False: the gate has hung up. */
@@ -937,6 +946,52 @@ static void test_the_oldest_in_its_handshake_makes_room(void **state)
     }
 }
 
+static size_t place_of(const struct wsb_seed *seed, uint64_t origin)
+{
+    return wsb_siphash(seed, wsb_span(&origin, sizeof origin)) % WSB_ZMTP_ORIGINS;
+}
+
+/* None of the three who connect falls together with another one. */
+static struct wsb_seed seed_that_keeps_apart(void)
+{
+    struct wsb_seed seed = {0};
+    size_t a, b, c;
+    do {
+        seed.k0++;
+        a = place_of(&seed, htonl(INADDR_LOOPBACK + 1));
+        b = place_of(&seed, htonl(INADDR_LOOPBACK + 2));
+        c = place_of(&seed, getuid());
+    } while (a == b || b == c || a == c);
+    return seed;
+}
+
+/* Whoever connects very often makes room for himself, and pushes out nobody who comes from elsewhere. */
+static void test_many_from_one_place_push_out_no_others(void **state)
+{
+    enum { PEERS = 16, MANY = 100 };
+    struct fixture *f = *state;
+    int fds[MANY];
+    serve(f, (struct wsb_server_options){.max_peers = PEERS, .tcp = {"tcp://127.0.0.1:*"}});
+    zmtp(f)->seed = seed_that_keeps_apart();
+    int remote = dial_tcp_from(f, WSB_CHANNEL_HANDLERS, 2), local = dial(f, "handlers");
+    TURN_UNTIL(f, stats_of(f).unproven == 2);
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = dial_tcp_from(f, WSB_CHANNEL_HANDLERS, 3);
+        turn(f);
+    }
+    TURN_UNTIL(f, refused(f, WSB_ZMTP_WHY_ROOM) == MANY - (PEERS - 2));
+    put_hello(f, "DEALER", NULL);
+    assert_true(say(f, remote));
+    put_hello(f, "DEALER", NULL);
+    assert_true(say(f, local));
+    TURN_UNTIL(f, stats_of(f).unproven == PEERS - 2);
+    assert_false(has_hung_up(remote) || has_hung_up(local));
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    close(remote);
+    close(local);
+}
+
 static void test_a_handshake_has_its_time(void **state)
 {
     struct fixture *f = *state;
@@ -1588,6 +1643,7 @@ int main(void)
         TEST(test_subscribers_that_do_not_read_leave_room_for_others),
         TEST(test_a_flood_of_subscriptions_is_cut_off),
         TEST(test_the_oldest_in_its_handshake_makes_room),
+        TEST(test_many_from_one_place_push_out_no_others),
         TEST(test_a_handshake_has_its_time),
         TEST(test_silence_ends_who_has_asked_for_it),
         TEST(test_time_that_the_gate_missed_is_no_silence),
