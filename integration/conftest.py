@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +28,18 @@ os.environ["PYTHONPATH"] = str(ROOT / "python")  # for the examples, which impor
 
 import wsbus  # noqa: E402
 from certificates import Pki  # noqa: E402
+
+
+SO_PASSRIGHTS = 83
+
+
+def can_refuse_descriptors():
+    """Since Linux 6.16 a Unix socket can."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            return probe.getsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS) == 1
+        except OSError:
+            return False
 
 
 def eventually(condition, what="the condition", deadline=DEADLINE):

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, DEADLINE, eventually
+from conftest import BUILD, DEADLINE, can_refuse_descriptors, eventually
 from raw import Raw, close_frame, upgrade_request
 
 WSGATE = BUILD / "wsgate" / "wsgate"
@@ -332,21 +332,10 @@ def test_each_listener_has_its_own_limits_of_a_head(make_gate, tmp_path):
         assert patient.read_response().status == 404
 
 
-SO_PASSRIGHTS = 83  # Linux 6.16: before it nobody can refuse descriptors
-
-
 def passes_a_descriptor(path, kind):
     with socket.socket(socket.AF_UNIX, kind) as peer:
         peer.connect(path)
         peer.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
-
-
-def can_refuse():
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            return probe.getsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS) == 1
-        except OSError:
-            return False
 
 
 def test_descriptors_are_not_taken(make_gate, take_seat, tmp_path):
@@ -355,7 +344,7 @@ def test_descriptors_are_not_taken(make_gate, take_seat, tmp_path):
     gate = make_gate(listen=["127.0.0.1:0", "unix:" + page], args=["--metrics", "unix:" + metrics])
     paths = [page, metrics] + ["%s/%s" % (gate.dir, name) for name in ("handlers", "events", "commands", "control")]
     for path, kind in [(path, socket.SOCK_STREAM) for path in paths] + [(gate.dir + "/shm", socket.SOCK_SEQPACKET)]:
-        if can_refuse():
+        if can_refuse_descriptors():
             with pytest.raises(PermissionError):
                 passes_a_descriptor(path, kind)
         else:
