@@ -170,7 +170,7 @@ def test_a_directory_that_others_can_write(tmp_path):
     (tmp_path / "run").chmod(0o777)
     status, said = fails(tmp_path / "run", "--listen", "127.0.0.1:0")
     assert status == 1
-    assert "can be written by others" in said and "chmod go-w" in said
+    assert "can be written by others" in said and "chmod" not in said
 
 
 def test_a_link_and_a_file_are_no_directory(tmp_path):

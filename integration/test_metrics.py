@@ -248,7 +248,7 @@ def test_what_is_no_address(address):
 
 
 @pytest.mark.parametrize("address, is_open", [("0.0.0.0:9464", True), ("*:9464", True), ("[::]:9464", True), ("192.0.2.1:9464", True),
-                                              ("127.0.0.1:9464", False), ("127.9.9.9:9464", False), ("[::1]:9464", False), ("unix:/x/y", False)])
+                                              ("127.0.0.1:9464", False), ("127.9.9.9:9464", False), ("[::1]:9464", False), ("unix:/tmp/y", False)])
 def test_a_warning_where_other_machines_can_read_them(address, is_open, token_file):
     run = check("--metrics", address)
     assert run.returncode == 0 and ("metrics: '%s' is open to other machines, and tells whoever asks" % address in run.stderr) == is_open
@@ -336,12 +336,12 @@ def test_a_file_that_has_no_token(tmp_path, text, mode, why):
         path.write_text(text)
         path.chmod(mode)
     run = check(*METRICS, "--metrics-token", path)
-    assert run.returncode == 2 and run.stderr.startswith("wsgate: metrics_token: %s: %s" % (path, why)), run.stderr
+    assert run.returncode == 2 and run.stderr.startswith("wsgate: --metrics-token: %s: %s" % (path, why)), run.stderr
 
 
 def test_a_token_for_nothing(token_file):
     run = check("--metrics-token", token_file)
-    assert (run.returncode, run.stderr) == (2, "wsgate: metrics_token: metrics is missing, the address where they are served\n")
+    assert (run.returncode, run.stderr) == (2, "wsgate: --metrics-token: metrics is missing, the address where they are served\n")
 
 
 def test_a_port_that_is_taken(tmp_path):

@@ -226,7 +226,7 @@ def test_without_keys_only_loopback(flag, endpoint, tmp_path):
                              capture_output=True, text=True, timeout=DEADLINE)
         assert run.returncode == 2
         assert run.stderr == (
-            "wsgate: bus: %s: '%s' is open to other machines: take 127.0.0.1 or [::1], or let in who has a key: "
+            "wsgate: --bus-%s: '%s' is open to other machines: take 127.0.0.1 or [::1], or let in who has a key: "
             "curve_secret and curve_clients, see wsgate.conf(5)\n" % (flag, endpoint))
     assert not (tmp_path / "run").exists()
 

@@ -1,6 +1,6 @@
 /*
  * wsgate: reads what it is told, builds the gate and its control socket, runs until a signal says to end. Exit status: 0
- * after an orderly end, 1 when it could not start or run, 2 when what it was told is wrong.
+ * after an orderly end, and of -t when the configuration is good; 1 when it could not start or run; 2 when what it was told is wrong.
  */
 #include <malloc.h>
 #include <signal.h>
@@ -98,6 +98,18 @@ static int complain(const struct wsb_fault *fault, int status)
 {
     say(WSB_LOG_ERROR, "", fault->text);
     return status;
+}
+
+/* Everything that is wrong, a line each. */
+static int complain_of_all(const struct wsg_faults *all)
+{
+    char more[80];
+    for (size_t i = 0; i < all->count; i++)
+        say(WSB_LOG_ERROR, "", all->at[i].text);
+    (void)snprintf(more, sizeof more, "and %zu more", all->left_out);
+    if (all->left_out)
+        say(WSB_LOG_ERROR, "", more);
+    return all->count ? 2 : 0;
 }
 
 static void warn(const char *text)
@@ -248,7 +260,7 @@ out:
 int main(int argc, char **argv)
 {
     struct wsg_config config;
-    struct wsb_fault fault = {0};
+    struct wsg_faults faults = {0};
     enum wsg_action action;
     int status = 0;
     /* Large messages come and go all the time: do not give their memory back to the system, and take it again, page by page, each
@@ -258,10 +270,12 @@ int main(int argc, char **argv)
     (void)mallopt(M_TOP_PAD, TOP_PAD_BYTES);
     wsg_json_memory_install();
     wsg_config_init(&config);
-    if (wsg_config_from_args(argc, argv, &config, &action, &fault) != WSB_OK) {
-        status = complain(&fault, 2);
+    bool is_good = wsg_config_from_args(argc, argv, &config, &action, &faults) == WSB_OK;
+    if (action == WSG_ACTION_CHECK || action == WSG_ACTION_RUN)
+        wsg_gate_check(&config, action == WSG_ACTION_CHECK ? warn : NULL, &faults);
+    status = complain_of_all(&faults);
+    if (!is_good || status)
         goto out;
-    }
     switch (action) {
     case WSG_ACTION_HELP:
         (void)fputs(wsg_cli_help(), stdout);
@@ -273,13 +287,10 @@ int main(int argc, char **argv)
         status = make_key(config.make_key);
         break;
     case WSG_ACTION_CHECK:
-        if (wsg_gate_check(&config, warn, &fault) != WSB_OK)
-            status = complain(&fault, 2);
-        else
-            (void)puts("wsgate: the configuration is good");
+        (void)puts("wsgate: the configuration is good");
         break;
     case WSG_ACTION_RUN:
-        status = wsg_gate_check(&config, NULL, &fault) != WSB_OK ? complain(&fault, 2) : run(&config);
+        status = run(&config);
         break;
     }
 out:

@@ -85,37 +85,60 @@ static wsb_err owner_check(const char *dir, const struct stat *st, struct wsb_fa
             "runtime directory %s belongs to user %lu and not to user %lu, who runs this: remove it, or "
             "use another one",
             dir, (unsigned long)st->st_uid, (unsigned long)geteuid());
-    if (st->st_mode & (S_IWGRP | S_IWOTH))
+    if (st->st_mode & (S_IWGRP | S_IWOTH)) /* no advice to change it: others may count on it, as on /tmp */
         return wsb_fault_set(fault, WSB_ERR_REFUSED, 0,
-                             "runtime directory %s can be written by others (mode %04o): chmod go-w %s", dir,
-                             (unsigned)(st->st_mode & 07777), dir);
+                             "runtime directory %s can be written by others (mode %04o): name one that is the gate's "
+                             "alone, like /run/wsbus",
+                             dir, (unsigned)(st->st_mode & 07777));
     return WSB_OK;
+}
+
+/* One that is there; WSB_ERR_NOT_FOUND: none is. */
+static wsb_err look_at(const char *dir, struct wsb_fault *fault)
+{
+    struct stat st;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int code = errno;
+    if (fd < 0 && code == ENOENT)
+        return WSB_ERR_NOT_FOUND;
+    if (fd < 0 && (code == ENOTDIR || code == ELOOP))
+        return wsb_fault_set(fault, WSB_ERR_REFUSED, code,
+                             "runtime directory %s is not a directory, or a link to one: remove it, or use another one",
+                             dir);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        code = errno;
+        if (fd >= 0)
+            (void)close(fd);
+        return wsb_fault_set(fault, WSB_ERR_IO, code, "runtime directory %s cannot be opened: %s", dir, strerror(code));
+    }
+    (void)close(fd);
+    return owner_check(dir, &st, fault);
+}
+
+static wsb_err cannot_be_made(const char *dir, int code, struct wsb_fault *fault)
+{
+    return wsb_fault_set(fault, WSB_ERR_IO, code, "runtime directory %s cannot be made: %s", dir, strerror(code));
 }
 
 wsb_err wsb_runtime_dir_prepare(const char *dir, struct wsb_fault *fault)
 {
-    wsb_err err = WSB_OK;
-    struct stat st;
-    int fd = -1;
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
-        err = wsb_fault_set(fault, WSB_ERR_IO, errno, "runtime directory %s cannot be made: %s", dir, strerror(errno));
-        goto out;
-    }
-    fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP)) {
-        err = wsb_fault_set(fault, WSB_ERR_REFUSED, errno,
-                            "runtime directory %s is not a directory, or a link to one: remove it, or use another one",
-                            dir);
-        goto out;
-    }
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        err =
-            wsb_fault_set(fault, WSB_ERR_IO, errno, "runtime directory %s cannot be opened: %s", dir, strerror(errno));
-        goto out;
-    }
-    err = owner_check(dir, &st, fault);
-out:
-    if (fd >= 0)
-        (void)close(fd);
-    return err;
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return cannot_be_made(dir, errno, fault);
+    wsb_err err = look_at(dir, fault);
+    return err == WSB_ERR_NOT_FOUND ? cannot_be_made(dir, ENOENT, fault) : err;
+}
+
+wsb_err wsb_runtime_dir_check(const char *dir, struct wsb_fault *fault)
+{
+    char parent[WSB_RUNTIME_DIR_MAX];
+    wsb_err err = look_at(dir, fault);
+    if (err != WSB_ERR_NOT_FOUND)
+        return err;
+    size_t len = strlen(dir);
+    while (len > 1 && dir[len - 1] == '/')
+        len--;
+    while (len > 0 && dir[len - 1] != '/')
+        len--;
+    (void)snprintf(parent, sizeof parent, "%.*s", len ? (int)len : 1, len ? dir : ".");
+    return faccessat(AT_FDCWD, parent, W_OK | X_OK, AT_EACCESS) == 0 ? WSB_OK : cannot_be_made(dir, errno, fault);
 }

@@ -37,4 +37,7 @@ WSB_MUST_CHECK wsb_err wsb_runtime_dir_find(const char *wanted, char ret[WSB_RUN
  */
 WSB_MUST_CHECK wsb_err wsb_runtime_dir_prepare(const char *dir, struct wsb_fault *fault);
 
+/* Would wsb_runtime_dir_prepare() do? Nothing is made. */
+WSB_MUST_CHECK wsb_err wsb_runtime_dir_check(const char *dir, struct wsb_fault *fault);
+
 #endif

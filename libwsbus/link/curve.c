@@ -378,20 +378,24 @@ void wsb_key_pair_wipe(struct wsb_key_pair *pair)
 
 /* ---------------------------------------------------------------------- both */
 
-wsb_err wsb_curve_load(struct wsb_curve *c, const char *secret_path, const char *clients_path, struct wsb_fault *fault)
+wsb_err wsb_key_list_load(struct wsb_key_list *list, const char *path, struct wsb_fault *fault)
 {
     struct wsb_fault own = {0};
     struct wsb_trust_file f = {0};
-    *c = (struct wsb_curve){0};
-    wsb_err err = wsb_key_read(secret_path, &c->pair, &own);
-    if (!err)
-        err = wsb_trust_file_read(clients_path, WSB_TRUST_PUBLIC, WSB_KEY_FILE_MAX, &f, &own);
-    if (!err && wsb_key_list_parse(&c->clients, wsb_span(f.data, f.len), &own) != WSB_OK)
-        err = blame(clients_path, &own);
+    wsb_err err = wsb_trust_file_read(path, WSB_TRUST_PUBLIC, WSB_KEY_FILE_MAX, &f, &own);
+    if (!err && wsb_key_list_parse(list, wsb_span(f.data, f.len), &own) != WSB_OK)
+        err = blame(path, &own);
     wsb_trust_file_wipe(&f);
     if (err && fault)
         *fault = own;
     return err;
+}
+
+wsb_err wsb_curve_load(struct wsb_curve *c, const char *secret_path, const char *clients_path, struct wsb_fault *fault)
+{
+    *c = (struct wsb_curve){0};
+    wsb_err err = wsb_key_read(secret_path, &c->pair, fault);
+    return err ? err : wsb_key_list_load(&c->clients, clients_path, fault);
 }
 
 void wsb_curve_deinit(struct wsb_curve *c)

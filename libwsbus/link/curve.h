@@ -60,6 +60,8 @@ WSB_MUST_CHECK wsb_err wsb_key_parse(struct wsb_span text, char ret[WSB_KEY_TEXT
 /* The list of those who may come in; list is zeroed, and good for deinit only after a failure. The fault has the line. */
 WSB_MUST_CHECK wsb_err wsb_key_list_parse(struct wsb_key_list *list, struct wsb_span text, struct wsb_fault *fault);
 void wsb_key_list_deinit(struct wsb_key_list *list);
+/* The list of a file that nobody but its owner can write. */
+WSB_MUST_CHECK wsb_err wsb_key_list_load(struct wsb_key_list *list, const char *path, struct wsb_fault *fault);
 /* NULL: not listed. */
 const struct wsb_listed_key *wsb_key_list_find(const struct wsb_key_list *list, struct wsb_span key);
 /* May whoever has this key serve the route, and command its connections? */

@@ -145,6 +145,10 @@ static wsb_err route_apply(struct wsg_config *c, char *text, struct wsb_fault *f
         err = wsg_config_add_route(c, &r, fault);
     if (err)
         (void)wsg_fault_prefix(fault, "'%.64s'", text);
+    if (err == WSB_ERR_CONFIG && r.name) { /* others may name it */
+        r.origin.is_bad = true;
+        (void)!wsg_config_add_route(c, &r, NULL);
+    }
 out:
     wsg_route_config_deinit(&r);
     return err;
@@ -188,10 +192,12 @@ static wsb_err part_apply(int flag, struct wsg_config *c, const char *value, str
 static wsb_err flag_apply(int flag, const char *name, struct wsg_config *c, const char *value, struct wsb_fault *fault)
 {
     wsb_err err = WSB_OK;
-    if (flag >= OPTION_BASE)
+    if (flag >= OPTION_BASE) {
+        c->option_lines[flag - OPTION_BASE] = -1;
         err = wsg_option_set(&wsg_options[flag - OPTION_BASE], c, value, fault);
-    else if (flag >= FLAG_LISTEN && flag <= FLAG_STATIC)
+    } else if (flag >= FLAG_LISTEN && flag <= FLAG_STATIC) {
         err = part_apply(flag, c, value, fault);
+    }
     if (err)
         (void)wsg_fault_prefix(fault, "--%s", name);
     return err;
@@ -253,52 +259,54 @@ static wsb_err flag_note(struct walk *w, int flag, struct wsb_fault *fault)
     return WSB_OK;
 }
 
-static wsb_err args_walk(struct walk *w, struct wsb_fault *fault)
+static void args_walk(struct walk *w, struct wsg_faults *all)
 {
-    wsb_err err = WSB_OK;
     int answer;
     int index = 0;
     optind = 0; /* glibc: begin anew */
     opterr = 0;
-    while (!err && (answer = getopt_long(w->argc, w->argv, ":c:thV", w->flags, &index)) != -1) {
-        if (answer == '?' || answer == ':')
-            err = flag_refuse(answer, w->argv, fault);
-        else if (!w->config)
-            err = flag_note(w, answer, fault);
-        else
-            err = flag_apply(answer, w->flags[index].name, w->config, optarg, fault);
+    while ((answer = getopt_long(w->argc, w->argv, ":c:thV", w->flags, &index)) != -1) {
+        struct wsb_fault fault = {0};
+        bool is_refused = answer == '?' || answer == ':';
+        wsb_err err = WSB_OK;
+        if (is_refused && !w->config)
+            err = flag_refuse(answer, w->argv, &fault);
+        else if (!is_refused && !w->config)
+            err = flag_note(w, answer, &fault);
+        else if (!is_refused)
+            err = flag_apply(answer, w->flags[index].name, w->config, optarg, &fault);
+        if (err)
+            (void)wsg_faults_add(all, &fault);
     }
-    if (!err && optind < w->argc)
-        err =
-            wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unexpected argument '%.80s'; see wsgate --help", w->argv[optind]);
-    return err;
+    if (optind < w->argc && !w->config) {
+        struct wsb_fault fault = {0};
+        (void)wsb_fault_set(&fault, WSB_ERR_CONFIG, 0, "unexpected argument '%.80s'; see wsgate --help",
+                            w->argv[optind]);
+        (void)wsg_faults_add(all, &fault);
+    }
 }
 
 wsb_err wsg_config_from_args(int argc, char **argv, struct wsg_config *c, enum wsg_action *ret_action,
-                             struct wsb_fault *fault)
+                             struct wsg_faults *all)
 {
     struct option flags[FLAGS_MAX];
-    struct wsb_fault own = {0};
     flags_fill(flags);
     struct walk w = {.flags = flags, .argc = argc, .argv = argv, .action = WSG_ACTION_RUN};
-    wsb_err err = args_walk(&w, &own);
-    if (!err && (w.action == WSG_ACTION_RUN || w.action == WSG_ACTION_CHECK)) {
+    args_walk(&w, all);
+    *ret_action = w.action;
+    if (w.action == WSG_ACTION_RUN || w.action == WSG_ACTION_CHECK) {
         if (w.file)
-            err = wsg_config_read(w.file, c, &own);
+            (void)!wsg_config_read(w.file, c, all);
         w.config = c;
-        if (!err)
-            err = args_walk(&w, &own);
-        if (!err)
-            err = wsg_config_check(c, &own);
-    } else if (!err && w.action == WSG_ACTION_MAKE_KEY) {
+        args_walk(&w, all);
+        (void)wsg_config_check(c, all);
+    } else if (w.action == WSG_ACTION_MAKE_KEY && !all->count) {
+        struct wsb_fault fault = {0};
         c->make_key = strdup(w.key_file);
-        err = c->make_key ? WSB_OK : nomem(&own);
+        if (!c->make_key && nomem(&fault))
+            (void)wsg_faults_add(all, &fault);
     }
-    if (!err)
-        *ret_action = w.action;
-    else if (fault)
-        *fault = own;
-    return err;
+    return wsg_faults_err(all);
 }
 
 const char *wsg_cli_help(void)

@@ -19,15 +19,15 @@ enum wsg_action {
  *
  * @argv        its order may change, as with getopt_long
  * @c           initialised. After a failure good for wsg_config_deinit only
- * @ret_action  for VERSION, HELP and MAKE_KEY nothing else was looked at: c is not a configuration to run; for
+ * @ret_action  written on failure as well: -t tells everything that is wrong, beyond the command line. For VERSION, HELP and MAKE_KEY nothing else was looked at: c is not a configuration to run; for
  *              MAKE_KEY it has make_key
- * @fault       may be NULL. Names the flag, or file and line, the value, and what would be right
+ * @all         each fault names the flag, or file and line, the value, and what would be right
  *
- * Returns      WSB_OK; WSB_ERR_CONFIG; WSB_ERR_EXISTS; WSB_ERR_LIMIT; WSB_ERR_IO the file cannot be read; WSB_ERR_NOMEM
+ * Returns      WSB_OK; of the first fault: WSB_ERR_CONFIG; WSB_ERR_EXISTS; WSB_ERR_LIMIT; WSB_ERR_IO the file cannot be read; WSB_ERR_NOMEM
  * Threads      one at a time in the process: getopt and libconfuse have global state
  */
 WSB_MUST_CHECK wsb_err wsg_config_from_args(int argc, char **argv, struct wsg_config *c, enum wsg_action *ret_action,
-                                            struct wsb_fault *fault);
+                                            struct wsg_faults *all);
 
 /* The text of --help; static. */
 const char *wsg_cli_help(void);

@@ -9,6 +9,7 @@
 
 #include "base/endpoint.h"
 #include "base/pattern.h"
+#include "config/option.h"
 #include "config/value.h"
 
 #define KIB ((size_t)1024)
@@ -77,6 +78,7 @@ void wsg_config_deinit(struct wsg_config *c)
     free(c->listeners);
     free(c->routes);
     free(c->statics);
+    free(c->file);
     free(c->runtime_dir);
     free(c->bus_handlers);
     free(c->bus_events);
@@ -316,7 +318,7 @@ static wsb_err route_check(const struct wsg_route_config *r, struct wsb_fault *f
 
 wsb_err wsg_config_add_route(struct wsg_config *c, struct wsg_route_config *r, struct wsb_fault *fault)
 {
-    wsb_err err = route_check(r, fault);
+    wsb_err err = r->origin.is_bad ? WSB_OK : route_check(r, fault);
     if (err)
         return err;
     for (size_t i = 0; i < c->route_count; i++) {
@@ -379,7 +381,7 @@ wsb_err wsg_dial_config_check(const struct wsg_dial_config *d, struct wsb_fault 
 
 wsb_err wsg_config_add_dial(struct wsg_config *c, struct wsg_dial_config *d, struct wsb_fault *fault)
 {
-    wsb_err err = wsg_dial_config_check(d, fault);
+    wsb_err err = d->origin.is_bad ? WSB_OK : wsg_dial_config_check(d, fault);
     if (err)
         return err;
     for (size_t i = 0; i < c->dial_count; i++) {
@@ -458,40 +460,75 @@ wsb_err wsg_config_add_listener(struct wsg_config *c, struct wsg_listener_config
     return WSB_OK;
 }
 
-/* Without keys whoever can connect may serve any route: that must not be the rest of the network. */
-static wsb_err endpoint_check(const char *name, const char *endpoint, bool has_keys, struct wsb_fault *fault)
+/* ------------------------------------------------------------------------ the whole */
+
+static const char *flag_of(const struct wsg_option *o, char buf[64])
 {
-    struct wsb_endpoint e;
-    wsb_err err = endpoint ? wsb_endpoint_parse(endpoint, &e, fault) : WSB_OK;
-    if (err || !endpoint || has_keys || e.is_loopback)
-        return err;
-    return wsb_fault_set(
-        fault, WSB_ERR_CONFIG, 0,
-        "bus: %s: '%.64s' is open to other machines: take 127.0.0.1 or [::1], or let in who has a key: "
-        "curve_secret and curve_clients, see wsgate.conf(5)",
-        name, endpoint);
+    (void)snprintf(buf, 64, "--%s", o->flag ? o->flag : o->name);
+    return buf;
 }
 
-static wsb_err bus_check(const struct wsg_config *c, struct wsb_fault *fault)
+wsb_err wsg_config_blame(const struct wsg_config *c, const char *name, struct wsb_fault *fault)
 {
-    bool has_keys = c->curve_secret != NULL;
-    if (has_keys && !c->curve_clients)
-        return wsb_fault_set(
-            fault, WSB_ERR_CONFIG, 0,
-            "bus: curve_secret: curve_clients is missing, the file with the keys of those who may come in");
-    if (!has_keys && c->curve_clients)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                             "bus: curve_clients: curve_secret is missing, the file with the gate's key: wsgate "
-                             "--make-key FILE makes one");
-    if (has_keys && !c->bus_handlers && !c->bus_events && !c->bus_commands)
-        return wsb_fault_set(
-            fault, WSB_ERR_CONFIG, 0,
-            "bus: curve_secret: keys are for endpoints on TCP, and there is none: set handlers, events "
-            "or commands, or leave the keys out");
-    wsb_err err = endpoint_check("handlers", c->bus_handlers, has_keys, fault);
+    char flag[64];
+    const struct wsg_option *o = NULL;
+    for (size_t i = 0; i < wsg_option_count && !o; i++) {
+        bool is_titled = wsg_options[i].section >= WSG_SECTION_LISTEN && wsg_options[i].section <= WSG_SECTION_DIAL;
+        if (!is_titled && strcmp(wsg_options[i].name, name) == 0)
+            o = &wsg_options[i];
+    }
+    assert(o);
+    int line = c->option_lines[o - wsg_options];
+    const char *section = wsg_section_name(o->section);
+    if (line < 0)
+        return wsg_fault_prefix(fault, "%s", flag_of(o, flag));
+    (void)wsg_fault_prefix(fault, "%s%s%s", section, *section ? ": " : "", name);
+    if (line > 0 && c->file)
+        (void)wsg_fault_prefix(fault, "%s:%d", c->file, line);
+    fault->line = line;
+    return fault->err;
+}
+
+/* One thing that is wrong with an option outside of titled sections. */
+static void refuse(const struct wsg_config *c, struct wsg_faults *all, const char *name, const char *text)
+{
+    struct wsb_fault fault = {0};
+    (void)wsb_fault_set(&fault, WSB_ERR_CONFIG, 0, "%s", text);
+    (void)wsg_config_blame(c, name, &fault);
+    (void)wsg_faults_add(all, &fault);
+}
+
+/* Without keys whoever can connect may serve any route: that must not be the rest of the network. */
+static void endpoint_check(const struct wsg_config *c, const char *name, const char *endpoint, struct wsg_faults *all)
+{
+    struct wsb_endpoint e;
+    struct wsb_fault fault = {0};
+    wsb_err err = endpoint ? wsb_endpoint_parse(endpoint, &e, &fault) : WSB_OK;
+    if (!endpoint || (!err && (c->curve_secret || e.is_loopback)))
+        return;
     if (!err)
-        err = endpoint_check("events", c->bus_events, has_keys, fault);
-    return err ? err : endpoint_check("commands", c->bus_commands, has_keys, fault);
+        (void)wsb_fault_set(&fault, WSB_ERR_CONFIG, 0,
+                            "'%.64s' is open to other machines: take 127.0.0.1 or [::1], or let in who has a key: "
+                            "curve_secret and curve_clients, see wsgate.conf(5)",
+                            endpoint);
+    (void)wsg_config_blame(c, name, &fault);
+    (void)wsg_faults_add(all, &fault);
+}
+
+static void bus_check(const struct wsg_config *c, struct wsg_faults *all)
+{
+    if (c->curve_secret && !c->curve_clients)
+        refuse(c, all, "curve_secret", "curve_clients is missing, the file with the keys of those who may come in");
+    if (!c->curve_secret && c->curve_clients)
+        refuse(c, all, "curve_clients",
+               "curve_secret is missing, the file with the gate's key: wsgate --make-key FILE makes one");
+    if (c->curve_secret && !c->bus_handlers && !c->bus_events && !c->bus_commands)
+        refuse(c, all, "curve_secret",
+               "keys are for endpoints on TCP, and there is none: set handlers, events or commands, or leave the keys "
+               "out");
+    endpoint_check(c, "handlers", c->bus_handlers, all);
+    endpoint_check(c, "events", c->bus_events, all);
+    endpoint_check(c, "commands", c->bus_commands, all);
 }
 
 static const struct wsg_route_config *find_route(const struct wsg_config *c, const char *name)
@@ -503,75 +540,99 @@ static const struct wsg_route_config *find_route(const struct wsg_config *c, con
     return NULL;
 }
 
-static wsb_err dials_check(const struct wsg_config *c, struct wsb_fault *fault)
+/* Add a fault of a part, with the part's place in front of it. */
+static void blame_part(const struct wsg_origin *o, const char *flag, struct wsb_fault *fault, struct wsg_faults *all)
+{
+    char where[120];
+    (void)wsg_fault_prefix(fault, "%s", wsg_origin_text(o, flag, where, sizeof where));
+    fault->line = o->line;
+    (void)wsg_faults_add(all, fault);
+}
+
+static void dials_check(const struct wsg_config *c, struct wsg_faults *all)
 {
     for (size_t i = 0; i < c->dial_count; i++) {
         const struct wsg_dial_config *d = &c->dials[i];
-        const struct wsg_route_config *r = find_route(c, d->route);
-        char where[120];
-        if (r && ((unsigned)r->kind & WSG_ROUTE_WEBSOCKET))
+        if (d->origin.is_bad)
             continue;
-        (void)wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "dial '%.64s': route: %s '%.64s'", d->name,
+        const struct wsg_route_config *r = find_route(c, d->route);
+        struct wsb_fault fault = {0};
+        if (r && (r->origin.is_bad || (unsigned)r->kind & WSG_ROUTE_WEBSOCKET))
+            continue;
+        (void)wsb_fault_set(&fault, WSB_ERR_CONFIG, 0, "dial '%.64s': route: %s '%.64s'", d->name,
                             r ? "it does not speak WebSocket:" : "there is no route", d->route);
-        return wsg_fault_prefix(fault, "%s", wsg_origin_text(&d->origin, "", where, sizeof where));
+        blame_part(&d->origin, "", &fault, all);
     }
-    return WSB_OK;
 }
 
 /* Whom a route asks: another one, that has handlers and asks nobody. */
 static wsb_err gatekeeper_check(const struct wsg_config *c, const struct wsg_route_config *r, struct wsb_fault *fault)
 {
-    char where[120];
     const struct wsg_route_config *asked = find_route(c, r->gatekeeper);
-    wsb_err err = WSB_OK;
+    if (asked && asked->origin.is_bad)
+        return WSB_OK;
     if (!asked)
-        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "there is no route '%s'", r->gatekeeper);
-    else if (asked == r)
-        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                            "it is the route itself: accept = handler asks a handler of the same route");
-    else if (asked->gatekeeper)
-        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s' has a gatekeeper itself: only one is asked",
-                            r->gatekeeper);
-    else if (asked->publish)
-        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s' has no handlers to ask: it has deliver = publish",
-                            r->gatekeeper);
-    return err ? wsg_fault_prefix(fault, "%s: route '%s': gatekeeper",
-                                  wsg_origin_text(&r->origin, "--route", where, sizeof where), r->name)
-               : WSB_OK;
-}
-
-static wsb_err gatekeepers_check(const struct wsg_config *c, struct wsb_fault *fault)
-{
-    wsb_err err = WSB_OK;
-    for (size_t i = 0; i < c->route_count && !err; i++) {
-        if (c->routes[i].gatekeeper)
-            err = gatekeeper_check(c, &c->routes[i], fault);
-    }
-    return err;
-}
-
-wsb_err wsg_config_check(const struct wsg_config *c, struct wsb_fault *fault)
-{
-    if (c->listener_count == 0)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "there is no route '%s'", r->gatekeeper);
+    if (asked == r)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                             "nothing to listen on: give --listen 127.0.0.1:8080, or a section "
-                             "listen \"127.0.0.1:8080\" {} in the file of --config");
+                             "it is the route itself: accept = handler asks a handler of the same route");
+    if (asked->gatekeeper)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s' has a gatekeeper itself: only one is asked",
+                             r->gatekeeper);
+    if (asked->publish)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "route '%s' has no handlers to ask: it has deliver = publish",
+                             r->gatekeeper);
+    return WSB_OK;
+}
+
+static void gatekeepers_check(const struct wsg_config *c, struct wsg_faults *all)
+{
+    for (size_t i = 0; i < c->route_count; i++) {
+        const struct wsg_route_config *r = &c->routes[i];
+        struct wsb_fault fault = {0};
+        if (!r->gatekeeper || r->origin.is_bad || gatekeeper_check(c, r, &fault) == WSB_OK)
+            continue;
+        (void)wsg_fault_prefix(&fault, "route '%s': gatekeeper", r->name);
+        blame_part(&r->origin, "--route", &fault, all);
+    }
+}
+
+static void proxies_check(const struct wsg_config *c, struct wsg_faults *all)
+{
     for (size_t i = 0; i < c->listener_count; i++) {
-        if (c->listeners[i].proxy_protocol && c->trusted_proxies.count == 0)
-            return wsb_fault_set(
-                fault, WSB_ERR_CONFIG, 0,
-                "listen '%.64s': proxy_protocol: trusted_proxies is missing, the networks of those who "
-                "may say who the client is",
-                c->listeners[i].address);
+        const struct wsg_listener_config *l = &c->listeners[i];
+        struct wsb_fault fault = {0};
+        if (!l->proxy_protocol || c->trusted_proxies.count || l->origin.is_bad)
+            continue;
+        (void)wsb_fault_set(&fault, WSB_ERR_CONFIG, 0,
+                            "listen '%.64s': proxy_protocol: trusted_proxies is missing, the networks of those who "
+                            "may say who the client is",
+                            l->address);
+        blame_part(&l->origin, "--listen", &fault, all);
     }
     if (c->forwarded != WSG_BY_NO_HEADER && c->trusted_proxies.count == 0)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                             "forwarded: trusted_proxies is missing, the networks of those who may write the header");
-    wsb_err err = dials_check(c, fault);
-    if (!err)
-        err = gatekeepers_check(c, fault);
-    if (!err && c->metrics_token && !c->metrics)
-        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
-                            "metrics_token: metrics is missing, the address where they are served");
-    return err ? err : bus_check(c, fault);
+        refuse(c, all, "forwarded", "trusted_proxies is missing, the networks of those who may write the header");
+}
+
+wsb_err wsg_config_check(const struct wsg_config *c, struct wsg_faults *all)
+{
+    struct wsg_faults own = {0};
+    struct wsg_faults *to = all ? all : &own;
+    size_t before = to->count;
+    struct wsb_fault fault = {0};
+    if (c->listener_count == 0 && before == 0) {
+        (void)wsb_fault_set(&fault, WSB_ERR_CONFIG, 0,
+                            "%s%snothing to listen on: give --listen 127.0.0.1:8080, or a section "
+                            "listen \"127.0.0.1:8080\" {} in the file of --config",
+                            c->file ? c->file : "", c->file ? ": " : "");
+        (void)wsg_faults_add(to, &fault);
+    }
+    proxies_check(c, to);
+    dials_check(c, to);
+    gatekeepers_check(c, to);
+    if (c->metrics_token && !c->metrics)
+        refuse(c, to, "metrics_token", "metrics is missing, the address where they are served");
+    bus_check(c, to);
+    wsg_faults_sort(to, before);
+    return to->count > before ? to->at[before].err : WSB_OK;
 }

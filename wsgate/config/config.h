@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "config/faults.h"
 #include "base/log.h"
 #include "policy/policy.h"
 
@@ -27,6 +28,7 @@ enum {
     WSG_CONFIG_CERTIFICATES_MAX = 256, /* of a listener */
     WSG_CONFIG_DIALS_MAX = 256,
     WSG_CONFIG_DIAL_HEADERS_MAX = 32, /* of a dial */
+    WSG_CONFIG_OPTIONS_MAX = 256,     /* options there may be */
 };
 
 /* A gatekeeper has no path: only other routes ask it. */
@@ -34,8 +36,9 @@ enum wsg_route_kind { WSG_ROUTE_GATEKEEPER = 0, WSG_ROUTE_WEBSOCKET = 1, WSG_ROU
 
 /* Where something was said, for messages: "wsgate.conf:12" or "--route". */
 struct wsg_origin {
-    char *file; /* owned; or NULL: a flag */
-    int line;   /* of its section's first option */
+    char *file;  /* owned; or NULL: a flag */
+    int line;    /* of its section's first option */
+    bool is_bad; /* something of it was refused: it stands here so that others find its name */
 };
 
 struct wsg_route_config {
@@ -159,6 +162,9 @@ struct wsg_listener_config {
 };
 
 struct wsg_config {
+    char *file; /* owned; NULL: none was read */
+    int option_lines
+        [WSG_CONFIG_OPTIONS_MAX];          /* of wsg_options[] outside of titled sections; 0: not said; -1: by a flag */
     struct wsg_listener_config *listeners; /* owned */
     size_t listener_count;
     struct wsg_route_config *routes; /* owned */
@@ -254,9 +260,14 @@ WSB_MUST_CHECK wsb_err wsg_dial_config_check(const struct wsg_dial_config *d, st
 
 /*
  * What the whole has to satisfy once everything is there: something to listen on, routes for what is dialed. Whether routes overlap, directories
- * exist and addresses are free is found out by whoever uses them.
+ * exist and addresses are free is found out by whoever uses them. Returns WSB_OK, or the err of one of those that were added to `all`,
+ * which may have some already: then a part that is missing is not told.
  */
-WSB_MUST_CHECK wsb_err wsg_config_check(const struct wsg_config *c, struct wsb_fault *fault);
+wsb_err wsg_config_check(const struct wsg_config *c, struct wsg_faults *all);
+
+/* Put in front of a fault where an option outside of titled sections was said, and its name: "wsgate.conf:12: bus: events", or
+ * "--bus-events". */
+wsb_err wsg_config_blame(const struct wsg_config *c, const char *name, struct wsb_fault *fault);
 
 /* "wsgate.conf:12", or `flag` when it came from one; fits in any buffer, cut where it does not. */
 const char *wsg_origin_text(const struct wsg_origin *o, const char *flag, char *buf, size_t buf_len);

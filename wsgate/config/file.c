@@ -13,17 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/names.h"
 #include "config/option.h"
 #include "config/scan.h"
 #include "config/value.h"
 
-enum { OPTIONS_MAX = 256, NAME_SHOWN = 80 };
+enum { OPTIONS_MAX = WSG_CONFIG_OPTIONS_MAX, NAME_SHOWN = 80 };
 
 struct reader {
     struct wsg_config *config; /* borrowed */
     const char *name;          /* borrowed: the file, for messages */
-    struct wsb_fault *fault;   /* borrowed */
-    bool is_failed;            /* fault is filled: the first failure is the one to tell */
+    struct wsg_faults *all;    /* borrowed */
+    struct wsb_fault *fault;   /* borrowed: the one that is being told */
+    struct wsb_span bad;       /* borrowed; by titled section: something of it was blanked */
+    size_t sections;           /* titled ones that have ended */
+    bool is_part_bad;          /* something of the open one was refused */
     bool seen[OPTIONS_MAX];    /* of wsg_options[]: set in this section, or anywhere when there is one such section */
     cfg_t *open;               /* borrowed: the titled section that is being read; NULL: none */
     union {
@@ -63,10 +67,12 @@ static wsb_err blame(struct reader *r, const cfg_t *cfg, int line)
     else
         (void)wsg_fault_prefix(r->fault, "%s:%d", r->name, line);
     r->fault->line = line;
-    r->is_failed = true;
-    return r->fault->err;
+    wsb_err err = wsg_faults_add(r->all, r->fault);
+    *r->fault = (struct wsb_fault){0};
+    return err;
 }
 
+/* What names.c has not come to, behind something that is no statement. */
 static void unknown_option(struct reader *r, cfg_t *cfg, const char *name)
 {
     const char *suggestion = wsg_option_suggest(section_of(cfg), name);
@@ -84,7 +90,7 @@ static void on_error(cfg_t *cfg, const char *format, va_list ap)
 {
     struct reader *r = reading;
     char text[120];
-    if (!r || r->is_failed)
+    if (!r)
         return;
     if (strcmp(format, "no such option '%s'") == 0) {
         unknown_option(r, cfg, va_arg(ap, const char *));
@@ -128,6 +134,7 @@ static wsb_err part_open(struct reader *r, cfg_t *cfg, enum wsg_section section)
     part_deinit(r);
     r->open = cfg;
     r->open_section = section;
+    r->is_part_bad = false;
     forget_seen(r, section);
     if (section == WSG_SECTION_LISTEN) {
         wsg_listener_config_init(&r->part.listener);
@@ -164,6 +171,8 @@ static wsb_err option_take(struct reader *r, cfg_t *cfg, const cfg_opt_t *opt, c
     if (*seen && opt->nvalues <= 1) /* a list's later values come with more */
         return wsb_fault_set(r->fault, WSB_ERR_CONFIG, 0, "it is set twice");
     *seen = true;
+    if (!is_titled(o->section))
+        r->config->option_lines[o - wsg_options] = cfg->line;
     void *target = is_titled(o->section) ? (void *)&r->part : (void *)r->config;
     return wsg_option_set(o, target, value, r->fault);
 }
@@ -179,7 +188,7 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
     if (option_take(r, cfg, opt, o, value)) {
         (void)wsg_fault_prefix(r->fault, "%s", o->name);
         (void)blame(r, cfg, cfg->line);
-        return -1;
+        r->is_part_bad = true; /* and go on: there may be more */
     }
     *(const char **)result = value;
     return 0;
@@ -199,18 +208,46 @@ static wsb_err part_add(struct reader *r)
     }
 }
 
-/* The closing brace of a titled section. */
+static struct wsg_origin *origin_of(struct reader *r)
+{
+    switch (r->open_section) {
+    case WSG_SECTION_LISTEN:
+        return &r->part.listener.origin;
+    case WSG_SECTION_ROUTE:
+        return &r->part.route.origin;
+    case WSG_SECTION_DIAL:
+        return &r->part.dial.origin;
+    default:
+        return &r->part.files.origin;
+    }
+}
+
+/* The closing brace of a titled section. One of which something is wrong is not looked at as a whole, but others may name it. */
 static int on_section_end(cfg_t *cfg, cfg_opt_t *opt)
 {
     struct reader *r = reading;
+    struct wsb_fault ignored = {0};
     cfg_t *section = opt->values[opt->nvalues - 1]->section;
     wsb_err err = part_open(r, section, section_of(section));
-    if (!err)
-        err = part_add(r);
+    size_t number = r->sections++;
+    if (err) {
+        (void)blame(r, section, cfg->line);
+        part_deinit(r);
+        return -1;
+    }
+    origin_of(r)->is_bad = r->is_part_bad || (number < r->bad.len && r->bad.ptr[number]);
+    err = part_add(r);
     if (err)
         (void)blame(r, section, cfg->line);
+    if (err == WSB_ERR_CONFIG && !origin_of(r)->is_bad) {
+        struct wsb_fault *kept = r->fault;
+        origin_of(r)->is_bad = true;
+        r->fault = &ignored;
+        (void)!part_add(r);
+        r->fault = kept;
+    }
     part_deinit(r);
-    return err ? -1 : 0;
+    return 0;
 }
 
 static cfg_opt_t option_fill(const char *name, const struct wsg_option *o)
@@ -264,18 +301,18 @@ static wsb_err text_parse(struct reader *r, const char *text)
 {
     cfg_t *cfg = grammar_new();
     if (!cfg)
-        return wsb_fault_set(r->fault, WSB_ERR_NOMEM, 0, "out of memory");
+        return wsg_faults_add(r->all, &(struct wsb_fault){.err = WSB_ERR_NOMEM, .text = "out of memory"});
     (void)cfg_set_error_function(cfg, on_error);
     reading = r;
     int result = cfg_parse_buf(cfg, text);
     reading = NULL;
     part_deinit(r);
-    (void)cfg_free(cfg); /* resets the lexer too, wherever it stopped */
-    if (result == CFG_SUCCESS)
-        return WSB_OK;
-    if (!r->is_failed) /* the only failure that libconfuse does not tell */
-        return wsb_fault_set(r->fault, WSB_ERR_NOMEM, 0, "%s: out of memory", r->name);
-    return r->fault->err;
+    (void)cfg_free(cfg);                               /* resets the lexer too, wherever it stopped */
+    if (result != CFG_SUCCESS && r->all->count == 0) { /* the only failure that libconfuse does not tell */
+        (void)wsb_fault_set(r->fault, WSB_ERR_NOMEM, 0, "%s: out of memory", r->name);
+        return wsg_faults_add(r->all, r->fault);
+    }
+    return WSB_OK;
 }
 
 /* The end of a long path says more than its beginning. */
@@ -286,56 +323,86 @@ static const char *name_shown(const char *name)
 }
 
 /* `text` has a NUL behind its len bytes and is changed. */
-static wsb_err scan_and_parse(const char *name, char *text, size_t len, struct wsg_config *c, struct wsb_fault *fault)
+static wsb_err scan_and_parse(const char *name, char *text, size_t len, struct wsg_config *c, struct wsg_faults *all)
 {
-    struct wsb_fault own = {0};
-    struct reader r = {.config = c, .name = name_shown(name), .fault = &own};
-    wsb_err err = wsg_config_scan(text, len, &own);
+    struct wsb_fault fault = {0};
+    struct wsb_buf bad;
+    struct reader r = {.config = c, .name = name_shown(name), .all = all, .fault = &fault};
+    size_t before = all->count;
+    wsb_err err = wsg_config_scan(text, len, &fault);
     if (err) {
-        const int line = own.line;
-        const int column = own.column;
-        (void)wsg_fault_prefix(&own, "%s:%d:%d", r.name, line, column);
-    } else {
-        err = text_parse(&r, text);
+        const int line = fault.line;
+        const int column = fault.column;
+        (void)wsg_fault_prefix(&fault, "%s:%d:%d", r.name, line, column);
+        return wsg_faults_add(all, &fault);
     }
-    if (err && fault)
-        *fault = own;
-    return err;
+    wsb_buf_init(&bad, WSG_CONFIG_FILE_MAX);
+    wsg_config_names(r.name, text, &bad, all);
+    r.bad = wsb_buf_span(&bad);
+    err = text_parse(&r, text);
+    wsb_buf_deinit(&bad);
+    wsg_faults_sort(all, before);
+    return all->count > before ? all->at[before].err : err;
 }
 
-wsb_err wsg_config_parse(const char *name, const char *text, size_t len, struct wsg_config *c, struct wsb_fault *fault)
+static wsb_err nomem(struct wsg_faults *all)
 {
-    if (len > WSG_CONFIG_FILE_MAX)
-        return wsb_fault_set(fault, WSB_ERR_LIMIT, 0, "%s: larger than 1 MiB", name_shown(name));
+    return wsg_faults_add(all, &(struct wsb_fault){.err = WSB_ERR_NOMEM, .text = "out of memory"});
+}
+
+/* Editors of other systems put it in front of UTF-8. */
+static bool has_byte_order_mark(const char *text, size_t len)
+{
+    return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0;
+}
+
+wsb_err wsg_config_parse(const char *name, const char *text, size_t len, struct wsg_config *c, struct wsg_faults *all)
+{
+    struct wsb_fault fault = {0};
+    struct wsg_faults own = {0};
+    if (len > WSG_CONFIG_FILE_MAX) {
+        (void)wsb_fault_set(&fault, WSB_ERR_LIMIT, 0, "%s: larger than 1 MiB", name_shown(name));
+        return wsg_faults_add(all, &fault);
+    }
+    if (has_byte_order_mark(text, len)) {
+        text += 3;
+        len -= 3;
+    }
     char *copy = malloc(len + 1);
-    if (!copy)
-        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    free(c->file);
+    c->file = strdup(name_shown(name));
+    if (!copy || !c->file) {
+        free(copy);
+        return nomem(all);
+    }
     if (len)
         memcpy(copy, text, len);
     copy[len] = 0;
-    wsb_err err = scan_and_parse(name, copy, len, c, fault);
+    wsb_err err = scan_and_parse(name, copy, len, c, all ? all : &own);
     free(copy);
     return err;
 }
 
-wsb_err wsg_config_read(const char *path, struct wsg_config *c, struct wsb_fault *fault)
+wsb_err wsg_config_read(const char *path, struct wsg_config *c, struct wsg_faults *all)
 {
+    struct wsb_fault fault = {0};
     wsb_err err = WSB_OK;
     size_t len = 0;
     FILE *file = NULL;
     char *text = malloc((size_t)WSG_CONFIG_FILE_MAX + 1); /* one byte more than allowed, to see that there is more */
     if (!text) {
-        err = wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+        err = nomem(all);
         goto out;
     }
     file = fopen(path, "re");
     if (file)
         len = fread(text, 1, (size_t)WSG_CONFIG_FILE_MAX + 1, file);
     if (!file || ferror(file)) {
-        err = wsb_fault_set(fault, WSB_ERR_IO, errno, "%s: cannot be read: %s", name_shown(path), strerror(errno));
+        (void)wsb_fault_set(&fault, WSB_ERR_IO, errno, "%s: cannot be read: %s", name_shown(path), strerror(errno));
+        err = wsg_faults_add(all, &fault);
         goto out;
     }
-    err = wsg_config_parse(path, text, len, c, fault);
+    err = wsg_config_parse(path, text, len, c, all);
 out:
     if (file)
         (void)fclose(file);

@@ -378,17 +378,19 @@ static struct wsg_dial *dial_new(struct wsg_dials *all, const struct wsg_dial_co
     return d;
 }
 
-wsb_err wsg_dials_check(const struct wsg_config *c, struct wsb_fault *fault)
+void wsg_dials_check(const struct wsg_config *c, struct wsg_faults *all)
 {
     for (size_t i = 0; i < c->dial_count; i++) {
         char where[120];
+        struct wsb_fault fault = {0};
         const struct wsg_dial_config *d = &c->dials[i];
-        if (wsg_dial_attempt_check(d, fault) != WSB_OK) {
-            (void)wsg_fault_prefix(fault, "dial '%.64s'", d->name);
-            return wsg_fault_prefix(fault, "%s", wsg_origin_text(&d->origin, "", where, sizeof where));
-        }
+        if (d->origin.is_bad || wsg_dial_attempt_check(d, &fault) == WSB_OK)
+            continue;
+        (void)wsg_fault_prefix(&fault, "%s: dial '%.64s'", wsg_origin_text(&d->origin, "", where, sizeof where),
+                               d->name);
+        fault.line = d->origin.line;
+        (void)wsg_faults_add(all, &fault);
     }
-    return WSB_OK;
 }
 
 wsb_err wsg_dials_begin(struct wsg_dials *all, struct wsg_gate *gate, struct wsb_fault *fault)
@@ -396,14 +398,19 @@ wsb_err wsg_dials_begin(struct wsg_dials *all, struct wsg_gate *gate, struct wsb
     const struct wsg_config *c = wsg_gate_config(gate);
     all->gate = gate;
     all->loop = wsg_gate_loop(gate);
-    wsb_err err = wsg_dials_check(c, fault);
-    for (size_t i = 0; i < c->dial_count && !err; i++) {
+    struct wsg_faults faults = {0};
+    wsg_dials_check(c, &faults);
+    if (faults.count) {
+        *fault = faults.at[0];
+        return fault->err;
+    }
+    for (size_t i = 0; i < c->dial_count; i++) {
         struct wsg_route *route = wsg_routes_find(wsg_gate_routes(gate), wsb_span_str(c->dials[i].route));
         struct wsg_dial *d = dial_new(all, &c->dials[i], route); /* the configuration has seen that there is one */
         if (!d || arm(d, 0) != WSB_OK)
             return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     }
-    return err;
+    return WSB_OK;
 }
 
 struct wsg_dial *wsg_dials_find(const struct wsg_dials *all, const char *name)

@@ -88,7 +88,7 @@ struct wsg_dials {
 };
 
 /* Are all dials of the configuration such that they can be dialed? */
-WSB_MUST_CHECK wsb_err wsg_dials_check(const struct wsg_config *c, struct wsb_fault *fault);
+void wsg_dials_check(const struct wsg_config *c, struct wsg_faults *all);
 /* All of the configuration begin. */
 WSB_MUST_CHECK wsb_err wsg_dials_begin(struct wsg_dials *d, struct wsg_gate *gate, struct wsb_fault *fault);
 

@@ -88,6 +88,15 @@ static wsb_err route_keys_load(const struct wsg_route_config *r, struct wsb_toke
     return WSB_OK;
 }
 
+static wsb_err named_keys_load(const struct wsg_route_config *r, struct wsb_token_keys **ret, struct wsb_fault *fault)
+{
+    char where[120];
+    wsb_err err = route_keys_load(r, ret, fault);
+    return err ? wsg_fault_prefix(fault, "%s: route '%.64s'",
+                                  wsg_origin_text(&r->origin, "--route", where, sizeof where), r->name)
+               : WSB_OK;
+}
+
 void wsg_token_news_deinit(struct wsg_token_news *n)
 {
     for (size_t i = 0; i < n->count; i++)
@@ -103,14 +112,26 @@ wsb_err wsg_token_news_load(struct wsg_token_news *n, const struct wsg_config *c
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     for (; n->count < c->route_count; n->count++) {
         const struct wsg_route_config *r = &c->routes[n->count];
-        char where[120];
-        if (route_keys_load(r, &n->keys[n->count], fault) == WSB_OK)
+        wsb_err err = named_keys_load(r, &n->keys[n->count], fault);
+        if (!err)
             continue;
         wsg_token_news_deinit(n);
-        return wsg_fault_prefix(fault, "%s: route '%.64s'", wsg_origin_text(&r->origin, "--route", where, sizeof where),
-                                r->name);
+        return err;
     }
     return WSB_OK;
+}
+
+void wsg_tokens_check(const struct wsg_config *c, struct wsg_faults *all)
+{
+    for (size_t i = 0; i < c->route_count; i++) {
+        struct wsb_token_keys *keys = NULL;
+        struct wsb_fault fault = {.line = c->routes[i].origin.line};
+        if (!c->routes[i].origin.is_bad && named_keys_load(&c->routes[i], &keys, &fault) != WSB_OK) {
+            fault.line = c->routes[i].origin.line;
+            (void)wsg_faults_add(all, &fault);
+        }
+        wsb_token_keys_unref(keys);
+    }
 }
 
 void wsg_token_news_take(struct wsg_token_news *n, struct wsg_gatekeeping *g)

@@ -15,6 +15,8 @@ struct wsg_token_news {
 };
 
 /* All of them, or, with a fault, none. */
+/* Read the keys of each route that wants tokens, for `wsgate -t`. */
+void wsg_tokens_check(const struct wsg_config *c, struct wsg_faults *all);
 WSB_MUST_CHECK wsb_err wsg_token_news_load(struct wsg_token_news *n, const struct wsg_config *c,
                                            struct wsb_fault *fault);
 /* From now on they count; n is empty afterwards. */

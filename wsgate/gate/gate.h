@@ -40,10 +40,10 @@ WSB_MUST_CHECK wsb_err wsg_gate_new(const struct wsg_config *config, struct wsg_
                                     struct wsb_fault *fault);
 void wsg_gate_free(struct wsg_gate *g);
 
-/* Check all that can be checked of a configuration without binding anything. `warn` is told what is allowed, and most
- * likely not meant; NULL: nobody is told. */
-WSB_MUST_CHECK wsb_err wsg_gate_check(const struct wsg_config *config, void (*warn)(const char *text),
-                                      struct wsb_fault *fault);
+/* Check all that a start would, of a configuration that may be faulty already: files, keys, certificates, directories. Nothing is made,
+ * bound or changed. `warn` is told what is allowed, and most likely not meant. NULL: the start follows, which finds out itself about
+ * directories, sockets and logs. */
+void wsg_gate_check(const struct wsg_config *config, void (*warn)(const char *text), struct wsg_faults *all);
 
 /* Run in this thread, which becomes the first worker's, until drained. */
 WSB_MUST_CHECK wsb_err wsg_gate_run(struct wsg_gate *g, struct wsb_fault *fault);

@@ -20,15 +20,31 @@ enum {
     ROTATE_MS = WSB_TLS_ROTATE_SECONDS * 1000
 };
 
-static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *routes, struct wsb_fault *fault)
+void wsg_gate_add_fault(const struct wsg_origin *o, const char *flag, struct wsb_fault *fault, struct wsg_faults *all)
 {
+    char where[120];
+    (void)wsg_fault_prefix(fault, "%s", wsg_origin_text(o, flag, where, sizeof where));
+    fault->line = o->line;
+    (void)wsg_faults_add(all, fault);
+}
+
+void wsg_gate_build_routes(const struct wsg_config *c, struct wsg_routes *routes, struct wsg_faults *all)
+{
+    struct wsb_fault fault = {0};
     wsb_err err = wsg_routes_init(routes, c->route_count);
     if (err)
-        return wsb_fault_set(fault, err, 0, "cannot have %zu routes", c->route_count);
-    if (getrandom(&routes->seed, sizeof routes->seed, 0) != sizeof routes->seed)
-        return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
+        (void)wsb_fault_set(&fault, err, 0, "cannot have %zu routes", c->route_count);
+    else if (getrandom(&routes->seed, sizeof routes->seed, 0) != sizeof routes->seed)
+        err = wsb_fault_set(&fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
+    if (err) {
+        (void)wsg_faults_add(all, &fault);
+        return;
+    }
     for (size_t i = 0; i < c->route_count; i++) {
         const struct wsg_route_config *r = &c->routes[i];
+        fault = (struct wsb_fault){0};
+        if (r->origin.is_bad)
+            continue;
         struct wsg_route_policy policy = {
             .kinds = ((unsigned)r->kind & WSG_ROUTE_WEBSOCKET ? WSG_KIND_WEBSOCKET : 0u) |
                      ((unsigned)r->kind & WSG_ROUTE_HTTP ? WSG_KIND_HTTP : 0u),
@@ -94,21 +110,18 @@ static wsb_err build_routes(const struct wsg_config *c, struct wsg_routes *route
             .over_rate = r->over_rate,
         };
         if (r->pin_by_hash && !r->pin_key)
-            err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0,
+            err = wsb_fault_set(&fault, WSB_ERR_CONFIG, 0,
                                 "route '%s', pin: 'hash' needs a pin_key, like pin_key = \"query:user\"", r->name);
         else
-            err = wsg_routes_add(routes, r->name, r->path, r->host, &policy, fault);
-        if (err) {
-            char where[120];
-            return wsg_fault_prefix(fault, "%s", wsg_origin_text(&r->origin, "--route", where, sizeof where));
-        }
+            err = wsg_routes_add(routes, r->name, r->path, r->host, &policy, &fault);
+        if (err)
+            wsg_gate_add_fault(&r->origin, "--route", &fault, all);
     }
-    for (size_t i = 0; i < c->route_count; i++) {
-        if (c->routes[i].gatekeeper)
+    for (size_t i = 0; i < c->route_count && all->count == 0; i++) { /* otherwise their numbers may be others */
+        if (c->routes[i].gatekeeper && !c->routes[i].origin.is_bad)
             wsg_routes_set_gatekeeper(routes, i, c->routes[i].gatekeeper);
     }
     wsg_routes_seal(routes);
-    return WSB_OK;
 }
 
 static int by_prefix_length(const void *a, const void *b)
@@ -118,6 +131,15 @@ static int by_prefix_length(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
+wsb_err wsg_gate_open_static(const struct wsg_static_config *s, int *ret_fd, struct wsb_fault *fault)
+{
+    int fd = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return wsb_fault_set(fault, WSB_ERR_IO, errno, "static directory %s: %s", s->dir, strerror(errno));
+    *ret_fd = fd;
+    return WSB_OK;
+}
+
 static wsb_err open_statics(struct wsg_gate *g, struct wsb_fault *fault)
 {
     const struct wsg_config *c = g->config;
@@ -125,10 +147,10 @@ static wsb_err open_statics(struct wsg_gate *g, struct wsb_fault *fault)
     if (!g->statics)
         return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     for (size_t i = 0; i < c->static_count; i++) {
-        int fd = open(c->statics[i].dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-            return wsb_fault_set(fault, WSB_ERR_IO, errno, "static directory %s: %s", c->statics[i].dir,
-                                 strerror(errno));
+        int fd;
+        wsb_err err = wsg_gate_open_static(&c->statics[i], &fd, fault);
+        if (err)
+            return err;
         g->statics[g->static_count++] = (struct wsg_static_root){.prefix = wsb_span_str(c->statics[i].prefix),
                                                                  .dirfd = fd,
                                                                  .has_gzip = c->statics[i].gzip_static,
@@ -460,16 +482,13 @@ wsb_err wsg_gate_load_metrics_token(const struct wsg_config *c, struct wsb_beare
     return err ? wsg_fault_prefix(fault, "metrics_token") : WSB_OK;
 }
 
-static void warn_of_metrics(const struct wsg_config *c, void (*warn)(const char *text))
+static wsb_err build_routes(struct wsg_gate *g, struct wsb_fault *fault)
 {
-    char text[300];
-    if (!c->metrics || wsg_value_is_near(c->metrics))
-        return;
-    (void)snprintf(text, sizeof text, "metrics: '%.64s' is open to other machines%s", c->metrics,
-                   c->metrics_token ? "; what they read, and the token, can be read on the way"
-                                    : ", and tells whoever asks names of routes and handlers: metrics_token keeps "
-                                      "others than you from them");
-    warn(text);
+    struct wsg_faults all = {0};
+    wsg_gate_build_routes(g->config, &g->routes, &all);
+    if (all.count)
+        *fault = all.at[0];
+    return wsg_faults_err(&all);
 }
 
 static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
@@ -482,7 +501,7 @@ static wsb_err build(struct wsg_gate *g, struct wsb_fault *fault)
     if (getrandom(&epoch, sizeof epoch, 0) != sizeof epoch)
         return wsb_fault_set(fault, WSB_ERR_IO, errno, "no random numbers: %s", strerror(errno));
     if ((err = wsb_runtime_dir_resolve(c->runtime_dir, g->dir, fault)) ||
-        (err = wsb_runtime_dir_prepare(g->dir, fault)) || (err = build_routes(c, &g->routes, fault)) ||
+        (err = wsb_runtime_dir_prepare(g->dir, fault)) || (err = build_routes(g, fault)) ||
         (err = open_statics(g, fault)) || (err = wsg_entrances_build(&g->gatekeeping, c, fault)) ||
         (err = wsg_gate_load_metrics_token(c, &g->metrics_token, fault)))
         return err;
@@ -566,40 +585,4 @@ void wsg_gate_free(struct wsg_gate *g)
     free(g->listeners);
     wsg_routes_deinit(&g->routes);
     free(g);
-}
-
-wsb_err wsg_gate_check(const struct wsg_config *config, void (*warn)(const char *text), struct wsb_fault *fault)
-{
-    struct wsg_gate g = {.config = config};
-    struct wsg_address ignored;
-    wsb_err err = build_routes(config, &g.routes, fault);
-    if (!err)
-        err = load_curve(config, &g.routes, &g.curve, fault);
-    if (!err)
-        err = open_statics(&g, fault);
-    if (!err)
-        err = wsg_entrances_build(&g.gatekeeping, config, fault);
-    if (!err)
-        err = wsg_gate_load_metrics_token(config, &g.metrics_token, fault);
-    for (size_t i = 0; i < config->listener_count && !err; i++) {
-        if (!wsg_address_passed_name(config->listeners[i].address))
-            err = wsg_address_parse(config->listeners[i].address, &ignored, fault);
-    }
-    if (!err)
-        err = wsg_tls_listeners_load(&g.tls, config, fault);
-    if (!err)
-        err = wsg_dials_check(config, fault);
-    if (!err && warn) {
-        wsg_tls_listeners_warn(&g.tls, config, (int64_t)time(NULL), warn);
-        warn_of_metrics(config, warn);
-    }
-    wsb_bearer_wipe(&g.metrics_token);
-    wsg_tls_listeners_deinit(&g.tls);
-    for (size_t i = 0; i < g.static_count; i++)
-        close(g.statics[i].dirfd);
-    wsg_entrances_deinit(&g.gatekeeping);
-    free(g.statics);
-    wsb_curve_deinit(&g.curve);
-    wsg_routes_deinit(&g.routes);
-    return err;
 }

@@ -3,7 +3,7 @@
 
 /*
  * What the files of the gate proper share, and nobody else uses: gate.c is its life, gate_build.c how it comes about from a
- * configuration, gate_list.c what it tells of its connections, gate_reload.c what it reads again while it runs.
+ * configuration, gate_check.c whether it could, gate_list.c what it tells of its connections, gate_reload.c what it reads again while it runs.
  */
 
 #include "access/log.h"
@@ -60,6 +60,11 @@ struct wsg_gate {
     struct wsg_notifier notifier;
 };
 
+/* Add a fault of a part of the configuration, with the place of that in front of it. */
+void wsg_gate_add_fault(const struct wsg_origin *o, const char *flag, struct wsb_fault *fault, struct wsg_faults *all);
+/* Those routes that can be; the others are faults. */
+void wsg_gate_build_routes(const struct wsg_config *c, struct wsg_routes *routes, struct wsg_faults *all);
+WSB_MUST_CHECK wsb_err wsg_gate_open_static(const struct wsg_static_config *s, int *ret_fd, struct wsb_fault *fault);
 /* The file of metrics_token, if there is to be one; its option stands before a fault. */
 WSB_MUST_CHECK wsb_err wsg_gate_load_metrics_token(const struct wsg_config *c, struct wsb_bearer *ret,
                                                    struct wsb_fault *fault);

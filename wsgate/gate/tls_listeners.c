@@ -78,6 +78,27 @@ wsb_err wsg_tls_listeners_load(struct wsg_tls_listeners *t, const struct wsg_con
     return WSB_OK;
 }
 
+void wsg_tls_listeners_check(struct wsg_tls_listeners *t, const struct wsg_config *config, struct wsg_faults *all)
+{
+    struct wsb_fault fault = {0};
+    size_t count = config->listener_count;
+    t->contexts = calloc(count ? count : 1, sizeof(struct wsb_tls_context *));
+    if (!t->contexts || wsb_tls_tickets_new(&t->tickets) != WSB_OK) {
+        (void)wsb_fault_set(&fault, WSB_ERR_NOMEM, 0, "out of memory");
+        (void)wsg_faults_add(all, &fault);
+        return;
+    }
+    t->count = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct wsg_listener_config *l = &config->listeners[i];
+        fault = (struct wsb_fault){0};
+        if (l->origin.is_bad || load_one(l, t->tickets, &t->contexts[i], &fault) == WSB_OK)
+            continue;
+        fault.line = l->origin.line;
+        (void)wsg_faults_add(all, &fault);
+    }
+}
+
 void wsg_tls_listeners_deinit(struct wsg_tls_listeners *t)
 {
     drop(t->contexts, t->count);

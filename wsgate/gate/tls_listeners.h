@@ -22,6 +22,8 @@ struct wsg_tls_listeners {
  *
  * @t  zeroed, or loaded before: its contexts are replaced on success
  */
+/* Load what can be, and tell of each listener whose files cannot be used. `t` is zeroed. */
+void wsg_tls_listeners_check(struct wsg_tls_listeners *t, const struct wsg_config *config, struct wsg_faults *all);
 WSB_MUST_CHECK wsb_err wsg_tls_listeners_load(struct wsg_tls_listeners *t, const struct wsg_config *config,
                                               struct wsb_fault *fault);
 void wsg_tls_listeners_deinit(struct wsg_tls_listeners *t);

@@ -11,6 +11,7 @@
 
 #include "config/config.h"
 #include "config/file.h"
+#include "format.h"
 
 static void test_config_defaults(void **state)
 {
@@ -115,9 +116,9 @@ static void test_config_listeners(void **state)
     struct wsg_config c;
     struct wsb_fault fault = {0};
     wsg_config_init(&c);
-    assert_int_equal(wsg_config_check(&c, NULL), WSB_ERR_CONFIG);
+    assert_int_equal(first_of_check(&c, NULL), WSB_ERR_CONFIG);
     assert_int_equal(listener_add(&c, "127.0.0.1:0", 0, NULL), WSB_OK);
-    assert_int_equal(wsg_config_check(&c, NULL), WSB_OK);
+    assert_int_equal(first_of_check(&c, NULL), WSB_OK);
     assert_int_equal(listener_add(&c, "127.0.0.1:0", 0, NULL), WSB_OK); /* two ports */
     assert_int_equal(listener_add(&c, "unix:/a:0", 0660, NULL), WSB_OK);
     assert_int_equal(c.listeners[0].mode, 0600);
@@ -163,7 +164,7 @@ static void test_config_tls_options_want_each_other(void **state)
         struct wsb_fault fault = {0};
         wsg_config_init(&c);
         (void)snprintf(text, sizeof text, "listen \"127.0.0.1:1\" {\n%s\n}\n", rows[i].file);
-        wsb_err err = wsg_config_parse("f", text, strlen(text), &c, &fault);
+        wsb_err err = first_of_parse("f", text, strlen(text), &c, &fault);
         if (rows[i].says ? err != WSB_ERR_CONFIG || !strstr(fault.text, rows[i].says) : err != WSB_OK)
             fail_msg("%s: %s", rows[i].file, fault.text);
         wsg_config_deinit(&c);
@@ -200,9 +201,9 @@ static void test_config_who_may_be_a_gatekeeper(void **state)
         struct wsb_fault fault = {0};
         wsg_config_init(&c);
         (void)snprintf(text, sizeof text, "%s\nlisten \"127.0.0.1:1\" {}\n", rows[i].file);
-        wsb_err err = wsg_config_parse("f", text, strlen(text), &c, &fault);
+        wsb_err err = first_of_parse("f", text, strlen(text), &c, &fault);
         if (!err)
-            err = wsg_config_check(&c, &fault);
+            err = first_of_check(&c, &fault);
         if (err != (rows[i].says ? WSB_ERR_CONFIG : WSB_OK))
             fail_msg("%s: %s", rows[i].file, fault.text);
         if (rows[i].says)

@@ -93,10 +93,88 @@ static void test_file_refuses_to_the_letter(void **state)
         struct wsg_config c;
         struct wsb_fault fault = {0};
         wsg_config_init(&c);
-        assert_int_equal(wsg_config_parse("f", rows[i].text, strlen(rows[i].text), &c, &fault), WSB_ERR_CONFIG);
+        assert_int_equal(first_of_parse("f", rows[i].text, strlen(rows[i].text), &c, &fault), WSB_ERR_CONFIG);
         assert_string_equal(fault.text, rows[i].want);
         wsg_config_deinit(&c);
     }
+}
+
+/* One reading tells all of it, in the order of the lines; what follows from another fault is not told. */
+static void test_file_tells_everything_that_is_wrong(void **state)
+{
+    (void)state;
+    static const char text[] = "wrokers = 2\n"
+                               "workers = many\n"
+                               "listen \"nowhere\" {}\n"
+                               "lsiten \"127.0.0.1:1\" { mode = \"}\" }\n"
+                               "route a {\n"
+                               "  pth = /a\n"
+                               "  max_message = 3 kind = websocket tapp = {a, \"}\"} tap = maybe\n"
+                               "}\n"
+                               "route b { path = /b kind = websocket gatekeeper = a }\n"
+                               "route c { path = /c kind = websocket gatekeeper = nobody }\n"
+                               "timeouts { head = 10\n"
+                               "  haed = 3s }\n"
+                               "bus { events = \"tcp://*:1\" }\n"
+                               "forwarded = forwarded\n"
+                               "metrics_token = /t\n";
+    static const char *const want[] = {
+        "f:1: unknown option 'wrokers'; did you mean 'workers'?",
+        "f:2: workers: 'many' is not a number from 1 to 64, or auto",
+        "f:3: listen 'nowhere': 'nowhere' is not an address: use 127.0.0.1:8080, [::1]:8080, *:8080 or unix:/path",
+        "f:4: unknown option 'lsiten'; did you mean 'listen'?",
+        "f:6: route 'a': unknown option 'pth'; did you mean 'path'?",
+        "f:7: route 'a': unknown option 'tapp'; did you mean 'tap'?",
+        "f:7: route 'a': tap: 'maybe' is not yes or no",
+        "f:11: timeouts: head: '10' is not a duration: write a number with ms, s, m or h, like 10s",
+        "f:12: timeouts: unknown option 'haed'; did you mean 'head'?",
+        "f:10: route 'c': gatekeeper: there is no route 'nobody'",
+        "f:13: bus: events: 'tcp://*:1' is open to other machines: take 127.0.0.1 or [::1], or let in who has a key: "
+        "curve_secret and curve_clients, see wsgate.conf(5)",
+        "f:14: forwarded: trusted_proxies is missing, the networks of those who may write the header",
+        "f:15: metrics_token: metrics is missing, the address where they are served",
+    };
+    struct wsg_config c;
+    struct wsg_faults all = {0};
+    wsg_config_init(&c);
+    assert_int_equal(wsg_config_parse("f", text, sizeof text - 1, &c, &all), WSB_ERR_CONFIG);
+    assert_int_equal(wsg_config_check(&c, &all), WSB_ERR_CONFIG);
+    for (size_t i = 0; i < all.count && i < COUNT(want); i++)
+        assert_string_equal(all.at[i].text, want[i]);
+    assert_int_equal(all.count, COUNT(want));
+    assert_int_equal(all.left_out, 0);
+    wsg_config_deinit(&c);
+}
+
+static void test_file_tells_so_many_and_counts_the_rest(void **state)
+{
+    (void)state;
+    char text[2000] = "";
+    struct wsg_config c;
+    struct wsg_faults all = {0};
+    for (int i = 0; i < WSG_FAULTS_MAX + 7; i++)
+        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "frob%d = 1\n", i);
+    wsg_config_init(&c);
+    assert_int_equal(wsg_config_parse("f", text, strlen(text), &c, &all), WSB_ERR_CONFIG);
+    assert_int_equal(all.count, WSG_FAULTS_MAX);
+    assert_int_equal(all.left_out, 7);
+    wsg_config_deinit(&c);
+}
+
+static void test_file_may_begin_with_a_byte_order_mark(void **state)
+{
+    (void)state;
+    static const char text[] = "\xef\xbb\xbfworkers = 3\nfrob = 1";
+    struct wsg_config c;
+    struct wsb_fault fault = {0};
+    wsg_config_init(&c);
+    assert_int_equal(first_of_parse("f", text, strlen("\xef\xbb\xbfworkers = 3\n"), &c, NULL), WSB_OK);
+    assert_int_equal(c.workers, 3);
+    wsg_config_deinit(&c);
+    wsg_config_init(&c);
+    assert_int_equal(first_of_parse("f", text, sizeof text - 1, &c, &fault), WSB_ERR_CONFIG);
+    assert_string_equal(fault.text, "f:2: unknown option 'frob'; wsgate.conf(5) lists those that are known here");
+    wsg_config_deinit(&c);
 }
 
 static void test_file_refuses_nul(void **state)
@@ -106,7 +184,7 @@ static void test_file_refuses_nul(void **state)
     struct wsg_config c;
     struct wsb_fault fault = {0};
     wsg_config_init(&c);
-    assert_int_equal(wsg_config_parse("f", text, sizeof text - 1, &c, &fault), WSB_ERR_CONFIG);
+    assert_int_equal(first_of_parse("f", text, sizeof text - 1, &c, &fault), WSB_ERR_CONFIG);
     assert_string_equal(fault.text, "f:2:1: NUL byte: this is not a text file");
     assert_int_equal(fault.line, 2);
     assert_int_equal(fault.column, 1);
@@ -137,7 +215,7 @@ static void test_file_takes_what_is_odd_and_good(void **state)
         struct wsg_config c;
         struct wsb_fault fault = {0};
         wsg_config_init(&c);
-        if (wsg_config_parse("f", rows[i], strlen(rows[i]), &c, &fault))
+        if (first_of_parse("f", rows[i], strlen(rows[i]), &c, &fault))
             fail_msg("%s: %s", rows[i], fault.text);
         wsg_config_deinit(&c);
     }
@@ -165,7 +243,7 @@ static void test_file_reads_a_whole_configuration(void **state)
     struct wsb_fault fault = {0};
     char where[40];
     wsg_config_init(&c);
-    if (wsg_config_parse("dir/f", whole, sizeof whole - 1, &c, &fault))
+    if (first_of_parse("dir/f", whole, sizeof whole - 1, &c, &fault))
         fail_msg("%s", fault.text);
     assert_int_equal(c.workers, 3);
     assert_string_equal(c.runtime_dir, "/a \"b\\c${d}");
@@ -199,9 +277,9 @@ static void test_file_goes_round(void **state)
     struct wsb_buf text_again;
     wsg_config_init(&c);
     wsg_config_init(&again);
-    assert_int_equal(wsg_config_parse("f", whole, sizeof whole - 1, &c, &fault), WSB_OK);
+    assert_int_equal(first_of_parse("f", whole, sizeof whole - 1, &c, &fault), WSB_OK);
     config_format(&c, &text);
-    if (wsg_config_parse("f", (const char *)text.data, text.len - 1, &again, &fault))
+    if (first_of_parse("f", (const char *)text.data, text.len - 1, &again, &fault))
         fail_msg("%s\n%s", fault.text, (const char *)text.data);
     config_format(&again, &text_again);
     assert_string_equal((const char *)text.data, (const char *)text_again.data);
@@ -219,8 +297,8 @@ static void test_file_failure_does_not_touch_the_next_parse(void **state)
     for (size_t i = 0; i < COUNT(bad); i++) {
         struct wsg_config c;
         wsg_config_init(&c);
-        assert_int_not_equal(wsg_config_parse("f", bad[i], strlen(bad[i]), &c, NULL), WSB_OK);
-        assert_int_equal(wsg_config_parse("f", "workers = 5", 11, &c, NULL), WSB_OK);
+        assert_int_not_equal(first_of_parse("f", bad[i], strlen(bad[i]), &c, NULL), WSB_OK);
+        assert_int_equal(first_of_parse("f", "workers = 5", 11, &c, NULL), WSB_OK);
         assert_int_equal(c.workers, 5);
         wsg_config_deinit(&c);
     }
@@ -235,16 +313,16 @@ static void test_file_size_is_bounded(void **state)
     assert_non_null(text);
     memset(text, '#', WSG_CONFIG_FILE_MAX + 1);
     wsg_config_init(&c);
-    assert_int_equal(wsg_config_parse("f", text, WSG_CONFIG_FILE_MAX, &c, NULL), WSB_OK);
-    assert_int_equal(wsg_config_parse("f", text, WSG_CONFIG_FILE_MAX + 1, &c, &fault), WSB_ERR_LIMIT);
+    assert_int_equal(first_of_parse("f", text, WSG_CONFIG_FILE_MAX, &c, NULL), WSB_OK);
+    assert_int_equal(first_of_parse("f", text, WSG_CONFIG_FILE_MAX + 1, &c, &fault), WSB_ERR_LIMIT);
     assert_string_equal(fault.text, "f: larger than 1 MiB");
     memset(text, 'a', WSG_CONFIG_FILE_MAX);
-    assert_int_equal(wsg_config_parse("f", text, WSG_CONFIG_FILE_MAX, &c, &fault), WSB_ERR_CONFIG);
+    assert_int_equal(first_of_parse("f", text, WSG_CONFIG_FILE_MAX, &c, &fault), WSB_ERR_CONFIG);
     wsg_config_deinit(&c);
-    assert_int_equal(wsg_config_read("/dev/zero", &c, &fault), WSB_ERR_LIMIT);
-    assert_int_equal(wsg_config_read("/", &c, &fault), WSB_ERR_IO);
+    assert_int_equal(first_of_read("/dev/zero", &c, &fault), WSB_ERR_LIMIT);
+    assert_int_equal(first_of_read("/", &c, &fault), WSB_ERR_IO);
     assert_string_equal(fault.text, "/: cannot be read: Is a directory");
-    assert_int_equal(wsg_config_read("/does/not/exist", &c, &fault), WSB_ERR_IO);
+    assert_int_equal(first_of_read("/does/not/exist", &c, &fault), WSB_ERR_IO);
     assert_string_equal(fault.text, "/does/not/exist: cannot be read: No such file or directory");
     free(text);
 }
@@ -254,6 +332,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file_refuses_to_the_letter),
         cmocka_unit_test(test_file_refuses_nul),
+        cmocka_unit_test(test_file_tells_everything_that_is_wrong),
+        cmocka_unit_test(test_file_tells_so_many_and_counts_the_rest),
+        cmocka_unit_test(test_file_may_begin_with_a_byte_order_mark),
         cmocka_unit_test(test_file_takes_what_is_odd_and_good),
         cmocka_unit_test(test_file_reads_a_whole_configuration),
         cmocka_unit_test(test_file_goes_round),

@@ -166,3 +166,38 @@ void config_format(const struct wsg_config *c, struct wsb_buf *ret)
     if (wsb_buf_append(ret, "", 1))
         abort();
 }
+
+static wsb_err first_of(const struct wsg_faults *all, struct wsb_fault *ret)
+{
+    if (ret && all->count)
+        *ret = all->at[0];
+    return wsg_faults_err(all);
+}
+
+wsb_err first_of_parse(const char *name, const char *text, size_t len, struct wsg_config *c, struct wsb_fault *ret)
+{
+    struct wsg_faults all = {0};
+    (void)!wsg_config_parse(name, text, len, c, &all);
+    return first_of(&all, ret);
+}
+
+wsb_err first_of_read(const char *path, struct wsg_config *c, struct wsb_fault *ret)
+{
+    struct wsg_faults all = {0};
+    (void)!wsg_config_read(path, c, &all);
+    return first_of(&all, ret);
+}
+
+wsb_err first_of_check(const struct wsg_config *c, struct wsb_fault *ret)
+{
+    struct wsg_faults all = {0};
+    (void)wsg_config_check(c, &all);
+    return first_of(&all, ret);
+}
+
+wsb_err first_of_args(int argc, char **argv, struct wsg_config *c, enum wsg_action *action, struct wsb_fault *ret)
+{
+    struct wsg_faults all = {0};
+    (void)!wsg_config_from_args(argc, argv, c, action, &all);
+    return first_of(&all, ret);
+}

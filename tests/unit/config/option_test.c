@@ -302,7 +302,7 @@ static void test_option_good_value_in_the_file(void **state)
         struct wsb_buf out;
         wsg_config_init(&c);
         file_text(text, sizeof text, &rows[i], rows[i].good);
-        if (wsg_config_parse("f", text, strlen(text), &c, &fault))
+        if (first_of_parse("f", text, strlen(text), &c, &fault))
             fail_msg("%s: %s", rows[i].name, fault.text);
         config_format(&c, &out);
         (void)snprintf(line, sizeof line, "\n%s\n", rows[i].becomes);
@@ -340,7 +340,7 @@ static void test_option_synonyms_in_the_file(void **state)
         at = strstr(text, row->name);
         assert_non_null(at);
         (void)snprintf(again, sizeof again, "%.*s%s%s", (int)(at - text), text, s->word, at + strlen(row->name));
-        if (wsg_config_parse("f", again, strlen(again), &c, &fault))
+        if (first_of_parse("f", again, strlen(again), &c, &fault))
             fail_msg("%s: %s", s->word, fault.text);
         config_format(&c, &out);
         (void)snprintf(line, sizeof line, "%s\n", row->becomes);
@@ -349,7 +349,7 @@ static void test_option_synonyms_in_the_file(void **state)
         wsg_config_deinit(&c);
         wsg_config_init(&c);
         (void)snprintf(again, sizeof again, "%.*s%s = \"%s\"\n%s", (int)(at - text), text, s->word, row->good, at);
-        assert_int_equal(wsg_config_parse("f", again, strlen(again), &c, &fault), WSB_ERR_CONFIG);
+        assert_int_equal(first_of_parse("f", again, strlen(again), &c, &fault), WSB_ERR_CONFIG);
         (void)snprintf(line, sizeof line, "%s: it is set twice", row->name);
         assert_non_null(strstr(fault.text, line));
         wsg_config_deinit(&c);
@@ -374,7 +374,7 @@ static void test_option_synonyms_of_words(void **state)
         struct wsb_buf out;
         wsg_config_init(&c);
         (void)snprintf(text, sizeof text, "route r {\npath = /r\n%s\n}\n", spelled[i][0]);
-        if (wsg_config_parse("f", text, strlen(text), &c, &fault))
+        if (first_of_parse("f", text, strlen(text), &c, &fault))
             fail_msg("%s: %s", spelled[i][0], fault.text);
         config_format(&c, &out);
         if (!strstr((const char *)out.data, spelled[i][1]))
@@ -411,13 +411,13 @@ static void test_option_bad_value_in_the_file(void **state)
         struct wsb_fault fault = {0};
         wsg_config_init(&c);
         file_text(text, sizeof text, &rows[i], rows[i].bad);
-        assert_int_equal(wsg_config_parse("f", text, strlen(text), &c, &fault), WSB_ERR_CONFIG);
+        assert_int_equal(first_of_parse("f", text, strlen(text), &c, &fault), WSB_ERR_CONFIG);
         (void)snprintf(want, sizeof want, "f:%d: %s%s: %s", line_of(&rows[i]), where[rows[i].section], rows[i].name,
                        rows[i].refusal);
         assert_string_equal(fault.text, want);
         assert_int_equal(fault.line, line_of(&rows[i]));
         assert_int_equal(fault.err, WSB_ERR_CONFIG);
-        assert_int_equal(wsg_config_parse("f", text, strlen(text), &c, NULL) != WSB_OK, 1);
+        assert_int_equal(first_of_parse("f", text, strlen(text), &c, NULL) != WSB_OK, 1);
         wsg_config_deinit(&c);
     }
 }
@@ -437,7 +437,7 @@ static wsb_err flag_run(const char *flag, const char *value, struct wsg_config *
     enum wsg_action action;
     (void)snprintf(arg, sizeof arg, "--%s=%s", flag, value);
     wsg_config_init(c);
-    return wsg_config_from_args(8, argv, c, &action, fault);
+    return first_of_args(8, argv, c, &action, fault);
 }
 
 static void test_option_flag_says_the_same(void **state)
@@ -531,7 +531,7 @@ static void test_option_example_is_good(void **state)
     struct wsg_config c;
     struct wsb_fault fault = {0};
     wsg_config_init(&c);
-    if (wsg_config_read(WSBUS_SOURCE_DIR "/examples/wsgate.conf", &c, &fault) || wsg_config_check(&c, &fault))
+    if (first_of_read(WSBUS_SOURCE_DIR "/examples/wsgate.conf", &c, &fault) || first_of_check(&c, &fault))
         fail_msg("%s", fault.text);
     assert_true(c.route_count > 0);
     wsg_config_deinit(&c);
