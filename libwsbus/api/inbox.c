@@ -363,7 +363,7 @@ static void follow_link(struct wsb_handle *h)
         if (h->serving != WSB_SERVING_DOWN)
             lose_gate(h);
         if (change == WSB_LINK_REFUSED && wsb_link_fall_back(h))
-            return;
+            continue; /* the other one is asked before a sleep: until then its descriptors tell nothing */
         h->goes_back = h->goes_back || (change == WSB_LINK_DOWN && h->is_on_other);
         if (h->goes_back && wsb_link_go_back(h))
             return;
