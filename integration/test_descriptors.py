@@ -10,6 +10,7 @@ import pytest
 import conftest
 from conftest import BUILD, DEADLINE, Gate, eventually
 from raw import Raw, upgrade_request
+from shm_peer import Peer, Refused
 from test_zmtp import hello
 
 LIMIT = 300
@@ -148,6 +149,30 @@ def test_peers_of_the_bus_leave_descriptors_for_others(limited_gate, echo, tmp_p
     hang_up(peers)
     eventually(lambda: gate.wsctl("stats")["bus"]["peers"] <= 1, "they are gone")
     echo(gate, "node")
+
+
+def test_links_over_shared_memory_leave_descriptors_for_others(limited_gate, echo, tmp_path):
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "file").write_text("here")
+    gate = limited_gate(args=["--static", "/files/=%s" % (tmp_path / "www")])
+    echo(gate)
+    peers = []
+    for _ in range(LIMIT // 4):
+        with contextlib.suppress(Refused):
+            peers.append(Peer(gate.dir))
+    assert 4 <= len(peers) < LIMIT // 8
+    clients = strangers(gate, 60)
+    eventually(lambda: connections(gate) == 60, "there is room for clients")
+    with Raw(gate) as client:
+        client.send("GET /files/file HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.read_response()[2] == b"here"
+    hang_up(clients)
+    echo(gate, "python")  # over ZeroMQ there is room as well
+    with Raw(gate).upgrade() as client:
+        assert client.ask("hello") == "hello"
+    for peer in peers:
+        peer.close()
+    echo(gate)
 
 
 def test_with_few_descriptors_the_gate_lives_and_is_managed(limited_gate, echo):

@@ -25,6 +25,7 @@
 enum {
     RESERVED_DESCRIPTORS = 256, /* the gate's own */
     PEER_DESCRIPTORS = 4,       /* of a peer of the bus: three endpoints, and a handler's process */
+    LINK_DESCRIPTORS = 4,       /* of a link over shared memory: its socket and its process, and a bell each way */
     MMAP_BYTES = 32 << 20,
     TRIM_BYTES = 64 << 20,
     TOP_PAD_BYTES = 256 << 10
@@ -130,9 +131,16 @@ static rlim_t raise_limit(struct rlimit limit, rlim_t want)
     return limit.rlim_cur;
 }
 
+/* What some who want so many get where there are too few: an eighth of all, or a part of the reserve. */
+static rlim_t share_of(rlim_t want, rlim_t have, rlim_t part)
+{
+    rlim_t most = have / 8 > part ? have / 8 : part;
+    return want < most ? want : most;
+}
+
 /*
  * Each connection is a descriptor, and so is each peer of the bus: take as many as we may have. Where those are too few, connections
- * get what is beyond a reserve for workers, the control socket, files and the log, and peers of the bus an eighth, or half of that
+ * get what is beyond a reserve for workers, the control socket, files and the log, and handlers an eighth by each link, or a part of that
  * reserve: whoever connects, to whatever, must not keep out the others.
  */
 static void share_descriptors(struct wsg_config *c)
@@ -140,20 +148,26 @@ static void share_descriptors(struct wsg_config *c)
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
-    rlim_t peers = (rlim_t)PEER_DESCRIPTORS * c->zmq_peers, enough = c->max_connections + RESERVED_DESCRIPTORS;
-    rlim_t have = raise_limit(limit, enough + peers);
-    if (have >= enough + peers)
+    rlim_t zmq = (rlim_t)PEER_DESCRIPTORS * c->zmq_peers, shm = c->shm ? (rlim_t)LINK_DESCRIPTORS * c->shm_handlers : 0;
+    rlim_t want = c->max_connections + RESERVED_DESCRIPTORS + zmq + shm, have = raise_limit(limit, want);
+    if (have >= want)
         return;
     rlim_t reserve = have / 2 < RESERVED_DESCRIPTORS ? have / 2 : RESERVED_DESCRIPTORS;
-    rlim_t spare = have > enough ? have - enough : 0, eighth = have / 8 < peers ? have / 8 : peers;
-    rlim_t bus = eighth > spare + reserve / 2 ? eighth : spare + reserve / 2;
-    rlim_t left = have - reserve - (bus - reserve / 2);
-    c->bus_descriptors = bus;
-    if (left >= c->max_connections)
-        return;
-    WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "fewer connections than configured: the limit of descriptors is too low",
-            WSB_KU("descriptors", have), WSB_KU("configured", c->max_connections), WSB_KU("connections", left),
-            WSB_KU("bus", bus));
+    rlim_t zmq_part = reserve / 3, shm_part = reserve / 4, own = reserve - zmq_part - shm_part;
+    zmq = share_of(zmq, have, zmq_part);
+    shm = share_of(shm, have, shm_part);
+    rlim_t left = have - own - zmq - shm;
+    if (left > c->max_connections) {
+        zmq += left - c->max_connections;
+        left = c->max_connections;
+    }
+    c->bus_descriptors = zmq;
+    if (c->shm)
+        c->shm_handlers = (uint32_t)(shm / LINK_DESCRIPTORS);
+    if (left < c->max_connections)
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "fewer connections than configured: the limit of descriptors is too low",
+                WSB_KU("descriptors", have), WSB_KU("configured", c->max_connections), WSB_KU("connections", left),
+                WSB_KU("zmq", zmq), WSB_KU("shm_handlers", c->shm_handlers));
     c->max_connections = left;
 }
 
