@@ -80,6 +80,13 @@ def test_filters_by_names(party, filters, numbers):
     eventually(lambda: sorted(party.found()) == others, "the others stay")
 
 
+def test_a_filter_stands_once(party):
+    """Of two users the first would be forgotten: send takes several, list and close do not."""
+    for command in (["list"], ["close", "--yes"]):
+        assert "--user is there twice" in wsctl(party.gate, *command, "--user", "ann", "-u", "bob", status=2).stderr
+    assert len(party.found()) == 4
+
+
 def test_sorted_by_the_gate(party):
     gate, clients = party.gate, party.clients
     for number, count in enumerate([3, 1, 4, 2]):

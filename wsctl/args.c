@@ -1,12 +1,13 @@
 /* Command line options. */
 #include "args.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "text.h"
 
-enum { HELP_COLUMN = 33 };
+enum { HELP_COLUMN = 33, OPTIONS_MAX = 64 };
 
 /* Other names for an option, in whichever subcommand it is; a single character is a letter. */
 static const struct synonym {
@@ -118,7 +119,7 @@ static wsb_err set_value(const struct wsc_option *o, const char *value, struct w
 
 /* One option at argv[at]; *ret_used is 2 when its value is the next argument. */
 static wsb_err take_option(const struct wsc_option *options, size_t count, const char *arg, const char *next,
-                           int *ret_used, struct wsb_fault *fault)
+                           bool seen[OPTIONS_MAX], int *ret_used, struct wsb_fault *fault)
 {
     bool is_long = arg[1] == '-';
     const char *name = arg + (is_long ? 2 : 1);
@@ -136,6 +137,9 @@ static wsb_err take_option(const struct wsc_option *options, size_t count, const
         value = next;
         *ret_used = 2;
     }
+    if (o->kind == WSC_TEXT && seen[o - options]) /* the first would be forgotten without a word */
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s is there twice", o->name);
+    seen[o - options] = true;
     return set_value(o, value, fault);
 }
 
@@ -144,6 +148,8 @@ wsb_err wsc_args_parse(const struct wsc_option *options, size_t option_count, in
 {
     int others = 0;
     bool only_others = false;
+    bool seen[OPTIONS_MAX] = {false};
+    assert(option_count <= OPTIONS_MAX);
     for (int i = 0; i < argc;) {
         int used = 1;
         if (!only_others && strcmp(argv[i], "--") == 0) {
@@ -151,7 +157,8 @@ wsb_err wsc_args_parse(const struct wsc_option *options, size_t option_count, in
         } else if (only_others || argv[i][0] != '-' || !argv[i][1]) {
             argv[others++] = argv[i];
         } else {
-            wsb_err err = take_option(options, option_count, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used, fault);
+            wsb_err err =
+                take_option(options, option_count, argv[i], i + 1 < argc ? argv[i + 1] : NULL, seen, &used, fault);
             if (err)
                 return err;
         }

@@ -8,7 +8,7 @@
 
 enum wsc_option_kind {
     WSC_FLAG,     /* bool */
-    WSC_TEXT,     /* const char *, not empty */
+    WSC_TEXT,     /* const char *, not empty; once */
     WSC_NUMBER,   /* uint64_t */
     WSC_DURATION, /* uint64_t, milliseconds */
     WSC_TEXTS,    /* struct wsc_texts: the option may be given again */
