@@ -1,5 +1,7 @@
 """Which connections wsctl means: by user, group and tag as well, in an order, and no more than were asked for. The gate decides, in one step."""
 
+import signal
+import socket
 import subprocess
 
 import pytest
@@ -231,3 +233,20 @@ def test_one_request_does_it(party):
     party.gate.wsctl("send", "-g", "one", "-u", "eve", "--except", party.ids[0], "-t", "news")
     assert party.gate.wsctl("stats")["control"]["requests"] - before == 2  # itself, and the question
     assert party.heard("news") == [1, 2, 3]
+
+
+def test_the_gate_ends_in_the_middle_of_a_listing(make_gate, echo):
+    gate = make_gate(args=["--workers", "2", "--drain-timeout", "0s"])
+    echo(gate)
+    clients = [Raw(gate).upgrade() for _ in range(600)]
+    asking = []
+    for _ in range(8):
+        asking.append(socket.socket(socket.AF_UNIX))
+        asking[-1].connect("%s/control" % gate.dir)
+    for one in asking:  # each is worked on behind the one before
+        one.sendall(b'{"jsonrpc":"2.0","id":1,"method":"list","params":{"limit":0,"sort":"peer"}}\n')
+    asking[0].close()  # and one does not wait for its answer
+    gate.signal(signal.SIGTERM)
+    assert gate.process.wait(DEADLINE) == 0, gate.output
+    for one in [*asking, *clients]:
+        one.close()
