@@ -79,15 +79,10 @@ static wsb_err move_to(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool, size
     return WSB_OK;
 }
 
-static void take_off(size_t *left, size_t n)
-{
-    *left -= n < *left ? n : *left;
-}
-
 static void charge(struct wsb_zmtp_conn *c, struct wsb_zmtp_budget *budget, size_t work)
 {
-    take_off(&budget->work, work);
-    take_off(&c->turn_work, work);
+    wsb_zmtp_take_off(&budget->work, work);
+    wsb_zmtp_take_off(&c->turn_work, work);
 }
 
 /* Room behind what is held: little for a handshake; it doubles as bytes arrive, up to what they are the beginning of. */
@@ -145,8 +140,8 @@ static wsb_err read_more(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool, st
     c->heard_ms = budget->now_ms;
     if (got < room && !c->has_hung_up && !c->has_ended)
         c->is_readable = false;
-    take_off(&budget->bytes, wsb_zmtp_conn_is_curve(c) ? got * WSB_CONN_BOX_BYTES : got);
-    take_off(&c->turn_bytes, got);
+    wsb_zmtp_take_off(&budget->bytes, wsb_zmtp_conn_is_curve(c) ? got * WSB_CONN_BOX_BYTES : got);
+    wsb_zmtp_take_off(&c->turn_bytes, got);
     return WSB_OK;
 }
 
@@ -247,7 +242,7 @@ static wsb_err write_once(struct wsb_zmtp_conn *c, size_t *budget)
         return errno == EAGAIN || errno == EWOULDBLOCK ? WSB_AGAIN : errno == ENOBUFS ? WSB_AGAIN : WSB_CLOSED;
     size_t sent = (size_t)n;
     wsb_zmtp_outbox_advance(&c->out, sent);
-    take_off(budget, sent + m.msg_iovlen * RUN_COST);
+    wsb_zmtp_take_off(budget, sent + m.msg_iovlen * RUN_COST);
     return sent < bytes ? WSB_AGAIN : WSB_OK;
 }
 
@@ -256,7 +251,7 @@ static wsb_err seal_more(struct wsb_zmtp_conn *c, size_t *budget)
 {
     size_t before = *budget / WSB_CONN_BOX_BYTES + 1, left = before;
     wsb_err err = wsb_zmtp_outbox_seal(&c->out, &c->peer.session, &left);
-    take_off(budget, (before - left) * WSB_CONN_BOX_BYTES);
+    wsb_zmtp_take_off(budget, (before - left) * WSB_CONN_BOX_BYTES);
     return err;
 }
 

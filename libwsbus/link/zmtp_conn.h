@@ -98,9 +98,15 @@ void wsb_zmtp_conn_hang_up(struct wsb_zmtp_conn *c);
 
 /* Work is counted in frames without a box: a twentieth of a microsecond or so. */
 enum {
-    WSB_CONN_BOX_WORK = 8,  /* of a frame in a box, beside its bytes */
-    WSB_CONN_READ_WORK = 16 /* of a call of the kernel */
+    WSB_CONN_BOX_WORK = 8,   /* of a frame in a box, beside its bytes */
+    WSB_CONN_READ_WORK = 16, /* of a call of the kernel */
+    WSB_CONN_END_WORK = 128  /* of closing a socket, and forgetting who was there */
 };
+
+static inline void wsb_zmtp_take_off(size_t *left, size_t n)
+{
+    *left -= n < *left ? n : *left;
+}
 
 /* What may be done in a round, and is taken off as it is done. */
 struct wsb_zmtp_budget {

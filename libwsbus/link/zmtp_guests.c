@@ -537,27 +537,49 @@ void wsb_zmtp_forgive(struct wsb_zmtp_server *z, uint64_t ms)
     }
 }
 
+/* End those who have had their time, as far as a round goes. Returns how many more might be ended. */
+static size_t expire(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch, size_t most)
+{
+    struct wsb_zmtp_conn *conn, *next;
+    while (most && (conn = ch->unproven.first) && wsb_zmtp_since(z->now_ms, conn->since_ms) > z->handshake_ms) {
+        wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_TIME);
+        most--;
+    }
+    for (conn = z->ttl_count ? ch->conns : NULL; conn && most; conn = next) {
+        next = conn->next;
+        if (!conn->ttl_ms || !wsb_zmtp_conn_is_silent(conn, z->now_ms, conn->ttl_ms))
+            continue;
+        wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_SILENCE);
+        most--;
+    }
+    return most;
+}
+
+/* There is more to do: it ticks again at once. */
+static void tick_soon(struct wsb_zmtp_server *z)
+{
+    const struct itimerspec t = {.it_interval = {.tv_nsec = (long)WSB_ZMTP_TICK_MS * 1000000},
+                                 .it_value = {.tv_nsec = 1}};
+    (void)timerfd_settime(z->timer, 0, &t, NULL);
+}
+
 static void on_tick(struct wsb_zmtp_server *z)
 {
     uint64_t lost_ms = lost_time(z), expirations;
+    size_t most = WSB_ZMTP_ROUND_EXPIRED;
     (void)!read(z->timer, &expirations, sizeof expirations);
     if (lost_ms)
         wsb_zmtp_forgive(z, lost_ms);
     for (int c = 0; c < WSB_CHANNELS; c++) {
         struct wsb_zmtp_channel *ch = &z->channels[c];
-        struct wsb_zmtp_conn *conn, *next;
-        while ((conn = ch->unproven.first) && wsb_zmtp_since(z->now_ms, conn->since_ms) > z->handshake_ms)
-            wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_TIME);
-        for (conn = z->ttl_count ? ch->conns : NULL; conn; conn = next) {
-            next = conn->next;
-            if (conn->ttl_ms && wsb_zmtp_conn_is_silent(conn, z->now_ms, conn->ttl_ms))
-                wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_SILENCE);
-        }
+        most = expire(z, ch, most);
         ch->local.is_out = ch->tcp.is_out = false;
         if (wsb_zmtp_is_asked(ch))
             wsb_zmtp_accept(z, (enum wsb_channel)c);
     }
     wsb_zmtp_tick(z);
+    if (most == 0)
+        tick_soon(z);
 }
 
 /* ------------------------------------------------------------------------- events */

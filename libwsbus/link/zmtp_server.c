@@ -158,13 +158,16 @@ static wsb_err zs_recv(struct wsb_server *s, enum wsb_channel c, struct wsb_inbo
                 return WSB_AGAIN;
             break;
         case WSB_CLOSED:
+            wsb_zmtp_take_off(&ch->budget.work, WSB_CONN_END_WORK);
             if (end(z, ch, conn, ret))
                 return WSB_CLOSED;
             break;
         case WSB_ERR_PROTO:
+            wsb_zmtp_take_off(&ch->budget.work, WSB_CONN_END_WORK);
             wsb_zmtp_refuse(z, conn, conn->peer.why);
             break;
-        case WSB_ERR_LIMIT:
+        case WSB_ERR_LIMIT: /* all of them are looked at */
+            wsb_zmtp_take_off(&ch->budget.work, WSB_CONN_END_WORK + z->descriptors);
             wsb_zmtp_relieve(z, conn);
             break;
         default:

@@ -24,6 +24,7 @@ enum {
     WSB_ZMTP_ROUND_BYTES = 4 << 20,
     WSB_ZMTP_ROUND_WORK = 32768,
     WSB_ZMTP_ROUND_HANDSHAKES = 8,
+    WSB_ZMTP_ROUND_EXPIRED = 64, /* peers whose time is over */
     WSB_ZMTP_ROUND_ACCEPTS = 32, /* at each door */
     /* Of one peer, while others wait. */
     WSB_ZMTP_TURN_BYTES = 256 << 10,

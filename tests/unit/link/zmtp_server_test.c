@@ -1009,6 +1009,36 @@ static void test_a_handshake_has_its_time(void **state)
     close(good);
 }
 
+/* However many end at the same time, each has a price. */
+static void test_many_end_in_rounds(void **state)
+{
+    enum { MANY = 600, MOST = WSB_ZMTP_ROUND_WORK / WSB_CONN_END_WORK };
+    struct fixture *f = *state;
+    static int fds[MANY];
+    serve(f, (struct wsb_server_options){0});
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = dial(f, "commands");
+        turn(f);
+    }
+    TURN_UNTIL(f, stats_of(f).unproven == MANY);
+    for (int i = 0; i < MANY / 2; i++)
+        close(fds[i]);
+    for (uint64_t left = MANY; left > MANY / 2; wait_a_moment(f)) { /* they hang up */
+        turn(f);
+        assert_true(left - stats_of(f).peers <= MOST + 1);
+        left = stats_of(f).peers;
+    }
+    for (struct wsb_zmtp_conn *c = zmtp(f)->channels[WSB_CHANNEL_COMMANDS].conns; c; c = c->next)
+        c->since_ms -= WSB_ZMTP_HANDSHAKE_MS;
+    for (uint64_t before = 0; before < MANY / 2; wait_a_moment(f)) { /* their time is over */
+        turn(f);
+        assert_true(refused(f, WSB_ZMTP_WHY_TIME) - before <= WSB_ZMTP_ROUND_EXPIRED);
+        before = refused(f, WSB_ZMTP_WHY_TIME);
+    }
+    for (int i = MANY / 2; i < MANY; i++)
+        close(fds[i]);
+}
+
 static void test_silence_ends_who_has_asked_for_it(void **state)
 {
     struct fixture *f = *state;
@@ -1645,6 +1675,7 @@ int main(void)
         TEST(test_the_oldest_in_its_handshake_makes_room),
         TEST(test_many_from_one_place_push_out_no_others),
         TEST(test_a_handshake_has_its_time),
+        TEST(test_many_end_in_rounds),
         TEST(test_silence_ends_who_has_asked_for_it),
         TEST(test_time_that_the_gate_missed_is_no_silence),
         TEST(test_heartbeats_that_the_gate_missed_are_not_missing),
