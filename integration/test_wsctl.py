@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import json
 import os
+import pathlib
 import pty
 import re
 import signal
@@ -644,3 +645,108 @@ def test_a_tap_that_is_not_read_loses_lines_and_says_how_many(gate, echo, client
     assert seen + told == 2 * count and told > 20
     tap.kill()
     tap.communicate()
+
+
+# --- JSON on every exit
+
+ID = "0123456789abcdef"
+VERBS = {  # each command with arguments that are good, as far as the command line goes
+    "status": [], "list": [], "show": [ID], "close": [ID], "send": [ID, "--text", "x"], "publish": ["--all", "--text", "x"], "ping": [ID],
+    "handlers": [], "move": [ID, "1"], "routes": [], "groups": [], "log": [], "tap": [ID], "dead-letters": [], "dial": [], "stats": [],
+    "tls": [], "reload": [], "shutdown": [], "drain": [], "connect": ["ws://127.0.0.1:1/"], "token": ["check", "x"],
+}
+ALONE = {"connect", "token"}  # they need no gate
+MORE = [["handlers", "show", "1"], ["handlers", "drain", "1", "--wait"], ["handlers", "undrain", "1"], ["handlers", "weight", "1", "2"],
+        ["handlers", "drop", "1"], ["log", "set", "ws=info"], ["log", "reopen"], ["dial", "stop", "x"], ["dial", "start", "x"],
+        ["dial", "list"], ["groups", "g"], ["close", "--all", "--yes"], ["close", "--all", "--dry-run"], ["list", "--route", "echo"]]
+
+
+def say_json(*args, **kwargs):
+    """Exit status and documents of `wsctl ARGS --json`; there is one at least."""
+    run = subprocess.run([WSCTL, *map(str, args), "--json"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=DEADLINE, **kwargs)
+    documents = [json.loads(line) for line in run.stdout.splitlines()]
+    assert documents, (args, run)
+    return run.returncode, documents
+
+
+def error_of(status, documents, reason):
+    error = documents[-1]["error"]
+    assert set(error) - {"code"} == {"message", "reason", "status"} and error["message"], error
+    assert (error["status"], error["reason"]) == (status, reason)
+    return error
+
+
+def test_json_of_wrong_usage():
+    commands = re.findall(r"^  ([a-z-]+) ", say_json("help")[1][0]["help"], re.MULTILINE)
+    assert set(commands) - {"help"} == set(VERBS), "each command is looked at"
+    for args in ([], ["--frobnicate"], ["frobnicate"], ["help", "frobnicate"], *([verb, "--frobnicate"] for verb in VERBS),
+                 *([verb, *VERBS[verb], "--timeout", "0"] for verb in VERBS), *([verb, *["x"] * 9] for verb in VERBS if verb not in ("close", "send", "publish"))):
+        status, documents = say_json(*args)
+        assert status == 2 and len(documents) == 1
+        error_of(2, documents, "usage")
+
+
+def test_json_of_help_and_version():
+    assert say_json("--version") == (0, [{"version": subprocess.run([WSCTL, "-V"], capture_output=True, text=True).stdout.split()[1]}])
+    for args in (["--help"], ["help"], ["help", "list"], *([verb, "--help"] for verb in VERBS)):
+        status, documents = say_json(*args)
+        assert status == 0 and documents[0]["help"].startswith("Usage: wsctl"), args
+
+
+@pytest.mark.parametrize("args", [*([verb, *VERBS[verb]] for verb in VERBS if verb not in ALONE), *MORE], ids=" ".join)
+def test_json_without_a_gate(tmp_path, args):
+    status, documents = say_json(*args, "--runtime-dir", tmp_path)
+    assert status == 3 and len(documents) == 1
+    error_of(3, documents, "unreachable")
+
+
+def test_json_of_what_the_gate_says(gate, echo):
+    """Of each verb, done or refused: JSON, and the exit status that it tells."""
+    echo(gate)
+    for args in [*([verb, *VERBS[verb]] for verb in VERBS if verb not in {*ALONE, "shutdown", "drain"}), *MORE]:
+        status, documents = say_json(*args, "--runtime-dir", gate.dir, "--timeout", "2s")
+        assert status in (0, 1, 2, 4), args
+        if "error" in documents[-1]:
+            error_of(status, documents, {1: "refused", 2: "usage", 4: "timeout"}[status])
+    code = error_of(1, say_json("show", ID, "--runtime-dir", gate.dir)[1], "refused")["code"]
+    assert code == -32001
+    assert error_of(2, say_json("token", "check", "x")[1], "usage")
+    assert error_of(3, say_json("connect", "ws://127.0.0.1:1/")[1], "unreachable")
+    assert say_json("shutdown", "--runtime-dir", gate.dir)[0] == 0
+
+
+def test_json_without_permission(gate, tmp_path):
+    os.chmod(gate.dir, 0)
+    mortal = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"] if os.geteuid() == 0 else []
+    run = subprocess.run([*mortal, WSCTL, "status", "--json", "--runtime-dir", gate.dir], capture_output=True, text=True, timeout=DEADLINE)
+    os.chmod(gate.dir, 0o700)
+    assert "Permission denied" in error_of(run.returncode, [json.loads(run.stdout)], "unreachable")["message"]
+
+
+def catches_interrupts(process):
+    caught = re.search(r"^SigCgt:\s*(\w+)", pathlib.Path("/proc/%d/status" % process.pid).read_text(), re.MULTILINE).group(1)
+    return int(caught, 16) >> (signal.SIGINT - 1) & 1
+
+
+@pytest.mark.parametrize("args", [["status"], ["list"], ["handlers"], ["tap", "--route", "echo"]], ids=" ".join)
+def test_json_of_a_timeout_and_an_interrupt(gate, processes, args):
+    gate.signal(signal.SIGSTOP)
+    status, documents = say_json(*args, "--runtime-dir", gate.dir, "--timeout", "100ms")
+    assert status == 4
+    error_of(4, documents, "timeout")
+    waiting = processes([WSCTL, *args, "--json", "--runtime-dir", gate.dir, "--timeout", "60s"])
+    eventually(lambda: catches_interrupts(waiting), "it is prepared for an interrupt")
+    waiting.signal(signal.SIGINT)
+    assert waiting.process.wait(DEADLINE) == 130
+    waiting._reader.join(DEADLINE)
+    error_of(130, [json.loads(next(line for line in waiting.lines if line.startswith("{")))], "interrupted")
+    gate.signal(signal.SIGCONT)
+
+
+def test_json_at_the_end_of_a_tap(gate, processes):
+    tap = processes([WSCTL, "tap", "--route", "echo", "--json", "--runtime-dir", gate.dir])
+    eventually(lambda: gate.wsctl("status")["taps"] == 1, "the tap")
+    tap.signal(signal.SIGINT)
+    assert tap.process.wait(DEADLINE) == 0
+    tap._reader.join(DEADLINE)
+    assert json.loads(tap.lines[-1]) == {"type": "end", "reason": "interrupted"}

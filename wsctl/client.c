@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -21,6 +22,26 @@ struct wsc_client {
     json_int_t last_id;
     json_t *notes; /* owned; notifications that came while an answer was waited for */
 };
+
+static volatile sig_atomic_t is_interrupted; /* a signal handler has nowhere else to say it */
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    is_interrupted = 1;
+}
+
+void wsc_client_catch_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt}; /* without SA_RESTART: waits end */
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+bool wsc_client_is_interrupted(void)
+{
+    return is_interrupted != 0;
+}
 
 static int64_t now_ms(void)
 {
@@ -69,6 +90,8 @@ static wsb_err wait_for(int fd, short events, int64_t deadline_ms)
 {
     struct pollfd p = {.fd = fd, .events = events};
     int64_t left = deadline_ms < 0 ? -1 : deadline_ms - now_ms();
+    if (is_interrupted)
+        return WSB_ERR_INTERRUPTED;
     if (deadline_ms >= 0 && left < 0)
         left = 0;
     int n = poll(&p, 1, left > 1 << 30 ? 1 << 30 : (int)left);

@@ -5,6 +5,8 @@
 
 #include <jansson.h>
 
+#include <stdbool.h>
+
 #include "base/fault.h"
 
 struct wsc_client;
@@ -18,6 +20,10 @@ struct wsc_error {
 /* WSB_ERR_NOT_FOUND: nobody listens in that directory. WSB_ERR_REFUSED: not for this user. */
 WSB_MUST_CHECK wsb_err wsc_client_open(const char *dir, struct wsc_client **ret, struct wsb_fault *fault);
 void wsc_client_close(struct wsc_client *c);
+
+/* From now on SIGINT and SIGTERM end what waits for the gate, which then says WSB_ERR_INTERRUPTED, and not the program. */
+void wsc_client_catch_interrupts(void);
+bool wsc_client_is_interrupted(void); /* one has come */
 
 /**
  * Ask, and wait for the answer.

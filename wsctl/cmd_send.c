@@ -22,7 +22,8 @@ static int read_input(struct wsc_run *run, struct wsb_buf *in)
             return wsc_complain(run, WSC_USAGE, "the message is longer than %d bytes", INPUT_MAX);
         ssize_t n = read(STDIN_FILENO, in->data + in->len, 64 << 10);
         if (n < 0)
-            return wsc_complain(run, WSC_USAGE, "cannot read the message");
+            return wsc_client_is_interrupted() ? wsc_complain(run, WSC_INTERRUPTED, "interrupted")
+                                               : wsc_complain(run, WSC_USAGE, "cannot read the message");
         if (n == 0)
             break;
         in->len += (size_t)n;

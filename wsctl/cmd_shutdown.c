@@ -36,6 +36,8 @@ int cmd_shutdown(struct wsc_run *run)
             return WSC_OK;
         if (err == WSB_ERR_TIMEOUT)
             return wsc_complain(run, WSC_TIMEOUT, "the gate is still draining");
+        if (err == WSB_ERR_INTERRUPTED)
+            return wsc_complain(run, WSC_INTERRUPTED, "interrupted");
         if (err)
             return wsc_complain(run, WSC_UNREACHABLE, "cannot talk to the gate");
         json_decref(r);

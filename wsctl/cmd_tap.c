@@ -136,8 +136,15 @@ static int follow(struct wsc_run *run, const struct wanted *w)
         bool is_over = take(run, note, &frames);
         json_decref(note);
         if (fflush(stdout) != 0 || is_over) /* nobody reads any more, or there is nothing more to read */
-            break;
+            return WSC_OK;
     }
+    bool is_enough = w->count && frames >= w->count; /* then there were lines */
+    json_t *end = run->json && !is_enough
+                      ? json_pack("{s:s, s:s}", "type", "end", "reason", stopped ? "interrupted" : "time")
+                      : NULL;
+    if (end)
+        wsc_print_json_line(end);
+    json_decref(end);
     return WSC_OK;
 }
 

@@ -57,6 +57,10 @@ static int token_new(const struct wsc_run *run, const struct wanted *w)
         return wsc_complain(run, WSC_NO, "cannot make a key");
     int status = file_write(run, run->argv[1], json);
     free(json);
+    json_t *made = status == WSC_OK && run->json ? json_pack("{s:s}", "file", run->argv[1]) : NULL;
+    if (made)
+        wsc_print_json(made);
+    json_decref(made);
     return status;
 }
 

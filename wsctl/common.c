@@ -33,8 +33,9 @@ static wsb_err wrap_lines(struct wsb_buf *out, const char *text)
     return err;
 }
 
-static int show_help(const struct wsc_command *c, const struct wsc_option *options, size_t count)
+static int show_help(const struct wsc_run *run, const struct wsc_option *options, size_t count)
 {
+    const struct wsc_command *c = run->command;
     struct wsb_buf text;
     wsb_buf_init(&text, 0);
     wsb_err err = wsb_buf_printf(&text, "Usage: wsctl %s [OPTION]...%s%s\n%s.\n", c->name, *c->arguments ? " " : "",
@@ -48,7 +49,7 @@ static int show_help(const struct wsc_command *c, const struct wsc_option *optio
     if (!err)
         err = wsc_args_describe(options, count, &text);
     if (!err)
-        (void)fwrite(text.data, 1, text.len, stdout);
+        wsc_print_whole(run, "help", wsb_buf_span(&text));
     wsb_buf_deinit(&text);
     return WSC_OK;
 }
@@ -70,8 +71,11 @@ int wsc_begin(struct wsc_run *run, const struct wsc_option *options, size_t coun
         all[total++] = common[i];
     if (wsc_args_parse(all, total, run->argc, run->argv, &run->argc, &fault) != WSB_OK)
         return wsc_complain(run, WSC_USAGE, "%s", fault.text);
+    run->is_read = true;
+    if (run->json)
+        wsc_client_catch_interrupts();
     if (run->help)
-        return show_help(run->command, all, total);
+        return show_help(run, all, total);
     if (run->argc < run->command->least || run->argc > run->command->most)
         return wsc_complain(run, WSC_USAGE, "%s: usage: wsctl %s [OPTION]...%s%s",
                             run->argc < run->command->least ? "too few arguments" : "too many arguments",
@@ -83,24 +87,88 @@ int wsc_begin(struct wsc_run *run, const struct wsc_option *options, size_t coun
 
 /* ------------------------------------------------------------------- asking */
 
-int wsc_complain(const struct wsc_run *run, int status, const char *format, ...)
+bool wsc_is_json(const struct wsc_run *run)
+{
+    return run->is_read ? run->json : run->asks_json;
+}
+
+void wsc_print_whole(const struct wsc_run *run, const char *name, struct wsb_span text)
+{
+    json_t *v = wsc_is_json(run) ? json_pack("{s:s#}", name, (const char *)text.ptr, (int)text.len) : NULL;
+    if (v)
+        wsc_print_json(v);
+    else if (text.len)
+        (void)fwrite(text.ptr, 1, text.len, stdout);
+    json_decref(v);
+}
+
+static const char *reason_of(int status)
+{
+    switch (status) {
+    case WSC_USAGE:
+        return "usage";
+    case WSC_UNREACHABLE:
+        return "unreachable";
+    case WSC_TIMEOUT:
+        return "timeout";
+    case WSC_INTERRUPTED:
+        return "interrupted";
+    default:
+        return "refused";
+    }
+}
+
+/* The one shape of an error: wsctl(1). `code` is the gate's own, 0 without. */
+static void print_error(int status, int code, const char *text)
+{
+    json_t *e = json_pack("{s:s#, s:s, s:i}", "message", text, (int)strlen(text), "reason", reason_of(status), "status",
+                          status);
+    json_t *v = e ? json_pack("{s:O}", "error", e) : NULL;
+    if (v && code)
+        (void)json_object_set_new(e, "code", json_integer(code));
+    if (v)
+        wsc_print_json(v);
+    else /* no memory, or text that is no UTF-8 */
+        (void)printf("{\"error\":{\"message\":\"\",\"reason\":\"%s\",\"status\":%d}}\n", reason_of(status), status);
+    json_decref(e);
+    json_decref(v);
+}
+
+static int complain(const struct wsc_run *run, int status, int code, const char *format, va_list args)
+    __attribute__((format(printf, 4, 0)));
+
+static int complain(const struct wsc_run *run, int status, int code, const char *format, va_list args)
 {
     char text[600];
     struct wsb_buf escaped;
-    va_list args;
-    va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     wsb_buf_init(&escaped, 0);
     if (wsc_text_escape(&escaped, wsb_span_str(text)) == WSB_OK)
         (void)fprintf(stderr, "wsctl: %.*s\n", (int)escaped.len, (const char *)escaped.data);
     wsb_buf_deinit(&escaped);
-    if (run->json && status != WSC_USAGE) {
-        json_t *v = json_pack("{s:{s:s#, s:i}}", "error", "message", text, (int)strlen(text), "status", status);
-        if (v)
-            wsc_print_json(v);
-        json_decref(v);
-    }
+    if (wsc_is_json(run))
+        print_error(status, code, text);
+    return status;
+}
+
+int wsc_complain(const struct wsc_run *run, int status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    status = complain(run, status, 0, format, args);
+    va_end(args);
+    return status;
+}
+
+static int complain_of_gate(const struct wsc_run *run, int status, int code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static int complain_of_gate(const struct wsc_run *run, int status, int code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    status = complain(run, status, code, format, args);
+    va_end(args);
     return status;
 }
 
@@ -129,11 +197,13 @@ int wsc_ask(struct wsc_run *run, const char *method, json_t *params, uint64_t ti
     case WSB_OK:
         return WSC_GO_ON;
     case WSB_ERR_REFUSED:
-        return wsc_complain(run,
-                            error.code == RPC_PARAMS    ? WSC_USAGE
-                            : error.code == RPC_TIMEOUT ? WSC_TIMEOUT
-                                                        : WSC_NO,
-                            "%s", error.text);
+        return complain_of_gate(run,
+                                error.code == RPC_PARAMS    ? WSC_USAGE
+                                : error.code == RPC_TIMEOUT ? WSC_TIMEOUT
+                                                            : WSC_NO,
+                                error.code, "%s", error.text);
+    case WSB_ERR_INTERRUPTED:
+        return wsc_complain(run, WSC_INTERRUPTED, "interrupted");
     case WSB_ERR_TIMEOUT:
         return wsc_complain(run, WSC_TIMEOUT, "the gate does not answer");
     case WSB_CLOSED:

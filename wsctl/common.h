@@ -16,7 +16,8 @@ enum wsc_exit {
     WSC_USAGE = 2,       /* wrong options or arguments */
     WSC_UNREACHABLE = 3, /* no gate is there, or it went away */
     WSC_TIMEOUT = 4,
-    WSC_GO_ON = -1 /* not an end */
+    WSC_INTERRUPTED = 130, /* with --json; otherwise the signal ends wsctl */
+    WSC_GO_ON = -1         /* not an end */
 };
 
 /* One run of a subcommand. */
@@ -24,6 +25,8 @@ struct wsc_run {
     const struct wsc_command *command; /* borrowed */
     const char *dir;                   /* borrowed; NULL: found */
     bool json;
+    bool asks_json; /* --json stands somewhere: for what is wrong before the options are read */
+    bool is_read;   /* the options are read, and `json` says it */
     bool help;
     uint64_t timeout_ms;
     struct wsc_client *client; /* owned */
@@ -50,6 +53,7 @@ int wsc_begin(struct wsc_run *run, const struct wsc_option *options, size_t coun
 int wsc_ask(struct wsc_run *run, const char *method, json_t *params, uint64_t timeout_ms, json_t **ret_result);
 /* The same, and print the answer: as it is with --json, else by `print`, which returns the exit status. */
 int wsc_show(struct wsc_run *run, const char *method, json_t *params, int (*print)(const json_t *result));
+/* Tell what went wrong, to stderr; and with --json as an error object, to stdout. Returns status. */
 int wsc_complain(const struct wsc_run *run, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* A handler's number. */
@@ -59,6 +63,9 @@ int wsc_handler_id(const struct wsc_run *run, const char *text, uint64_t *ret);
 int wsc_resolve_id(struct wsc_run *run, const char *text, char ret[17]);
 
 /* Output. */
+bool wsc_is_json(const struct wsc_run *run);
+/* Text that is the whole answer, as help is: with --json an object with it by this name. */
+void wsc_print_whole(const struct wsc_run *run, const char *name, struct wsb_span text);
 void wsc_print_json(const json_t *value); /* one document; indented on a terminal */
 void wsc_print_json_line(const json_t *value);
 /* Those of an answer, one a line, to stderr. */

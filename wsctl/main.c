@@ -78,7 +78,7 @@ static const struct wsc_command commands[] = {
     {"drain", "", "The same: no new clients, those that are here finish, then the gate ends", NULL, cmd_shutdown, 0, 0},
 };
 
-static void show_help(FILE *to)
+static void show_help(const struct wsc_run *run, FILE *to)
 {
     struct wsb_buf text;
     wsb_buf_init(&text, 0);
@@ -101,7 +101,7 @@ static void show_help(FILE *to)
                                       "Exit status: 0 done; 1 the gate said no, or nothing was found; 2 wrong usage;\n"
                                       "3 no gate can be reached; 4 it did not answer in time.\n");
     if (!err)
-        (void)fwrite(text.data, 1, text.len, to);
+        to == stdout ? wsc_print_whole(run, "help", wsb_buf_span(&text)) : (void)fwrite(text.data, 1, text.len, to);
     wsb_buf_deinit(&text);
 }
 
@@ -114,16 +114,29 @@ static const struct wsc_command *find(const char *name)
     return NULL;
 }
 
-static int help(int argc, char **argv)
+static bool is_json_flag(const char *arg)
+{
+    return strcmp(arg, "--json") == 0 || strcmp(arg, "-j") == 0;
+}
+
+static int help(const struct wsc_run *from, int argc, char **argv)
 {
     static char flag[] = "--help";
+    for (; argc && is_json_flag(argv[0]); argc--)
+        argv++;
     char *args[] = {flag};
-    struct wsc_run run = {
-        .command = argc ? find(argv[0]) : NULL, .argc = 1, .argv = args, .timeout_ms = TIMEOUT_DEFAULT_MS};
+    struct wsc_run run = {.command = argc ? find(argv[0]) : NULL,
+                          .argc = 1,
+                          .argv = args,
+                          .timeout_ms = TIMEOUT_DEFAULT_MS,
+                          .json = from->asks_json,
+                          .asks_json = from->asks_json};
     if (argc && run.command)
         return run.command->fn(&run);
-    show_help(argc ? stderr : stdout);
-    return argc ? WSC_USAGE : WSC_OK;
+    if (argc)
+        return wsc_complain(from, WSC_USAGE, "no command '%.40s'; see wsctl --help", argv[0]);
+    show_help(from, stdout);
+    return WSC_OK;
 }
 
 /* --runtime-dir DIR or one of its other names, at argv[*at]; *at moves to its last word. NULL: something else, or DIR is missing. */
@@ -143,19 +156,37 @@ static const char *runtime_dir_at(int argc, char **argv, int *at)
     return NULL;
 }
 
+/* Also where something in front of it, or behind it, is wrong. What follows "--" is no option. */
+static bool asks_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (is_json_flag(argv[i]))
+            return true;
+    }
+    return false;
+}
+
+static void show_version(const struct wsc_run *run)
+{
+    if (run->asks_json)
+        wsc_print_whole(run, "version", wsb_span_str(WSBUS_VERSION));
+    else
+        (void)puts("wsctl " WSBUS_VERSION);
+}
+
 static int run_command(int argc, char **argv)
 {
-    struct wsc_run run = {.timeout_ms = TIMEOUT_DEFAULT_MS};
+    struct wsc_run run = {.timeout_ms = TIMEOUT_DEFAULT_MS, .asks_json = asks_json(argc, argv)};
     const char *dir;
     int i = 1;
     for (; i < argc && argv[i][0] == '-'; i++) { /* the few options that may stand before the command */
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return help(0, NULL);
+            return help(&run, 0, NULL);
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
-            (void)puts("wsctl " WSBUS_VERSION);
+            show_version(&run);
             return WSC_OK;
         }
-        if (strcmp(argv[i], "--json") == 0 || strcmp(argv[i], "-j") == 0)
+        if (is_json_flag(argv[i]))
             run.json = true;
         else if ((dir = runtime_dir_at(argc, argv, &i)) != NULL)
             run.dir = dir;
@@ -163,11 +194,13 @@ static int run_command(int argc, char **argv)
             return wsc_complain(&run, WSC_USAGE, "unknown option %.60s; see wsctl --help", argv[i]);
     }
     if (i == argc) {
-        show_help(stderr);
+        if (run.asks_json)
+            return wsc_complain(&run, WSC_USAGE, "a command is missing; see wsctl --help");
+        show_help(&run, stderr);
         return WSC_USAGE;
     }
     if (strcmp(argv[i], "help") == 0)
-        return help(argc - i - 1, argv + i + 1);
+        return help(&run, argc - i - 1, argv + i + 1);
     run.command = find(argv[i]);
     if (!run.command)
         return wsc_complain(&run, WSC_USAGE, "no command '%.40s'; see wsctl --help", argv[i]);
