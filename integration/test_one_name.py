@@ -111,6 +111,15 @@ def helps():
     return found
 
 
+def test_help_fits_80_columns():
+    texts = {program: said(program, "--help") for program in ("wsgate", "wsbench", "wsctl")}
+    texts.update({"wsctl " + command: said("wsctl", command, "--help") for command in commands() if command != "help"})
+    assert len(texts) > 20
+    for where, text in texts.items():
+        for line in text.splitlines():
+            assert len(line) <= 80 and line == line.rstrip(), (where, line)
+
+
 def test_a_letter_has_one_meaning_in_each_program(helps):
     meanings = {}
     for (program, command), options in helps.items():

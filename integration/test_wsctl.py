@@ -293,17 +293,6 @@ def test_what_matters_is_there_at_each_width(full_gate):
     assert "RTT" in on_a_terminal(full_gate, "list", columns=200)
 
 
-def test_help_fits_80_columns():
-    top = subprocess.run([WSCTL, "--help"], capture_output=True, text=True, check=True).stdout
-    commands = re.findall(r"^  ([a-z][a-z-]*) ", top, re.M)
-    assert len(commands) > 20
-    for command in ["", *commands]:
-        text = subprocess.run([WSCTL, *([command] if command != "help" else []), "--help"] if command else [WSCTL, "--help"], capture_output=True,
-                              text=True, check=True).stdout
-        for line in text.splitlines():
-            assert len(line) <= 80, (command, line)
-
-
 def test_no_color_is_respected(gate):
     assert "\x1b[" in on_a_terminal(gate, "routes")
     assert "\x1b[" not in on_a_terminal(gate, "routes", env={"NO_COLOR": "1"})

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/wrap.h"
+
 enum kind { FLAG, TEXT, COUNT, REAL, SECONDS, HEADER, PIDS };
 
 static const struct row {
@@ -22,8 +24,8 @@ static const struct row {
     {"in-flight", 'f', COUNT, AT(in_flight), 1, 65536, "N", "messages of each that wait for their answer [1]"},
     {"size", 's', COUNT, AT(size), 0, 64 << 20, "BYTES", "of a message; fanout: from 32 [125]"},
     {"rate", 'r', REAL, AT(rate), 0.1, 1e8, "N", "rate: messages a second over all; fanout: publishes"},
-    {"warm-up", 'w', SECONDS, AT(warm_up_s), 0, 60, "TIME", "not measured [0.5]"},
-    {"duration", 'd', SECONDS, AT(duration_s), 0.05, 3600, "TIME", "measured; idle: held [3]"},
+    {"warm-up", 'w', SECONDS, AT(warm_up_s), 0, 60, "TIME", "not measured [0.5s]"},
+    {"duration", 'd', SECONDS, AT(duration_s), 0.05, 3600, "TIME", "measured; idle: held [3s]"},
     {"messages", 'n', COUNT, AT(count), 1, 1e12, "N", "end after so many messages, the warm-up's included [500000000]"},
     {"threads", 't', COUNT, AT(threads), 1, WSL_THREADS_MAX, "N", "of this client [1]"},
     {"binary", 'b', FLAG, AT(binary), 0, 0, NULL, "binary messages, of all byte values; otherwise text"},
@@ -40,9 +42,9 @@ static const struct row {
     {"pid", 'p', PIDS, 0, 0, 0, "PID[,PID]...", "CPU time and memory of these server processes"},
     {"pid-tree", 0, FLAG, AT(pid_tree), 0, 0, NULL, "and of all that descend from them"},
     {"handshakes", 0, COUNT, AT(handshakes), 1, 100000, "N", "that may be under way at a time [128]"},
-    {"connect-timeout", 0, SECONDS, AT(connect_s), 0.1, 600, "TIME", "for all connections together [60]"},
-    {"settle", 0, SECONDS, AT(settle_s), 0, 60, "TIME", "between connecting and load [0.1; fanout, idle 0.5]"},
-    {"drain", 0, SECONDS, AT(drain_s), 0, 60, "TIME", "longest wait for the last answers [2]"},
+    {"connect-timeout", 0, SECONDS, AT(connect_s), 0.1, 600, "TIME", "for all connections together [60s]"},
+    {"settle", 0, SECONDS, AT(settle_s), 0, 60, "TIME", "between connecting and load [100ms; fanout, idle 500ms]"},
+    {"drain", 0, SECONDS, AT(drain_s), 0, 60, "TIME", "longest wait for the last answers [2s]"},
     {"sources", 0, COUNT, AT(sources), 1, 250, "N", "spread over source addresses 127.0.0.1 to N: more ports"},
     {"max-message", 0, COUNT, AT(max_message), 1, 1 << 30, "BYTES", "largest message to receive [64 MiB]"},
     {"abrupt", 0, FLAG, AT(abrupt), 0, 0, NULL, "end without closing handshakes"},
@@ -78,29 +80,46 @@ const char *wsl_mode_name(enum wsl_mode mode)
     return modes[mode];
 }
 
-static void help(FILE *to)
+static wsb_err help_write(struct wsb_buf *out)
 {
-    (void)fputs("Usage: wsbench echo|rate|fanout|idle [OPTION]... ws[s]://HOST[:PORT][/PATH]\n"
-                "Loads a WebSocket server, checks every answer, and says how fast and at what cost.\n\n"
-                "  echo    each connection keeps --in-flight messages on their way; every one has to come back\n"
-                "  rate    --rate messages a second by a schedule; latency counts from when a message was due\n"
-                "  fanout  one connection publishes, every other one has to get everything\n"
-                "  idle    opens connections and holds them: handshakes a second, memory for each\n\n",
-                to);
-    for (size_t i = 0; i < ROWS; i++) {
+    wsb_err err = wsb_buf_append_str(
+        out, "Usage: wsbench echo|rate|fanout|idle [OPTION]... ws[s]://HOST[:PORT][/PATH]\n"
+             "Loads a WebSocket server, checks every answer, and says how fast and at what cost.\n\n"
+             "  echo    each connection keeps --in-flight messages on their way; every one has to come back\n"
+             "  rate    --rate messages a second by a schedule; latency counts from when a message was due\n"
+             "  fanout  one connection publishes, every other one has to get everything\n"
+             "  idle    opens connections and holds them: handshakes a second, memory for each\n\n");
+    for (size_t i = 0; i < ROWS && !err; i++) {
         const struct row *r = &rows[i];
         char left[64], letter[8] = "    ";
         if (r->letter)
             (void)snprintf(letter, sizeof letter, "-%c, ", r->letter);
         (void)snprintf(left, sizeof left, "%s--%s%s%s", letter, r->name, r->value ? " " : "", r->value ? r->value : "");
-        (void)fprintf(to, "  %-30s %s\n", left, r->help);
+        err = wsb_buf_printf(out, "  %-30s %s\n", left, r->help);
     }
-    (void)fputs("  -h, --help                     this text\n"
-                "  -V, --version                  the version\n\n"
-                "A %d in a path becomes the number of the connection.\n\n"
-                "Exit status: 0 all came back as it should; 1 something was lost, wrong, refused or closed;\n"
-                "2 wrong usage.\n",
-                to);
+    return err ? err
+               : wsb_buf_append_str(
+                     out, "  -h, --help                     this text\n"
+                          "  -V, --version                  the version\n\n"
+                          "A %d in a path becomes the number of the connection.\n\n"
+                          "Exit status: 0 all came back as it should; 1 something was lost, wrong, refused or closed;\n"
+                          "2 wrong usage.\n");
+}
+
+static void help(FILE *to)
+{
+    struct wsb_buf text, wrapped;
+    wsb_buf_init(&text, 0);
+    wsb_buf_init(&wrapped, 0);
+    wsb_err err = help_write(&text);
+    if (!err)
+        err = wsb_buf_append(&text, "", 1);
+    if (!err)
+        err = wsb_wrap_lines(&wrapped, (const char *)text.data, WSB_HELP_WIDTH);
+    if (!err)
+        (void)fwrite(wrapped.data, 1, wrapped.len, to);
+    wsb_buf_deinit(&text);
+    wsb_buf_deinit(&wrapped);
 }
 
 static wsb_err parse_real(const struct row *r, const char *text, double *ret, struct wsb_fault *fault)

@@ -7,7 +7,7 @@
 
 #include "text.h"
 
-enum { HELP_COLUMN = 33, OPTIONS_MAX = 64 };
+enum { OPTIONS_MAX = 64 };
 
 /* Other names for an option, in whichever subcommand it is; a single character is a letter. */
 static const struct synonym {
@@ -179,12 +179,7 @@ wsb_err wsc_args_describe(const struct wsc_option *options, size_t option_count,
             (void)snprintf(letter, sizeof letter, "-%c, ", o->letter);
         (void)snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->kind == WSC_FLAG ? "" : " ",
                        o->kind == WSC_FLAG ? "" : o->value_name);
-        err = wsb_buf_printf(out, "  %-30s ", left);
-        if (!err)
-            err = wsc_text_wrap(out, o->help, strlen(left) > 30 ? strlen(left) + 3 : HELP_COLUMN, HELP_COLUMN,
-                                WSC_HELP_WIDTH);
-        if (!err)
-            err = wsb_buf_append(out, "\n", 1);
+        err = wsb_buf_printf(out, "  %-30s %s\n", left, o->help);
     }
     return err;
 }

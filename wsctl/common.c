@@ -7,29 +7,23 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/wrap.h"
+
 enum { RPC_PARAMS = -32602, RPC_TIMEOUT = -32002, CANDIDATES = 6, ID_DIGITS = 16, OPTIONS_MAX = 32 };
 
 /* ----------------------------------------------------------------- options */
 
-/* What stands behind two spaces hangs below itself. */
-static size_t hang_of(const char *line)
+wsb_err wsc_wrap_help(struct wsb_buf *text)
 {
-    const char *gap = strstr(line, "  ");
-    size_t at = gap ? (size_t)(gap - line) : 0;
-    return gap ? at + strspn(gap, " ") : 0;
-}
-
-static wsb_err wrap_lines(struct wsb_buf *out, const char *text)
-{
-    wsb_err err = WSB_OK;
-    char line[400];
-    for (size_t len; *text && !err; text += len + (text[len] == '\n')) {
-        len = strcspn(text, "\n");
-        (void)snprintf(line, sizeof line, "%.*s", (int)len, text);
-        err = wsc_text_wrap(out, line, 0, hang_of(line), WSC_HELP_WIDTH);
-        if (!err)
-            err = wsb_buf_append(out, "\n", 1);
-    }
+    struct wsb_buf wrapped;
+    wsb_buf_init(&wrapped, 0);
+    wsb_err err = wsb_buf_append(text, "", 1);
+    if (!err)
+        err = wsb_wrap_lines(&wrapped, (const char *)text->data, WSB_HELP_WIDTH);
+    wsb_buf_clear(text);
+    if (!err)
+        err = wsb_buf_append(text, wrapped.data, wrapped.len);
+    wsb_buf_deinit(&wrapped);
     return err;
 }
 
@@ -38,20 +32,17 @@ static int show_help(const struct wsc_run *run, const struct wsc_option *options
     const struct wsc_command *c = run->command;
     struct wsb_buf text;
     wsb_buf_init(&text, 0);
-    wsb_err err = wsb_buf_printf(&text, "Usage: wsctl %s [OPTION]...%s%s\n%s.\n", c->name, *c->arguments ? " " : "",
-                                 c->arguments, c->help);
-    if (!err && c->details)
-        err = wsb_buf_append_str(&text, "\n");
-    if (!err && c->details)
-        err = wrap_lines(&text, c->details);
-    if (!err)
-        err = wsb_buf_append_str(&text, "\nOptions:\n");
+    wsb_err err = wsb_buf_printf(&text, "Usage: wsctl %s [OPTION]...%s%s\n%s.\n%s%s%s\nOptions:\n", c->name,
+                                 *c->arguments ? " " : "", c->arguments, c->help, c->details ? "\n" : "",
+                                 c->details ? c->details : "", c->details ? "\n" : "");
     if (!err)
         err = wsc_args_describe(options, count, &text);
     if (!err)
+        err = wsc_wrap_help(&text);
+    if (!err)
         wsc_print_whole(run, "help", wsb_buf_span(&text));
     wsb_buf_deinit(&text);
-    return WSC_OK;
+    return err ? WSC_NO : WSC_OK;
 }
 
 int wsc_begin(struct wsc_run *run, const struct wsc_option *options, size_t count)

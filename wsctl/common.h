@@ -63,6 +63,7 @@ int wsc_handler_id(const struct wsc_run *run, const char *text, uint64_t *ret);
 int wsc_resolve_id(struct wsc_run *run, const char *text, char ret[17]);
 
 /* Output. */
+WSB_MUST_CHECK wsb_err wsc_wrap_help(struct wsb_buf *text); /* lines that fit, in place */
 bool wsc_is_json(const struct wsc_run *run);
 /* Text that is the whole answer, as help is: with --json an object with it by this name. */
 void wsc_print_whole(const struct wsc_run *run, const char *name, struct wsb_span text);

@@ -10,7 +10,7 @@
 
 #include "common.h"
 
-enum { TIMEOUT_DEFAULT_MS = 10000, HELP_COLUMN = 28 };
+enum { TIMEOUT_DEFAULT_MS = 10000 };
 
 static const char send_details[] = "To connections by id; or to all of groups, users, tags and routes, each once;\n"
                                    "or to all that there are. The message is --text, --base64, or else standard\n"
@@ -85,21 +85,21 @@ static void show_help(const struct wsc_run *run, FILE *to)
     wsb_err err = wsb_buf_append_str(&text, "Usage: wsctl [-d DIR] [--json] COMMAND [OPTION]... [ARGUMENT]...\n"
                                             "Looks at a running wsgate and manages it.\n\nCommands:\n");
     for (size_t i = 0; i < WSC_COUNT(commands) && !err; i++) {
-        err = wsb_buf_printf(&text, "  %-12s %-12s ", commands[i].name, commands[i].arguments);
-        if (!err)
-            err = wsc_text_wrap(&text, commands[i].help, HELP_COLUMN, HELP_COLUMN, WSC_HELP_WIDTH);
-        if (!err)
-            err = wsb_buf_append_str(&text, "\n");
+        char left[40]; /* one column: a gap in it would be taken for its end */
+        (void)snprintf(left, sizeof left, "%s %s", commands[i].name, commands[i].arguments);
+        err = wsb_buf_printf(&text, "  %-22s %s\n", left, commands[i].help);
     }
     if (!err)
         err =
-            wsb_buf_append_str(&text, "  help         [COMMAND]    This text, or a command's\n"
-                                      "  -V, --version             The version\n\n"
+            wsb_buf_append_str(&text, "  help [COMMAND]         This text, or a command's\n"
+                                      "  -V, --version          The version\n\n"
                                       "wsctl COMMAND --help tells a command's options. The runtime directory is\n"
                                       "--runtime-dir, else $WSBUS_DIR, else /run/wsbus, else $XDG_RUNTIME_DIR/wsbus,\n"
                                       "else /tmp/wsbus-<uid>.\n\n"
                                       "Exit status: 0 done; 1 the gate said no, or nothing was found; 2 wrong usage;\n"
                                       "3 no gate can be reached; 4 it did not answer in time.\n");
+    if (!err)
+        err = wsc_wrap_help(&text);
     if (!err)
         to == stdout ? wsc_print_whole(run, "help", wsb_buf_span(&text)) : (void)fwrite(text.data, 1, text.len, to);
     wsb_buf_deinit(&text);

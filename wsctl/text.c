@@ -104,29 +104,6 @@ static const char *unit_of(const char *at, uint64_t *ret_ms)
     return NULL;
 }
 
-wsb_err wsc_text_wrap(struct wsb_buf *out, const char *text, size_t at, size_t hang, size_t width)
-{
-    wsb_err err = WSB_OK;
-    for (size_t gap = 0; *text && !err;) {
-        size_t len = strcspn(text, " ");
-        size_t columns = wsc_text_width(wsb_span(text, len));
-        if (gap && at + gap + columns > width) {
-            err = wsb_buf_printf(out, "\n%*s", (int)hang, "");
-            at = hang;
-        } else if (gap) {
-            err = wsb_buf_printf(out, "%*s", (int)gap, "");
-            at += gap;
-        }
-        if (!err)
-            err = wsb_buf_append(out, text, len);
-        at += columns;
-        text += len;
-        gap = strspn(text, " ");
-        text += gap;
-    }
-    return err;
-}
-
 bool wsc_duration_parse(const char *text, uint64_t *ret_ms)
 {
     static const uint64_t longest_ms = (uint64_t)100 * 365 * 86400000;

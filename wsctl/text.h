@@ -15,16 +15,6 @@ size_t wsc_text_width(struct wsb_span s);
 /* How many bytes fit into that many columns, whole characters only; *ret_width is what they take. */
 size_t wsc_text_fit(struct wsb_span s, size_t columns, size_t *ret_width);
 
-enum { WSC_HELP_WIDTH = 80 };
-
-/**
- * Append text of ours, broken at spaces so that no line is wider than `width` columns, unless a word is.
- *
- * @at    columns that the line has already
- * @hang  columns that a next line begins with
- */
-WSB_MUST_CHECK wsb_err wsc_text_wrap(struct wsb_buf *out, const char *text, size_t at, size_t hang, size_t width);
-
 /* "250ms", "5s", "1h30m", "2d"; a number alone is seconds. False on anything else, and on 100 years or more. */
 bool wsc_duration_parse(const char *text, uint64_t *ret_ms);
 

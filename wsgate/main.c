@@ -16,6 +16,7 @@
 #include "admin/metrics.h"
 #include "base/journal.h"
 #include "base/log.h"
+#include "base/wrap.h"
 #include "bus/json_memory.h"
 #include "config/cli.h"
 #include "config/value.h"
@@ -187,6 +188,17 @@ static void announce(struct wsg_gate *gate)
             WSB_KI("pid", getpid()));
 }
 
+static int help(void)
+{
+    struct wsb_buf text;
+    wsb_buf_init(&text, 0);
+    wsb_err err = wsb_wrap_lines(&text, wsg_cli_help(), WSB_HELP_WIDTH);
+    if (!err)
+        (void)fwrite(text.data, 1, text.len, stdout);
+    wsb_buf_deinit(&text);
+    return err ? 1 : 0;
+}
+
 static int make_key(const char *path)
 {
     struct wsb_fault fault = {0};
@@ -292,7 +304,7 @@ int main(int argc, char **argv)
         goto out;
     switch (action) {
     case WSG_ACTION_HELP:
-        (void)fputs(wsg_cli_help(), stdout);
+        status = help();
         break;
     case WSG_ACTION_VERSION:
         (void)puts("wsgate " WSBUS_VERSION);

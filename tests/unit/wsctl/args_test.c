@@ -125,19 +125,14 @@ static void test_other_arguments_keep_their_order(void **state)
 
 static void test_each_option_is_described(void **state)
 {
-    const struct wsc_option options[] = {
-        {"route", 'r', WSC_TEXT, "NAME", "of this route", NULL},
-        {"yes", 0, WSC_FLAG, NULL, "do not ask", NULL},
-        {"long", 0, WSC_FLAG, NULL, "so much that it takes more than one line, however short", NULL}};
+    const struct wsc_option options[] = {{"route", 'r', WSC_TEXT, "NAME", "of this route", NULL},
+                                         {"yes", 0, WSC_FLAG, NULL, "do not ask", NULL}};
     struct wsb_buf out;
     (void)state;
     wsb_buf_init(&out, 0);
-    assert_int_equal(wsc_args_describe(options, 3, &out), WSB_OK);
-    assert_true(wsb_span_eq_str(wsb_buf_span(&out),
-                                "  -r, --route NAME               of this route\n"
-                                "      --yes                      do not ask\n"
-                                "      --long                     so much that it takes more than one line,\n"
-                                "                                 however short\n"));
+    assert_int_equal(wsc_args_describe(options, 2, &out), WSB_OK);
+    assert_true(wsb_span_eq_str(wsb_buf_span(&out), "  -r, --route NAME               of this route\n"
+                                                    "      --yes                      do not ask\n"));
     wsb_buf_deinit(&out);
 }
 

@@ -151,40 +151,9 @@ static void test_short_forms(void **state)
     assert_string_equal(out, "1.25s");
 }
 
-static void test_text_is_wrapped(void **state)
-{
-    static const struct {
-        const char *text;
-        size_t at, hang, width;
-        const char *want;
-    } rows[] = {
-        {"", 0, 0, 10, ""},
-        {"one two", 0, 0, 7, "one two"},
-        {"one two", 0, 2, 6, "one\n  two"},
-        {"one two three", 4, 4, 9, "one\n    two\n    three"},
-        {"a  b", 0, 0, 10, "a  b"},
-        {"longer than that", 0, 0, 4, "longer\nthan\nthat"},
-        {"gr\xc3\xbc\xc3\x9f"
-         "e all",
-         0, 0, 9,
-         "gr\xc3\xbc\xc3\x9f"
-         "e all"},
-    };
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct wsb_buf out;
-        wsb_buf_init(&out, 0);
-        assert_int_equal(wsc_text_wrap(&out, rows[i].text, rows[i].at, rows[i].hang, rows[i].width), WSB_OK);
-        assert_int_equal(wsb_buf_append(&out, "", 1), WSB_OK);
-        assert_string_equal((const char *)out.data, rows[i].want);
-        wsb_buf_deinit(&out);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_is_wrapped),
         cmocka_unit_test(test_nothing_that_moves_a_cursor_gets_through),
         cmocka_unit_test(test_every_byte_pair_is_harmless),
         cmocka_unit_test(test_widths_count_columns),
