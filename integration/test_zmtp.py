@@ -1,14 +1,17 @@
 """ZeroMQ peers that break rules, byte by byte, at the endpoints of a running gate: they are turned away and counted, and nobody else notices."""
 
+import contextlib
 import os
 import resource
 import signal
 import socket
 import struct
+import threading
 import time
 
 import pytest
 import wsbus
+import zmq
 
 from conftest import DEADLINE, PYTHON, ROOT, eventually
 from raw import Raw
@@ -226,6 +229,66 @@ def test_who_takes_no_answers_does_not_cost_others_theirs(gate):
         assert b"\1\x0f" in peer.recv(4096)  # version 1, ERROR
     for peer in silent:
         peer.close()
+
+
+def floods(gate, ports):
+    """What hostile peers say without end, each to its endpoint."""
+    part, command = frame(b"", more=True), frame(b"\1x", command=True)
+    toggle = frame(b"\x09SUBSCRIBEecho ", command=True) + frame(b"\x06CANCELecho ", command=True)
+    return [
+        (lambda: dial(gate, "handlers"), hello("handlers"), command * 4096),
+        (lambda: dial(gate, "handlers"), hello("handlers"), (part * 63 + frame(b"")) * 64),
+        (lambda: dial(gate, "handlers"), hello("handlers"), ping(b"0123456789abcdef") * 1024),
+        (lambda: dial(gate, "commands"), hello("commands"), message(b"x") * 512),
+        (lambda: dial(gate, "events"), hello("events"), toggle * 512),
+        (lambda: socket.create_connection(("127.0.0.1", ports["handlers"]), timeout=DEADLINE), b"", b"rubbish"),
+        (lambda: socket.create_connection(("127.0.0.1", ports["handlers"]), timeout=DEADLINE), hello("handlers"), part * 100),
+    ]
+
+
+def flood(is_over, connect, begin, again):
+    """Read nothing, and come again whenever the gate has hung up."""
+    while not is_over.is_set():
+        with contextlib.suppress(OSError), connect() as peer:
+            peer.settimeout(0.2)
+            peer.sendall(begin)
+            while not is_over.is_set():
+                with contextlib.suppress(TimeoutError):
+                    peer.sendall(again)
+
+
+def test_floods_of_all_kinds_at_once(make_gate, echo):
+    """Handlers and subscribers that speak libzmq go on among them: nothing of theirs is lost, and none is given up."""
+    gate = make_gate(routes=["echo=/echo,tap=yes"], args=["--bus-handlers", "tcp://127.0.0.1:*"])
+    echo(gate, "python")
+    echo(gate, "node")
+    ports = {one["channel"]: int(one["endpoint"].rsplit(":", 1)[1]) for one in gate.wsctl("status")["bus"]}
+    context, is_over = zmq.Context(), threading.Event()
+    subscriber = context.socket(zmq.SUB)
+    subscriber.subscribe(b"echo data")
+    subscriber.connect("ipc://%s/events" % gate.dir)
+    eventually(lambda: gate.wsctl("stats")["bus"]["subscriptions"] == 1, "it has subscribed")
+    threads = [threading.Thread(target=flood, args=(is_over, *one)) for one in floods(gate, ports)]
+    for thread in threads:
+        thread.start()
+    try:
+        with Raw(gate).upgrade() as client, Raw(gate).upgrade() as other:
+            for turn in range(100):
+                assert client.ask("turn %d" % turn) == "turn %d" % turn
+                assert other.ask("other %d" % turn) == "other %d" % turn
+        seen = set()
+        while len(seen) < 200:
+            assert subscriber.poll(DEADLINE * 1000), "%d of 200 copies came" % len(seen)
+            seen.add(subscriber.recv_multipart()[2])
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+        context.destroy(linger=0)
+    stats = gate.wsctl("stats")["bus"]
+    assert stats["handlers"] == 2 and stats["handlers_gone"] == 0
+    assert refused(gate).keys() >= {"parts", "greeting"}
+    eventually(lambda: gate.wsctl("stats")["bus"]["peers"] <= 2, "the others are gone")
 
 
 def test_wsgate_has_no_libzmq(gate):
