@@ -58,6 +58,8 @@ static void answer_ping(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, c
     size_t len = wsb_zmtp_pong_write(pong, ping->context);
     if (wsb_zmtp_outbox_push_command(&conn->out, wsb_span(pong, len), wsb_zmtp_conn_is_curve(conn)) == WSB_OK)
         wsb_zmtp_note_dirty(z, conn);
+    else
+        wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_MEMORY);
 }
 
 static void subscribe(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, const struct wsb_zmtp_event *ev)

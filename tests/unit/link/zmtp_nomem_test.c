@@ -260,11 +260,47 @@ static void test_opening_may_fail_at_each_allocation(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* An answer that cannot be kept ends the peer that it is for: it would wait in vain. */
+static void test_a_ping_without_memory_for_its_answer(void **state)
+{
+    struct fixture f = {.dir = "/tmp/wsbus-nomem-XXXXXX"};
+    struct wsb_server_stats s = {0};
+    (void)state;
+    assert_true(mkdtemp(f.dir));
+    f.buffer = malloc(PAYLOAD);
+    f.out.bytes = f.buffer;
+    const struct wsb_server_options o = {.dir = f.dir, .mode = 0600, .max_message = 1 << 20};
+    assert_int_equal(wsb_zmtp_server_open(&o, &f.server, NULL), WSB_OK);
+    int fd = dial(&f, "commands", "PUSH");
+    for (uint64_t messages = 1; messages <= 2; messages++) { /* one with its handshake, one behind it */
+        put_message(&f, 1);
+        say(&f, fd);
+        for (int i = 0; f.heard < messages && i < 1000; i++)
+            turn(&f);
+    }
+    wire_ping(&f.out, 10, "ctx");
+    has_failed = false;
+    allocations_left = 0; /* its bytes go where earlier ones were */
+    say(&f, fd);
+    for (int i = 0; !has_failed && i < 1000; i++)
+        turn(&f);
+    allocations_left = -1;
+    wsb_server_stats(f.server, &s);
+    assert_true(has_failed);
+    assert_int_equal(s.refused_by[WSB_ZMTP_WHY_MEMORY], 1);
+    assert_int_equal(s.peers, 0);
+    close(fd);
+    f.server->ops->close(f.server);
+    assert_int_equal(rmdir(f.dir), 0);
+    free(f.buffer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_opening_may_fail_at_each_allocation),
         cmocka_unit_test(test_each_allocation_may_fail),
+        cmocka_unit_test(test_a_ping_without_memory_for_its_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
