@@ -135,7 +135,8 @@ static void make_keys(struct world *w)
     for (uint8_t seed = 2; seed < 4; seed++) {
         curve_pair(seed, public, secret);
         wsb_z85_encode(wsb_span(public, CURVE_KEY), key);
-        strcat(strcat(list, key), seed == 2 ? "\n" : " chat\n"); /* the second is limited to a route */
+        size_t at = strlen(list);
+        (void)snprintf(list + at, sizeof list - at, "%s%s\n", key, seed == 2 ? "" : " chat"); /* limited to a route */
     }
     require(wsb_key_list_parse(&w->keys.clients, wsb_span_str(list), NULL) == WSB_OK);
 }
