@@ -58,8 +58,8 @@ static wsb_err describe(int fd, struct wsg_static_file *ret_file)
         file.size = (uint64_t)st.st_size;
         file.mtime_s = st.st_mtim.tv_sec;
         uint64_t mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
-        (void)snprintf(file.etag, sizeof file.etag, "\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"", (uint64_t)st.st_ino,
-                       file.size, mtime_ns);
+        /* Not its inode: that tells of the disk, and differs from host to host where the file is the same. */
+        (void)snprintf(file.etag, sizeof file.etag, "\"%" PRIx64 "-%" PRIx64 "\"", file.size, mtime_ns);
         file.fd = fd; /* the caller's from here on */
         fd = -1;
     } else {
