@@ -16,7 +16,7 @@
  * 10 s, 20 s, 40 s, and so on up to 5 minutes, and at once when the trouble becomes another one. onTrouble gets these lines instead.
  */
 import { createPrivateKey, createPublicKey } from "node:crypto";
-import { accessSync, closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from "node:fs";
+import { accessSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
 import { capability, Dealer } from "zeromq";
 
 export const VERSION = 1;
@@ -242,12 +242,32 @@ export function runtimeDir(wanted) {
   if (named) return named;
   if (isThere(() => accessSync("/run/wsbus", constants.X_OK) ?? true)) return "/run/wsbus";
   if (XDG_RUNTIME_DIR) return `${XDG_RUNTIME_DIR}/wsbus`;
-  const last = `/tmp/wsbus-${process.getuid()}`;
-  const found = isThere(() => lstatSync(last));
-  if (found && !(found.isDirectory() && found.uid === process.getuid())) {
-    throw new Error(`${last} is not a directory of our own`); /* everybody can make one: this could be a trap */
+  return `/tmp/wsbus-${process.getuid()}`;
+}
+
+/* Complain about a runtime directory that somebody else can have put there. One that is not there yet is made where everybody could. */
+function trustDir(directory) {
+  const root = directory.startsWith("/") ? "/" : "";
+  let parent = root || ".";
+  let path = "";
+  for (const name of directory.split("/").filter(Boolean)) {
+    path = path ? `${path}/${name}` : root + name;
+    const above = isThere(() => statSync(parent));
+    if (!above) return;
+    if (above.mode & 0o002) {
+      isThere(() => mkdirSync(path, 0o700));
+      const found = isThere(() => lstatSync(path));
+      if (!found) return;
+      if (found.uid !== 0 && found.uid !== process.geteuid()) {
+        throw new Error(`${path} belongs to user ${found.uid}, and everybody can make one in ${parent}: name a directory that only root, or this user, can have made`);
+      }
+    }
+    parent = path;
   }
-  return last;
+  const found = isThere(() => statSync(parent));
+  if (found && found.mode & 0o022) {
+    throw new Error(`runtime directory ${directory} can be written by others than its owner (mode ${(found.mode & 0o7777).toString(8).padStart(4, "0")})`);
+  }
 }
 
 /* --- keys */
@@ -335,7 +355,9 @@ function curveOptions(endpoint, { serverKey, keyFile }) {
 /* bus: a directory, ipc:///directory, a whole tcp:// endpoint, or undefined for the default directory. */
 function endpointOf(bus, name) {
   if (bus?.startsWith("tcp://")) return bus;
-  return `ipc://${runtimeDir(bus?.replace(/^ipc:\/\//, ""))}/${name}`;
+  const directory = runtimeDir(bus?.replace(/^ipc:\/\//, ""));
+  trustDir(directory);
+  return `ipc://${directory}/${name}`;
 }
 
 function audience(fields) {

@@ -28,6 +28,7 @@ A Handler that finds no gate, may not enter, or names a route that the gate does
 """
 
 import collections
+import contextlib
 import itertools
 import json
 import os
@@ -262,14 +263,28 @@ def runtime_dir(wanted=None):
         return "/run/wsbus"
     if os.environ.get("XDG_RUNTIME_DIR"):
         return os.path.join(os.environ["XDG_RUNTIME_DIR"], "wsbus")
-    last = "/tmp/wsbus-%d" % os.getuid()
+    return "/tmp/wsbus-%d" % os.getuid()
+
+
+def _trust_dir(directory):
+    """Complain about a runtime directory that somebody else can have put there. One that is not there yet is made where everybody could."""
+    parent, path = ("/" if directory.startswith("/") else "."), ""
     try:
-        found = os.lstat(last)
+        for name in filter(None, directory.split("/")):
+            path = os.path.join(path or ("/" if directory.startswith("/") else ""), name)
+            if os.stat(parent).st_mode & stat.S_IWOTH:
+                with contextlib.suppress(OSError):
+                    os.mkdir(path, 0o700)
+                owner = os.lstat(path).st_uid
+                if owner not in (0, os.geteuid()):
+                    raise PermissionError("%s belongs to user %d, and everybody can make one in %s: name a directory that only root, or this "
+                                          "user, can have made" % (path, owner, parent))
+            parent = path
+        mode = stat.S_IMODE(os.stat(parent).st_mode)
     except FileNotFoundError:
-        return last
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():  # everybody can make one: this could be a trap
-        raise PermissionError("%s is not a directory of our own" % last)
-    return last
+        return
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError("runtime directory %s can be written by others than its owner (mode %04o)" % (directory, mode))
 
 
 def is_key(word):
@@ -1011,7 +1026,9 @@ def _endpoint(bus, name):
         return bus
     if bus and bus.startswith("ipc://"):
         bus = bus[len("ipc://"):]
-    return "ipc://%s/%s" % (runtime_dir(bus), name)
+    directory = runtime_dir(bus)
+    _trust_dir(directory)
+    return "ipc://%s/%s" % (directory, name)
 
 
 def _keys(endpoint, server_key, key_file):

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/handle.h"
+#include "base/runtime_dir.h"
 
 #define TCP "tcp://"
 #define IPC "ipc://"
@@ -18,6 +19,9 @@ static wsb_err in_directory(const char *dir, struct wsb_buf *ret, struct wsb_fau
         len--;
     if (len + sizeof "/handlers" > room)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%.100s…: the path is too long for a socket", dir);
+    wsb_err err = wsb_runtime_dir_trust(dir, /*make=*/true, fault);
+    if (err)
+        return err;
     return wsb_buf_printf(ret, "ipc://%.*s/handlers", (int)len, dir);
 }
 

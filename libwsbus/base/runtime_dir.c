@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,73 @@ wsb_err wsb_runtime_dir_resolve(const char *wanted, char ret[WSB_RUNTIME_DIR_MAX
     return choose(wanted, W_OK | X_OK, ret, fault);
 }
 
+/* ------------------------------------------------------------------------- trust */
+
+static wsb_err cannot_look(const char *path, struct wsb_fault *fault)
+{
+    return errno == ENOENT ? WSB_ERR_NOT_FOUND
+                           : wsb_fault_set(fault, WSB_ERR_IO, errno, "runtime directory %s cannot be looked at: %s",
+                                           path, strerror(errno));
+}
+
+/* What lies at path, which is a directory or a link to one; parent is where it lies. */
+static wsb_err trust_step(const char *parent, const char *path, bool make, struct wsb_fault *fault)
+{
+    struct stat above, st;
+    if (stat(parent, &above) != 0)
+        return cannot_look(parent, fault);
+    if (!(above.st_mode & S_IWOTH))
+        return WSB_OK;
+    if (make)
+        (void)mkdir(path, 0700);
+    if (lstat(path, &st) != 0)
+        return cannot_look(path, fault);
+    if (st.st_uid == 0 || st.st_uid == geteuid())
+        return WSB_OK;
+    return wsb_fault_set(
+        fault, WSB_ERR_REFUSED, 0,
+        "%s belongs to user %lu, and everybody can make one in %s: name a directory that only root, or "
+        "this user, can have made",
+        path, (unsigned long)st.st_uid, parent);
+}
+
+static wsb_err trust_way(const char *dir, bool make, struct wsb_fault *fault)
+{
+    char path[PATH_MAX];
+    char parent[PATH_MAX] = ".";
+    wsb_err err = WSB_OK;
+    size_t len = strlen(dir);
+    if (len >= sizeof path)
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "runtime directory %.60s...: the path is too long", dir);
+    for (size_t at = strspn(dir, "/"); at < len && !err; at += strspn(dir + at, "/")) {
+        if (at && parent[0] == '.' && !parent[1])
+            memcpy(parent, "/", 2);
+        at += strcspn(dir + at, "/");
+        memcpy(path, dir, at);
+        path[at] = 0;
+        err = trust_step(parent, path, make, fault);
+        memcpy(parent, path, at + 1);
+    }
+    return err;
+}
+
+wsb_err wsb_runtime_dir_trust(const char *dir, bool make, struct wsb_fault *fault)
+{
+    struct stat st;
+    wsb_err err = trust_way(dir, make, fault);
+    if (!err && stat(dir, &st) != 0)
+        err = cannot_look(dir, fault);
+    if (err == WSB_ERR_NOT_FOUND)
+        return WSB_OK;
+    if (!err && st.st_mode & (S_IWGRP | S_IWOTH))
+        err = wsb_fault_set(fault, WSB_ERR_REFUSED, 0,
+                            "runtime directory %s can be written by others than its owner (mode %04o)", dir,
+                            (unsigned)st.st_mode & 07777);
+    return err;
+}
+
+/* ---------------------------------------------------------------------- for tools */
+
 /* Everybody can make a directory in /tmp: one that nobody has named and that is not ours could be a trap. */
 static bool is_trap(const char *dir)
 {
@@ -73,9 +141,13 @@ wsb_err wsb_runtime_dir_find(const char *wanted, char ret[WSB_RUNTIME_DIR_MAX], 
     if (!err && !is_named && is_trap(dir))
         err = wsb_fault_set(fault, WSB_ERR_REFUSED, 0, "%s is not a directory of our own", dir);
     if (!err)
+        err = wsb_runtime_dir_trust(dir, /*make=*/false, fault);
+    if (!err)
         memcpy(ret, dir, sizeof dir);
     return err;
 }
+
+/* ----------------------------------------------------------------------- the gate's */
 
 static wsb_err owner_check(const char *dir, const struct stat *st, struct wsb_fault *fault)
 {

@@ -6,6 +6,8 @@
  * here; libwsbus makes an endpoint of them in api/address.c.
  */
 
+#include <stdbool.h>
+
 #include "base/fault.h"
 
 /* Bytes with the NUL: the longest endpoint, "/handlers" and the name of the socket file made before it is renamed, still
@@ -25,9 +27,21 @@ enum { WSB_RUNTIME_DIR_MAX = 90 };
 WSB_MUST_CHECK wsb_err wsb_runtime_dir_resolve(const char *wanted, char ret[WSB_RUNTIME_DIR_MAX],
                                                struct wsb_fault *fault);
 
-/* The same for a tool, which looks for the gate of somebody else: /run/wsbus where it can be entered. WSB_ERR_REFUSED: the
- * last resort in /tmp is there and belongs to somebody else. */
+/* The same for a tool, which looks for the gate of somebody else: /run/wsbus where it can be entered. WSB_ERR_REFUSED: it
+ * cannot be trusted (wsb_runtime_dir_trust). */
 WSB_MUST_CHECK wsb_err wsb_runtime_dir_find(const char *wanted, char ret[WSB_RUNTIME_DIR_MAX], struct wsb_fault *fault);
+
+/**
+ * For whoever speaks to the gate in it: could somebody else have put it there, or what is in it? Each directory on the way
+ * that lies where everybody can make one, as in /tmp, must be root's or our own, and so must a link there; and the last one
+ * must not be writable for others than its owner.
+ *
+ * @make   what is not there yet is made, with mode 0700, where everybody could make it: for who waits for a gate to come
+ *
+ * Returns   WSB_OK, there may be none; WSB_ERR_REFUSED, and the fault says whose it is; WSB_ERR_IO cannot be looked at
+ * Threads   any
+ */
+WSB_MUST_CHECK wsb_err wsb_runtime_dir_trust(const char *dir, bool make, struct wsb_fault *fault);
 
 /**
  * Create the directory with mode 0700, or check the one that is there: ours, a directory and not a link to one, and not

@@ -77,6 +77,48 @@ static void test_runtime_dir_has_room_for_an_endpoint(void **state)
     assert_int_equal(wsb_runtime_dir_resolve(long_dir, dir, NULL), WSB_OK);
 }
 
+/* Everybody can make a directory in `open`, nobody else in `closed`. */
+static void test_runtime_dir_trust(void **state)
+{
+    (void)state;
+    char base[] = "/tmp/wsb_trust_test.XXXXXX";
+    char open_dir[64], path[80], deep[96];
+    struct wsb_fault fault = {0};
+    struct stat st;
+    assert_non_null(mkdtemp(base));
+    (void)snprintf(open_dir, sizeof open_dir, "%s/open", base);
+    (void)snprintf(path, sizeof path, "%s/mine", open_dir);
+    (void)snprintf(deep, sizeof deep, "%s//gate/", path);
+    assert_int_equal(mkdir(open_dir, 0777) | chmod(open_dir, 01777), 0);
+
+    assert_int_equal(wsb_runtime_dir_trust(open_dir, false, &fault), WSB_ERR_REFUSED);
+    assert_non_null(strstr(fault.text, "can be written by others than its owner (mode 1777)"));
+    assert_int_equal(wsb_runtime_dir_trust(path, false, NULL), WSB_OK); /* there may be one later */
+    assert_int_equal(stat(path, &st), -1);
+    assert_int_equal(wsb_runtime_dir_trust(deep, true, NULL), WSB_OK); /* and then it is not somebody else's */
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    assert_int_equal(stat(deep, &st), -1);
+    assert_int_equal(wsb_runtime_dir_trust("/run", false, NULL), WSB_OK); /* root's */
+    assert_int_equal(wsb_runtime_dir_trust("nowhere/at/all", false, NULL), WSB_OK);
+    if (geteuid() == 0) { /* only root can give a directory away */
+        assert_int_equal(mkdir(deep, 0700), 0);
+        assert_int_equal(chown(deep, 4711, 4711), 0);
+        assert_int_equal(wsb_runtime_dir_trust(deep, true, NULL), WSB_OK); /* the gate's, where only we make some */
+        assert_int_equal(chown(path, 4711, 4711), 0);
+        assert_int_equal(wsb_runtime_dir_trust(path, true, &fault), WSB_ERR_REFUSED);
+        assert_non_null(strstr(fault.text, "belongs to user 4711, and everybody can make one in"));
+        assert_int_equal(wsb_runtime_dir_trust(deep, true, NULL),
+                         WSB_ERR_REFUSED); /* whoever has the way has its end */
+        assert_int_equal(rmdir(deep) | rmdir(path) | symlink("/run", path) | lchown(path, 4711, 4711), 0);
+        assert_int_equal(wsb_runtime_dir_trust(path, true, NULL), WSB_ERR_REFUSED);
+        assert_int_equal(unlink(path), 0);
+    } else {
+        assert_int_equal(rmdir(path), 0);
+    }
+    assert_int_equal(rmdir(open_dir) | rmdir(base), 0);
+}
+
 static void test_runtime_dir_prepare(void **state)
 {
     (void)state;
@@ -134,6 +176,7 @@ int main(void)
         cmocka_unit_test(test_runtime_dir_order),
         cmocka_unit_test(test_runtime_dir_of_somebody_else_in_tmp),
         cmocka_unit_test(test_runtime_dir_has_room_for_an_endpoint),
+        cmocka_unit_test(test_runtime_dir_trust),
         cmocka_unit_test(test_runtime_dir_prepare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
