@@ -274,6 +274,8 @@ static wsb_err open_monitor(struct zmq_client *z)
     const int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED |
                        ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
                        ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+    int pending;
+    size_t len = sizeof pending;
     if (zmq_socket_monitor(z->socket, monitor_name, events) != 0)
         return WSB_ERR_IO;
     z->monitor = zmq_socket(z->context, ZMQ_PAIR);
@@ -281,7 +283,11 @@ static wsb_err open_monitor(struct zmq_client *z)
         return WSB_ERR_IO;
     wsb_zmq_set_int(z->monitor, ZMQ_RCVHWM, 0);
     wsb_zmq_set_int(z->monitor, ZMQ_LINGER, 0);
-    return zmq_connect(z->monitor, monitor_name) == 0 ? WSB_OK : WSB_ERR_IO;
+    if (zmq_connect(z->monitor, monitor_name) != 0)
+        return WSB_ERR_IO;
+    /* Its descriptor tells of a message only to who has found none before: whoever waits on it next may not have looked. */
+    (void)zmq_getsockopt(z->monitor, ZMQ_EVENTS, &pending, &len);
+    return WSB_OK;
 }
 
 static const struct wsb_client_ops zmq_client_ops = {

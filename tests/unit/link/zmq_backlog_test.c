@@ -235,6 +235,24 @@ static void test_a_stopped_peer_is_seen(void **state)
     }
 }
 
+/* Whoever opens a client may wait on its descriptors at once: all may be said before it has looked for the first time. */
+static void test_who_waits_without_having_looked_is_woken(void **state)
+{
+    struct fixture *f = *state;
+    int fds[WSB_CLIENT_FDS];
+    struct pollfd p = {.events = POLLIN};
+    struct wsb_inbound in;
+    open_server(f);
+    struct wsb_client *c = connect_to(wsb_server_endpoint(f->server, WSB_CHANNEL_HANDLERS));
+    assert_int_equal(c->ops->fds(c, fds), 2);
+    p.fd = fds[1];
+    for (int i = 0; i < 500 && poll(&p, 1, 10) == 0; i++)
+        assert_false(hear(f->server, &in));
+    assert_int_equal(p.revents, POLLIN);
+    assert_int_equal(c->ops->change(c), WSB_LINK_UP);
+    c->ops->close(c);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -242,6 +260,7 @@ int main(void)
         TEST(test_a_handler_that_is_busy_outlives_its_gate),
         TEST(test_a_gate_that_is_busy_outlives_a_handler),
         TEST(test_a_stopped_peer_is_seen),
+        TEST(test_who_waits_without_having_looked_is_woken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
