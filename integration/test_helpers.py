@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+import signal
 import tempfile
+import threading
 
 import pytest
 import wsbus
 import zmq
 
-from conftest import DEADLINE, ROOT
+from conftest import DEADLINE, PYTHON, ROOT, with_libwsbus
+from raw import Raw
 
 CONN, OTHER = 5, 6
 CODES = {name: code for code, name in wsbus.EVENTS.items()}
@@ -366,6 +369,158 @@ def test_metadata_that_cannot_be_read_ends_no_program(played, join, meta, capfd)
     assert meta == UNREADABLE["no object"] or "metadata that cannot be read" in capfd.readouterr().err
 
 
+# --- Python: headers
+
+
+HEADERS = [
+    (None, {"content-type": "text/plain; charset=utf-8"}),
+    ({"Content-Type": "text/html"}, {"Content-Type": "text/html"}),
+    ({"content-type": "text/html"}, {"content-type": "text/html"}),
+    ({"Set-Cookie": ["a=1", "b=2"], "CONTENT-TYPE": "x/y"}, {"Set-Cookie": ["a=1", "b=2"], "CONTENT-TYPE": "x/y"}),
+    ([("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("SET-COOKIE", ["c=3"])],
+     {"Set-Cookie": ["a=1", "b=2", "c=3"], "content-type": "text/plain; charset=utf-8"}),
+]
+
+
+@pytest.mark.parametrize("given, told", HEADERS)
+def test_python_takes_names_of_headers_without_regard_to_case(played, join, given, told):
+    handler = join()
+    handler.respond(CONN, "text", headers=given)
+    handler.reject(OTHER, headers=given)
+    handler.flush()
+    assert json.loads(played.hear("respond")[2])["headers"] == told
+    without = {name: value for name, value in told.items() if given is not None and (name != "content-type" or "content-type" in given)}
+    assert json.loads(played.hear("reject")[2])["headers"] == without
+
+
+# --- Python: forks
+
+
+def in_child(function):
+    """What it raises in a forked child, by name; "nothing" otherwise."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        told = "nothing"
+        try:
+            function()
+        except BaseException as error:
+            told = type(error).__name__
+        os.write(write_end, told.encode())
+        os._exit(0)
+    os.close(write_end)
+    with open(read_end, "rb") as file:
+        told = file.read().decode()
+    os.waitpid(child, 0)
+    return told
+
+
+def test_python_handlers_are_no_childs(played, join):
+    handler = join()
+    played.say(opened())
+    read(handler)
+    calls = [lambda: handler.read(), lambda: handler.send(CONN, "x"), lambda: handler.publish("x", all=True), lambda: handler.ack(CONN, 1),
+             lambda: handler.flush(), lambda: handler.fileno(), lambda: handler.working(), lambda: next(iter(handler))]
+    assert [in_child(call) for call in calls] == ["ForkedError"] * len(calls)
+    assert in_child(handler.disconnect) == "nothing"
+    handler.send(CONN, "the parent's")
+    handler.flush()
+    assert played.hear("send")[1] == b"the parent's", "and none of the children's"
+
+
+def test_a_forked_program_ends_without_its_parent_noticing(gate, processes):
+    """The child leaves its `with` and all that Python does at the end of a program, and the parent goes on under its number."""
+    program = processes([PYTHON, "-c", """
+import os, sys, wsbus
+with wsbus.Handler(["echo"], bus=sys.argv[1]) as bus, wsbus.Commander(bus=sys.argv[1]) as commands:
+    if os.fork() == 0:
+        for call in (bus.read, lambda: commands.publish("x", all=True)):
+            try:
+                call()
+            except wsbus.ForkedError as error:
+                print("child:", error, flush=True)
+        sys.exit(0)
+    os.wait()
+    print("ended", flush=True)
+    for event in bus:
+        if event.type == "data":
+            bus.send(event.conn, event.text)
+""", gate.dir])
+    program.wait_line("ended")
+    assert len([line for line in program.lines if line.startswith("child: this ")]) == 2, program.output
+    client = Raw(gate).upgrade()
+    assert client.ask("still here") == "still here"
+    assert [one["id"] for one in gate.wsctl("handlers")["handlers"]] == [1]
+
+
+def test_a_forked_child_of_libwsbus_is_told_so(gate, processes):
+    program = processes(with_libwsbus(PYTHON, "-c", """
+import os, sys, wsbus_shm
+with wsbus_shm.Handler(["echo"], bus=sys.argv[1]) as bus:
+    if os.fork() == 0:
+        for call in (bus.read, lambda: bus.send(5, "x"), bus.fileno):
+            try:
+                call()
+            except wsbus_shm.ForkedError as error:
+                print("child:", error, flush=True)
+        sys.exit(0)
+    os.wait()
+    print("ended", flush=True)
+    for event in bus:
+        if event.type == "data":
+            bus.send(event.conn, event.text)
+""", gate.dir))
+    program.wait_line("ended")
+    assert len([line for line in program.lines if line.startswith("child: this Handler belongs to process %d" % program.pid)]) == 3, program.output
+    client = Raw(gate).upgrade()
+    assert client.ask("still here") == "still here"
+
+
+# --- Python: the Commander
+
+
+def test_a_commander_without_a_gate_is_an_error_in_time(tmp_path):
+    for timeout in (0, 0.2):
+        with wsbus.Commander(bus=str(tmp_path), timeout=timeout) as commands:
+            with pytest.raises(wsbus.NoGateError, match="no gate at %s: no socket is there" % tmp_path):
+                commands.publish("x", all=True)
+                commands.publish("y", all=True)
+    assert issubclass(wsbus.NoGateError, TimeoutError)
+
+
+def test_a_commander_waits_for_its_gate_and_leaves_nothing_behind(make_gate, take_seat, tmp_path):
+    directory = tmp_path / "run"
+    directory.mkdir(mode=0o700)
+    commands = wsbus.Commander(bus=str(directory), timeout=DEADLINE)
+    sending = threading.Thread(target=lambda: [commands.publish("%d" % number, all=True) for number in range(100)])
+    sending.start()
+    gate = make_gate(directory)
+    sending.join(DEADLINE)
+    seat = take_seat(gate)
+    client = Raw(gate).upgrade()
+    seat.hear("open")
+    for number in range(100, 200):
+        commands.publish("%d" % number, all=True)
+    commands.disconnect()
+    commands.disconnect()
+    told = [int(client.read_message())]
+    while told[-1] != 199:
+        told.append(int(client.read_message()))
+    assert told[-100:] == list(range(100, 200)), "disconnect() lets all leave"
+    with pytest.raises(RuntimeError, match="disconnected"):
+        commands.publish("x", all=True)
+
+
+def test_a_commander_is_not_held_up_by_a_gate_that_does_not_read(gate):
+    with wsbus.Commander(bus=gate.dir, timeout=0.3) as commands:
+        commands.publish("x", all=True)
+        gate.signal(signal.SIGSTOP)
+        with pytest.raises(wsbus.NoGateError, match="takes no commands"):
+            for _ in range(10000):
+                commands.publish(bytes(64 << 10), all=True)
+    gate.signal(signal.SIGCONT)
+
+
 # --- Node: small programs, which tell what becomes of them on their output
 
 
@@ -562,3 +717,14 @@ def test_node_tells_the_program_that_its_socket_is_broken(played, node):
     played.say(event("ping"))
     program.tells("caught EIO")
     assert played.hear("bye")
+
+
+def test_node_takes_names_of_headers_without_regard_to_case(played, node):
+    program = node("""
+handler.respond(5n, "x", { headers: { "Set-Cookie": ["a=1"], "set-cookie": "b=2", "X-A": "1" } });
+handler.respond(6n, "x", { headers: [["Set-Cookie", "a=1"], ["SET-COOKIE", "b=2"]] });
+for await (const event of handler) tell(event.type);
+""")
+    program.tells("welcome")
+    assert json.loads(played.hear("respond")[2])["headers"] == {"Set-Cookie": ["a=1", "b=2"], "X-A": "1"}
+    assert json.loads(played.hear("respond")[2])["headers"] == {"Set-Cookie": ["a=1", "b=2"]}

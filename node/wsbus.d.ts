@@ -31,7 +31,8 @@ export interface BusEvent {
 
 export type Slow = "close" | "drop-new" | "drop-old" | "conflate";
 export type Payload = string | Uint8Array;
-export type Headers = Record<string, string | readonly string[]>;
+/** Names that differ in case are one name. */
+export type Headers = Record<string, string | readonly string[]> | Iterable<readonly [string, string | readonly string[]]>;
 
 export interface HandlerOptions {
   routes: readonly string[];

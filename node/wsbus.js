@@ -366,6 +366,17 @@ function audience(fields) {
   return there;
 }
 
+/* One entry for each name, whatever its case, as it was written first. */
+function fieldsOf(headers) {
+  const names = new Map();
+  for (const [name, given] of Symbol.iterator in headers ? headers : Object.entries(headers)) {
+    const field = names.get(name.toLowerCase()) ?? { name, values: [] };
+    field.values.push(...[given].flat());
+    names.set(name.toLowerCase(), field);
+  }
+  return Object.fromEntries([...names.values()].map(({ name, values }) => [name, values.length === 1 ? values[0] : values]));
+}
+
 /* The object; an empty one of what cannot be read: no message may end the program, or take others of its batch with it. */
 function metadataOf(bytes) {
   if (!bytes) return {};
@@ -514,9 +525,10 @@ export class Handler {
     this.#put("working", {});
   }
 
-  /* more: body() brings the rest. */
+  /* more: body() brings the rest. headers: an object, or pairs; an array stands for several fields of one name, and names that differ
+   * in case are one name. */
   respond(conn, body, { status = 200, headers = {}, more = false } = {}) {
-    this.#put("respond", { conn, payload: Buffer.from(body), meta: { status, headers }, flags: more ? FLAG.MORE : 0 });
+    this.#put("respond", { conn, payload: Buffer.from(body), meta: { status, headers: fieldsOf(headers) }, flags: more ? FLAG.MORE : 0 });
     if (!more) this.#conns.delete(conn); /* the gate says nothing more about it */
   }
 
@@ -594,6 +606,10 @@ export class Handler {
   /* What there is now, in batches, and behind it what the gate is told about events. What is commanded meanwhile leaves in the next
    * turn. */
   async #leave() {
+    if (!this.#isUp) { /* it would go in front of the HELLO to whoever comes */
+      this.#tryLater();
+      return;
+    }
     this.#isLeaving = true;
     let count = this.#out.length;
     let isSent;

@@ -31,6 +31,7 @@ import collections
 import contextlib
 import itertools
 import json
+import math
 import os
 import select
 import stat
@@ -128,10 +129,13 @@ class Trouble:
         self._is_told = False  # a line was due since the last registration
         self._told, self._again, self._interval = None, 0, 0
 
-    def line(self, kind, why=""):
+    def words(self, kind, why=""):
         words = TROUBLES["key" if kind == "handshake" and self._key else kind]
         start = START_THERE if self._is_local else "start wsgate there, or correct the address"
-        return "wsbus: %s: %s" % (self._who, words.format(where=self.where, why=why, key=self._key, start=start))
+        return words.format(where=self.where, why=why, key=self._key, start=start)
+
+    def line(self, kind, why=""):
+        return "wsbus: %s: %s" % (self._who, self.words(kind, why))
 
     def note(self, kind, why, now):
         """What is wrong now, in seconds; the line when it is due, otherwise None."""
@@ -153,6 +157,29 @@ class Trouble:
             return None
         self._told = now
         return self.line("none")
+
+
+class ForkedError(RuntimeError):
+    """A Handler, Commander or Subscriber is used in a child of the process that made it: the connection is the parent's."""
+
+
+class NoGateError(TimeoutError):
+    """The gate has not taken a command in time; the text says what is wrong."""
+
+
+class _Owned:
+    """What belongs to the process that has made it. A child of that has the same descriptors, and would only take from its parent."""
+
+    def __init__(self):
+        self._pid = os.getpid()
+
+    def _is_ours(self):
+        return self._pid == os.getpid()
+
+    def _check_process(self):
+        if not self._is_ours():
+            raise ForkedError("this %s belongs to process %d, and this is process %d: make another one behind fork()" % (
+                type(self).__name__, self._pid, os.getpid()))
 
 
 class ProtocolError(ValueError):
@@ -344,10 +371,11 @@ def encode(type_name, conn=0, payload=b"", code=0, flags=0, seq=0, meta=None):
     return make_header(COMMANDS[type_name], code, flags, len(payload), conn, seq), payload, data
 
 
-class Commands:
+class Commands(_Owned):
     """What a program can tell the gate; how it travels is up to the class below."""
 
     def __init__(self):
+        super().__init__()
         self._seq = 0
 
     def _put(self, record, conn=0, names_conns=False):
@@ -390,18 +418,23 @@ class Commands:
         return self._command("close", conn, outcome=outcome, meta={"code": code, "reason": reason})
 
     def accept(self, conn, subprotocol=None, headers=None, groups=None, user=None, tags=None):
+        headers = None if headers is None else _fields(headers)
         meta = _there(subprotocol=subprotocol, headers=headers, groups=groups, user=user, tags=tags)
         return self._command("accept", conn, meta=meta)
 
     def reject(self, conn, status=403, body=b"", headers=None):
-        return self._command("reject", conn, body, meta={"status": status, "headers": headers or {}})
+        return self._command("reject", conn, body, meta={"status": status, "headers": _fields(headers)})
 
     def respond(self, conn, body=b"", status=200, headers=None, more=False, outcome=False):
-        """Answer a request. With more=True go on with body()."""
+        """Answer a request. With more=True go on with body().
+
+        headers: a dict, or pairs; a list stands for several fields of one name. Names that differ in case are one name."""
+        fields = _fields(headers)
         if isinstance(body, str):
             body = body.encode()
-            headers = {"content-type": "text/plain; charset=utf-8", **(headers or {})}
-        return self._command("respond", conn, body, 0, outcome, MORE if more else 0, {"status": status, "headers": headers or {}})
+            if not any(name.lower() == "content-type" for name in fields):
+                fields["content-type"] = "text/plain; charset=utf-8"
+        return self._command("respond", conn, body, 0, outcome, MORE if more else 0, {"status": status, "headers": fields})
 
     def continue_(self, conn, outcome=False):
         """Ask for the body of a request with meta["expect_continue"], of a route with expect = handler: it comes as "body" events."""
@@ -425,6 +458,15 @@ class Commands:
 
 def _there(**fields):
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _fields(headers):
+    """One entry for each name, whatever its case, as it was written first; a list where there are several values."""
+    names, fields = {}, {}
+    for name, given in headers.items() if hasattr(headers, "items") else headers or ():
+        values = list(given) if isinstance(given, (list, tuple)) else [given]
+        fields.setdefault(names.setdefault(name.lower(), name), []).extend(values)
+    return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
 
 
 def _audience(**fields):
@@ -514,8 +556,12 @@ class _Link:
 
     def trouble(self):
         """What is wrong; None as long as that is not known."""
-        if self._kind != "deaf" or self._path is None:
-            return self._kind
+        return self.look() if self._kind == "deaf" else self._kind
+
+    def look(self):
+        """ZeroMQ does not say why it cannot connect; a look at the socket does."""
+        if self._path is None:
+            return "deaf"
         if os.access(self._path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             return "deaf"
         try:
@@ -613,6 +659,7 @@ class Handler(Commands):
 
     def read(self, timeout_ms=None):
         """The next event; None when there is none in time. Commands given since the last read leave first."""
+        self._check_process()
         if self._is_torn:
             raise RuntimeError("an exception has interrupted this Handler: it can only be disconnected")
         self._finish()
@@ -635,6 +682,7 @@ class Handler(Commands):
 
     def ack(self, conn, seq):
         """With manual_ack: done with this event of the connection, and all before it. It is told when the rest leaves."""
+        self._check_process()
         if self._given and not self._is_stale(conn):
             self._note(conn, seq)
 
@@ -644,6 +692,7 @@ class Handler(Commands):
 
     def flush(self, wait_ms=None):
         """Let what was commanded leave now, and not at the next read. Waits for room, not for ever."""
+        self._check_process()
         self._take()  # first: it may be about connections that were taken away meanwhile
         self._done_events, self._flushed = 0, time.monotonic()
         if not self._unsure:
@@ -662,11 +711,12 @@ class Handler(Commands):
 
     def fileno(self):
         """For an event loop: edge-triggered, so read(0) until it says None."""
+        self._check_process()
         return self._link.fileno()
 
     def disconnect(self):
-        """Say BYE. The event that the program still has is not done with: another handler gets it."""
-        if not self._socket.closed:
+        """Say BYE. The event that the program still has is not done with: another handler gets it. In a forked child: nothing."""
+        if self._is_ours() and not self._socket.closed:
             self.flush(wait_ms=100)
             self._send([*encode("bye")[:2]], 100)
             self._link.close()
@@ -675,6 +725,7 @@ class Handler(Commands):
     # --- out
 
     def _command(self, name, conn=0, payload=b"", code=0, outcome=False, flags=0, meta=None):
+        self._check_process()
         if len(payload) > self.max_message and outcome:
             self._seq += 1
             self._tell_outcome(encode(name, conn, b"", code, flags | WANT_OUTCOME, self._seq, None), conn, "too big",
@@ -689,6 +740,7 @@ class Handler(Commands):
         return seq
 
     def _put(self, record, conn=0, names_conns=False):
+        self._check_process()
         if names_conns and self._is_stale(conn):
             self._refuse(record, conn)
             return
@@ -991,16 +1043,18 @@ class Handler(Commands):
         return bool(self._credit and messages) and (messages >= self._credit[0] // 2 or size >= self._credit[1] // 2)
 
 
-class Subscriber:
+class Subscriber(_Owned):
     """Copies of events, of routes that publish. `topics` are prefixes: "chat", "chat data", "" for all."""
 
     def __init__(self, topics=("",), bus=None, context=None, server_key=None, key_file=None):
+        super().__init__()
         self._socket = _open(context, zmq.SUB, _endpoint(bus, "events"), server_key, key_file)
         for topic in topics:
             self._socket.setsockopt_string(zmq.SUBSCRIBE, topic)
 
     def __iter__(self):
         while True:
+            self._check_process()
             parts = self._socket.recv_multipart()
             try:
                 yield parts[0].decode(), Event(*parse_parts(parts[1:]))
@@ -1009,15 +1063,63 @@ class Subscriber:
 
 
 class Commander(Commands):
-    """Commands without registration: for subscribers, cron jobs, web applications. Nothing comes back."""
+    """Commands without registration: for subscribers, cron jobs, web applications. Nothing comes back.
 
-    def __init__(self, bus=None, context=None, server_key=None, key_file=None):
+        with Commander() as commands:
+            commands.publish("hello", group="all")
+
+    A command waits for a gate that takes it, `timeout` seconds at most (None: for ever; 0: not at all), and is a NoGateError then.
+    disconnect() gives as long to what is still on its way. One Commander belongs to one thread, and to the process that made it.
+    """
+
+    def __init__(self, bus=None, context=None, server_key=None, key_file=None, timeout=10.0):
         super().__init__()
-        self._socket = _open(context, zmq.PUSH, _endpoint(bus, "commands"), server_key, key_file, {zmq.LINGER: 1000})
+        endpoint = _endpoint(bus, "commands")
+        keys = _keys(endpoint, server_key, key_file)
+        self._timeout = timeout
+        self._own_context = zmq.Context() if context is None else None  # to wait for the end of what was sent
+        # IMMEDIATE: nothing is taken for a gate that is not there, and thrown away later without a word
+        self._socket = _socket(context or self._own_context, zmq.PUSH, endpoint, keys, {zmq.LINGER: 1000, zmq.IMMEDIATE: 1})
+        self._link = _Link(context or self._own_context, self._socket, endpoint)
+        self._trouble = Trouble("", (), endpoint, keys[1].decode() if keys else None)
+        self._socket.connect(endpoint)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.disconnect()
+
+    def disconnect(self):
+        """Let what was commanded leave, no longer than `timeout`. Idempotent; in a forked child it does nothing."""
+        if self._is_ours() and not self._socket.closed:
+            self._link.close()
+            self._socket.close(linger=-1 if self._timeout is None else math.ceil(self._timeout * 1000))
+            if self._own_context is not None:
+                self._own_context.term()
 
     def _put(self, record, conn=0, names_conns=False):
+        self._check_process()
+        if self._socket.closed:
+            raise RuntimeError("this Commander is disconnected")
         header, payload, meta = record
-        self._socket.send_multipart([header, payload] + ([meta] if meta else []))
+        until = math.inf if self._timeout is None else time.monotonic() + self._timeout
+        while not self._try([header, payload] + ([meta] if meta else []), until):
+            if time.monotonic() >= until:
+                raise NoGateError("the gate at %s takes no commands" % self._trouble.where if self._link.is_up
+                                  else self._trouble.words(self._link.trouble() or self._link.look()))
+
+    def _try(self, parts, until):
+        is_ready = self._link.poll(max(0, min(until - time.monotonic(), 60)) * 1000, zmq.POLLOUT)
+        for _ in self._link.changes() if self._link.has_news else ():
+            pass
+        if not is_ready:
+            return False
+        try:
+            self._socket.send_multipart(parts, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
 
 
 def _endpoint(bus, name):

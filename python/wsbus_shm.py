@@ -35,6 +35,10 @@ TIMEOUT, GATE_GONE, SIGNAL, GONE, STALE = 1, 3, 5, 6, 7  # of enum wsb_reason
 SLICE_MS = 250  # Python looks after its signals at least so often: one that comes just before the wait does not end it
 
 
+class ForkedError(RuntimeError):
+    """A Handler is used in a child of the process that made it: the connection is the parent's."""
+
+
 class BusError(Exception):
     """A call that libwsbus refused: `reason` is its name of why ("too big", "full", …)."""
 
@@ -165,10 +169,14 @@ def _array(kind, values):
     return (kind * len(values))(*values), len(values)
 
 
+def _pairs(headers):
+    """Of a dict, or of pairs; a list stands for several fields of one name."""
+    given = headers.items() if hasattr(headers, "items") else headers or ()
+    return [(name, value) for name, values in given for value in (values if isinstance(values, (list, tuple)) else [values])]
+
+
 def _fields(headers):
-    """Of a dict; a list stands for several fields of one name."""
-    pairs = [(name, value) for name, given in (headers or {}).items() for value in (given if isinstance(given, list) else [given])]
-    return _array(CField, [CField(_text(name), _text(value)) for name, value in pairs])
+    return _array(CField, [CField(_text(name), _text(value)) for name, value in _pairs(headers)])
 
 
 def _message(payload, opcode):
@@ -198,6 +206,7 @@ class Handler:
 
     def __init__(self, routes, bus=None, name=None, link="auto", manual_ack=False, presence=False, weight=1, server_key=None,
                  key_file=None, ring_size=0, kinds=None, on_trouble=None):
+        self._pid = os.getpid()
         self._lib, self._h, self._ev, self._is_open = library(), CHandler(), CEvent(), False
         self._reading = threading.Lock()  # not free again after an exception: it may have torn an event out of our hands
         self.lost = self.stale = 0
@@ -226,6 +235,7 @@ class Handler:
 
     def read(self, timeout_ms=None):
         """The next event; None when there is none in time. The one before is done with."""
+        self._check_process()
         if not self._reading.acquire(blocking=False):
             raise RuntimeError("another thread reads, or an exception has interrupted a read: this Handler can only be disconnected")
         event = self._next(math.inf if timeout_ms is None else time.monotonic() + timeout_ms / 1000)
@@ -278,9 +288,11 @@ class Handler:
         return self._call("reject", conn, status, _text(body))
 
     def respond(self, conn, body=b"", status=200, headers=None, more=False):
-        """Answer a request. With more=True go on with body()."""
+        """Answer a request. With more=True go on with body(). Names of headers that differ in case are one name."""
         if isinstance(body, str):
-            body, headers = body.encode(), {"content-type": "text/plain; charset=utf-8", **(headers or {})}
+            body, headers = body.encode(), _pairs(headers)
+            if not any(name.lower() == "content-type" for name, _ in headers):
+                headers.append(("content-type", "text/plain; charset=utf-8"))
         body = bytes(body)
         return self._call("respond", conn, CResponse(status, *_fields(headers), body, len(body), more))
 
@@ -313,15 +325,22 @@ class Handler:
 
     def fileno(self):
         """For an event loop: readable when read(0) has something to do."""
+        self._check_process()
         return self._lib.wsb_handler_fd(self._h)
 
     def disconnect(self):
         """Say BYE. The event that the program still has is not done with: another handler gets it."""
-        if self._is_open:
+        if self._is_open and self._pid == os.getpid():  # a forked child has no say in it
             self._is_open = False
             self._lib.wsb_handler_close(self._h)
 
+    def _check_process(self):
+        if self._pid != os.getpid():
+            raise ForkedError("this Handler belongs to process %d, and this is process %d: make another one behind fork()" % (
+                self._pid, os.getpid()))
+
     def _call(self, name, *arguments):
+        self._check_process()
         if getattr(self._lib, "wsb_" + name)(self._h, *arguments):
             return True
         reason = self._lib.wsb_reason(self._h)
