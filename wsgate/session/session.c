@@ -17,6 +17,7 @@ enum {
     FLUSH_BUDGET = 1 << 20,
     FAN_MANY = 64,
     FAN_PAUSE_US = 200,
+    FAN_STEP = 1024, /* sessions that a round writes to: some milliseconds */
     OUTBOX_SOFT = 8 << 20,
     OUR_DOING_MS = 5000 /* how often a client is looked at that we do not read */
 };
@@ -130,8 +131,9 @@ void wsg_session_mark_fanned(struct wsg_session *s)
     if (s->is_dirty || s->state == WSG_SESSION_DEAD)
         return;
     s->is_dirty = true;
-    s->next_dirty = fan->first;
-    fan->first = s;
+    s->next_dirty = NULL;
+    *(fan->count ? &fan->last->next_dirty : &fan->first) = s;
+    fan->last = s;
     if (fan->count++ == 0)
         wsg_loop_wake_by(s->env->loop, wsg_loop_now_us(s->env->loop)); /* this round may have been flushed already */
 }
@@ -510,23 +512,41 @@ static void flush_all(struct wsg_session *s)
     }
 }
 
-/* What was published leaves at once, unless it is much and as much has just left. */
+/* The first `most` of them, off the list. */
+static struct wsg_session *fan_take(struct wsg_fan *fan, uint32_t most)
+{
+    struct wsg_session *first = fan->first;
+    struct wsg_session *last = first;
+    uint32_t taken = 1;
+    for (; taken < most && last->next_dirty; taken++)
+        last = last->next_dirty;
+    fan->first = last->next_dirty;
+    last->next_dirty = NULL;
+    fan->count -= taken;
+    return first;
+}
+
+/*
+ * What was published leaves at once, unless it is much and as much has just left. What is for very many leaves in steps, so
+ * that the other clients of the worker are not kept waiting for all of it: those who were marked first leave first.
+ */
 static void flush_fan(struct wsg_env *env)
 {
-    struct wsg_fan fan = env->fan;
-    bool is_much = fan.count >= FAN_MANY && env->slots.used > 0;
-    if (fan.count == 0)
+    struct wsg_fan *fan = &env->fan;
+    bool is_last = env->slots.used == 0; /* they are all dead, and nobody waits */
+    bool is_much = fan->is_leaving || (fan->count >= FAN_MANY && !is_last);
+    if (fan->count == 0)
         return;
-    if (is_much && wsg_loop_now_us(env->loop) < fan_due_us(env)) {
+    if (is_much && !fan->is_leaving && wsg_loop_now_us(env->loop) < fan_due_us(env)) {
         wsg_loop_wake_by(env->loop, fan_due_us(env));
         return;
     }
-    wsg_loop_wake_by(env->loop, 0);
-    env->fan.first = NULL;
-    env->fan.count = 0;
-    flush_all(fan.first);
-    if (is_much)
-        env->fan.flushed_us = wsg_loop_read_us(env->loop);
+    struct wsg_session *first = fan_take(fan, is_last ? UINT32_MAX : FAN_STEP);
+    fan->is_leaving = fan->count > 0;
+    wsg_loop_wake_by(env->loop, fan->is_leaving ? wsg_loop_now_us(env->loop) : 0);
+    flush_all(first);
+    if (is_much && !fan->is_leaving)
+        fan->flushed_us = wsg_loop_read_us(env->loop);
 }
 
 void wsg_sessions_count(struct wsg_env *env)

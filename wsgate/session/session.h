@@ -78,8 +78,9 @@ struct wsg_access_lane;
 
 /* Sessions that something published is waiting in, see docs/adr/0007. */
 struct wsg_fan {
-    struct wsg_session *first;
+    struct wsg_session *first, *last; /* first marked first; last says nothing while there is none */
     uint32_t count;
+    bool is_leaving;     /* a part of them has left, and the others follow in the next rounds */
     uint64_t flushed_us; /* when the latest large one was done; 0: never */
 };
 

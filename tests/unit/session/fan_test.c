@@ -8,18 +8,19 @@
 #include "session/parts.h"
 #include "unit/session/fixture.h"
 
-enum { CLIENTS = 100, FEW = 10, LATER_US = 1000000000 };
+enum { CLIENTS = 100, FEW = 10, STEP = 1024, VERY_MANY = 2 * STEP + 100, LATER_US = 1000000000 };
 
-static int clients[CLIENTS];
-static struct wsg_session *sessions[CLIENTS];
+static int clients[VERY_MANY];
+static struct wsg_session *sessions[VERY_MANY];
 
-static int open_many(void **state)
+static int open_so_many(void **state, size_t count)
 {
     if (setup(state))
         return -1;
     struct fixture *f = *state;
     close(f->client);
-    for (size_t i = 0; i < CLIENTS; i++) {
+    memset(clients, -1, sizeof clients);
+    for (size_t i = 0; i < count; i++) {
         void *found;
         connect_client(f);
         open_websocket(f);
@@ -32,9 +33,19 @@ static int open_many(void **state)
     return 0;
 }
 
+static int open_many(void **state)
+{
+    return open_so_many(state, CLIENTS);
+}
+
+static int open_very_many(void **state)
+{
+    return open_so_many(state, VERY_MANY);
+}
+
 static int close_many(void **state)
 {
-    for (size_t i = 0; i < CLIENTS; i++)
+    for (size_t i = 0; i < VERY_MANY && clients[i] >= 0; i++)
         close(clients[i]);
     return teardown(state);
 }
@@ -170,6 +181,65 @@ static void test_the_end_does_not_wait(void **state)
     assert_int_equal(f->env.fan.count, 0);
 }
 
+static size_t count_of_those_who_got(const char *want)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < VERY_MANY; i++) {
+        char got[64] = "";
+        if (recv(clients[i], got, sizeof got - 1, MSG_DONTWAIT) > 0) {
+            assert_string_equal(got, want);
+            count++;
+        }
+    }
+    return count;
+}
+
+static void test_to_very_many_it_leaves_in_steps(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_command to_one = {.type = WSB_SEND, .code = WSB_TEXT, .payload = wsb_span_str("b")};
+    publish("a", VERY_MANY - 1);
+    wsg_sessions_flush(&f->env);
+    assert_int_equal(f->env.fan.count, VERY_MANY - 1 - STEP);
+    wsg_session_command(sessions[VERY_MANY - 1], &to_one); /* is not behind all of it */
+    wsg_sessions_flush(&f->env);
+    assert_got(VERY_MANY - 1, "\x81\x01"
+                              "b");
+    wsg_loop_round(f->env.loop, -1); /* sleeps for ever if nobody wakes it */
+    wsg_sessions_flush(&f->env);
+    assert_int_equal(f->env.fan.count, 0);
+    assert_int_equal(count_of_those_who_got("\x81\x01"
+                                            "a"),
+                     VERY_MANY - 1);
+}
+
+/* Who has had its turn is behind those who have not. */
+static void test_what_follows_does_not_get_in_front(void **state)
+{
+    struct fixture *f = *state;
+    publish("a", VERY_MANY);
+    wsg_sessions_flush(&f->env);
+    publish("b", STEP);
+    wsg_sessions_flush(&f->env);
+    wsg_sessions_flush(&f->env);
+    assert_int_equal(f->env.fan.count, STEP - (3 * STEP - VERY_MANY));
+    assert_got(VERY_MANY - 1, "\x81\x01"
+                              "a");
+}
+
+static void test_very_many_that_are_dead_leave_together(void **state)
+{
+    struct fixture *f = *state;
+    publish("a", VERY_MANY);
+    wsg_sessions_flush(&f->env);
+    for (size_t i = 0; i < VERY_MANY; i++)
+        wsg_session_kill(sessions[i], "test");
+    wsg_sessions_flush(&f->env);
+    wsg_sessions_reap(&f->env);
+    assert_null(f->env.dead);
+    assert_int_equal(f->env.fan.count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +250,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_for_one_does_not_wait, open_many, close_many),
         cmocka_unit_test_setup_teardown(test_who_dies_while_it_waits_is_freed, open_many, close_many),
         cmocka_unit_test_setup_teardown(test_the_end_does_not_wait, open_many, close_many),
+        cmocka_unit_test_setup_teardown(test_to_very_many_it_leaves_in_steps, open_very_many, close_many),
+        cmocka_unit_test_setup_teardown(test_what_follows_does_not_get_in_front, open_very_many, close_many),
+        cmocka_unit_test_setup_teardown(test_very_many_that_are_dead_leave_together, open_very_many, close_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
