@@ -119,6 +119,25 @@ while handler.read(100) is None:
     program.wait_line("^told: wsbus: handler .*no gate at")
 
 
+def test_a_subscriber_without_a_gate_says_so(processes, make_gate, tmp_path):
+    subscriber = processes([PYTHON, "-c", """
+import sys, wsbus
+for topic, event in wsbus.Subscriber(bus=sys.argv[1]):
+    print("heard", topic, flush=True)
+""", Nowhere(tmp_path / "run").dir])
+    subscriber.wait_line(re.escape("wsbus: a subscriber of events: no gate at %s: no socket is there" % (tmp_path / "run")))
+    gate = make_gate(tmp_path / "run", routes=["feed=/feed,deliver=publish"])
+    subscriber.wait_line(re.escape("wsbus: a subscriber of events: connected to the gate at"))
+    with Raw(gate) as client:
+        client.upgrade("/feed")
+
+        def is_heard():
+            client.say("x")  # what was said before it had subscribed is not for it
+            return "heard feed data" in subscriber.lines
+
+        eventually(is_heard, "an event")
+
+
 # --- the gate's log
 
 

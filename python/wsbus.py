@@ -83,6 +83,7 @@ TROUBLE_FIRST_S, TROUBLE_LAST_S, TROUBLE_LEAST_S = 10, 300, 1
 START_THERE = "start wsgate there, or name its runtime directory with WSBUS_DIR"
 TROUBLES = {  # the words of libwsbus: tests/vectors/trouble.json
     "none": "registered with the gate at {where}",
+    "up": "connected to the gate at {where}",
     "absent": "no gate at {where}: no socket is there; " + START_THERE,
     "denied": "no permission for the gate at {where}; run the handler as the gate's user or in its group, and see bus_mode of wsgate.conf",
     "deaf": "no gate at {where}: nobody listens there; {start}",
@@ -118,10 +119,11 @@ def _cut(text, size):
 class Trouble:
     """What keeps a handler from being registered, in one line, and when that line is due. It has no clock of its own."""
 
-    def __init__(self, name, routes, endpoint, public_key=None):
+    def __init__(self, name, routes, endpoint, public_key=None, who=None):
         names = ", ".join("'%s'" % _printable(_cut(route, 64)) for route in routes[:TROUBLE_ROUTES])
         what = "no route" if not routes else ("routes " if len(routes) > 1 else "route ") + names
-        self._who = "handler '%s' (%s%s)" % (_printable(_cut(name, 64)), what, ", ..." if len(routes) > TROUBLE_ROUTES else "")
+        self._who = who or "handler '%s' (%s%s)" % (_printable(_cut(name, 64)), what, ", ..." if len(routes) > TROUBLE_ROUTES else "")
+        self._end_words = "up" if who else "none"
         self._is_local = endpoint.startswith("ipc://")
         self.where = os.path.dirname(endpoint[len("ipc://"):]) if self._is_local else endpoint
         self._key = public_key
@@ -156,7 +158,14 @@ class Trouble:
         if not was_told:
             return None
         self._told = now
-        return self.line("none")
+        return self.line(self._end_words)
+
+
+def _tell(line, kind, on_trouble):
+    if line and on_trouble is not None:
+        on_trouble(line)
+    elif line:
+        _say("info" if kind == "none" else "warn", line)
 
 
 class ForkedError(RuntimeError):
@@ -877,11 +886,7 @@ class Handler(Commands):
             kind, why = "refused", self._refusal
         elif self._hellos > HELLOS_MAX:
             kind = "mute"
-        line = kind and self._trouble.note(kind, why, time.monotonic())
-        if line and self._on_trouble is not None:
-            self._on_trouble(line)
-        elif line:
-            _say("info" if kind == "none" else "warn", line)
+        _tell(kind and self._trouble.note(kind, why, time.monotonic()), kind, self._on_trouble)
 
     # --- in
 
@@ -1044,17 +1049,37 @@ class Handler(Commands):
 
 
 class Subscriber(_Owned):
-    """Copies of events, of routes that publish. `topics` are prefixes: "chat", "chat data", "" for all."""
+    """Copies of events, of routes that publish. `topics` are prefixes: "chat", "chat data", "" for all.
 
-    def __init__(self, topics=("",), bus=None, context=None, server_key=None, key_file=None):
+    A gate that is not there, or does not let it in, is told as by a Handler, while the program waits for the next event."""
+
+    def __init__(self, topics=("",), bus=None, context=None, server_key=None, key_file=None, on_trouble=None):
         super().__init__()
-        self._socket = _open(context, zmq.SUB, _endpoint(bus, "events"), server_key, key_file)
+        endpoint = _endpoint(bus, "events")
+        keys = _keys(endpoint, server_key, key_file)
+        context = context or zmq.Context.instance()
+        self._socket = _socket(context, zmq.SUB, endpoint, keys)
+        self._link = _Link(context, self._socket, endpoint)
+        self._on_trouble = on_trouble
+        self._trouble = Trouble("", (), endpoint, keys[1].decode() if keys else None, "a subscriber of events")
         for topic in topics:
             self._socket.setsockopt_string(zmq.SUBSCRIBE, topic)
+        self._socket.connect(endpoint)
+
+    def _wait(self):
+        """For an event; as long as the socket's RCVTIMEO says."""
+        while not self._link.poll(self._socket.rcvtimeo):
+            if not self._link.has_news:
+                return
+            for _ in self._link.changes():
+                pass
+            kind = "none" if self._link.is_up else self._link.trouble()
+            _tell(kind and self._trouble.note(kind, "", time.monotonic()), kind, self._on_trouble)
 
     def __iter__(self):
         while True:
             self._check_process()
+            self._wait()
             parts = self._socket.recv_multipart()
             try:
                 yield parts[0].decode(), Event(*parse_parts(parts[1:]))
@@ -1154,13 +1179,6 @@ def _keys(endpoint, server_key, key_file):
         raise ValueError("the gate's public key is not 40 characters of Z85")
     secret = read_key(key_file)
     return server, zmq.curve_public(secret), secret
-
-
-def _open(context, kind, endpoint, server_key, key_file, options=None):
-    """A socket that is connected to the gate, or will be."""
-    socket = _socket(context or zmq.Context.instance(), kind, endpoint, _keys(endpoint, server_key, key_file), options)
-    socket.connect(endpoint)
-    return socket
 
 
 def _socket(context, kind, endpoint, keys, options=None):
