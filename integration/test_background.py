@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -47,5 +48,7 @@ def test_programs_start_with_the_default_actions():
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "xdist"])
 def test_tests_that_interrupt_pass_in_the_background(workers):
-    run = in_the_background("-m", "pytest", "-q", "-p", "no:cacheprovider", *workers, *TESTS)
+    # A place of its own: pytest closes the one that all its runs share to other users, and gates of other users may be in it now.
+    with tempfile.TemporaryDirectory(prefix="wsbus-tests-") as folder:
+        run = in_the_background("-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", folder + "/t", *workers, *TESTS)
     assert run.returncode == 0 and re.search(r"\b[3-9] passed", run.stdout), run.stdout + run.stderr

@@ -1,9 +1,11 @@
 """The example for Kubernetes, as far as it can be tried without a cluster: its parts fit each other, and its gate runs as it says."""
 
 import os
+import pathlib
 import re
 import signal
 import subprocess
+import tempfile
 import urllib.error
 import urllib.request
 
@@ -123,7 +125,7 @@ def test_who_runs_it(pod):
 
 
 def test_the_configuration_is_good(conf, tmp_path):
-    (tmp_path / "wsgate.conf").write_text(conf)
+    (tmp_path / "wsgate.conf").write_text(conf.replace("/run/wsbus", str(tmp_path)))
     run = subprocess.run([BUILD / "wsgate" / "wsgate", "-t", "-c", tmp_path / "wsgate.conf"], capture_output=True, text=True, timeout=DEADLINE)
     assert run.returncode == 0, run.stderr
 
@@ -136,21 +138,27 @@ def status(port, path):
         return error.code
 
 
-def test_a_pod_from_start_to_end(pod, conf, processes, tmp_path):
+@pytest.fixture
+def node():
+    """A directory that other users reach; pytest's own it keeps for itself."""
+    with tempfile.TemporaryDirectory(prefix="wsbus-node-") as folder:
+        os.chmod(folder, 0o755)
+        yield pathlib.Path(folder)
+
+
+def test_a_pod_from_start_to_end(pod, conf, node, processes):
     """As the kubelet does it: the sidecar first, then the gate; probes; and at the end the gate first."""
-    volume = tmp_path / "run"
+    volume = node / "run"
     volume.mkdir()
     volume.chmod(0o777)  # an emptyDir: root's, and open to all of the pod
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        os.chmod(folder, 0o755)
     user = ["setpriv", "--reuid=%d" % USER, "--regid=%d" % USER, "--clear-groups"] if os.geteuid() == 0 else []
     gate_args, probes = pod["containers"][0]["args"], pod["containers"][0]
     sidecar = [word.replace("/run/wsbus", str(volume)) for word in pod["initContainers"][0]["args"]]
     text = conf.replace("/run/wsbus", str(volume)).replace("*:8080", "127.0.0.1:0").replace("*:9464", "127.0.0.1:0")
-    (tmp_path / "wsgate.conf").write_text(text)
+    (node / "wsgate.conf").write_text(text)
     handler = processes([*user, BUILD / "examples" / "wsbus-echo", *sidecar])
     assert gate_args == ["-c", "/etc/wsbus/wsgate.conf"]
-    gate = Gate(volume / "gate", args=["-c", tmp_path / "wsgate.conf"], routes=[], listen=[], under=user)
+    gate = Gate(volume / "gate", args=["-c", node / "wsgate.conf"], routes=[], listen=[], under=user)
     processes.started.append(gate)
     metrics = int(gate.wait_line(r"msg=metrics at=\S*:(\d+)").group(1))
     ready, alive = probes["readinessProbe"]["httpGet"]["path"], probes["livenessProbe"]["httpGet"]["path"]
