@@ -244,9 +244,10 @@ void wsb_zmtp_refuse(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, enum
     wsb_zmtp_leave(z, conn);
 }
 
+/* What its end would give back: not what somebody still looks at. */
 static size_t bytes_of(const struct wsb_zmtp_conn *conn)
 {
-    return conn->in && conn->state != WSB_CONN_LEAVING ? conn->in->cap : 0;
+    return conn->in && conn->in->refs == 1 && conn->state != WSB_CONN_LEAVING ? conn->in->cap : 0;
 }
 
 /* How much whoever has this connection holds: with a key, by all that came with it; without, by this one. */

@@ -523,6 +523,53 @@ static void test_who_holds_the_most_makes_room(void **state)
     close(good);
 }
 
+/* A message that is being looked at is not given back by the end of its sender, so that one does not end for it. */
+static void test_who_is_being_heard_does_not_make_room(void **state)
+{
+    enum { MOST = 2 << 20, PEERS = 6, EACH = 300 << 10 };
+    struct fixture *f = *state;
+    struct wsb_inbound in = {0};
+    int fds[PEERS];
+    serve(f, (struct wsb_server_options){.max_input = MOST});
+    int heard = join(f, "handlers", "DEALER", NULL);
+    put_message(f, MAX_MESSAGE - 1000);
+    for (size_t at = 0; at < f->out.len;) { /* all of it, and none of it is released */
+        ssize_t n = send(heard, f->out.bytes + at, f->out.len - at, MSG_NOSIGNAL);
+        at += n > 0 ? (size_t)n : 0;
+        f->server->ops->on_readable(f->server, WSB_CHANNEL_HANDLERS);
+        wsb_err err = f->server->ops->recv(f->server, WSB_CHANNEL_HANDLERS, &in);
+        assert_true(err == WSB_AGAIN || at == f->out.len);
+        f->server->ops->flush(f->server);
+    }
+    f->out.len = 0;
+    for (int patience = PATIENCE; in.envelope.payload.len == 0 && patience; patience--) {
+        f->server->ops->on_readable(f->server, WSB_CHANNEL_HANDLERS);
+        (void)!f->server->ops->recv(f->server, WSB_CHANNEL_HANDLERS, &in);
+        f->server->ops->flush(f->server);
+    }
+    assert_int_equal(in.envelope.payload.len, MAX_MESSAGE - 1000);
+    for (int i = 0; i < PEERS; i++) {
+        fds[i] = dial(f, "commands");
+        put_hello(f, "PUSH", NULL);
+        put_message(f, MAX_MESSAGE);
+        f->out.len = EACH;
+        for (size_t at = 0, patience = PATIENCE; at < f->out.len && patience; patience--) {
+            ssize_t n = send(fds[i], f->out.bytes + at, f->out.len - at, MSG_NOSIGNAL);
+            at += n > 0 ? (size_t)n : 0;
+            f->server->ops->on_readable(f->server, WSB_CHANNEL_COMMANDS);
+            receive_all(f, WSB_CHANNEL_COMMANDS);
+            f->server->ops->flush(f->server);
+        }
+        f->out.len = 0;
+    }
+    assert_true(refused(f, WSB_ZMTP_WHY_MEMORY) > 0);
+    assert_false(has_hung_up(heard));
+    f->server->ops->release(&in);
+    close(heard);
+    for (int i = 0; i < PEERS; i++)
+        close(fds[i]);
+}
+
 /* One that never stops does not keep another one's message waiting. */
 static void test_a_flood_does_not_keep_others_waiting(void **state)
 {
@@ -1655,6 +1702,7 @@ int main(void)
         TEST(test_a_large_message_leaves_no_large_memory),
         TEST(test_unfinished_messages_have_a_common_bound),
         TEST(test_who_holds_the_most_makes_room),
+        TEST(test_who_is_being_heard_does_not_make_room),
         TEST(test_a_flood_does_not_keep_others_waiting),
         TEST(test_a_flood_of_commands_does_not_keep_others_waiting),
         TEST(test_a_flood_of_commands_is_read_in_rounds),
