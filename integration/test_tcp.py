@@ -285,10 +285,10 @@ def test_a_key_for_some_routes_gets_no_events(guarded, keys):
 def test_a_routing_id_of_ones_own_is_not_taken_with_a_key(guarded, keys):
     """Whoever else is on the list could take the place of one that is known."""
     at = endpoints(guarded)["handlers"]
-    malformed = guarded.wsctl("stats")["bus"]["malformed"]
     with Peer(zmq.DEALER, at, keys["any"], keys["server"], routing_id=b"h1") as handler:
         handler.say(HELLO, meta={"routes": ["echo"]})
-        eventually(lambda: guarded.wsctl("stats")["bus"]["malformed"] == malformed + 1, "the gate to count it")
+        eventually(lambda: guarded.wsctl("stats")["bus"]["peers_refused"]["identity"] > 0, "the gate to count it")
+        guarded.wait_line('msg="peer refused" why="its routing id is .* beside a key"')
     assert guarded.wsctl("handlers")["handlers"] == []
 
 

@@ -70,7 +70,6 @@ struct wsb_zmtp_conn {
     bool has_ended;               /* its process has: what is there now is all */
     bool is_at_end;
     bool was_heard; /* whoever was told of a message is told of the end */
-    bool is_mute;   /* its messages are refused */
     /* Output. */
     struct wsb_zmtp_outbox out;
     bool is_blocked; /* the kernel takes no more: its epoll tells when it does */

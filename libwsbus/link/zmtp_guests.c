@@ -161,12 +161,12 @@ static void give_name(struct wsb_zmtp_conn *conn)
     conn->name_len = 2 + sizeof number;
 }
 
-/* False: somebody has it. */
+/* False: somebody has it, or this one may not: whoever has a key is known by it, and one that is too long cannot be kept. */
 static bool choose_name(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, struct wsb_span identity)
 {
-    /* Whoever has a key is known by it, and an id that cannot be kept names nobody: what such a peer says is not taken. */
-    conn->is_mute = identity.len && (conn->door == WSB_DOOR_KEYS || identity.len >= sizeof conn->name);
-    if (identity.len && !conn->is_mute) {
+    if (identity.len && (conn->door == WSB_DOOR_KEYS || identity.len >= sizeof conn->name))
+        return false;
+    if (identity.len) {
         conn->name[0] = (uint8_t)conn->door;
         memcpy(conn->name + 1, identity.ptr, identity.len);
         conn->name_len = (uint8_t)(1 + identity.len);

@@ -40,7 +40,7 @@ static wsb_err read_message(struct wsb_zmtp_channel *ch, struct wsb_zmtp_conn *c
         memcpy(l->user, conn->user, sizeof l->user);
         ret->user = wsb_span(l->user, WSB_KEY_LEN);
     }
-    if (conn->is_mute || conn->channel == WSB_CHANNEL_EVENTS || ev->part_count < 2 || ev->part_count > 3)
+    if (conn->channel == WSB_CHANNEL_EVENTS || ev->part_count < 2 || ev->part_count > 3)
         return WSB_ERR_PROTO;
     return wsb_envelope_from_parts(ev->parts[0], ev->parts[1], ev->part_count == 3 ? ev->parts[2] : wsb_span(NULL, 0),
                                    &ret->envelope);

@@ -9,7 +9,7 @@ static const struct {
     [WSB_ZMTP_WHY_MECHANISM] = {"mechanism", "it has keys where none are wanted, or none where they are"},
     [WSB_ZMTP_WHY_COMMAND] = {"command", "a malformed or unexpected command"},
     [WSB_ZMTP_WHY_SOCKET_TYPE] = {"socket_type", "its socket type does not fit this endpoint"},
-    [WSB_ZMTP_WHY_IDENTITY] = {"identity", "another peer has its routing id"},
+    [WSB_ZMTP_WHY_IDENTITY] = {"identity", "its routing id is another peer's, too long, or one beside a key"},
     [WSB_ZMTP_WHY_KEY] = {"key", "its key is not listed for this endpoint"},
     [WSB_ZMTP_WHY_BOX] = {"box", "what it has encrypted is not for this gate, or was altered"},
     [WSB_ZMTP_WHY_NONCE] = {"nonce", "it has used a nonce twice"},

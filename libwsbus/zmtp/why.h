@@ -9,7 +9,7 @@ enum wsb_zmtp_why {
     WSB_ZMTP_WHY_MECHANISM,     /* keys where there are none, or none where there must be */
     WSB_ZMTP_WHY_COMMAND,       /* malformed, or in the wrong place */
     WSB_ZMTP_WHY_SOCKET_TYPE,   /* does not fit the endpoint */
-    WSB_ZMTP_WHY_IDENTITY,      /* another peer has the routing id, or it begins with a zero */
+    WSB_ZMTP_WHY_IDENTITY,      /* another peer has the routing id, or it may not have this one */
     WSB_ZMTP_WHY_KEY,           /* not listed, or not for this endpoint */
     WSB_ZMTP_WHY_BOX,           /* encrypted for somebody else, or altered */
     WSB_ZMTP_WHY_NONCE,         /* used before */

@@ -793,17 +793,18 @@ static void test_the_end_of_a_name_comes_before_its_next_beginning(void **state)
     close(second);
 }
 
-static void test_an_id_that_is_too_long_is_not_heard(void **state)
+static void test_an_id_that_is_too_long_is_refused(void **state)
 {
     struct fixture *f = *state;
     char identity[256];
     memset(identity, 'i', sizeof identity - 1);
     identity[sizeof identity - 1] = 0;
     serve(f, (struct wsb_server_options){0});
-    int fd = join(f, "handlers", "DEALER", identity); /* 255 bytes */
-    put_message(f, 3);
-    assert_true(say(f, fd));
-    TURN_UNTIL(f, f->malformed == 1);
+    int fd = dial(f, "handlers");
+    put_hello(f, "DEALER", identity); /* 255 bytes */
+    (void)say(f, fd);
+    TURN_UNTIL(f, refused(f, WSB_ZMTP_WHY_IDENTITY) == 1);
+    TURN_UNTIL(f, has_hung_up(fd));
     identity[254] = 0;
     int other = join_handler(f, identity);
     assert_int_equal(f->last_len, 255);
@@ -1715,7 +1716,7 @@ int main(void)
         TEST(test_who_does_not_read_has_a_bound),
         TEST(test_a_name_belongs_to_one_peer),
         TEST(test_the_end_of_a_name_comes_before_its_next_beginning),
-        TEST(test_an_id_that_is_too_long_is_not_heard),
+        TEST(test_an_id_that_is_too_long_is_refused),
         TEST(test_subscribers_of_both_versions),
         TEST(test_a_subscriber_that_does_not_read_misses_copies),
         TEST(test_subscribers_that_do_not_read_leave_room_for_others),
