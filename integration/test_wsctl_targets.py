@@ -127,11 +127,12 @@ def test_the_slowest_clients_come_first(make_gate, take_seat):
     for _ in range(3):
         clients.append(Raw(gate, receive_buffer=4096).upgrade())
         conns.append(seat.hear("open").conn)
-    for number, count in enumerate([8, 24, 16]):  # far more than the kernel takes
+    counts = [8, 24, 16]  # far more than the kernel takes
+    for conn, count in zip(conns, counts):
         for _ in range(count):
-            seat.send(conns[number], b"z" * (1 << 20))
+            seat.send(conn, b"z" * (1 << 20))
     seat.flush()
-    eventually(lambda: sum(row["queued"] > 0 for row in gate.wsctl("list")["connections"]) == 3, "all have a queue")
+    eventually(lambda: sorted(row["messages_out"] for row in gate.wsctl("list")["connections"]) == sorted(counts), "all has come to the gate")
     rows = gate.wsctl("list", "--sort", "queue", "--limit", 2)["connections"]
     assert [row["id"] for row in rows] == ["%016x" % conns[1], "%016x" % conns[2]]
     for client in clients:
