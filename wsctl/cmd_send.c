@@ -62,7 +62,7 @@ static int put_message(struct wsc_run *run, const struct wanted *w, json_t *para
     return status;
 }
 
-static int put_ids(struct wsc_run *run, const char *name, char *const *texts, size_t count, json_t *params)
+static int put_ids(struct wsc_run *run, const char *name, const char *const *texts, size_t count, json_t *params)
 {
     json_t *ids = count ? json_array() : NULL;
     if (ids)
@@ -93,9 +93,9 @@ static bool put_names(json_t *params, const char *key, const struct wsc_texts *n
 
 static int put_targets(struct wsc_run *run, const struct wanted *w, json_t *params)
 {
-    int status = put_ids(run, "ids", run->argv, (size_t)run->argc, params);
+    int status = put_ids(run, "ids", (const char *const *)run->argv, (size_t)run->argc, params);
     if (status == WSC_GO_ON)
-        status = put_ids(run, "except", (char *const *)(uintptr_t)w->except.at, w->except.count, params);
+        status = put_ids(run, "except", w->except.at, w->except.count, params);
     if (status != WSC_GO_ON)
         return status;
     if (!put_names(params, "route", &w->routes) || !put_names(params, "group", &w->groups) ||

@@ -76,8 +76,12 @@ static const struct word_synonym {
     const struct wsg_word *words; /* of which it is one */
     const char *spelling, *word;
 } word_synonyms[] = {
-    {deliver_words, "handler", "queue"},    {deliver_words, "handlers", "queue"},   {full_words, "drop_new", "drop-new"},
-    {full_words, "drop_old", "drop-old"},   {slow_words, "drop_new", "drop-new"},   {slow_words, "drop_old", "drop-old"},
+    {deliver_words, "handler", "queue"},
+    {deliver_words, "handlers", "queue"},
+    {full_words, "drop_new", "drop-new"},
+    {full_words, "drop_old", "drop-old"},
+    {slow_words, "drop_new", "drop-new"},
+    {slow_words, "drop_old", "drop-old"},
     {forwarded_words, "x_forwarded_for", "x-forwarded-for"},
 };
 

@@ -153,6 +153,7 @@ wsb_err wsg_gate_list(struct wsg_gate *g, const struct wsg_list_reader *reader, 
 
 void wsg_gate_listings_free(struct wsg_gate *g)
 {
-    while (g->listings)
-        listing_free(g->listings);
+    struct wsg_listing *l, *next;
+    DL_FOREACH_SAFE (g->listings, l, next)
+        listing_free(l);
 }

@@ -540,12 +540,11 @@ static void test_option_example_is_good(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_option_every_one_has_a_row),     cmocka_unit_test(test_option_good_value_in_the_file),
-        cmocka_unit_test(test_option_synonyms_in_the_file),    cmocka_unit_test(test_option_synonyms_mean_one_thing),
-        cmocka_unit_test(test_option_synonyms_of_words),
-        cmocka_unit_test(test_option_bad_value_in_the_file),   cmocka_unit_test(test_option_flag_says_the_same),
-        cmocka_unit_test(test_option_route_key_says_the_same), cmocka_unit_test(test_option_is_documented),
-        cmocka_unit_test(test_option_example_is_good),
+        cmocka_unit_test(test_option_every_one_has_a_row),  cmocka_unit_test(test_option_good_value_in_the_file),
+        cmocka_unit_test(test_option_synonyms_in_the_file), cmocka_unit_test(test_option_synonyms_mean_one_thing),
+        cmocka_unit_test(test_option_synonyms_of_words),    cmocka_unit_test(test_option_bad_value_in_the_file),
+        cmocka_unit_test(test_option_flag_says_the_same),   cmocka_unit_test(test_option_route_key_says_the_same),
+        cmocka_unit_test(test_option_is_documented),        cmocka_unit_test(test_option_example_is_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
