@@ -144,7 +144,7 @@ class Site:
         self.port, self.tls_port = web.getsockname()[1], tls.getsockname()[1]
         http = "server gate1 127.0.0.1:8080 check port 9464"
         passed = "server gate1 127.0.0.1:8443 send-proxy-v2 check port 9464"
-        rest = " inter 1s fall 1 rise 2"
+        rest = " inter 1s fall 2 rise 2"
 
         def lines(line, port):
             return "\n".join((line + rest).replace("gate1", "gate%d" % (i + 1)).replace("9464", str(gate.metrics_port)).replace(*port(gate))
