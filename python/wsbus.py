@@ -535,16 +535,20 @@ class _Link:
         self._monitor.connect(address)
         self.is_up, self._kind, self._is_retry_late = False, None, False
         self.has_news = False
-        self._fd = None
+        self._fd, self._pollers = None, {}
 
     def poll(self, wait_ms, flags=zmq.POLLIN):
         """Wait for the socket, or for news. True when it is the socket that is ready."""
-        poller = zmq.Poller()
-        poller.register(self._socket, flags)
-        poller.register(self._monitor, zmq.POLLIN)
-        ready = dict(poller.poll(wait_ms))
+        ready = dict(self._poller_of(flags).poll(wait_ms))
         self.has_news = self.has_news or self._monitor in ready
         return self._socket in ready
+
+    def _poller_of(self, flags):
+        if flags not in self._pollers:
+            poller = self._pollers[flags] = zmq.Poller()
+            poller.register(self._socket, flags)
+            poller.register(self._monitor, zmq.POLLIN)
+        return self._pollers[flags]
 
     def changes(self):
         """The changes of the link, in order: "up" and "down"."""

@@ -223,14 +223,13 @@ static void statement(struct walk *w)
     enum wsg_section section;
     take_word(w, name);
     skip_blank(w);
-    if (!*name)
+    bool names_section = is_section(name, &section);
+    if (!*name || (names_section && *w->at == '=')) /* a section is no option */
         w->is_lost = true;
-    else if (is_section(name, &section) && *w->at != '=')
+    else if (names_section)
         body(w, section);
     else if (wsg_option_find(WSG_SECTION_TOP, name))
         w->is_lost = !skip_value(w);
-    else if (is_section(name, &section))
-        w->is_lost = true; /* a section is no option */
     else
         unknown(w, begin, name, line);
 }
