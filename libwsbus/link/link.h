@@ -104,10 +104,10 @@ struct wsb_server_ops {
     void (*commit)(struct wsb_direct *to, struct wsb_loan *loan);
     /* The end of a round: what was sent, or committed, leaves, or is told to those who sleep. */
     void (*flush)(struct wsb_server *s);
-    /* To whoever subscribed. Takes payload, whatever it returns. WSB_AGAIN: somebody's queue was full; that one missed it, the
-     * others did not. */
-    wsb_err (*publish)(struct wsb_server *s, const char *topic, const struct wsb_header *h, struct wsb_block *payload,
-                       struct wsb_span meta);
+    /* To whoever subscribed. Takes payload, whatever it returns. Returns how many missed it because their queue was full, or for want of
+     * memory; the others did not. */
+    size_t (*publish)(struct wsb_server *s, const char *topic, const struct wsb_header *h, struct wsb_block *payload,
+                      struct wsb_span meta);
     /* Has anybody subscribed to the topic? NULL: nobody can. */
     bool (*is_wanted)(const struct wsb_server *s, const char *topic);
     /* Keep an eye on whether the peer of this message still runs, from now until unwatch. heartbeat_ms: how often its ZeroMQ

@@ -235,7 +235,7 @@ struct copies {
     struct wsb_zmtp_server *server;
     struct wsb_zmtp_parcel parcel;
     size_t others_bytes; /* of payloads that are under way already */
-    bool is_missed;
+    size_t missed;
 };
 
 static struct wsb_zmtp_conn *conn_of(struct wsb_subscriber *s)
@@ -272,12 +272,12 @@ static void copy_to(void *ctx, struct wsb_subscriber *s)
     if (conn->is_deaf)
         return;
     if (!has_room(copies, &conn->out, own)) {
-        copies->is_missed = true;
+        copies->missed++;
         return;
     }
     (void)wsb_block_ref(copies->parcel.payload); /* a push gives it up, whatever it returns */
     if (wsb_zmtp_outbox_push(&conn->out, &copies->parcel, is_curve) != WSB_OK) {
-        copies->is_missed = true;
+        copies->missed++;
         return;
     }
     copies->server->copies_own += own;
@@ -285,8 +285,8 @@ static void copy_to(void *ctx, struct wsb_subscriber *s)
     wsb_zmtp_note_dirty(copies->server, conn);
 }
 
-static wsb_err zs_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h,
-                          struct wsb_block *payload, struct wsb_span meta)
+static size_t zs_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h, struct wsb_block *payload,
+                         struct wsb_span meta)
 {
     struct wsb_zmtp_server *z = self(s);
     struct wsb_span t = wsb_span_str(topic);
@@ -295,7 +295,7 @@ static wsb_err zs_publish(struct wsb_server *s, const char *topic, const struct 
                             .others_bytes = wsb_account_bytes(payload->account) - payload->charge};
     wsb_subscribers_each(&z->subscribers, t, copy_to, &copies);
     wsb_block_free(payload);
-    return copies.is_missed ? WSB_AGAIN : WSB_OK;
+    return copies.missed;
 }
 
 static bool zs_is_wanted(const struct wsb_server *s, const char *topic)

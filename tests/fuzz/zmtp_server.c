@@ -359,7 +359,7 @@ static void publish(struct world *w, uint8_t topic, size_t len)
     struct wsb_block *b = block_of(w, len);
     is_gate = true;
     if (b)
-        (void)!w->server->ops->publish(w->server, topics[topic & 3], &h, b, wsb_span(NULL, 0));
+        (void)w->server->ops->publish(w->server, topics[topic & 3], &h, b, wsb_span(NULL, 0));
     is_gate = false;
 }
 

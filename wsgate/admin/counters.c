@@ -259,7 +259,7 @@ const struct wsg_counter wsg_counters[] = {
     {BUS_ROW("events",         "events"),             WSG_COUNTER, PLAIN, "Events to handlers.", bus_events, ONE},
     {BUS_ROW("commands",       "commands"),           WSG_COUNTER, PLAIN, "Commands of handlers and of others.", bus_commands, ONE},
     {BUS_ROW("outcomes",       "outcomes"),           WSG_COUNTER, PLAIN, "Outcomes of commands that were told.", bus_outcomes, ONE},
-    {BUS_ROW("published",      "published_events"),   WSG_COUNTER, PLAIN, "Copies of events for subscribers.", bus_published, ONE},
+    {BUS_ROW("published",      "published_events"),   WSG_COUNTER, PLAIN, "Events that were sent to subscribers.", bus_published, ONE},
     {BUS_ROW("publish_drops",  "dropped_copies"),     WSG_COUNTER, PLAIN, "Copies that a subscriber missed.", bus_publish_drops, ONE},
     {BUS_ROW("presence_drops", "dropped_presence"),   WSG_COUNTER, PLAIN, "JOINED and LEFT events that no handler was told.", bus_presence_drops, ONE},
     {BUS_ROW("malformed",      "malformed_messages"), WSG_COUNTER, PLAIN, "Messages that were no envelopes.", bus_malformed, ONE},

@@ -20,10 +20,12 @@ void wsg_hub_publish(struct wsg_hub *h, const struct wsg_route *r, const struct 
     header.flags = (uint8_t)(e->meta.len ? e->header.flags | WSB_FLAG_META : e->header.flags & ~WSB_FLAG_META);
     struct wsb_block *b = wsg_hub_copy_block(h->copies, WSG_EVENTS_LIMIT, e->payload);
     wsg_hub_touch(h, h->server);
-    if (b && h->server->ops->publish(h->server, topic, &header, b, e->meta) == WSB_OK)
-        h->stats.published++;
-    else
-        h->stats.publish_drops++;
+    if (!b) {
+        h->stats.publish_drops++; /* for however many it was */
+        return;
+    }
+    h->stats.published++;
+    h->stats.publish_drops += h->server->ops->publish(h->server, topic, &header, b, e->meta);
 }
 
 void wsg_hub_publish_open(struct wsg_hub *h, const struct wsg_pin *p)

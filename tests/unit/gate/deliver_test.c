@@ -197,6 +197,20 @@ static void test_one_that_does_not_run_is_dead_unless_we_did_not_listen(void **s
     assert_int_equal(f->hub.handlers.count, 1);
 }
 
+/* Each copy that a subscriber missed is counted, and the event was sent all the same. */
+static void test_copies_that_were_missed_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    route_of(f)->policy.tap = true;
+    f->server.wants_all = true;
+    f->server.missed = 3;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    data(f, 1, "xy");
+    assert_int_equal(f->hub.stats.published, 3);
+    assert_int_equal(f->hub.stats.publish_drops, 9);
+}
+
 /* The kernel is asked about each of them, and only once, however many have stopped; in steps that have an end. */
 static void test_many_that_do_not_run_are_found_in_steps(void **state)
 {
@@ -788,6 +802,7 @@ int main(void)
         TEST(test_without_ack_each_message_is_handed_over_once),
         TEST(test_one_that_acknowledges_nothing_is_dead),
         TEST(test_one_that_does_not_run_is_dead_unless_we_did_not_listen),
+        TEST(test_copies_that_were_missed_are_counted),
         TEST(test_many_that_do_not_run_are_found_in_steps),
         TEST(test_credit_bounds_what_is_sent_and_end_of_it_pauses),
         TEST(test_a_paused_client_is_read_again),

@@ -96,15 +96,15 @@ static wsb_err fake_send(struct wsb_server *s, struct wsb_span peer, const struc
     return gone ? WSB_CLOSED : WSB_OK;
 }
 
-static wsb_err fake_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h,
-                            struct wsb_block *payload, struct wsb_span meta)
+static size_t fake_publish(struct wsb_server *s, const char *topic, const struct wsb_header *h,
+                           struct wsb_block *payload, struct wsb_span meta)
 {
     struct fake_server *f = (struct fake_server *)s;
     size_t n = strlen(f->log);
     (void)meta;
     snprintf(f->log + n, sizeof f->log - n, "%s*:%s%s", n ? " " : "", topic, h->flags & WSB_FLAG_PENDING ? "?" : "");
     wsb_block_free(payload);
-    return WSB_OK;
+    return ((struct fake_server *)s)->missed;
 }
 
 static void fake_watch(struct wsb_server *s, const struct wsb_inbound *in, uint32_t heartbeat_ms)

@@ -14,6 +14,7 @@ struct fake_server {
     bool is_gone[128];    /* peers by their letter */
     bool is_stalled[128]; /* likewise */
     unsigned asked;       /* whether somebody is */
+    size_t missed;        /* subscribers that miss each copy */
     struct wsb_buf in;    /* one message to be received */
     char in_peer;
     const char *in_user;  /* the key it comes with, named like the one route that it is for; NULL: none */

@@ -152,7 +152,7 @@ static void tell(struct fixture *f)
 static void publish(struct fixture *f)
 {
     const struct wsb_header h = {.type = WSB_DATA, .payload_len = 1000};
-    (void)!f->server->ops->publish(f->server, "topic", &h, block(f), wsb_span(NULL, 0));
+    (void)f->server->ops->publish(f->server, "topic", &h, block(f), wsb_span(NULL, 0));
 }
 
 /* What goes on at each endpoint, with everything that takes memory. */

@@ -822,7 +822,7 @@ static void put_subscribe(struct fixture *f, const char *prefix)
     wire_frame(&f->out, 4, body, 10 + strlen(prefix));
 }
 
-static wsb_err publish(struct fixture *f, const char *topic, size_t len)
+static size_t publish(struct fixture *f, const char *topic, size_t len)
 {
     const struct wsb_header h = {.type = WSB_DATA, .payload_len = (uint32_t)len};
     struct wsb_block *b = wsb_block_new(f->account, len);
@@ -865,9 +865,9 @@ static void test_subscribers_of_both_versions(void **state)
     (void)has_hung_up(old);
     assert_true(f->server->ops->is_wanted(f->server, "chat open"));
     assert_false(f->server->ops->is_wanted(f->server, "echo open"));
-    assert_int_equal(publish(f, "chat open", 3), WSB_OK);
-    assert_int_equal(publish(f, "chat data", 4), WSB_OK);
-    assert_int_equal(publish(f, "echo data", 5), WSB_OK);
+    assert_int_equal(publish(f, "chat open", 3), 0);
+    assert_int_equal(publish(f, "chat data", 4), 0);
+    assert_int_equal(publish(f, "echo data", 5), 0);
     turn(f);
     expect_copy(f, old, "chat open", 3);
     expect_copy(f, old, "chat data", 4);
@@ -895,7 +895,7 @@ static void test_a_subscriber_that_does_not_read_misses_copies(void **state)
     TURN_UNTIL(f, stats_of(f).subscriptions == 2);
     (void)has_hung_up(quick);
     for (int i = 0; i < 3000; i++) {
-        missed += publish(f, "r data", 100) == WSB_AGAIN;
+        missed += (int)publish(f, "r data", 100);
         turn(f);
         expect_copy(f, quick, "r data", 100); /* the other one misses nothing */
     }
@@ -908,6 +908,29 @@ static void test_a_subscriber_that_does_not_read_misses_copies(void **state)
     assert_true(wsb_account_bytes(f->account) < (size_t)3 * WSB_ZMTP_COPIES_BYTES);
     close(slow);
     close(quick);
+}
+
+static void test_each_missed_copy_is_told(void **state)
+{
+    enum { STUCK = 3, COPIES = WSB_ZMTP_COPIES_MAX + 3000 };
+    struct fixture *f = *state;
+    int fds[STUCK];
+    size_t missed = 0;
+    serve(f, (struct wsb_server_options){0});
+    for (int i = 0; i < STUCK; i++) {
+        fds[i] = join(f, "events", "SUB", NULL);
+        put_subscribe(f, "");
+        assert_true(say(f, fds[i]));
+    }
+    TURN_UNTIL(f, stats_of(f).subscriptions == STUCK);
+    for (int i = 0; i < COPIES; i++) {
+        missed = publish(f, "r data", 1000);
+        assert_true(missed <= STUCK);
+        turn(f);
+    }
+    assert_int_equal(missed, STUCK); /* of the last one all of them */
+    for (int i = 0; i < STUCK; i++)
+        close(fds[i]);
 }
 
 /* However many do not read, and whenever each has stopped, the others are told. */
@@ -1556,7 +1579,7 @@ static void test_sealed_copies_have_a_common_bound(void **state)
         fds[i] = g.fd;
     }
     for (int k = 0; k < 20; k++) {
-        missed += publish(f, "r data", LARGE) == WSB_AGAIN;
+        missed += (int)publish(f, "r data", LARGE);
         for (int i = 0; i < 100; i++)
             turn(f);
         assert_true(wsb_account_bytes(zmtp(f)->sealed) <= (size_t)MOST * WSB_ZMTP_COPIES_OWN);
@@ -1719,6 +1742,7 @@ int main(void)
         TEST(test_an_id_that_is_too_long_is_refused),
         TEST(test_subscribers_of_both_versions),
         TEST(test_a_subscriber_that_does_not_read_misses_copies),
+        TEST(test_each_missed_copy_is_told),
         TEST(test_subscribers_that_do_not_read_leave_room_for_others),
         TEST(test_a_flood_of_subscriptions_is_cut_off),
         TEST(test_the_oldest_in_its_handshake_makes_room),
