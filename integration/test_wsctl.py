@@ -8,6 +8,7 @@ import pathlib
 import pty
 import re
 import signal
+import socket
 import subprocess
 import threading
 
@@ -739,3 +740,21 @@ def test_json_at_the_end_of_a_tap(gate, processes):
     assert tap.process.wait(DEADLINE) == 0
     tap._reader.join(DEADLINE)
     assert json.loads(tap.lines[-1]) == {"type": "end", "reason": "interrupted"}
+
+
+@pytest.mark.parametrize("how", [[], ["--json"]], ids=["text", "json"])
+def test_an_interrupt_before_a_connection_is_open(processes, how):
+    """A server that says nothing is not waited for."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(DEADLINE)
+        waiting = processes([WSCTL, "connect", "ws://127.0.0.1:%d/" % server.getsockname()[1], "--timeout", "10m", *how])
+        accepted, _ = server.accept()
+        with accepted:
+            assert accepted.recv(1)
+            waiting.signal(signal.SIGINT)
+            assert waiting.process.wait(DEADLINE) == 130
+    waiting._reader.join(DEADLINE)
+    if how:
+        error_of(130, [json.loads(line) for line in waiting.lines], "interrupted")
+    else:
+        assert waiting.lines == []

@@ -28,12 +28,20 @@ struct client {
     int status;
 };
 
+/* What a signal is to do: a connection that is open is closed in order, and one that is not yet is not waited for. */
+enum interrupt { CLOSE_IN_ORDER, END_AT_ONCE, END_AT_ONCE_IN_JSON };
+static volatile sig_atomic_t on_signal = CLOSE_IN_ORDER;
 static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int signal_number)
 {
+    static const char error[] = "{\"error\":{\"message\":\"interrupted\",\"reason\":\"interrupted\",\"status\":130}}\n";
     (void)signal_number;
     interrupted = 1;
+    if (on_signal == END_AT_ONCE_IN_JSON)
+        (void)!write(STDOUT_FILENO, error, sizeof error - 1);
+    if (on_signal != CLOSE_IN_ORDER)
+        _exit(WSC_INTERRUPTED);
 }
 
 static uint64_t now_ms(void)
@@ -358,12 +366,14 @@ int cmd_connect(struct wsc_run *run)
     c.is_json = run->json;
     c.is_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     c.wait_ms = c.wait_ms < INT32_MAX ? c.wait_ms : INT32_MAX;
+    on_signal = run->json ? END_AT_ONCE_IN_JSON : END_AT_ONCE;
     catch_interrupts();
     if (!wsb_open(run->argv[0], &o, &c.w, &result)) {
         status = refuse(run, &result);
         wsb_open_result_free(&result);
         return status;
     }
+    on_signal = CLOSE_IN_ORDER;
     show_open(&c, &result);
     wsb_open_result_free(&result);
     c.heard_ms = now_ms();
