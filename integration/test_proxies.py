@@ -25,7 +25,7 @@ with Handler(routes=["web"], bus=sys.argv[1], name=sys.argv[2]) as bus:
         if event.type == "data" and event.payload == b"who":
             meta = peers[event.conn]
             bus.send(event.conn, json.dumps({"gate": sys.argv[2], **{key: meta.get(key) for key in ("peer", "scheme", "proxy")}}))
-        elif event.type == "data":
+        elif event.type == "data" and event.payload != b"no answer":
             bus.send(event.conn, event.payload, event.opcode)
         elif event.type == "request" and event.meta["path"] == "/events":
             stream = event.conn
@@ -326,6 +326,18 @@ def test_pings_keep_a_silent_connection(site):
             ping = client.read_frame()
             assert ping.opcode == PING
             client.send(frame(PONG, ping.payload))
+        assert client.ask("still there") == "still there"
+
+
+@EACH
+def test_one_direction_is_enough(site):
+    """A client that only sends is not silent, and gets no pings: the proxy must not end it for the silence of the other side."""
+    site.add_gate("--ping-interval", "0")
+    site.start(FASTER[site.kind.split("-")[0]])
+    with site.websocket() as client:
+        for _ in range(10):  # more than the proxy waits
+            client.say("no answer")
+            assert client.is_quiet(0.5)
         assert client.ask("still there") == "still there"
 
 
