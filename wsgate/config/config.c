@@ -150,6 +150,7 @@ void wsg_route_config_deinit(struct wsg_route_config *r)
     free(r->path);
     free(r->host);
     free(r->origin.file);
+    free(r->origin.lines);
     *r = (struct wsg_route_config){0};
 }
 
@@ -164,6 +165,7 @@ void wsg_static_config_deinit(struct wsg_static_config *s)
     free(s->prefix);
     free(s->dir);
     free(s->origin.file);
+    free(s->origin.lines);
     *s = (struct wsg_static_config){0};
 }
 
@@ -186,6 +188,7 @@ void wsg_dial_config_deinit(struct wsg_dial_config *d)
     free(d->certificate);
     free(d->key);
     free(d->origin.file);
+    free(d->origin.lines);
     *d = (struct wsg_dial_config){0};
 }
 
@@ -204,6 +207,7 @@ void wsg_listener_config_deinit(struct wsg_listener_config *l)
     texts_deinit(&l->allow);
     texts_deinit(&l->deny);
     free(l->origin.file);
+    free(l->origin.lines);
     *l = (struct wsg_listener_config){0};
 }
 
@@ -214,6 +218,41 @@ const char *wsg_origin_text(const struct wsg_origin *o, const char *flag, char *
     else
         (void)snprintf(buf, buf_len, "%s", flag);
     return buf;
+}
+
+static int line_of_word(const struct wsg_origin *o, const char *word, size_t len)
+{
+    for (size_t i = 0; i < wsg_option_count && len; i++) {
+        if (o->lines[i] && strlen(wsg_options[i].name) == len && memcmp(wsg_options[i].name, word, len) == 0)
+            return o->lines[i];
+    }
+    return 0;
+}
+
+int wsg_origin_line(const struct wsg_origin *o, const char *text, const char *otherwise)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+    const char *behind = strstr(text, "', ");
+    if (!behind)
+        behind = strstr(text, "': ");
+    if (!o->lines)
+        return 0;
+    int line = line_of_word(o, text, strspn(text, letters));
+    if (!line && behind)
+        line = line_of_word(o, behind + 3, strspn(behind + 3, letters));
+    return line || !otherwise ? line : line_of_word(o, otherwise, strlen(otherwise));
+}
+
+wsb_err wsg_origin_blame(const struct wsg_origin *o, const char *flag, const char *otherwise, struct wsb_fault *fault)
+{
+    int line = wsg_origin_line(o, fault->text, otherwise);
+    line = line ? line : o->line;
+    if (o->file)
+        (void)wsg_fault_prefix(fault, "%s:%d", o->file, line);
+    else
+        (void)wsg_fault_prefix(fault, "%s", flag);
+    fault->line = line;
+    return fault->err;
 }
 
 /* Room for one more element behind `count` of them. */
@@ -543,9 +582,7 @@ static const struct wsg_route_config *find_route(const struct wsg_config *c, con
 /* Add a fault of a part, with the part's place in front of it. */
 static void blame_part(const struct wsg_origin *o, const char *flag, struct wsb_fault *fault, struct wsg_faults *all)
 {
-    char where[120];
-    (void)wsg_fault_prefix(fault, "%s", wsg_origin_text(o, flag, where, sizeof where));
-    fault->line = o->line;
+    (void)wsg_origin_blame(o, flag, NULL, fault);
     (void)wsg_faults_add(all, fault);
 }
 

@@ -38,6 +38,7 @@ enum wsg_route_kind { WSG_ROUTE_GATEKEEPER = 0, WSG_ROUTE_WEBSOCKET = 1, WSG_ROU
 struct wsg_origin {
     char *file;  /* owned; or NULL: a flag */
     int line;    /* of its section's first option */
+    int *lines;  /* owned; of each of wsg_options[], 0: not said; NULL: a flag */
     bool is_bad; /* something of it was refused: it stands here so that others find its name */
 };
 
@@ -173,31 +174,31 @@ struct wsg_config {
     size_t static_count;
     struct wsg_dial_config *dials; /* owned */
     size_t dial_count;
-    char *runtime_dir;                /* owned; NULL: found by the rules of docs/protocol.md §1 */
-    unsigned bus_mode;                /* of the endpoints' files; default 0600 */
-    char *bus_handlers;               /* owned; endpoints on TCP besides, base/endpoint.h; NULL: none */
-    char *bus_events;                 /* likewise */
-    char *bus_commands;               /* likewise */
-    char *curve_secret;               /* owned; the file of the gate's key; NULL: endpoints on TCP want no keys */
-    bool shm;                         /* handlers may come over shared memory; default yes */
-    size_t shm_ring;                  /* bytes of each ring, unless a handler asks for another; default 2 MiB */
-    size_t shm_memory;                /* bytes of all rings; default 512 MiB */
-    uint32_t shm_handlers;            /* at most; default 256 */
-    uint32_t zmq_peers;               /* connections of each ZeroMQ endpoint; default 1,024 */
-    char *shm_allow;                  /* owned; who may, config/allow.h; NULL: whoever can open the socket */
-    char *curve_clients;              /* owned; the file of those who may come in; there when curve_secret is */
-    char *make_key;                   /* owned; the file that --make-key shall make; else NULL */
-    char *metrics;                    /* owned; the address where metrics are served; NULL: nowhere */
-    char *metrics_token;              /* owned; the file of the token that who reads them must show; NULL: none */
-    unsigned workers;                 /* 0: the number of cores */
-    size_t max_connections;           /* of the gate; default 65,536 */
-    size_t bus_descriptors;           /* no option: what the process may spend on ZeroMQ peers; 0: as many as zmq_peers want */
-    uint32_t max_per_address;         /* of one address; 0 (default): any number */
-    uint32_t accept_rate;             /* new connections of one address a second; 0 (default): any number */
-    uint32_t accept_burst;            /* so many at once before the rate counts; default 32 */
-    uint32_t handshake_rate;          /* of WebSocket, a second, of all clients; 0 (default): any number */
-    uint32_t handshake_burst;         /* 0 (default): as many as in a second, at least 2 */
-    bool answer_refused;              /* refuse = 503: who is one too many is told; default: cut off */
+    char *runtime_dir;        /* owned; NULL: found by the rules of docs/protocol.md §1 */
+    unsigned bus_mode;        /* of the endpoints' files; default 0600 */
+    char *bus_handlers;       /* owned; endpoints on TCP besides, base/endpoint.h; NULL: none */
+    char *bus_events;         /* likewise */
+    char *bus_commands;       /* likewise */
+    char *curve_secret;       /* owned; the file of the gate's key; NULL: endpoints on TCP want no keys */
+    bool shm;                 /* handlers may come over shared memory; default yes */
+    size_t shm_ring;          /* bytes of each ring, unless a handler asks for another; default 2 MiB */
+    size_t shm_memory;        /* bytes of all rings; default 512 MiB */
+    uint32_t shm_handlers;    /* at most; default 256 */
+    uint32_t zmq_peers;       /* connections of each ZeroMQ endpoint; default 1,024 */
+    char *shm_allow;          /* owned; who may, config/allow.h; NULL: whoever can open the socket */
+    char *curve_clients;      /* owned; the file of those who may come in; there when curve_secret is */
+    char *make_key;           /* owned; the file that --make-key shall make; else NULL */
+    char *metrics;            /* owned; the address where metrics are served; NULL: nowhere */
+    char *metrics_token;      /* owned; the file of the token that who reads them must show; NULL: none */
+    unsigned workers;         /* 0: the number of cores */
+    size_t max_connections;   /* of the gate; default 65,536 */
+    size_t bus_descriptors;   /* no option: what the process may spend on ZeroMQ peers; 0: as many as zmq_peers want */
+    uint32_t max_per_address; /* of one address; 0 (default): any number */
+    uint32_t accept_rate;     /* new connections of one address a second; 0 (default): any number */
+    uint32_t accept_burst;    /* so many at once before the rate counts; default 32 */
+    uint32_t handshake_rate;  /* of WebSocket, a second, of all clients; 0 (default): any number */
+    uint32_t handshake_burst; /* 0 (default): as many as in a second, at least 2 */
+    bool answer_refused;      /* refuse = 503: who is one too many is told; default: cut off */
     struct wsg_texts trusted_proxies; /* owned; networks of proxies that are believed */
     enum wsg_forwarded_by forwarded;  /* the header of theirs that counts; default none */
     bool request_id;                  /* requests have ids; default yes */
@@ -268,6 +269,14 @@ wsb_err wsg_config_check(const struct wsg_config *c, struct wsg_faults *all);
 /* Put in front of a fault where an option outside of titled sections was said, and its name: "wsgate.conf:12: bus: events", or
  * "--bus-events". */
 wsb_err wsg_config_blame(const struct wsg_config *c, const char *name, struct wsb_fault *fault);
+
+/*
+ * Put the place of a part in front of a fault, and its line into it: that of the option which the fault is about, as far as the file has it.
+ * That is the one that the text begins with, or names behind the part ("route 'a': gatekeeper: ..."), or else `otherwise`.
+ */
+wsb_err wsg_origin_blame(const struct wsg_origin *o, const char *flag, const char *otherwise, struct wsb_fault *fault);
+/* The same without the prefix; 0: none of them was said. */
+int wsg_origin_line(const struct wsg_origin *o, const char *text, const char *otherwise);
 
 /* "wsgate.conf:12", or `flag` when it came from one; fits in any buffer, cut where it does not. */
 const char *wsg_origin_text(const struct wsg_origin *o, const char *flag, char *buf, size_t buf_len);

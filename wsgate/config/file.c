@@ -155,10 +155,25 @@ static wsb_err part_open(struct reader *r, cfg_t *cfg, enum wsg_section section)
     }
     origin->line = cfg->line;
     origin->file = strdup(r->name);
+    origin->lines = calloc(WSG_CONFIG_OPTIONS_MAX, sizeof *origin->lines);
     *title = strdup(cfg->title);
-    if (!origin->file || !*title)
+    if (!origin->file || !origin->lines || !*title)
         return wsb_fault_set(r->fault, WSB_ERR_NOMEM, 0, "out of memory");
     return WSB_OK;
+}
+
+static struct wsg_origin *origin_of(struct reader *r)
+{
+    switch (r->open_section) {
+    case WSG_SECTION_LISTEN:
+        return &r->part.listener.origin;
+    case WSG_SECTION_ROUTE:
+        return &r->part.route.origin;
+    case WSG_SECTION_DIAL:
+        return &r->part.dial.origin;
+    default:
+        return &r->part.files.origin;
+    }
 }
 
 static wsb_err option_take(struct reader *r, cfg_t *cfg, const cfg_opt_t *opt, const struct wsg_option *o,
@@ -171,8 +186,8 @@ static wsb_err option_take(struct reader *r, cfg_t *cfg, const cfg_opt_t *opt, c
     if (*seen && opt->nvalues <= 1) /* a list's later values come with more */
         return wsb_fault_set(r->fault, WSB_ERR_CONFIG, 0, "it is set twice");
     *seen = true;
-    if (!is_titled(o->section))
-        r->config->option_lines[o - wsg_options] = cfg->line;
+    int *lines = is_titled(o->section) ? origin_of(r)->lines : r->config->option_lines;
+    lines[o - wsg_options] = cfg->line;
     void *target = is_titled(o->section) ? (void *)&r->part : (void *)r->config;
     return wsg_option_set(o, target, value, r->fault);
 }
@@ -208,20 +223,6 @@ static wsb_err part_add(struct reader *r)
     }
 }
 
-static struct wsg_origin *origin_of(struct reader *r)
-{
-    switch (r->open_section) {
-    case WSG_SECTION_LISTEN:
-        return &r->part.listener.origin;
-    case WSG_SECTION_ROUTE:
-        return &r->part.route.origin;
-    case WSG_SECTION_DIAL:
-        return &r->part.dial.origin;
-    default:
-        return &r->part.files.origin;
-    }
-}
-
 /* The closing brace of a titled section. One of which something is wrong is not looked at as a whole, but others may name it. */
 static int on_section_end(cfg_t *cfg, cfg_opt_t *opt)
 {
@@ -237,8 +238,9 @@ static int on_section_end(cfg_t *cfg, cfg_opt_t *opt)
     }
     origin_of(r)->is_bad = r->is_part_bad || (number < r->bad.len && r->bad.ptr[number]);
     err = part_add(r);
+    int line = err ? wsg_origin_line(origin_of(r), r->fault->text, NULL) : 0;
     if (err)
-        (void)blame(r, section, cfg->line);
+        (void)blame(r, section, line ? line : cfg->line);
     if (err == WSB_ERR_CONFIG && !origin_of(r)->is_bad) {
         struct wsb_fault *kept = r->fault;
         origin_of(r)->is_bad = true;

@@ -381,14 +381,12 @@ static struct wsg_dial *dial_new(struct wsg_dials *all, const struct wsg_dial_co
 void wsg_dials_check(const struct wsg_config *c, struct wsg_faults *all)
 {
     for (size_t i = 0; i < c->dial_count; i++) {
-        char where[120];
         struct wsb_fault fault = {0};
         const struct wsg_dial_config *d = &c->dials[i];
         if (d->origin.is_bad || wsg_dial_attempt_check(d, &fault) == WSB_OK)
             continue;
-        (void)wsg_fault_prefix(&fault, "%s: dial '%.64s'", wsg_origin_text(&d->origin, "", where, sizeof where),
-                               d->name);
-        fault.line = d->origin.line;
+        (void)wsg_fault_prefix(&fault, "dial '%.64s'", d->name);
+        (void)wsg_origin_blame(&d->origin, "", "url", &fault);
         (void)wsg_faults_add(all, &fault);
     }
 }

@@ -90,11 +90,11 @@ static wsb_err route_keys_load(const struct wsg_route_config *r, struct wsb_toke
 
 static wsb_err named_keys_load(const struct wsg_route_config *r, struct wsb_token_keys **ret, struct wsb_fault *fault)
 {
-    char where[120];
     wsb_err err = route_keys_load(r, ret, fault);
-    return err ? wsg_fault_prefix(fault, "%s: route '%.64s'",
-                                  wsg_origin_text(&r->origin, "--route", where, sizeof where), r->name)
-               : WSB_OK;
+    if (!err)
+        return WSB_OK;
+    (void)wsg_fault_prefix(fault, "route '%.64s'", r->name);
+    return wsg_origin_blame(&r->origin, "--route", "token", fault);
 }
 
 void wsg_token_news_deinit(struct wsg_token_news *n)
@@ -125,11 +125,9 @@ void wsg_tokens_check(const struct wsg_config *c, struct wsg_faults *all)
 {
     for (size_t i = 0; i < c->route_count; i++) {
         struct wsb_token_keys *keys = NULL;
-        struct wsb_fault fault = {.line = c->routes[i].origin.line};
-        if (!c->routes[i].origin.is_bad && named_keys_load(&c->routes[i], &keys, &fault) != WSB_OK) {
-            fault.line = c->routes[i].origin.line;
+        struct wsb_fault fault = {0};
+        if (!c->routes[i].origin.is_bad && named_keys_load(&c->routes[i], &keys, &fault) != WSB_OK)
             (void)wsg_faults_add(all, &fault);
-        }
         wsb_token_keys_unref(keys);
     }
 }

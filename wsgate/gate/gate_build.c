@@ -20,11 +20,10 @@ enum {
     ROTATE_MS = WSB_TLS_ROTATE_SECONDS * 1000
 };
 
-void wsg_gate_add_fault(const struct wsg_origin *o, const char *flag, struct wsb_fault *fault, struct wsg_faults *all)
+void wsg_gate_add_fault(const struct wsg_origin *o, const char *flag, const char *otherwise, struct wsb_fault *fault,
+                        struct wsg_faults *all)
 {
-    char where[120];
-    (void)wsg_fault_prefix(fault, "%s", wsg_origin_text(o, flag, where, sizeof where));
-    fault->line = o->line;
+    (void)wsg_origin_blame(o, flag, otherwise, fault);
     (void)wsg_faults_add(all, fault);
 }
 
@@ -115,7 +114,7 @@ void wsg_gate_build_routes(const struct wsg_config *c, struct wsg_routes *routes
         else
             err = wsg_routes_add(routes, r->name, r->path, r->host, &policy, &fault);
         if (err)
-            wsg_gate_add_fault(&r->origin, "--route", &fault, all);
+            wsg_gate_add_fault(&r->origin, "--route", "path", &fault, all);
     }
     for (size_t i = 0; i < c->route_count && all->count == 0; i++) { /* otherwise their numbers may be others */
         if (c->routes[i].gatekeeper && !c->routes[i].origin.is_bad)

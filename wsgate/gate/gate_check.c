@@ -57,7 +57,7 @@ static void check_listeners(const struct wsg_config *c, struct wsg_faults *all)
         struct wsb_fault fault = {0};
         if (c->listeners[i].origin.is_bad || check_address(c->listeners[i].address, &fault) == WSB_OK)
             continue;
-        wsg_gate_add_fault(&c->listeners[i].origin, "--listen", &fault, all);
+        wsg_gate_add_fault(&c->listeners[i].origin, "--listen", NULL, &fault, all);
     }
 }
 
@@ -71,7 +71,7 @@ static void check_statics(const struct wsg_config *c, struct wsg_faults *all)
         if (wsg_gate_open_static(&c->statics[i], &fd, &fault) == WSB_OK)
             close(fd);
         else
-            wsg_gate_add_fault(&c->statics[i].origin, "--static", &fault, all);
+            wsg_gate_add_fault(&c->statics[i].origin, "--static", "directory", &fault, all);
     }
 }
 

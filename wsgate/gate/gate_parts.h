@@ -60,8 +60,9 @@ struct wsg_gate {
     struct wsg_notifier notifier;
 };
 
-/* Add a fault of a part of the configuration, with the place of that in front of it. */
-void wsg_gate_add_fault(const struct wsg_origin *o, const char *flag, struct wsb_fault *fault, struct wsg_faults *all);
+/* Add a fault of a part of the configuration, with the place of that in front of it: wsg_origin_blame(). */
+void wsg_gate_add_fault(const struct wsg_origin *o, const char *flag, const char *otherwise, struct wsb_fault *fault,
+                        struct wsg_faults *all);
 /* Those routes that can be; the others are faults. */
 void wsg_gate_build_routes(const struct wsg_config *c, struct wsg_routes *routes, struct wsg_faults *all);
 WSB_MUST_CHECK wsb_err wsg_gate_open_static(const struct wsg_static_config *s, int *ret_fd, struct wsb_fault *fault);

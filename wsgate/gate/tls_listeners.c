@@ -25,7 +25,6 @@ static enum wsb_tls_client_certificates clients_of(enum wsg_client_certificates 
 static wsb_err load_one(const struct wsg_listener_config *l, struct wsb_tls_tickets *tickets,
                         struct wsb_tls_context **ret, struct wsb_fault *fault)
 {
-    char where[120];
     struct wsb_tls_files *files;
     size_t count = l->certificates.count;
     if (count == 0)
@@ -48,7 +47,7 @@ static wsb_err load_one(const struct wsg_listener_config *l, struct wsb_tls_tick
     wsb_err err = wsb_tls_server_new(&config, ret, fault);
     free(files);
     if (err)
-        (void)wsg_fault_prefix(fault, "%s", wsg_origin_text(&l->origin, "--listen", where, sizeof where));
+        (void)wsg_origin_blame(&l->origin, "--listen", "certificates", fault);
     return err;
 }
 
@@ -94,7 +93,6 @@ void wsg_tls_listeners_check(struct wsg_tls_listeners *t, const struct wsg_confi
         fault = (struct wsb_fault){0};
         if (l->origin.is_bad || load_one(l, t->tickets, &t->contexts[i], &fault) == WSB_OK)
             continue;
-        fault.line = l->origin.line;
         (void)wsg_faults_add(all, &fault);
     }
 }

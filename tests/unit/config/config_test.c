@@ -186,7 +186,7 @@ static void test_config_who_may_be_a_gatekeeper(void **state)
         {"route a { path = /a kind = websocket deliver = publish gatekeeper = b }\nroute b { kind = gatekeeper }",
          NULL},
         {"\nroute a {\n path = /a\n kind = websocket gatekeeper = b }",
-         "f:3: route 'a': gatekeeper: there is no route 'b'"},
+         "f:4: route 'a': gatekeeper: there is no route 'b'"},
         {"route a { path = /a kind = websocket gatekeeper = a }",
          "f:1: route 'a': gatekeeper: it is the route itself: accept = handler asks a handler of the same route"},
         {"route a { path = /a kind = websocket gatekeeper = b }\n"

@@ -35,7 +35,7 @@ static void test_file_refuses_to_the_letter(void **state)
         {"route a { path = /a\n subprotocols = {a,\n b,\n a} }", "f:4: route 'a': subprotocols: 'a' is there twice"},
         {"route a { path = /a }\nroute a { path = /b }", "f:2: found duplicate title 'a'"},
         {"route a { path = /a max_message = 1KiB max_frame = 2KiB\n}",
-         "f:2: route 'a': max_frame: 2048 bytes are more than max_message, 1024"},
+         "f:1: route 'a': max_frame: 2048 bytes are more than max_message, 1024"},
         {"route a { path = /a deliver = publish accept = handler }",
          "f:1: route 'a': accept: 'handler' needs a handler, and deliver = publish has none: remove one of them"},
         {"route a {}", "f:1: route 'a': path is missing, like path = \"/a\""},
