@@ -116,7 +116,7 @@ void wsg_route_config_init(struct wsg_route_config *r)
         .max_backlog = 64 * KIB,
         .ack_timeout_ms = 30000,
         .max_deliveries = 3,
-        .max_pending = 4096,
+        .max_pending = 16384,
         .message_timeout_ms = 120000,
         .max_body = 16 * MIB,
         .accept_timeout_ms = 10000,

@@ -101,7 +101,7 @@ struct wsg_route_config {
     struct wsg_cors cors;          /* owned, its texts; default: nothing is said of it */
     bool require_subprotocol;      /* a client that speaks none of them is refused; default no */
     uint32_t max_connections;      /* of the route, WebSocket; 0 (default): as many as the gate has */
-    uint32_t max_pending;          /* handshakes that wait for a handler; default 4,096; 0: any number */
+    uint32_t max_pending;          /* handshakes that wait for a handler; default 16,384; 0: any number */
     uint32_t handshake_rate;       /* a second, of all clients; 0 (default): any number */
     uint32_t handshake_burst;      /* 0 (default): as many as in a second, at least 2 */
     uint32_t ping_interval_ms;     /* UINT32_MAX (default): as the gate's; 0: none */
