@@ -498,15 +498,34 @@ static const char *why_lost(const struct wsg_handler *to)
     return to->is_hung_up ? "it ended, or hung up, without a goodbye" : "unreachable";
 }
 
+/* Its link may live: something could not be sent to it for want of memory, or it takes nothing. If it hears this, it says HELLO at
+ * once; if not, its own clock tells it. */
+static void tell_to_come_again(struct wsg_hub *h, struct wsb_span peer)
+{
+    const struct wsb_envelope e = {.header = {.type = WSB_ERROR, .code = WSB_ERROR_NOT_REGISTERED},
+                                   .payload = wsb_span_str("you were given up: say HELLO again")};
+    wsg_hub_send_peer(h, peer, &e);
+}
+
+static void remove_dead(struct wsg_hub *h, struct wsg_handler *to)
+{
+    uint8_t peer[sizeof to->peer];
+    size_t len = to->is_hung_up ? 0 : to->peer_len;
+    memcpy(peer, to->peer, len);
+    if (to->pid)
+        wsg_handlers_remember(&h->handlers, to, /*lives=*/false); /* perhaps only its link broke */
+    wsg_hub_remove_handler(h, to, WSG_GOES_LOST, why_lost(to));
+    if (len)
+        tell_to_come_again(h, wsb_span(peer, len));
+}
+
 void wsg_hub_remove_dead(struct wsg_hub *h)
 {
     while (h->dead_count) { /* moving connections may find another one dead */
         struct wsg_handler *to, *next;
         HASH_ITER (by_id, h->handlers.by_id, to, next) {
             if (to->is_dead) {
-                if (to->pid)
-                    wsg_handlers_remember(&h->handlers, to, /*lives=*/false); /* perhaps only its link broke */
-                wsg_hub_remove_handler(h, to, WSG_GOES_LOST, why_lost(to));
+                remove_dead(h, to);
                 break;
             }
         }

@@ -86,6 +86,11 @@ static wsb_err fake_send(struct wsb_server *s, struct wsb_span peer, const struc
     struct fake_server *f = (struct fake_server *)s;
     char p = (char)peer.ptr[0];
     bool gone = f->is_gone[(int)p];
+    if (f->fails[(int)p]) {
+        f->fails[(int)p]--;
+        wsb_block_free(payload);
+        return WSB_ERR_NOMEM;
+    }
     struct wsb_span rest = wsb_span(payload->data, payload->len);
     struct wsb_envelope e = {.header = *h, .payload = rest, .meta = meta};
     if (!gone && h->type != WSB_BATCH)

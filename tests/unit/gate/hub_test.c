@@ -77,6 +77,30 @@ static void test_last_handler_gone_fails_everything(void **state)
     assert_int_equal(f->hub.pins.count, 0);
 }
 
+/* It lives, and would learn of it by silence only. */
+static void test_a_handler_that_is_lost_for_want_of_memory_is_told_to_come_again(void **state)
+{
+    struct fixture *f = *state;
+    hear(f, 'a', WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"r\"]}");
+    hello(f, 'b');
+    hear(f, 'b', WSB_BYE, 0, 0, 0, "", NULL);
+    forget(f);
+    f->server.fails['a'] = 1;
+    happen(f, WSB_OPEN, 1, 0, "");
+    assert_string_equal(f->server.log, "a:error=you were given up: say HELLO again(5)");
+    assert_string_equal(f->commands, "fail(503)@1"); /* nobody else is there for its client */
+    assert_int_equal(f->hub.handlers.count, 0);
+    happen(f, WSB_CLOSED_EV, 1, 0, "");
+    forget(f);
+    hear(f, 'a', WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"r\"]}");
+    happen(f, WSB_OPEN, 2, 0, "");
+    assert_string_equal(f->server.log, "a:welcome a:open");
+    forget(f);
+    f->server.is_gone['a'] = true; /* one whose link has ended hears nothing */
+    happen(f, WSB_DATA, 2, 0, "x");
+    assert_string_equal(f->server.log, "");
+}
+
 static void test_clients_that_are_here_wait_a_little_for_the_next_handler(void **state)
 {
     struct fixture *f = *state;
@@ -593,6 +617,7 @@ int main(void)
         TEST(test_no_handler_fails_the_connection),
         TEST(test_dead_handler_hands_over_its_connections),
         TEST(test_last_handler_gone_fails_everything),
+        TEST(test_a_handler_that_is_lost_for_want_of_memory_is_told_to_come_again),
         TEST(test_clients_that_are_here_wait_a_little_for_the_next_handler),
         TEST(test_send_goes_to_one_or_many),
         TEST(test_bad_commands_are_answered_and_harm_nobody),
