@@ -49,7 +49,9 @@ static void turn_page(struct wsg_turnstile *t, uint64_t now_ms)
     if (second <= t->second)
         return;
     t->came_before = second == t->second + 1 ? t->came : 0;
-    t->came = t->turned_away = 0;
+    t->came = 0;
+    uint64_t passed_since = (second - t->second) * t->limits.rate; /* of those who were asked to come back */
+    t->turned_away -= (uint32_t)(passed_since < t->turned_away ? passed_since : t->turned_away);
     t->second = second;
     memset(t->passed, 0, sizeof t->passed);
     memset(t->has_come, 0, sizeof t->has_come);
@@ -75,7 +77,9 @@ static uint32_t pass(struct wsg_turnstile *t, const struct wsb_ip *ip, uint64_t 
     *came = 1;
     uint32_t passed = *places[0] < *places[1] ? *places[0] : *places[1];
     uint32_t share = more_of(1, t->limits.rate / (more_of(t->came, t->came_before) + 1)); /* one may still come */
-    uint64_t kept = passed < share ? 0 : (uint64_t)(t->limits.burst / 2) * PASS;
+    /* Its share comes to it in the course of the second: what is kept for others is not all gone at its beginning. */
+    bool is_modest = passed < share && (uint64_t)passed * SECOND_MS <= share * (now_ms % SECOND_MS);
+    uint64_t kept = is_modest ? 0 : (uint64_t)(t->limits.burst / 2) * PASS;
     if (t->passes < PASS + kept) {
         uint32_t wait = 1 + t->turned_away++ / t->limits.rate;
         return wait < WAIT_MAX ? wait : WAIT_MAX;

@@ -72,6 +72,40 @@ static void test_who_comes_seldom_is_not_kept_out_by_who_comes_often(void **stat
     wsg_turnstile_free(t);
 }
 
+/* Many come as often as they like, and there is little at once; one who comes at the beginning of each second is let in. */
+static void test_not_even_by_ten_of_them(void **state)
+{
+    struct wsg_turnstile *t = turnstile(100, 20);
+    unsigned turned_away = 0;
+    (void)state;
+    for (uint64_t now_ms = 0; now_ms < 10000; now_ms++) {
+        for (unsigned i = 0; i < 10; i++)
+            (void)pass_number(t, i, now_ms);
+        if (now_ms % 1000 == 100 && now_ms >= 1000)
+            turned_away += pass_number(t, 100, now_ms) != 0;
+    }
+    assert_in_range(turned_away, 0, 1);
+    wsg_turnstile_free(t);
+}
+
+/* A storm that goes on is asked back later and later. */
+static void test_who_was_asked_back_is_not_forgotten(void **state)
+{
+    struct wsg_turnstile *t = turnstile(10, 10);
+    uint32_t last = 0;
+    (void)state;
+    for (uint64_t second = 1; second <= 5; second++) {
+        for (unsigned i = 0; i < 110; i++)
+            last = pass_number(t, (unsigned)second * 1000 + i, second * 1000);
+    }
+    assert_in_range(last, 40, 55); /* some 500 have been asked back, and 40 of them could have passed since */
+    assert_int_not_equal(pass_number(t, 1, 5000), 0);
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(pass_number(t, i, 100000), 0);
+    assert_int_equal(pass_number(t, 10, 100000), 1); /* and when it is over it is */
+    wsg_turnstile_free(t);
+}
+
 /* Ten thousand are too many for each to have a place of its own. */
 static void test_a_crowd_passes_at_the_rate(void **state)
 {
@@ -134,6 +168,8 @@ int main(void)
         cmocka_unit_test(test_one_alone_has_all_of_it),
         cmocka_unit_test(test_the_burst_and_then_the_rate),
         cmocka_unit_test(test_who_comes_seldom_is_not_kept_out_by_who_comes_often),
+        cmocka_unit_test(test_not_even_by_ten_of_them),
+        cmocka_unit_test(test_who_was_asked_back_is_not_forgotten),
         cmocka_unit_test(test_a_crowd_passes_at_the_rate),
         cmocka_unit_test(test_a_household_is_one),
         cmocka_unit_test(test_they_are_asked_back_one_after_the_other),
