@@ -78,6 +78,11 @@ static wsb_err trust_step(const char *parent, const char *path, bool make, struc
         (void)mkdir(path, 0700);
     if (lstat(path, &st) != 0)
         return cannot_look(path, fault);
+    if (!(above.st_mode & S_ISVTX))
+        return wsb_fault_set(
+            fault, WSB_ERR_REFUSED, 0,
+            "everybody can move %s away, and put another one there: %s is writable for all (mode %04o)", path, parent,
+            (unsigned)above.st_mode & 07777);
     if (st.st_uid == 0 || st.st_uid == geteuid())
         return WSB_OK;
     return wsb_fault_set(
@@ -90,14 +95,12 @@ static wsb_err trust_step(const char *parent, const char *path, bool make, struc
 static wsb_err trust_way(const char *dir, bool make, struct wsb_fault *fault)
 {
     char path[PATH_MAX];
-    char parent[PATH_MAX] = ".";
+    char parent[PATH_MAX] = {dir[0] == '/' ? '/' : '.'};
     wsb_err err = WSB_OK;
     size_t len = strlen(dir);
     if (len >= sizeof path)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "runtime directory %.60s...: the path is too long", dir);
     for (size_t at = strspn(dir, "/"); at < len && !err; at += strspn(dir + at, "/")) {
-        if (at && parent[0] == '.' && !parent[1])
-            memcpy(parent, "/", 2);
         at += strcspn(dir + at, "/");
         memcpy(path, dir, at);
         path[at] = 0;
