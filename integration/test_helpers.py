@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 
@@ -728,3 +730,25 @@ for await (const event of handler) tell(event.type);
     program.tells("welcome")
     assert json.loads(played.hear("respond")[2])["headers"] == {"Set-Cookie": ["a=1", "b=2"], "X-A": "1"}
     assert json.loads(played.hear("respond")[2])["headers"] == {"Set-Cookie": ["a=1", "b=2"]}
+
+
+# --- lines of logs ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_printable_is_the_same_everywhere():
+    table = re.search(r"ranges\[\] = \{(.*?)\n    \};", (ROOT / "libwsbus/base/printable.c").read_text(), re.S).group(1)
+    ranges = [(int(first, 16), int(last, 16)) for first, last in re.findall(r"\{(0x[0-9a-f]+), (0x[0-9a-f]+)\}", table)]
+    assert len(ranges) > 8
+    edges = sorted({c + d for pair in ranges for c in pair for d in (-1, 0, 1) if c + d >= 0})
+    ours = [any(first <= c <= last for first, last in ranges) for c in edges]
+    assert [bool(wsbus.UNPRINTABLE.match(chr(c))) for c in edges] == ours
+    pattern = re.search(r"const UNPRINTABLE = (/.*/)gu;", (ROOT / "node/wsbus.js").read_text()).group(1)
+    program = "console.log(JSON.stringify(%s.map((c) => %su.test(String.fromCodePoint(c)))))" % (edges, pattern)
+    assert json.loads(subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True).stdout) == ours
+
+
+def test_a_line_of_a_handlers_is_one_line(gate, take_seat, capsys):
+    bus = take_seat(gate)
+    bus.log("warn", "a\n<0>b\x1b[2J\u009b2J\u202ec")
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.endswith("warn: a <0>b [2J 2J c\n")

@@ -136,12 +136,16 @@ export function makePairs(pairs) {
 
 export const connHex = (conn) => conn.toString(16).padStart(16, "0");
 
-/* A line to stderr; the journal of systemd hears how grave it is: sd-daemon(3). */
+/* What may not leave to a terminal or a log: it moves the cursor, turns the text, or cannot be seen. The same list as the gate's. */
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e0fff}]/gu;
+
+/* A line to stderr, one whatever is in it; the journal of systemd hears how grave it is: sd-daemon(3). */
 const PRIORITY = { info: "<6>", warn: "<4>", error: "<3>" };
 
 function say(level, text) {
   const { dev, ino } = fstatSync(2);
-  console.error(process.env.JOURNAL_STREAM === `${dev}:${ino}` ? PRIORITY[level] + text : text);
+  const plain = text.replace(UNPRINTABLE, " ");
+  console.error(process.env.JOURNAL_STREAM === `${dev}:${ino}` ? PRIORITY[level] + plain : plain);
 }
 
 /* What may stand on a terminal and in a log of lines, of what others have chosen. */
@@ -258,6 +262,7 @@ function trustDir(directory) {
       isThere(() => mkdirSync(path, 0o700));
       const found = isThere(() => lstatSync(path));
       if (!found) return;
+      if (!(above.mode & 0o1000)) throw new Error(`everybody can move ${path} away, and put another one there: ${parent} is writable for all`);
       if (found.uid !== 0 && found.uid !== process.geteuid()) {
         throw new Error(`${path} belongs to user ${found.uid}, and everybody can make one in ${parent}: name a directory that only root, or this user, can have made`);
       }

@@ -33,6 +33,7 @@ import itertools
 import json
 import math
 import os
+import re
 import select
 import stat
 import struct
@@ -94,8 +95,13 @@ TROUBLES = {  # the words of libwsbus: tests/vectors/trouble.json
 }
 
 
+# What may not leave to a terminal or a log: it moves the cursor, turns the text, or cannot be seen. The same list as the gate's.
+UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\xad\\u061c\\u180e\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\U000e0000-\\U000e0fff]")
+
+
 def _say(level, text):
-    """A line to stderr; the journal of systemd hears how grave it is: sd-daemon(3)."""
+    """A line to stderr, one whatever is in it; the journal of systemd hears how grave it is: sd-daemon(3)."""
+    text = UNPRINTABLE.sub(" ", text).encode(errors="replace").decode()
     print("%s%s" % (PRIORITIES[level] if _is_journal(sys.stderr) else "", text), file=sys.stderr, flush=True)
 
 
@@ -312,6 +318,8 @@ def _trust_dir(directory):
                 with contextlib.suppress(OSError):
                     os.mkdir(path, 0o700)
                 owner = os.lstat(path).st_uid
+                if not os.stat(parent).st_mode & stat.S_ISVTX:
+                    raise PermissionError("everybody can move %s away, and put another one there: %s is writable for all" % (path, parent))
                 if owner not in (0, os.geteuid()):
                     raise PermissionError("%s belongs to user %d, and everybody can make one in %s: name a directory that only root, or this "
                                           "user, can have made" % (path, owner, parent))

@@ -11,6 +11,7 @@
 
 #include "api/handle.h"
 #include "base/journal.h"
+#include "base/printable.h"
 #include "base/utf8.h"
 
 enum { LINE_MAX_BYTES = 2048, STAMP_MAX = 64 };
@@ -46,15 +47,17 @@ static size_t stamp(char *out, size_t size, enum wsb_level level, bool is_journa
     return n + (size_t)snprintf(out + n, size - n, ".%06ldZ %s ", now.tv_nsec / 1000, level_names[level]);
 }
 
-/* One line is one line, whatever a client has put into it, and UTF-8, whatever the cut has left. */
+/* One line is one line, and moves no cursor and turns no text, whatever a client has put into it. It is UTF-8. */
 static void make_plain(char *s)
 {
-    for (; *s; s++) {
-        if ((uint8_t)*s < 0x20 || *s == 0x7f)
-            *s = ' ';
+    for (size_t len; *s; s += len) {
+        if (wsb_is_unprintable(wsb_character(wsb_span_str(s), &len)))
+            memset(s, ' ', len);
+        len += len == 0; /* cannot be, and must not be for ever */
     }
 }
 
+/* Whatever the cut has left. */
 static void make_utf8(char *s)
 {
     size_t len = strlen(s);
@@ -127,8 +130,8 @@ bool wsb_log(wsb_handler handler, enum wsb_level level, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(text, LINE_MAX_BYTES, format, args);
     va_end(args);
-    make_plain(text);
     make_utf8(text);
+    make_plain(text);
     size_t len = n + strlen(text);
     line[len] = '\n';
     write_stderr(line, len + 1);

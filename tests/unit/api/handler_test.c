@@ -239,6 +239,13 @@ static bool log_line(wsb_handler h)
     return wsb_log(h, WSB_LOG_WARN, "a %s\nb", "\xff");
 }
 
+static bool log_evil_line(wsb_handler h)
+{
+    return wsb_log(h, WSB_LOG_WARN, "%s",
+                   "a\xc2\x9b"
+                   "2J\u202e \u00fc\nb");
+}
+
 static bool respond(wsb_handler h)
 {
     const struct wsb_field f[] = {{"set-cookie", "a=1"}, {"Set-Cookie", "b=2"}};
@@ -299,6 +306,7 @@ static void test_commands_say_what_the_protocol_says(void **state)
         {list_route, WSB_LIST, 0, 1, 0, "", "{\"route\":\"echo\",\"limit\":262144}"},
         {ping_client, WSB_PING, 0, 0, 5, "p", ""},
         {log_line, WSB_LOG, WSB_LOG_WARN, 0, 0, "a ? b", ""},
+        {log_evil_line, WSB_LOG, WSB_LOG_WARN, 0, 0, "a  2J    \u00fc b", ""},
         {ask_for_body, WSB_RESPOND, 0, 1, 9, "", "{\"status\":100}"},
         {respond, WSB_RESPOND, 0, 3, 9, "body", "{\"status\":201,\"headers\":{\"set-cookie\":[\"a=1\",\"b=2\"]}}"},
         {respond_part, WSB_BODY, 0, 11, 9, "more", "{\"at\":4}"},
