@@ -60,7 +60,7 @@ static wsb_err get_ids(const json_t *root, const char *key, wsb_conn **ret, size
     size_t count = json_array_size(array);
     *ret = calloc(count ? count : 1, sizeof **ret);
     if (!*ret)
-        return WSB_ERR_NOMEM;
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     for (size_t i = 0; i < count; i++) {
         const char *text = json_string_value(json_array_get(array, i));
         if (!text || !wsg_id_parse(text, &(*ret)[i]))
@@ -82,7 +82,7 @@ static wsb_err get_texts(const json_t *root, const char *key, struct wsb_span **
     size_t count = json_array_size(array);
     *ret = calloc(count ? count : 1, sizeof **ret);
     if (!*ret)
-        return WSB_ERR_NOMEM;
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     for (size_t i = 0; i < count; i++) {
         const json_t *v = json_array_get(array, i);
         if (!json_is_string(v))
@@ -114,7 +114,7 @@ static wsb_err get_fields(json_t *root, struct wsg_meta *m, struct wsb_fault *fa
         return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"headers\" must be an object");
     m->fields = calloc(WSG_FIELDS_MAX, sizeof *m->fields);
     if (!m->fields)
-        return WSB_ERR_NOMEM;
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
     json_object_foreach(headers, name, value)
     {
         size_t count = json_is_array(value) ? json_array_size(value) : 1;

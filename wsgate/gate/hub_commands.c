@@ -641,12 +641,12 @@ static bool is_for_one(uint8_t type)
 static void dispatch_with_meta(const struct wsg_incoming *in)
 {
     struct wsg_meta meta;
-    struct wsb_fault fault;
+    struct wsb_fault fault = {0};
     struct wsg_incoming full = *in;
     full.meta = &meta;
     bool is_good = wsg_meta_parse(in->e->meta, &meta, &fault) == WSB_OK;
     if (!is_good && in->e->header.type == WSB_HELLO)
-        wsg_refuse_hello(in, WSB_ERROR_METADATA, fault.text);
+        wsg_refuse_hello(&full, WSB_ERROR_METADATA, fault.text);
     else if (!is_good)
         wsg_refuse(in, WSB_ERROR_METADATA, fault.text);
     else if (meta.has_to && is_for_one(in->e->header.type))
