@@ -108,7 +108,7 @@ struct wsg_presence {
 
 /* Lines in the log that peers can cause, as often as they like. */
 struct wsg_hub_lines {
-    struct wsb_log_limit letters, lost, dropped, slow, malformed, joins, said, refused, came, went;
+    struct wsb_log_limit letters, lost, dropped, slow, stuck, malformed, joins, said, refused, came, went;
 };
 
 struct wsg_hub {

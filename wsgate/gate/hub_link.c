@@ -158,8 +158,8 @@ bool wsg_hub_send(struct wsg_hub *h, struct wsg_handler *to, const struct wsb_en
     if (to->is_dead && !to->is_told)
         return false;
     if (wsb_account_bytes(to->account) > WSG_HANDLER_LIMIT) {
-        WSB_LOG(WSB_LOG_BUS, WSB_LOG_WARN, "handler takes nothing", WSB_KU("handler", to->id),
-                WSB_KS("name", to->name));
+        WSB_LOG_FEW(&h->lines.stuck, WSB_LOG_LIMIT_LINES, wsg_loop_now_ms(h->loop), WSB_LOG_BUS, WSB_LOG_WARN,
+                    "handler takes nothing", WSB_KU("handler", to->id), WSB_KS("name", to->name));
         wsg_hub_mark_dead(h, to);
         return false;
     }

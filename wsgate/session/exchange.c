@@ -28,11 +28,11 @@ void wsg_exchange_free(struct wsg_session *s)
 static void log_exchange(const struct wsg_session *s)
 {
     const struct wsg_exchange *x = s->exchange;
-    WSB_LOG(WSB_LOG_HTTP, WSB_LOG_INFO, "request", WSB_KID("conn", s->id),
-            WSB_KS("method", wsg_http_method_name(x->method)), WSB_KS("target", s->target ? s->target : ""),
-            WSB_KU("status", x->status), WSB_KS("peer", s->peer),
-            WSB_KS("route", x->is_local || !s->route ? "" : s->route->name),
-            WSB_KU("us", wsg_loop_now_us(s->env->loop) - x->begun_us), WSB_KS("request_id", x->request_id));
+    WSB_LOG_FEW(&s->env->lines.requests, WSG_REQUEST_LINES, wsg_loop_now_ms(s->env->loop), WSB_LOG_HTTP, WSB_LOG_INFO,
+                "request", WSB_KID("conn", s->id), WSB_KS("method", wsg_http_method_name(x->method)),
+                WSB_KS("target", s->target ? s->target : ""), WSB_KU("status", x->status), WSB_KS("peer", s->peer),
+                WSB_KS("route", x->is_local || !s->route ? "" : s->route->name),
+                WSB_KU("us", wsg_loop_now_us(s->env->loop) - x->begun_us), WSB_KS("request_id", x->request_id));
 }
 
 void wsg_exchange_emit_aborted(struct wsg_session *s, const char *why)

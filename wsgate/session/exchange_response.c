@@ -127,10 +127,11 @@ static void answer_error(struct wsg_session *s, int status, const char *why, con
         .added = added.at,
         .added_count = added.count,
     };
-    WSB_LOG_FEW(&s->env->lines.refused, WSG_REFUSED_LINES, wsg_loop_now_ms(s->env->loop), WSB_LOG_HTTP,
-                status >= 500 ? WSB_LOG_WARN : WSB_LOG_INFO, "refused", WSB_KID("conn", s->id),
-                WSB_KU("status", status), WSB_KS("why", why), WSB_KS("target", s->target ? s->target : ""),
-                WSB_KS("peer", s->peer), WSB_KS("request_id", request_id));
+    WSB_LOG_FEW(status >= 500 ? &s->env->lines.failed : &s->env->lines.refused, WSG_REFUSED_LINES,
+                wsg_loop_now_ms(s->env->loop), WSB_LOG_HTTP, status >= 500 ? WSB_LOG_WARN : WSB_LOG_INFO, "refused",
+                WSB_KID("conn", s->id), WSB_KU("status", status), WSB_KS("why", why),
+                WSB_KS("target", s->target ? s->target : ""), WSB_KS("peer", s->peer),
+                WSB_KS("request_id", request_id));
     wsb_buf_clear(&s->env->text);
     if (wsg_http_error_response_write(&s->env->text, &e, &framing) != WSB_OK || wsg_exchange_append_text(s) != WSB_OK) {
         wsg_session_kill(s, "out of memory");

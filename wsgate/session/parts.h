@@ -23,6 +23,7 @@ enum {
     WSG_TAP_BYTES = 16 << 10,        /* of a message that a tap shows */
     WSG_RECEIPT_BYTES = 64,          /* what an outcome that is waited for counts in the queue */
     WSG_CONTROL_ROOM = 16 << 10,     /* pongs beyond max_queue: a full queue is no reason to break the protocol */
+    WSG_REQUEST_LINES = 200,         /* a second and a worker; the access log has them all */
     WSG_REFUSED_LINES = 20           /* of each kind, a second and a worker, that strangers can have the log write */
 };
 

@@ -268,12 +268,12 @@ static bool refuse_by_route(struct wsg_session *s, const struct wsg_http_head *h
         wsg_exchange_refuse(s, WSG_REFUSED_ORIGIN, 403, "the origin is not allowed", NULL, 0);
     else if (p->require_subprotocol && !s->subprotocol)
         wsg_exchange_refuse(s, WSG_REFUSED_SUBPROTOCOL, 400, "no subprotocol of the route", NULL, 0);
-    else if (refuse_by_crowd(s) || refuse_by_rate(s, handshakes_of(s)))
+    else if (refuse_by_crowd(s))
         return true;
     else if (!counts_client(s, &why))
         wsg_exchange_refuse(s, why, 503, wsg_refusal_name(why), NULL, 0);
     else
-        return false;
+        return refuse_by_rate(s, handshakes_of(s)); /* last: nobody who is refused uses up what others may have */
     return true;
 }
 
@@ -403,8 +403,8 @@ void wsg_websocket_reject(struct wsg_session *s, const struct wsg_command *c)
                     /*clean=*/true);
     wsg_count(&s->route->tally.refused[why], 1);
     if (is_failed)
-        WSB_LOG_FEW(&s->env->lines.refused, WSG_REFUSED_LINES, wsg_loop_now_ms(s->env->loop), WSB_LOG_HTTP,
-                    WSB_LOG_WARN, "refused", WSB_KID("conn", s->id), WSB_KU("status", respond.status),
+        WSB_LOG_FEW(&s->env->lines.failed, WSG_REFUSED_LINES, wsg_loop_now_ms(s->env->loop), WSB_LOG_HTTP, WSB_LOG_WARN,
+                    "refused", WSB_KID("conn", s->id), WSB_KU("status", respond.status),
                     WSB_KS("why", wsg_refusal_name(why)), WSB_KS("route", s->route->name),
                     WSB_KSPAN("reason", c->reason), WSB_KS("peer", s->peer), WSB_KS("request_id", x->request_id));
     s->state = WSG_SESSION_EXCHANGE; /* from here on an ordinary response; its outcome is REJECT's */
