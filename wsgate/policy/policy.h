@@ -96,7 +96,7 @@ enum wsg_ending {
     WSG_ENDED_DRAINING,
     WSG_ENDED_MEMORY,
     WSG_ENDED_MESSAGE,    /* it took too long to come */
-    WSG_ENDED_UNFINISHED, /* messages that had begun took too much memory, and it was the oldest */
+    WSG_ENDED_UNFINISHED, /* messages that had begun took too much memory, and it held the most of it */
     WSG_ENDINGS
 };
 /* Whether a listener asks its clients for certificates. */

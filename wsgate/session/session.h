@@ -138,8 +138,9 @@ struct wsg_env {
     struct wsg_session *dirty; /* with output queued this round */
     struct wsg_fan fan;
     struct wsg_unfinished_account *unfinished_account; /* borrowed; NULL: no limit */
-    struct wsg_unfinished *unfinished; /* borrowed list, of those with a message in flight, the oldest first */
-    size_t unfinished_held;            /* bytes of all of them */
+    struct wsg_unfinished
+        *unfinished[WSG_UNFINISHED_SIZES];       /* borrowed lists, of those with a message in flight, by size */
+    size_t unfinished_held;                      /* bytes of all of them */
     struct wsb_deflate_account *deflate_account; /* borrowed; NULL: nobody is compressed */
     struct wsb_deflate_shared *deflate;          /* owned; NULL likewise */
     struct wsg_fanned fanned;

@@ -3,8 +3,8 @@
 
 /*
  * Messages of clients that have begun and are not complete: how much memory all of them take, since when each has been on its way, and
- * what of it has been charged. When they take too much, workers that have more than their share of it end the one that began first;
- * it is the slowest.
+ * what of it has been charged. When they take too much, workers that have more than their share of it end one that holds the most:
+ * of those of its size, within a factor of two, the one that came to it first.
  *
  * Threads   the account any; the rest the worker's
  */
@@ -16,6 +16,8 @@
 
 struct wsg_session;
 
+enum { WSG_UNFINISHED_SIZES = 40 /* powers of two */ };
+
 /* Of all workers. */
 struct wsg_unfinished_account {
     size_t max;   /* bytes */
@@ -26,7 +28,7 @@ struct wsg_unfinished_account {
 /* Of one session, while a message is in flight. */
 struct wsg_unfinished {
     struct wsg_session *session;        /* borrowed: whose it is */
-    struct wsg_unfinished *prev, *next; /* of the worker's, the oldest first */
+    struct wsg_unfinished *prev, *next; /* of the worker's of its size */
     size_t held;                        /* bytes that are accounted for */
     size_t charged;                     /* bytes of its payload that the rates know of */
     uint64_t since_ms;                  /* when it began */

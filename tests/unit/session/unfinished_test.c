@@ -2,6 +2,8 @@
  * Messages that do not become complete: the time they have, the memory that all of them have, and the rates, which know of bytes when they
  * arrive. And what shows that a slow client lives.
  */
+#include <unistd.h>
+
 #include "session/parts.h"
 #include "unit/session/fixture.h"
 
@@ -83,7 +85,6 @@ static void test_the_oldest_makes_room(void **state)
     begin_message(f, LARGE / 2);
     size_t used = atomic_load(&account.used);
     assert_in_range(used, LARGE / 2, 2 * LARGE);
-    assert_null(f->env.unfinished->next);
     say_frame(f, 0x89, "ping"); /* nothing of that is kept */
     begin_message(f, 0);
     assert_int_equal(ended(f, WSG_ENDED_UNFINISHED), 0);
@@ -91,7 +92,38 @@ static void test_the_oldest_makes_room(void **state)
     say(f, "more", 4);
     assert_int_equal(ended(f, WSG_ENDED_UNFINISHED), 1);
     assert_int_equal(atomic_load(&account.used), 0);
-    assert_null(f->env.unfinished);
+    assert_int_equal(f->env.unfinished_held, 0);
+}
+
+/* Another client begins a small message, and holds it. */
+static int begin_beside(struct fixture *f, struct wsg_session **ret)
+{
+    void *found = NULL;
+    int first = f->client;
+    connect_client(f);
+    open_websocket(f);
+    begin_message(f, 100);
+    assert_int_equal(wsg_slots_find(&f->env.slots, f->conn, &found), WSB_OK);
+    int client = f->client;
+    f->client = first;
+    *ret = found;
+    return client;
+}
+
+static void test_who_holds_much_makes_room_for_who_holds_little(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_session *much = session_of(f), *little;
+    int client = begin_beside(f, &little); /* it began first */
+    begin_message(f, 3 * LARGE / 2);
+    account.max = LARGE;
+    say(f, "more", 4);
+    assert_int_equal(ended(f, WSG_ENDED_UNFINISHED), 1);
+    assert_null(much->unfinished);
+    assert_non_null(little->unfinished);
+    assert_int_equal(little->state, WSG_SESSION_OPEN);
+    close(client);
+    turn(f);
 }
 
 static void test_a_complete_message_owes_nothing(void **state)
@@ -100,11 +132,11 @@ static void test_a_complete_message_owes_nothing(void **state)
     uint8_t first[] = {0x02, 0x83, 0, 0, 0, 0, 'a', 'b', 'c'};
     uint8_t last[] = {0x80, 0x82, 0, 0, 0, 0, 'd', 'e'};
     say(f, first, sizeof first);
-    assert_non_null(f->env.unfinished);
+    assert_int_not_equal(f->env.unfinished_held, 0);
     assert_int_not_equal(atomic_load(&account.used), 0);
     say(f, last, sizeof last);
     HAS(f->events, "data:abcde");
-    assert_null(f->env.unfinished);
+    assert_int_equal(f->env.unfinished_held, 0);
     assert_int_equal(atomic_load(&account.used), 0);
 }
 
@@ -114,7 +146,8 @@ static const uint8_t close_frame[] = {0x88, 0x82, 0, 0, 0, 0, 1000 >> 8, 1000 & 
 
 static void say_goodbye(struct fixture *f)
 {
-    tell(f, (struct wsg_command){.type = WSB_CLOSE, .by = WSG_BY_HANDLER, .status = 4321, .reason = wsb_span_str("enough")});
+    tell(f, (struct wsg_command){
+                .type = WSB_CLOSE, .by = WSG_BY_HANDLER, .status = 4321, .reason = wsb_span_str("enough")});
     assert_int_equal(session_of(f)->state, WSG_SESSION_CLOSING);
 }
 
@@ -158,7 +191,7 @@ static void test_who_is_gone_holds_nothing(void **state)
     hang_up(f); /* before its place is free again */
     assert_int_equal(atomic_load(&account.used), 0);
     assert_int_equal(f->env.unfinished_held, 0);
-    assert_null(f->env.unfinished);
+    assert_int_equal(f->env.unfinished_held, 0);
 }
 
 static void test_a_worker_within_its_share_ends_nobody(void **state)
@@ -358,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_message_has_so_much_time),
         TEST(test_the_oldest_makes_room),
+        TEST(test_who_holds_much_makes_room_for_who_holds_little),
         TEST(test_a_complete_message_owes_nothing),
         TEST(test_a_message_that_goodbye_cuts_off_is_still_accounted),
         TEST(test_a_message_that_begins_after_goodbye_is_accounted),
