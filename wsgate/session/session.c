@@ -17,7 +17,8 @@ enum {
     FLUSH_BUDGET = 1 << 20,
     FAN_MANY = 64,
     FAN_PAUSE_US = 200,
-    FAN_STEP = 1024, /* sessions that a round writes to: some milliseconds */
+    FAN_STEP = 256,      /* sessions that a round writes to: a millisecond or two */
+    FAN_BYTES = 1 << 20, /* and about as much as it writes */
     OUTBOX_SOFT = 8 << 20,
     OUR_DOING_MS = 5000 /* how often a client is looked at that we do not read */
 };
@@ -512,18 +513,21 @@ static void flush_all(struct wsg_session *s)
     }
 }
 
-/* The first `most` of them, off the list. */
-static struct wsg_session *fan_take(struct wsg_fan *fan, uint32_t most)
+static struct wsg_session *fan_take(struct wsg_fan *fan)
 {
-    struct wsg_session *first = fan->first;
-    struct wsg_session *last = first;
-    uint32_t taken = 1;
-    for (; taken < most && last->next_dirty; taken++)
-        last = last->next_dirty;
-    fan->first = last->next_dirty;
-    last->next_dirty = NULL;
-    fan->count -= taken;
-    return first;
+    struct wsg_session *s = fan->first;
+    fan->first = s->next_dirty;
+    fan->count--;
+    s->is_dirty = false;
+    return s;
+}
+
+static size_t flush_one(struct wsg_session *s)
+{
+    uint64_t before = s->out.written;
+    if (s->state != WSG_SESSION_DEAD)
+        flush(s);
+    return (size_t)(s->out.written - before);
 }
 
 /*
@@ -541,10 +545,13 @@ static void flush_fan(struct wsg_env *env)
         wsg_loop_wake_by(env->loop, fan_due_us(env));
         return;
     }
-    struct wsg_session *first = fan_take(fan, is_last ? UINT32_MAX : FAN_STEP);
+    size_t written = 0;
+    wsg_loop_wake_by(env->loop, 0);
+    for (uint32_t n = 0; fan->count && (is_last || (n < FAN_STEP && written < FAN_BYTES)); n++)
+        written += flush_one(fan_take(fan));
     fan->is_leaving = fan->count > 0;
-    wsg_loop_wake_by(env->loop, fan->is_leaving ? wsg_loop_now_us(env->loop) : 0);
-    flush_all(first);
+    if (fan->is_leaving)
+        wsg_loop_wake_by(env->loop, wsg_loop_now_us(env->loop));
     if (is_much && !fan->is_leaving)
         fan->flushed_us = wsg_loop_read_us(env->loop);
 }

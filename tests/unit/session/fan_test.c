@@ -8,7 +8,7 @@
 #include "session/parts.h"
 #include "unit/session/fixture.h"
 
-enum { CLIENTS = 100, FEW = 10, STEP = 1024, VERY_MANY = 2 * STEP + 100, LATER_US = 1000000000 };
+enum { CLIENTS = 100, FEW = 10, STEP = 256, VERY_MANY = 2 * STEP + 100, LATER_US = 1000000000 };
 
 static int clients[VERY_MANY];
 static struct wsg_session *sessions[VERY_MANY];
@@ -213,6 +213,29 @@ static void test_to_very_many_it_leaves_in_steps(void **state)
                      VERY_MANY - 1);
 }
 
+static void test_much_for_each_leaves_in_smaller_steps(void **state)
+{
+    enum { EACH = 60000, MOST = (1 << 20) / EACH + 1 };
+    struct fixture *f = *state;
+    struct wsg_shared *frame = wsg_shared_new(4 + EACH);
+    assert_non_null(frame);
+    f->routes.routes[0].policy.max_queue = f->routes.routes[0].policy.max_message = 1 << 20;
+    frame->data[0] = 0x82;
+    frame->data[1] = 126;
+    frame->data[2] = EACH >> 8;
+    frame->data[3] = EACH & 255;
+    memset(frame->data + 4, 0, EACH);
+    struct wsg_command c = {
+        .type = WSB_SEND, .code = WSB_BINARY, .payload = wsb_span(frame->data + 4, EACH), .frame = frame};
+    for (size_t i = 0; i < CLIENTS; i++)
+        wsg_session_command(sessions[i], &c);
+    wsg_shared_unref(frame);
+    wsg_sessions_flush(&f->env);
+    assert_in_range(f->env.fan.count, CLIENTS - MOST, CLIENTS - 10);
+    while (f->env.fan.count)
+        wsg_sessions_flush(&f->env);
+}
+
 /* Who has had its turn is behind those who have not. */
 static void test_what_follows_does_not_get_in_front(void **state)
 {
@@ -251,6 +274,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_dies_while_it_waits_is_freed, open_many, close_many),
         cmocka_unit_test_setup_teardown(test_the_end_does_not_wait, open_many, close_many),
         cmocka_unit_test_setup_teardown(test_to_very_many_it_leaves_in_steps, open_very_many, close_many),
+        cmocka_unit_test_setup_teardown(test_much_for_each_leaves_in_smaller_steps, open_many, close_many),
         cmocka_unit_test_setup_teardown(test_what_follows_does_not_get_in_front, open_very_many, close_many),
         cmocka_unit_test_setup_teardown(test_very_many_that_are_dead_leave_together, open_very_many, close_many),
     };
