@@ -81,9 +81,10 @@ static bool may_command(const struct wsg_incoming *in, wsb_conn conn)
             outcome_to_all(in, WSB_OUTCOME_STALE, &conn, 1, "it belongs to another handler now");
         return false;
     }
-    if (in->peer.len == 0 && !wsg_pins_find(&in->hub->pins, conn))
+    bool is_granted = !in->user.len || granted_route(in, conn);
+    if (is_granted && in->peer.len == 0 && !wsg_pins_find(&in->hub->pins, conn))
         wsg_hub_failed(in->hub, in->peer, WSG_FAIL_GONE); /* the session may know it all the same, and decides */
-    if (!in->user.len || granted_route(in, conn))
+    if (is_granted)
         return true;
     in->hub->stats.forbidden++;
     wsg_hub_failed(in->hub, in->peer, WSG_FAIL_FORBIDDEN);
