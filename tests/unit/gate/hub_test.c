@@ -210,6 +210,11 @@ static void test_failures_of_the_commands_endpoint_are_counted_by_reason(void **
     assert_int_equal(unheard[WSG_FAIL_PAYLOAD], 1);
     assert_int_equal(unheard[WSG_FAIL_GONE], 2);
     assert_int_equal(unheard[WSG_FAIL_TYPE], 1);
+    f->server.in_user = "r"; /* a key: one command has one reason */
+    hear(f, 0, WSB_SEND, WSB_TEXT, 0, 77, "x", NULL);
+    f->server.in_user = NULL;
+    assert_int_equal(unheard[WSG_FAIL_GONE], 2);
+    assert_int_equal(unheard[WSG_FAIL_FORBIDDEN], 1);
     hear(f, 's', WSB_SEND, WSB_TEXT, 0, 5, "x", NULL); /* this one is told */
     assert_int_equal(unheard[WSG_FAIL_UNREGISTERED], 0);
     assert_int_equal(f->hub.stats.failed[WSG_FAIL_UNREGISTERED], 1);
