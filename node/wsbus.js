@@ -262,7 +262,6 @@ function trustDir(directory) {
       isThere(() => mkdirSync(path, 0o700));
       const found = isThere(() => lstatSync(path));
       if (!found) return;
-      if (!(above.mode & 0o1000)) throw new Error(`everybody can move ${path} away, and put another one there: ${parent} is writable for all`);
       if (found.uid !== 0 && found.uid !== process.geteuid()) {
         throw new Error(`${path} belongs to user ${found.uid}, and everybody can make one in ${parent}: name a directory that only root, or this user, can have made`);
       }

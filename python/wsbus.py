@@ -318,8 +318,6 @@ def _trust_dir(directory):
                 with contextlib.suppress(OSError):
                     os.mkdir(path, 0o700)
                 owner = os.lstat(path).st_uid
-                if not os.stat(parent).st_mode & stat.S_ISVTX:
-                    raise PermissionError("everybody can move %s away, and put another one there: %s is writable for all" % (path, parent))
                 if owner not in (0, os.geteuid()):
                     raise PermissionError("%s belongs to user %d, and everybody can make one in %s: name a directory that only root, or this "
                                           "user, can have made" % (path, owner, parent))

@@ -78,11 +78,6 @@ static wsb_err trust_step(const char *parent, const char *path, bool make, struc
         (void)mkdir(path, 0700);
     if (lstat(path, &st) != 0)
         return cannot_look(path, fault);
-    if (!(above.st_mode & S_ISVTX))
-        return wsb_fault_set(
-            fault, WSB_ERR_REFUSED, 0,
-            "everybody can move %s away, and put another one there: %s is writable for all (mode %04o)", path, parent,
-            (unsigned)above.st_mode & 07777);
     if (st.st_uid == 0 || st.st_uid == geteuid())
         return WSB_OK;
     return wsb_fault_set(
