@@ -179,6 +179,26 @@ def test_one_address_does_not_use_up_the_handshakes_of_others(make_gate, tmp_pat
         client.close()
 
 
+def test_who_is_refused_by_the_rate_is_not_counted(make_gate, tmp_path, echo):
+    gate = behind(make_gate, tmp_path, 'forwarded = x-forwarded-for\nroute "echo" { path = "/echo"\nhandshake_rate = 1\nhandshake_burst = 2 }\n'
+                  "limits { connections_per_address = 1 }", routes=())
+    echo(gate)
+    first = [shake_hands(gate, "198.51.100.%d" % i)[0] for i in (1, 2)]
+    assert all(first)
+    with Raw(gate) as proxy:  # one connection, which brings one client after the other
+        for i in range(2, 30):
+            answer = proxy.send(upgrade_request(extra=["X-Forwarded-For: 192.0.2.%d" % (2 + i % 2)])).read_response()
+            if answer.status == 101:
+                break
+            assert answer.status == 503
+    counted = refused(gate, "echo")
+    assert set(counted) == {"handshake_rate"} and counted["handshake_rate"] >= 2, counted
+    for client in first:
+        client.close()
+    eventually(lambda: gate.wsctl("status")["connections"] == 0, "all of them gone, and the gate lives")
+    eventually(lambda: shake_hands(gate, "192.0.2.2")[0], "room for who was refused")
+
+
 def test_the_client_of_each_request(make_gate, tmp_path, take_seat):
     gate = behind(make_gate, tmp_path, "forwarded = forwarded")
     bus = take_seat(gate)
