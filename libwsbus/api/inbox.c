@@ -545,6 +545,10 @@ enum wsb_reason wsb_wait(struct wsb_handle *h, uint64_t until_ms)
     enum wsb_reason reason = WSB_REASON_OK;
     if (wsb_now_ms() >= until_ms)
         return WSB_REASON_TIMEOUT;
+    if (h->trouble.is_pending) { /* of a pump before: nothing may come for hours */
+        wsb_tell_trouble(h);
+        return h->closing ? WSB_REASON_CLOSED : WSB_REASON_OK; /* the program has had a say: look again */
+    }
     if (h->polling) {
         if (h->reading && h->first) /* our pump has filed what the reader waits for */
             wake_waiters(h);

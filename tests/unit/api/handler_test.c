@@ -939,6 +939,33 @@ static void test_a_refusal_is_told_once_and_its_end(void **state)
     fake_gate_remove_dir(dir);
 }
 
+static void wake_when_told(void *of, const char *line)
+{
+    struct told *told = of;
+    told->count += line != NULL;
+    wsb_wake(*told->h);
+}
+
+/* What is wrong was found before the sleep, which nothing may end for hours. */
+static void test_a_line_does_not_wait_for_the_end_of_a_sleep(void **state)
+{
+    (void)state;
+    struct told told = {0};
+    struct wsb_handler_options o = telling(&told, NULL);
+    o.on_trouble = wake_when_told;
+    struct both b = join_with((struct fake_options){.heartbeat_ms = 200000}, o);
+    struct wsb_event ev;
+    told.h = &b.h;
+    struct wsb_handle *h = wsb_enter(b.h);
+    wsb_trouble_note(&h->trouble, WSB_TROUBLE_MUTE, "", wsb_now_ms());
+    assert_true(h->trouble.is_pending);
+    wsb_unlock(h);
+    assert_false(wsb_readguarded(b.h, &ev, -1)); /* ten minutes, if it does not */
+    assert_int_equal(wsb_reason(b.h), WSB_REASON_SIGNAL);
+    assert_int_equal(told.count, 1);
+    part(&b);
+}
+
 /* The end of the connection says it: no PING is due for ten minutes. */
 static void test_a_new_gate_is_found_without_a_silence(void **state)
 {
@@ -1142,6 +1169,7 @@ int main(void)
         cmocka_unit_test(test_a_reader_and_a_sendwait_at_a_time),
         cmocka_unit_test(test_a_waiting_reader_holds_no_writer_up),
         cmocka_unit_test(test_a_refusal_is_told_once_and_its_end),
+        cmocka_unit_test(test_a_line_does_not_wait_for_the_end_of_a_sleep),
         cmocka_unit_test(test_a_new_gate_is_found_without_a_silence),
         cmocka_unit_test(test_open_that_waits_says_what_was_wrong),
         cmocka_unit_test(test_a_child_has_no_handles),
