@@ -505,6 +505,23 @@ def test_a_handler_without_keys_where_they_are_wanted(language, guarded, process
         assert handler.stop() == 0
 
 
+@pytest.mark.parametrize("has_keys_first", [True, False], ids=["keys-first", "keys-later"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_handler_for_whom_the_gate_has_keys_too_early_or_too_late(language, has_keys_first, make_gate, keys, tmp_path, processes):
+    """Once it is the gate that is right, nobody has to start the handler again."""
+    bind = ["--bus-handlers", "tcp://127.0.0.1:%d" % free_port()]
+    routes = ("echo=/echo", "chat=/chat", "other=/other")
+    wrong = make_gate(directory=tmp_path / "run", args=[*bind, *(keys["args"] if has_keys_first else [])], routes=routes)
+    env = NO_KEYS if has_keys_first else key_environment(tmp_path, "any", keys["server"])
+    handler = processes(echo_command(language, endpoints(wrong)["handlers"]), env=env)
+    handler.wait_line("refuses the connection")
+    wrong.wait_line("it has keys where none are wanted, or none where they are")
+    assert wrong.stop() == 0
+    right = make_gate(directory=tmp_path / "run", args=[*bind, *([] if has_keys_first else keys["args"])], routes=routes)
+    right.wait_handlers("echo", 1)
+    assert_echo(right, "at last")
+
+
 SOME_KEY = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"  # Z85, but nobody's
 BAD_KEYS = [  # WSBUS_SERVER_KEY, the text of WSBUS_KEY_FILE or None, its mode, what is said
     ("no key file", SOME_KEY, None, 0, "no key of our own: \\w+ or WSBUS_KEY_FILE"),

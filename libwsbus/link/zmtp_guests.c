@@ -361,11 +361,22 @@ static bool freshen_cookies(struct wsb_zmtp_server *z)
     return z->curvezmq.cookie_count > 0;
 }
 
-static bool greet(struct wsb_zmtp_conn *conn)
+/* Bytes `from` to `to` of our greeting. False: there is no memory. */
+static bool greet(struct wsb_zmtp_conn *conn, size_t from, size_t to)
 {
     uint8_t greeting[WSB_ZMTP_GREETING];
     wsb_zmtp_greeting_write(greeting, conn->door == WSB_DOOR_KEYS ? WSB_ZMTP_CURVE : WSB_ZMTP_NULL);
-    return wsb_zmtp_outbox_push_raw(&conn->out, wsb_span(greeting, sizeof greeting)) == WSB_OK;
+    return wsb_zmtp_outbox_push_raw(&conn->out, wsb_span(greeting + from, to - from)) == WSB_OK;
+}
+
+/* libzmq never connects again to a gate that has told it of another mechanism; to one that hangs up before, it does. So whoever
+ * has the wrong keys, or none, comes in when the gate, or he, has been given the right ones. */
+void wsb_zmtp_greet(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    if (greet(conn, WSB_ZMTP_GREETING_FRONT, WSB_ZMTP_GREETING))
+        wsb_zmtp_note_dirty(z, conn);
+    else
+        wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_MEMORY);
 }
 
 static void come_in(struct wsb_zmtp_server *z, const struct wsb_zmtp_entrance *e, int fd,
@@ -395,7 +406,7 @@ static void come_in(struct wsb_zmtp_server *z, const struct wsb_zmtp_entrance *e
         return;
     }
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &conn->of_socket};
-    if (!greet(conn) || epoll_ctl(ch->poll, EPOLL_CTL_ADD, fd, &event) != 0) {
+    if (!greet(conn, 0, WSB_ZMTP_GREETING_FRONT) || epoll_ctl(ch->poll, EPOLL_CTL_ADD, fd, &event) != 0) {
         wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_MEMORY);
         return;
     }

@@ -85,6 +85,9 @@ static void welcome(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, const
 static void handle(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, const struct wsb_zmtp_event *ev)
 {
     switch (ev->kind) {
+    case WSB_ZMTP_EV_GREETING:
+        wsb_zmtp_greet(z, conn);
+        break;
     case WSB_ZMTP_EV_WELCOME:
         welcome(z, conn, ev);
         break;

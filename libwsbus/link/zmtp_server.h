@@ -143,6 +143,8 @@ void wsb_zmtp_forget_dirty(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn
 /* NULL: nobody has this name, or is there no more. */
 struct wsb_zmtp_conn *wsb_zmtp_find(const struct wsb_zmtp_server *z, struct wsb_span name);
 
+/* Its mechanism is ours: the rest of our greeting goes out. */
+void wsb_zmtp_greet(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn);
 /* It has shown who it is: the reply goes out. False: it was turned away, and is gone. */
 bool wsb_zmtp_admit(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, struct wsb_span identity);
 /* It has gone by itself. */

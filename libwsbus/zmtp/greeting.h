@@ -7,7 +7,10 @@
 #include "wsbus/err.h"
 #include "zmtp/why.h"
 
-enum { WSB_ZMTP_GREETING = 64 };
+enum {
+    WSB_ZMTP_GREETING = 64,
+    WSB_ZMTP_GREETING_FRONT = 12 /* of it: the signature and the version, which a peer has to see before it says the rest */
+};
 
 enum wsb_zmtp_mechanism { WSB_ZMTP_NULL, WSB_ZMTP_CURVE };
 

@@ -43,7 +43,7 @@ static wsb_err take_greeting(struct wsb_zmtp_peer *p, struct wsb_span in, struct
     if (err)
         return fail(p, why);
     p->state = p->rules->curve ? WSB_ZMTP_HELLO : WSB_ZMTP_READY;
-    ret->kind = WSB_ZMTP_EV_NOTHING;
+    ret->kind = WSB_ZMTP_EV_GREETING;
     *ret_used = WSB_ZMTP_GREETING;
     return WSB_OK;
 }

@@ -75,6 +75,7 @@ struct wsb_zmtp_peer {
 };
 
 enum wsb_zmtp_event_kind {
+    WSB_ZMTP_EV_GREETING,  /* its mechanism is ours: send what is behind the front of our greeting */
     WSB_ZMTP_EV_WELCOME,   /* send wsb_zmtp_event.welcome */
     WSB_ZMTP_EV_READY,     /* it is proven; send what wsb_zmtp_ready_write() says, or end it */
     WSB_ZMTP_EV_MESSAGE,   /* of ROUTER and PULL */

@@ -63,6 +63,7 @@ static void zmtp_note(struct zmtp_run *r, const struct wsb_zmtp_event *ev, struc
     case WSB_ZMTP_EV_WELCOME:
         zmtp_add(r, ev->welcome, sizeof ev->welcome);
         break;
+    case WSB_ZMTP_EV_GREETING:
     case WSB_ZMTP_EV_NOTHING:
         break;
     }

@@ -24,63 +24,63 @@ static const struct row {
     size_t in_len;
     const char *want; /* the events, and how it ends */
 } rows[] = {
-    {"a dealer", WSB_ZMTP_ROUTER, ROW(GREETING DEALER), "- ready more"},
-    {"a router", WSB_ZMTP_ROUTER, ROW(GREETING "\4\x1c\5READY\x0bSocket-Type\0\0\0\6ROUTER"), "- ready more"},
-    {"a req", WSB_ZMTP_ROUTER, ROW(GREETING "\4\x19\5READY\x0bSocket-Type\0\0\0\3REQ"), "- ready more"},
-    {"a pusher", WSB_ZMTP_PULL, ROW(GREETING READY("PUSH")), "- ready more"},
-    {"an xsub", WSB_ZMTP_XPUB, ROW(GREETING READY("XSUB")), "- ready more"},
-    {"a pusher at the wrong endpoint", WSB_ZMTP_ROUTER, ROW(GREETING READY("PUSH")), "- !socket_type"},
-    {"a dealer at the wrong endpoint", WSB_ZMTP_PULL, ROW(GREETING DEALER), "- !socket_type"},
-    {"a pub", WSB_ZMTP_XPUB, ROW(GREETING "\4\x19\5READY\x0bSocket-Type\0\0\0\3PUB"), "- !socket_type"},
-    {"nobody", WSB_ZMTP_ROUTER, ROW(GREETING "\4\6\5READY"), "- !socket_type"},
+    {"a dealer", WSB_ZMTP_ROUTER, ROW(GREETING DEALER), "greeting ready more"},
+    {"a router", WSB_ZMTP_ROUTER, ROW(GREETING "\4\x1c\5READY\x0bSocket-Type\0\0\0\6ROUTER"), "greeting ready more"},
+    {"a req", WSB_ZMTP_ROUTER, ROW(GREETING "\4\x19\5READY\x0bSocket-Type\0\0\0\3REQ"), "greeting ready more"},
+    {"a pusher", WSB_ZMTP_PULL, ROW(GREETING READY("PUSH")), "greeting ready more"},
+    {"an xsub", WSB_ZMTP_XPUB, ROW(GREETING READY("XSUB")), "greeting ready more"},
+    {"a pusher at the wrong endpoint", WSB_ZMTP_ROUTER, ROW(GREETING READY("PUSH")), "greeting !socket_type"},
+    {"a dealer at the wrong endpoint", WSB_ZMTP_PULL, ROW(GREETING DEALER), "greeting !socket_type"},
+    {"a pub", WSB_ZMTP_XPUB, ROW(GREETING "\4\x19\5READY\x0bSocket-Type\0\0\0\3PUB"), "greeting !socket_type"},
+    {"nobody", WSB_ZMTP_ROUTER, ROW(GREETING "\4\6\5READY"), "greeting !socket_type"},
     {"an identity", WSB_ZMTP_ROUTER, ROW(GREETING "\4\x2b\5READY\x0bSocket-Type\0\0\0\6DEALER\x08Identity\0\0\0\2me"),
-     "- ready=me more"},
+     "greeting ready=me more"},
     {"an identity of ours", WSB_ZMTP_ROUTER,
-     ROW(GREETING "\4\x2b\5READY\x0bSocket-Type\0\0\0\6DEALER\x08Identity\0\0\0\2\0e"), "- !identity"},
+     ROW(GREETING "\4\x2b\5READY\x0bSocket-Type\0\0\0\6DEALER\x08Identity\0\0\0\2\0e"), "greeting !identity"},
     {"a long READY", WSB_ZMTP_ROUTER, ROW(GREETING "\6\0\0\0\0\0\0\0\x1c\5READY\x0bSocket-Type\0\0\0\6DEALER"),
-     "- ready more"},
-    {"READY that is cut", WSB_ZMTP_ROUTER, ROW(GREETING "\4\x08\5READY\x0bS"), "- !command"},
-    {"another command", WSB_ZMTP_ROUTER, ROW(GREETING "\4\6\5HELLO"), "- !command"},
+     "greeting ready more"},
+    {"READY that is cut", WSB_ZMTP_ROUTER, ROW(GREETING "\4\x08\5READY\x0bS"), "greeting !command"},
+    {"another command", WSB_ZMTP_ROUTER, ROW(GREETING "\4\6\5HELLO"), "greeting !command"},
     {"ERROR", WSB_ZMTP_ROUTER,
      ROW(GREETING "\4\x0a\5ERROR\3"
                   "400"),
-     "- !command"},
-    {"no command", WSB_ZMTP_ROUTER, ROW(GREETING "\0\1x"), "- !command"},
-    {"a message in the handshake", WSB_ZMTP_ROUTER, ROW(GREETING "\1\5HELLO"), "- !command"},
-    {"an empty command", WSB_ZMTP_ROUTER, ROW(GREETING "\4\0"), "- !command"},
-    {"a handshake that is too long", WSB_ZMTP_ROUTER, ROW(GREETING "\6\0\0\0\0\0\0\x08\1"), "- !size"},
-    {"a handshake without end", WSB_ZMTP_ROUTER, ROW(GREETING "\6\x7f\0\0\0\0\0\0\0"), "- !size"},
-    {"reserved flags", WSB_ZMTP_ROUTER, ROW(GREETING "\x84"), "- !frame"},
+     "greeting !command"},
+    {"no command", WSB_ZMTP_ROUTER, ROW(GREETING "\0\1x"), "greeting !command"},
+    {"a message in the handshake", WSB_ZMTP_ROUTER, ROW(GREETING "\1\5HELLO"), "greeting !command"},
+    {"an empty command", WSB_ZMTP_ROUTER, ROW(GREETING "\4\0"), "greeting !command"},
+    {"a handshake that is too long", WSB_ZMTP_ROUTER, ROW(GREETING "\6\0\0\0\0\0\0\x08\1"), "greeting !size"},
+    {"a handshake without end", WSB_ZMTP_ROUTER, ROW(GREETING "\6\x7f\0\0\0\0\0\0\0"), "greeting !size"},
+    {"reserved flags", WSB_ZMTP_ROUTER, ROW(GREETING "\x84"), "greeting !frame"},
     {"rubbish", WSB_ZMTP_ROUTER, ROW("GET / HTTP/1.1\r\n\r\n"), "!greeting"},
     {"ZMTP 2", WSB_ZMTP_ROUTER, ROW("\xff\0\0\0\0\0\0\0\1\x7f\1\5\0\0"), "!version"},
     {"ZMTP 1", WSB_ZMTP_ROUTER, ROW("\1\0"), "!version"},
-    {"one part", WSB_ZMTP_PULL, ROW(GREETING READY("PUSH") "\0\3abc"), "- ready message(abc) more"},
-    {"an empty message", WSB_ZMTP_PULL, ROW(GREETING READY("PUSH") "\0\0"), "- ready message() more"},
+    {"one part", WSB_ZMTP_PULL, ROW(GREETING READY("PUSH") "\0\3abc"), "greeting ready message(abc) more"},
+    {"an empty message", WSB_ZMTP_PULL, ROW(GREETING READY("PUSH") "\0\0"), "greeting ready message() more"},
     {"two parts, and another", WSB_ZMTP_PULL, ROW(GREETING READY("PUSH") "\1\1a\0\2bc\0\1d"),
-     "- ready message(a,bc) message(d) more"},
+     "greeting ready message(a,bc) message(d) more"},
     {"four parts", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\1\1a\1\1b\1\1c\0\1d\0\1e"),
-     "- ready message(a,b,c,+1) message(e) more"},
-    {"a long part", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\2\0\0\0\0\0\0\0\2ab"), "- ready message(ab) more"},
-    {"half a message", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\1\1a"), "- ready more"},
-    {"a part that is too long", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\2\0\0\0\0\0\0\3\xe9"), "- ready !size"},
+     "greeting ready message(a,b,c,+1) message(e) more"},
+    {"a long part", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\2\0\0\0\0\0\0\0\2ab"), "greeting ready message(ab) more"},
+    {"half a message", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\1\1a"), "greeting ready more"},
+    {"a part that is too long", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\2\0\0\0\0\0\0\3\xe9"), "greeting ready !size"},
     {"PING between messages", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\0\1a\4\x0a\4PING\0\x0axyz\0\1b"),
-     "- ready message(a) ping(1000,xyz) message(b) more"},
+     "greeting ready message(a) ping(1000,xyz) message(b) more"},
     {"PING between parts, as libzmq may", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\1\1a\4\7\4PING\0\0\0\1b"),
-     "- ready ping(0,) message(a,b) more"},
-    {"a PING that is cut", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\4\6\4PING\0"), "- ready !command"},
-    {"PONG", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\4\5\4PONG"), "- ready - more"},
-    {"a command of another age", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\4\5\3NEWx"), "- ready - more"},
-    {"a command without a name", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\4\1\0"), "- ready !command"},
-    {"a second READY means nothing", WSB_ZMTP_ROUTER, ROW(GREETING DEALER DEALER), "- ready - more"},
-    {"ERROR in the traffic", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\4\7\5ERROR\0"), "- ready !command"},
+     "greeting ready ping(0,) message(a,b) more"},
+    {"a PING that is cut", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\4\6\4PING\0"), "greeting ready !command"},
+    {"PONG", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\4\5\4PONG"), "greeting ready - more"},
+    {"a command of another age", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\4\5\3NEWx"), "greeting ready - more"},
+    {"a command without a name", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\4\1\0"), "greeting ready !command"},
+    {"a second READY means nothing", WSB_ZMTP_ROUTER, ROW(GREETING DEALER DEALER), "greeting ready - more"},
+    {"ERROR in the traffic", WSB_ZMTP_ROUTER, ROW(GREETING DEALER "\4\7\5ERROR\0"), "greeting ready !command"},
     {"SUBSCRIBE", WSB_ZMTP_XPUB, ROW(GREETING SUB "\4\x0d\x09SUBSCRIBEabc\4\x0a\6CANCELabc\4\x0a\x09SUBSCRIBE"),
-     "- ready subscribe(abc) cancel(abc) subscribe() more"},
+     "greeting ready subscribe(abc) cancel(abc) subscribe() more"},
     {"subscriptions of ZMTP 3.0", WSB_ZMTP_XPUB, ROW(GREETING SUB "\0\4\1abc\0\1\1\0\4\0abc"),
-     "- ready subscribe(abc) subscribe() cancel(abc) more"},
+     "greeting ready subscribe(abc) subscribe() cancel(abc) more"},
     {"messages to a publisher", WSB_ZMTP_XPUB, ROW(GREETING SUB "\0\1\2\0\0\1\1\1\0\1a"),
-     "- ready message(\2) message() message(\1,a) more"},
+     "greeting ready message(\2) message() message(\1,a) more"},
     {"SUBSCRIBE to others means nothing", WSB_ZMTP_PULL, ROW(GREETING READY("PUSH") "\4\x0d\x09SUBSCRIBEabc\0\2\1a"),
-     "- ready - message(\1a) more"},
+     "greeting ready - message(\1a) more"},
 };
 
 /* ------------------------------------------------------------------- the reader at work */
@@ -122,6 +122,9 @@ static void say_message(struct run *r, const struct wsb_zmtp_event *ev)
 static void note(struct run *r, const struct wsb_zmtp_event *ev)
 {
     switch (ev->kind) {
+    case WSB_ZMTP_EV_GREETING:
+        say(r, "greeting");
+        break;
     case WSB_ZMTP_EV_WELCOME:
         say(r, "welcome");
         break;
@@ -262,13 +265,13 @@ static void test_parts_without_end(void **state)
     for (int i = 0; i < WSB_ZMTP_PARTS_MAX; i++)
         at = put_frame(stream, at, i < WSB_ZMTP_PARTS_MAX - 1 ? 1 : 0, "a", 1);
     run(&r, &rules, stream, at, at, at);
-    assert_string_equal(r.log, "- ready message(a,a,a,+61) more"); /* as many as there may be */
+    assert_string_equal(r.log, "greeting ready message(a,a,a,+61) more"); /* as many as there may be */
     for (at = begin; at < STREAM_MAX - 10;)
         at = put_frame(stream, at, 1, "a", 1);
     run(&r, &rules, stream, at, at, at);
-    assert_string_equal(r.log, "- ready !parts");
+    assert_string_equal(r.log, "greeting ready !parts");
     run(&r, &rules, stream, at, 1, 1);
-    assert_string_equal(r.log, "- ready !parts");
+    assert_string_equal(r.log, "greeting ready !parts");
 }
 
 /* Parts that are each short enough, and commands between them, are not more than a message may be. */
@@ -283,12 +286,12 @@ static void test_a_message_has_a_size(void **state)
     at = put_frame(stream, at, 1, body, 900);
     at = put_frame(stream, at, 0, body, 150);
     run(&r, &rules, stream, at, at, at);
-    assert_non_null(strstr(r.log, "- ready message("));
+    assert_non_null(strstr(r.log, "greeting ready message("));
     at = put_frame(stream, begin, 1, body, 900);
     at = put_frame(stream, at, 1, body, 900);
     at = put_frame(stream, at, 0, body, 190);
     run(&r, &rules, stream, at, at, at);
-    assert_string_equal(r.log, "- ready !size");
+    assert_string_equal(r.log, "greeting ready !size");
     at = put_frame(stream, begin, 1, body, 1);
     while (at < begin + MAX_MESSAGE + 10)
         at = put_frame(stream, at, 4, "\4PONGx", 6);
@@ -346,15 +349,15 @@ static void test_peers_with_keys(void **state)
     make_server();
     memset(long_part, 'l', sizeof long_part);
     size_t at = put_handshake(&c, stream, dealer_metadata, sizeof dealer_metadata - 1);
-    run_every_way("a handshake", &curve_rules, stream, at, "- welcome ready more");
+    run_every_way("a handshake", &curve_rules, stream, at, "greeting welcome ready more");
     at = put_box(&c, stream, at, 0, 1, "a", 1);
     at = put_box(&c, stream, at, 4, 0, "bc", 2); /* a command to the RFC, a message to libzmq */
     at = put_box(&c, stream, at, 0, 2, "\4PING\0\1", 7);
     at = put_box(&c, stream, at, 0, 0, "", 0);
-    run_every_way("messages", &curve_rules, stream, at, "- welcome ready message(a,bc) ping(100,) message() more");
+    run_every_way("messages", &curve_rules, stream, at, "greeting welcome ready message(a,bc) ping(100,) message() more");
     at = put_box(&c, stream, at, 0, 0, long_part, sizeof long_part);
     char want[LOG_MAX];
-    (void)snprintf(want, sizeof want, "- welcome ready message(a,bc) ping(100,) message() message(%.*s) more",
+    (void)snprintf(want, sizeof want, "greeting welcome ready message(a,bc) ping(100,) message() message(%.*s) more",
                    (int)sizeof long_part, (const char *)long_part);
     run_every_way("a long one", &curve_rules, stream, at, want);
 }
@@ -368,28 +371,28 @@ static void test_what_keys_do_not_open(void **state)
     make_server();
     size_t begin = put_handshake(&c, stream, dealer_metadata, sizeof dealer_metadata - 1);
     size_t at = put_frame(stream, begin, 0, "plain", 5);
-    run_every_way("a plain message", &curve_rules, stream, at, "- welcome ready !frame");
+    run_every_way("a plain message", &curve_rules, stream, at, "greeting welcome ready !frame");
     memset(body, 'x', sizeof body);
     at = put_frame(stream, begin, 0, body, sizeof body);
-    run_every_way("a longer plain message", &curve_rules, stream, at, "- welcome ready !command");
+    run_every_way("a longer plain message", &curve_rules, stream, at, "greeting welcome ready !command");
     at = put_box(&c, stream, begin, 1, 0, "a", 1);
-    run_every_way("more outside of the box", &curve_rules, stream, at, "- welcome ready !frame");
+    run_every_way("more outside of the box", &curve_rules, stream, at, "greeting welcome ready !frame");
     at = put_box(&c, stream, begin, 0, 4, "a", 1);
-    run_every_way("flags that nobody knows", &curve_rules, stream, at, "- welcome ready !frame");
+    run_every_way("flags that nobody knows", &curve_rules, stream, at, "greeting welcome ready !frame");
     at = put_box(&c, stream, begin, 0, 0, "a", 1);
     stream[at - 1] ^= 1;
-    run_every_way("an altered box", &curve_rules, stream, at, "- welcome ready !box");
+    run_every_way("an altered box", &curve_rules, stream, at, "greeting welcome ready !box");
     at = put_box(&c, stream, begin, 0, 0, "a", 1);
     memcpy(stream + at, stream + begin, at - begin);
     run_every_way("a box that is sent twice", &curve_rules, stream, at + (at - begin),
-                  "- welcome ready message(a) !nonce");
+                  "greeting welcome ready message(a) !nonce");
     at = put_box(&c, stream, begin, 0, 0, stream, MAX_FRAME + 1);
     run(&r, &curve_rules, stream, at, at, at);
-    assert_string_equal(r.log, "- welcome ready !size");
+    assert_string_equal(r.log, "greeting welcome ready !size");
     at = put_handshake(&c, stream, "\x0bSocket-Type\0\0\0\4PUSH", 20);
-    run_every_way("another socket type", &curve_rules, stream, at, "- welcome !socket_type");
+    run_every_way("another socket type", &curve_rules, stream, at, "greeting welcome !socket_type");
     at = put_handshake(&c, stream, "\x0bSocket", 7);
-    run_every_way("broken metadata", &curve_rules, stream, at, "- welcome !command");
+    run_every_way("broken metadata", &curve_rules, stream, at, "greeting welcome !command");
     at = put(stream, 0, GREETING DEALER, sizeof GREETING DEALER - 1);
     run_every_way("a peer without keys", &curve_rules, stream, at, "!mechanism");
 }
