@@ -72,6 +72,7 @@ struct wsg_pin {
     bool is_waiting : 1;    /* on its lane's list */
     bool was_opened : 1;    /* an owner was sent OPEN */
     bool was_asked : 1;     /* a gatekeeper let it in */
+    uint32_t gathering;     /* of the hub, in which it was found last */
     uint32_t *former;       /* owned array: handlers that it was taken from, and that may not command it any more */
     uint32_t former_count;
     uint32_t move_to; /* while it moves: a handler's id, or 0 for any */

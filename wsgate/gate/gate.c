@@ -162,14 +162,6 @@ static size_t worker_of(const struct wsg_gate *g, wsb_conn id)
     return w < g->worker_count ? w : 0;
 }
 
-static void command_worker(struct wsg_gate *g, size_t w, const struct wsg_command *c, const wsb_conn *ids, size_t count)
-{
-    if (w == 0)
-        wsg_worker_command(&g->workers[0], c, ids, count);
-    else
-        wsg_worker_send_command(&g->workers[w], c, ids, count);
-}
-
 static bool reserve_sorted(struct wsg_gate *g, size_t count)
 {
     if (count <= g->sorted_cap)
@@ -185,12 +177,12 @@ static bool reserve_sorted(struct wsg_gate *g, size_t count)
 void wsg_gate_command(struct wsg_gate *g, const struct wsg_command *c, const wsb_conn *ids, size_t count)
 {
     if (g->worker_count == 1 || count == 1) {
-        command_worker(g, g->worker_count == 1 ? 0 : worker_of(g, ids[0]), c, ids, count);
+        wsg_worker_command(&g->workers[g->worker_count == 1 ? 0 : worker_of(g, ids[0])], c, ids, count);
         return;
     }
     if (!reserve_sorted(g, count)) { /* dearer, and without memory */
         for (size_t i = 0; i < count; i++)
-            command_worker(g, worker_of(g, ids[i]), c, &ids[i], 1);
+            wsg_worker_command(&g->workers[worker_of(g, ids[i])], c, &ids[i], 1);
         return;
     }
     for (size_t w = 0; w < g->worker_count; w++) {
@@ -200,7 +192,7 @@ void wsg_gate_command(struct wsg_gate *g, const struct wsg_command *c, const wsb
                 g->sorted[n++] = ids[i];
         }
         if (n)
-            command_worker(g, w, c, g->sorted, n);
+            wsg_worker_command(&g->workers[w], c, g->sorted, n);
     }
 }
 
@@ -226,7 +218,7 @@ static void hub_tap(void *ctx, const struct wsg_out *out)
 static bool hub_is_behind(void *ctx)
 {
     struct wsg_gate *g = ctx;
-    for (size_t i = 1; i < g->worker_count; i++) {
+    for (size_t i = 0; i < g->worker_count; i++) {
         if (wsg_worker_is_behind(&g->workers[i]))
             return true;
     }

@@ -138,6 +138,7 @@ struct wsg_hub {
     bool pump_due;          /* some handlers have room that they did not have before: is_pump_due */
     bool pump_all;          /* a route has come under its limit: all its handlers may go on */
     bool drain_pending;     /* something changed that a handler that drains may wait for */
+    uint32_t gathering;     /* counts the searches by several names, which may find one connection twice */
     size_t extra_work;      /* connections that the command in hand has named, in units of the budget */
     bool checks_text;       /* some route does */
     struct wsg_timer retry; /* the workers are behind with commands: receive again soon */

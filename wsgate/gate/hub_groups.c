@@ -183,14 +183,29 @@ static const struct wsg_group *group_of(const struct wsg_hub *h, const struct ws
     return NULL;
 }
 
-static bool gather_group(struct wsg_hub *h, const struct wsg_group *g, const struct wsg_meta *meta,
-                         struct wsb_span user, size_t *count)
+/* Whom a search leaves out, and how many it has found. */
+struct search {
+    const struct wsg_meta *meta; /* borrowed; NULL: it excepts nobody */
+    struct wsb_span user;
+    uint32_t mark; /* of those that were found; 0: nobody can be found twice */
+    size_t count;
+};
+
+static bool is_found_again(const struct search *s, struct wsg_pin *p)
+{
+    bool again = s->mark && p->gathering == s->mark;
+    if (s->mark)
+        p->gathering = s->mark;
+    return again;
+}
+
+static bool gather_group(struct wsg_hub *h, const struct wsg_group *g, struct search *s)
 {
     if (!g)
         return true;
     h->extra_work += g->count / TARGETS_A_UNIT;
-    if (*count + g->count > h->targets_cap) {
-        size_t cap = (*count + g->count) * 2;
+    if (s->count + g->count > h->targets_cap) {
+        size_t cap = (s->count + g->count) * 2;
         wsb_conn *targets = reallocarray(h->targets, cap, sizeof *targets);
         if (!targets)
             return false;
@@ -198,57 +213,42 @@ static bool gather_group(struct wsg_hub *h, const struct wsg_group *g, const str
         h->targets_cap = cap;
     }
     for (size_t i = 0; i < g->count; i++) {
-        const struct wsg_pin *p = g->members[i]->pin;
-        if (p->admission != WSG_PENDING && !(meta && wsg_meta_excepts(meta, p->conn)) &&
-            wsg_hub_allows(h, user, p->route))
-            h->targets[(*count)++] = p->conn;
+        struct wsg_pin *p = g->members[i]->pin;
+        if (p->admission != WSG_PENDING && !(s->meta && wsg_meta_excepts(s->meta, p->conn)) &&
+            wsg_hub_allows(h, s->user, p->route) && !is_found_again(s, p))
+            h->targets[s->count++] = p->conn;
     }
     return true;
 }
 
-static bool gather_audience(struct wsg_hub *h, const struct wsg_audience *to, const struct wsg_meta *meta,
-                            struct wsb_span user, size_t *count)
+static bool gather_audience(struct wsg_hub *h, const struct wsg_audience *to, struct search *s)
 {
     struct wsg_group *g, *next;
     if (to->kind != WSG_TO_ALL)
-        return gather_group(h, group_of(h, to), meta, user, count);
+        return gather_group(h, group_of(h, to), s);
     HASH_ITER (hh, h->members.by_name, g, next) {
-        if (!gather_group(h, g, meta, user, count))
+        if (!gather_group(h, g, s))
             return false;
     }
     return true;
 }
 
-static int by_id(const void *a, const void *b)
+static uint32_t next_mark(struct wsg_hub *h)
 {
-    wsb_conn x = *(const wsb_conn *)a;
-    wsb_conn y = *(const wsb_conn *)b;
-    return x < y ? -1 : x > y ? 1 : 0;
-}
-
-/* Two audiences may have the same connection. */
-static size_t without_doubles(wsb_conn *ids, size_t count)
-{
-    size_t kept = 0;
-    if (count)
-        qsort(ids, count, sizeof *ids, by_id);
-    for (size_t i = 0; i < count; i++) {
-        if (!kept || ids[kept - 1] != ids[i])
-            ids[kept++] = ids[i];
-    }
-    return kept;
+    h->gathering += h->gathering == UINT32_MAX ? 2 : 1;
+    return h->gathering;
 }
 
 bool wsg_hub_gather(struct wsg_hub *h, const struct wsg_audience *to, size_t to_count, const struct wsg_meta *meta,
                     struct wsb_span user, size_t *ret_count)
 {
-    size_t count = 0;
+    struct search s = {.meta = meta, .user = user, .mark = to_count > 1 ? next_mark(h) : 0};
     *ret_count = 0;
     for (size_t i = 0; i < to_count; i++) {
-        if (!gather_audience(h, &to[i], meta, user, &count))
+        if (!gather_audience(h, &to[i], &s))
             return false;
     }
-    *ret_count = to_count > 1 ? without_doubles(h->targets, count) : count;
+    *ret_count = s.count;
     return true;
 }
 

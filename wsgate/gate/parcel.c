@@ -113,3 +113,46 @@ void wsg_parcel_done(struct wsg_parcel *p)
     wsg_shared_unref(p->command.frame);
     p->command.frame = NULL;
 }
+
+/* -------------------------------------------------------------------- in steps */
+
+void wsg_errands_begin(struct wsg_errands *e, struct wsb_span load)
+{
+    assert(!e->are_open);
+    e->rest = load;
+    e->are_open = true;
+}
+
+static void end_now(struct wsg_errands *e)
+{
+    if (!e->has_now)
+        return;
+    e->done_weight += e->now.weight;
+    wsg_parcel_done(&e->now);
+    e->has_now = false;
+}
+
+bool wsg_errands_next(struct wsg_errands *e, size_t most, struct wsg_errand *ret)
+{
+    if (!e->has_now || e->at == e->now.count) {
+        end_now(e);
+        e->has_now = e->are_open = wsg_parcel_next(&e->rest, &e->now);
+        e->at = 0;
+        if (!e->has_now)
+            return false;
+    }
+    size_t left = e->now.count - e->at;
+    *ret = (struct wsg_errand){&e->now.command, e->now.ids + e->at, left < most ? left : most};
+    e->at += ret->count;
+    return true;
+}
+
+void wsg_errands_drop(struct wsg_errands *e)
+{
+    end_now(e);
+    while (wsg_parcel_next(&e->rest, &e->now)) {
+        e->has_now = true;
+        end_now(e);
+    }
+    e->are_open = false;
+}

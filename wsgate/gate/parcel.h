@@ -26,4 +26,30 @@ bool wsg_parcel_next(struct wsb_span *rest, struct wsg_parcel *ret);
 /* The parcel was carried out: what it holds is let go. */
 void wsg_parcel_done(struct wsg_parcel *p);
 
+/* Parcels that are carried out in steps: some of the connections of one, then the next. Zero: none. */
+struct wsg_errands {
+    bool are_open;
+    struct wsb_span rest;  /* borrowed: parcels that were not looked at */
+    struct wsg_parcel now; /* owned, while has_now */
+    size_t at;             /* how many of its connections were given out */
+    bool has_now;
+    uint64_t done_weight; /* of all that were carried out, ever: what wsg_parcel_put() has said of them */
+};
+
+/* A command and some of the connections that it is for. */
+struct wsg_errand {
+    const struct wsg_command *command;
+    const wsb_conn *ids;
+    size_t count;
+};
+
+/* When there are none. The load is valid until there are none again. */
+void wsg_errands_begin(struct wsg_errands *e, struct wsb_span load);
+/*
+ * The next one, for no more than `most` connections; it is valid until the next call.
+ * False: all of them were carried out, and there are none now.
+ */
+bool wsg_errands_next(struct wsg_errands *e, size_t most, struct wsg_errand *ret);
+void wsg_errands_drop(struct wsg_errands *e); /* what is left is not carried out */
+
 #endif

@@ -23,6 +23,7 @@ enum {
     IN_FLIGHT_LOW = 4 << 20,
     OUTBOX_KEEP = 1 << 20,    /* a larger one gives its memory back */
     BELT_TURN = 64,           /* loads of one belt in a round */
+    IDS_A_ROUND = 512,        /* connections that commands are carried out on */
     PARCELS_EARLY = 16 << 10, /* bytes that leave before the round ends */
     PARCELS_HIGH = 32 << 20,  /* bytes of commands waiting for one worker */
 };
@@ -243,7 +244,7 @@ static void answer_missing(struct wsg_worker *w, const struct wsg_command *c, ws
     (void)!wsg_outbox_put(&w->env.outbox, &out);
 }
 
-void wsg_worker_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count)
+static void carry_out(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         void *s;
@@ -301,13 +302,22 @@ static void put_parcels(struct wsg_worker *w)
 static void put_all_parcels(struct wsg_worker *hubs)
 {
     size_t count = wsg_gate_worker_count(hubs->gate);
-    for (size_t i = 1; i < count; i++)
+    for (size_t i = 0; i < count; i++)
         put_parcels(wsg_gate_worker(hubs->gate, i));
 }
 
-void wsg_worker_send_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count)
+static bool has_commands_under_way(const struct wsg_worker *w)
+{
+    return w->down.sent != atomic_load_explicit(&w->down.carried_out, memory_order_relaxed);
+}
+
+void wsg_worker_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count)
 {
     struct wsg_down *d = &w->down;
+    if (w->index == 0 && count <= IDS_A_ROUND && !has_commands_under_way(w)) {
+        carry_out(w, c, ids, count);
+        return;
+    }
     if (wsg_parcel_put(&d->parcels, c, ids, count, &d->sent) != WSB_OK) {
         wsg_lost_note(&d->lost, ids, count);
         wake_down(d, w);
@@ -320,18 +330,6 @@ void wsg_worker_send_command(struct wsg_worker *w, const struct wsg_command *c, 
 bool wsg_worker_is_behind(const struct wsg_worker *w)
 {
     return w->down.sent - atomic_load_explicit(&w->down.carried_out, memory_order_relaxed) > PARCELS_HIGH;
-}
-
-static void carry_out(struct wsg_worker *w, struct wsb_span parcels)
-{
-    uint64_t weight = 0;
-    WSB_SCRATCH struct wsg_parcel p;
-    while (wsg_parcel_next(&parcels, &p)) {
-        wsg_worker_command(w, &p.command, p.ids, p.count);
-        weight += p.weight;
-        wsg_parcel_done(&p);
-    }
-    atomic_fetch_add_explicit(&w->down.carried_out, weight, memory_order_relaxed);
 }
 
 static const struct wsg_command out_of_memory = {
@@ -355,7 +353,7 @@ static void fail_lost(struct wsg_worker *w)
     size_t count = wsg_lost_take(&w->down.lost, ids, &all);
     if (all)
         wsg_worker_each(w, fail_one, NULL);
-    wsg_worker_command(w, &out_of_memory, ids, count);
+    carry_out(w, &out_of_memory, ids, count);
 }
 
 /* The same where events of them were lost: whoever has them hears that they are over. */
@@ -380,26 +378,47 @@ static void end_all_lost(struct wsg_worker *hubs, struct wsg_hub *hub)
     }
 }
 
+/* How many connections are left of the budget. */
+static size_t carry_out_some(struct wsg_worker *w, size_t budget)
+{
+    WSB_SCRATCH struct wsg_errand e;
+    while (budget && wsg_errands_next(&w->down.errands, budget, &e)) {
+        carry_out(w, e.command, e.ids, e.count);
+        budget -= e.count ? e.count : 1;
+    }
+    return budget;
+}
+
 /* What the hub has for our sessions. False: there is more. */
 static bool take_parcels(struct wsg_worker *w)
 {
+    struct wsg_down *d = &w->down;
     struct wsb_span load;
+    size_t budget = IDS_A_ROUND;
     int turn = 0;
-    while (turn < BELT_TURN && wsg_belt_next(&w->down.belt, &load)) {
-        carry_out(w, load);
-        wsg_belt_done(&w->down.belt);
-        turn++;
+    while (turn < BELT_TURN && budget) {
+        if (!d->errands.are_open) {
+            if (!wsg_belt_next(&d->belt, &load))
+                break;
+            wsg_errands_begin(&d->errands, load);
+        }
+        budget = carry_out_some(w, budget);
+        if (!d->errands.are_open) {
+            wsg_belt_done(&d->belt);
+            turn++;
+        }
     }
+    atomic_store_explicit(&d->carried_out, d->errands.done_weight, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst); /* as in put_parcels() */
-    if (turn && atomic_exchange(&w->down.wants_room, false))
+    if (turn && atomic_exchange(&d->wants_room, false))
         wake_hub(w);
-    return turn < BELT_TURN;
+    return turn < BELT_TURN && budget;
 }
 
 static wsb_err open_belts(struct wsg_worker *w, struct wsb_fault *fault)
 {
-    wsb_err err = wsg_belt_open(&w->uplink, fault);
-    return err ? err : wsg_belt_open(&w->down.belt, fault);
+    wsb_err err = wsg_belt_open(&w->down.belt, fault);
+    return err || w->index == 0 ? err : wsg_belt_open(&w->uplink, fault);
 }
 
 static void drop(struct wsb_span parcels)
@@ -413,6 +432,7 @@ static void close_belts(struct wsg_worker *w)
 {
     struct wsb_span load;
     wsg_belt_close(&w->uplink);
+    wsg_errands_drop(&w->down.errands);
     while (w->down.belt.consumer && wsg_belt_next(&w->down.belt, &load)) {
         drop(load);
         wsg_belt_done(&w->down.belt);
@@ -503,9 +523,9 @@ static bool take_uplinks(struct wsg_worker *hubs, struct wsg_hub *hub)
 bool wsg_workers_are_heard(struct wsg_worker *hubs)
 {
     size_t count = wsg_gate_worker_count(hubs->gate);
-    for (size_t i = 1; i < count; i++) {
-        struct wsg_worker *w = wsg_gate_worker(hubs->gate, i);
-        if (wsg_belt_has_next(&w->uplink) || wsg_belt_has_next(&w->down.belt) || w->down.parcels.len)
+    for (size_t i = 0; i < count; i++) {
+        const struct wsg_worker *w = wsg_gate_worker(hubs->gate, i);
+        if ((i && wsg_belt_has_next(&w->uplink)) || has_commands_under_way(w))
             return false;
     }
     return true;
@@ -566,7 +586,7 @@ static void hub_round(struct wsg_worker *w)
 static void on_round(void *ctx)
 {
     struct wsg_worker *w = ctx;
-    bool took_all = w->index == 0 || take_parcels(w);
+    bool took_all = take_parcels(w);
     if (wsg_lost_has(&w->down.lost))
         fail_lost(w);
     if (w->index == 0)
@@ -581,13 +601,13 @@ static void on_round(void *ctx)
             wake_hub(w);
         if (!w->env.outbox_full && w->env.stalled)
             wsg_sessions_unstall(&w->env);
-        if (!(took_all && wsg_belt_may_sleep(&w->down.belt)))
-            run_again(w);
     } else {
         put_all_parcels(w);
         if (w->env.outbox.buf.len)
             run_again(w); /* said too late for this round: do not sleep on it */
     }
+    if (!(took_all && wsg_belt_may_sleep(&w->down.belt)))
+        run_again(w);
     wsg_sessions_reap(&w->env);
     if (w->is_held && !has_too_many_handshakes(w))
         release_handshakes(w);
@@ -628,7 +648,7 @@ wsb_err wsg_worker_init(struct wsg_worker *w, struct wsg_gate *gate, uint8_t ind
     wsb_buf_init(&w->down.parcels, 0);
     w->accept_pause.fn = on_accept_pause;
     wsb_err err = wsg_loop_new(&w->loop);
-    if (!err && index != 0)
+    if (!err)
         err = open_belts(w, fault);
     if (err) {
         close_belts(w);

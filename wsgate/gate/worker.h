@@ -27,13 +27,14 @@ struct wsg_acceptor {
     struct wsb_tls_context *tls; /* a reference; NULL: plain */
 };
 
-/* Commands of the hub for the sessions of another worker: those of a round together. */
+/* Commands of the hub for the sessions of a worker: those of a round together, and the first worker's when they are many. */
 struct wsg_down {
     struct wsb_buf parcels; /* owned; the hub's: not on the belt yet */
     uint64_t sent;          /* the hub's: bytes, as parcels weigh */
     bool is_full;           /* the hub's: the belt */
     struct wsg_belt belt;
-    struct wsg_task wake; /* of the worker */
+    struct wsg_errands errands; /* the worker's: what it has taken from the belt and not carried out */
+    struct wsg_task wake;       /* of the worker */
     _Atomic bool wake_posted;
     _Atomic bool wants_room;      /* the hub wants to be woken when the worker has taken something */
     _Atomic uint64_t carried_out; /* by the worker: of the bytes sent */
@@ -57,7 +58,7 @@ struct wsg_worker {
     size_t acceptor_count;
     bool is_held;                  /* those with TLS do not accept: too many handshakes are under way */
     struct wsg_timer accept_pause; /* out of descriptors: try again */
-    struct wsg_belt uplink;        /* to the hub; the first worker has no use for it, nor for the other */
+    struct wsg_belt uplink;        /* to the hub; the first worker has no use for it */
     struct wsg_down down;
     struct wsg_task wake; /* of the hub, for the belts */
     _Atomic bool wake_posted;
@@ -92,10 +93,12 @@ void wsg_worker_stop_listening(struct wsg_worker *w);
  * way have until force_ms of the loop's clock. */
 void wsg_worker_drain(struct wsg_worker *w, uint32_t spread_ms, uint64_t force_ms);
 
-/* In the worker's thread: carry out a command on its connections. An id that is not there gets its outcome here. */
+/*
+ * From the hub's thread, in a round of its: a command for connections of this worker. The first worker carries it out at once, if it is
+ * for few and nothing waits in front of it; otherwise it is carried out some connections a round, and all of it but a frame is
+ * copied. An id that is not there gets its outcome then.
+ */
 void wsg_worker_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count);
-/* From the hub's thread, in a round of its: the same for another worker, when the round ends. All but a frame is copied. */
-void wsg_worker_send_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count);
 /* Too much was sent that it has not carried out: the hub had better receive no more. */
 bool wsg_worker_is_behind(const struct wsg_worker *w);
 

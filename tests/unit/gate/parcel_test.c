@@ -135,6 +135,74 @@ static void test_parcel_holds_the_frame(void **state)
     wsb_buf_deinit(&buf);
 }
 
+/* Each connection hears each command once, in the order in which they were given, whatever the size of the steps. */
+static void test_steps_leave_nothing_out(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {3, 0, 1, 2, 3};
+    enum { COMMANDS = sizeof counts / sizeof *counts, GIVEN = 3 + 0 + 1 + 2 + 3 };
+    for (size_t most = 1; most <= 4; most++) {
+        struct wsb_buf buf;
+        struct wsg_errands errands = {0};
+        struct wsg_errand e;
+        struct wsg_shared *frame = wsg_shared_new(100);
+        uint64_t sent = 0;
+        size_t heard[COMMANDS] = {0}, total = 0, steps = 0;
+        wsb_buf_init(&buf, 0);
+        assert_non_null(frame);
+        for (size_t i = 0; i < COMMANDS; i++) {
+            const struct wsg_command c = {
+                .type = WSB_PUBLISH, .seq = i, .frame = frame, .payload = {frame->data, frame->len}};
+            assert_int_equal(wsg_parcel_put(&buf, &c, ids, counts[i], &sent), WSB_OK);
+        }
+        assert_int_equal(frame->refs, 1 + COMMANDS);
+        wsg_errands_begin(&errands, wsb_buf_span(&buf));
+        for (uint64_t last = 0; wsg_errands_next(&errands, most, &e); steps++) {
+            assert_true(e.count <= most);
+            assert_true(e.command->seq >= last);
+            last = e.command->seq;
+            for (size_t i = 0; i < e.count; i++)
+                assert_int_equal(e.ids[i], ids[heard[last]++]);
+            total += e.count;
+            assert_true(errands.done_weight < sent); /* the one that was given out last is not done */
+        }
+        assert_int_equal(total, GIVEN);
+        assert_memory_equal(heard, counts, sizeof heard);
+        assert_int_equal(errands.done_weight, sent);
+        assert_false(errands.are_open);
+        assert_int_equal(frame->refs, 1);
+        wsg_shared_unref(frame);
+        wsb_buf_deinit(&buf);
+    }
+}
+
+static void test_steps_that_are_not_taken_hold_nothing(void **state)
+{
+    (void)state;
+    for (size_t taken = 0; taken <= 4; taken++) {
+        struct wsb_buf buf;
+        struct wsg_errands errands = {0};
+        struct wsg_errand e;
+        struct wsg_shared *frame = wsg_shared_new(100);
+        uint64_t sent = 0;
+        wsb_buf_init(&buf, 0);
+        assert_non_null(frame);
+        const struct wsg_command c = {.type = WSB_PUBLISH, .frame = frame, .payload = {frame->data, frame->len}};
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(wsg_parcel_put(&buf, &c, ids, 2, &sent), WSB_OK);
+        wsg_errands_begin(&errands, wsb_buf_span(&buf));
+        for (size_t i = 0; i < taken; i++)
+            assert_true(wsg_errands_next(&errands, 1, &e));
+        wsg_errands_drop(&errands);
+        assert_int_equal(frame->refs, 1);
+        assert_false(errands.are_open);
+        wsg_errands_drop(&errands); /* there is nothing to drop */
+        assert_int_equal(errands.done_weight, sent);
+        wsg_shared_unref(frame);
+        wsb_buf_deinit(&buf);
+    }
+}
+
 static void test_parcel_without_memory_is_not_there(void **state)
 {
     struct wsb_buf buf;
@@ -151,6 +219,8 @@ static void test_parcel_without_memory_is_not_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_steps_leave_nothing_out),
+        cmocka_unit_test(test_steps_that_are_not_taken_hold_nothing),
         cmocka_unit_test(test_parcels_come_out_as_they_went_in),
         cmocka_unit_test(test_parcel_holds_the_frame),
         cmocka_unit_test(test_parcel_without_memory_is_not_there),
