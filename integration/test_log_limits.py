@@ -30,16 +30,17 @@ def account(gate, what):
     return lines, [int(count) for count in sums]
 
 
-def flood(gate, what, make, at_least):
-    """Make lines until some were left out and that was said; each one is written or in a sum."""
+def flood(gate, what, make, at_least, each=1):
+    """Make lines, more than are written at once, and no more of them: each one is written or in a sum."""
     made = 0
-    while not account(gate, what)[1]:
+    while not account(gate, what)[1]:  # one burst may lie in two seconds, and all of it be written
         for _ in range(at_least):
             make()
-            made += 1
-        assert made < 500 * at_least
+            made += each
+        assert made < 500 * at_least * each
+    eventually(lambda: account(gate, what)[0] + sum(account(gate, what)[1]) >= made, "all are accounted for")
     lines, sums = account(gate, what)
-    assert lines < made and sum(sums) > 0
+    assert lines < made and lines + sum(sums) == made
     return made
 
 
@@ -51,6 +52,15 @@ def lone_gate(make_gate):
 def test_requests_that_are_refused(lone_gate):
     made = flood(lone_gate, "refused", lambda: knock(lone_gate, b"GET / HTTP/9.9\r\n\r\n"), 40)
     assert sum(lone_gate.wsctl("stats")["gate"]["refused_by"].values()) == made
+
+
+def test_the_end_tells_what_was_left_out(lone_gate):
+    for _ in range(100):
+        knock(lone_gate, b"GET / HTTP/9.9\r\n\r\n")
+    assert lone_gate.stop() == 0
+    lines, sums = account(lone_gate, "refused")
+    assert lines < 100 and lines + sum(sums) == 100
+    assert lone_gate.lines[-1].endswith("msg=stopped")
 
 
 @pytest.mark.parametrize("wire", ["wss"], indirect=True)

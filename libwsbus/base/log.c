@@ -17,6 +17,7 @@
 
 #include "base/journal.h"
 #include "base/json.h"
+#include "base/log_sums.h"
 
 enum { CELLS = 1024, CELL_BYTES = 1008, CLOSE_WAIT_MS = 1000, PRIORITY_BYTES = sizeof "<3>" - 1 };
 
@@ -39,7 +40,9 @@ static struct sink {
     enum wsb_log_format format;
     bool is_journal; /* lines begin with their priority */
     pthread_t writer;
-} sink = {.fd = -1, .wake_fd = -1};
+    pthread_mutex_t sums_lock;
+    struct wsb_log_sums sums; /* lines that limits left out and that were not told yet */
+} sink = {.fd = -1, .wake_fd = -1, .sums_lock = PTHREAD_MUTEX_INITIALIZER};
 
 static _Atomic bool is_open;
 
@@ -235,10 +238,9 @@ static void wake_writer(void)
     }
 }
 
-void wsb_log_write(enum wsb_log_module module, enum wsb_level level, const char *msg, const struct wsb_kv *kv)
+/* False: the line is lost, and counted. */
+static bool write_line(enum wsb_log_module module, enum wsb_level level, const char *msg, const struct wsb_kv *kv)
 {
-    if (!atomic_load_explicit(&is_open, memory_order_acquire))
-        return;
     struct wsb_buf line;
     wsb_buf_init(&line, 16 << 10);
     format_line(&line, module, level, msg, kv);
@@ -254,23 +256,54 @@ void wsb_log_write(enum wsb_log_module module, enum wsb_level level, const char 
         memcpy(line.data + line.len, "...", 3); /* said to be cut, not silently */
         line.len += 3;
     }
-    if (wsb_buf_append(&line, "\n", 1) == WSB_OK && push((const char *)line.data, line.len))
+    bool is_pushed = wsb_buf_append(&line, "\n", 1) == WSB_OK && push((const char *)line.data, line.len);
+    if (is_pushed)
         wake_writer();
     else
         atomic_fetch_add_explicit(&sink.lost, 1, memory_order_relaxed);
     wsb_buf_deinit(&line);
+    return is_pushed;
+}
+
+void wsb_log_write(enum wsb_log_module module, enum wsb_level level, const char *msg, const struct wsb_kv *kv)
+{
+    if (atomic_load_explicit(&is_open, memory_order_acquire))
+        (void)write_line(module, level, msg, kv);
+}
+
+/* --------------------------------------------------------------- what is left out */
+
+static void count_left_out(uint8_t module, uint8_t level, const char *of, uint64_t count)
+{
+    pthread_mutex_lock(&sink.sums_lock);
+    wsb_log_sums_add(&sink.sums, module, level, of, count);
+    pthread_mutex_unlock(&sink.sums_lock);
 }
 
 bool wsb_log_passes(struct wsb_log_limit *limit, uint32_t lines, uint64_t now_ms, enum wsb_log_module module,
                     enum wsb_level level, const char *msg)
 {
-    uint64_t left_out;
-    if (!wsb_log_limit(limit, lines, now_ms, &left_out))
-        return false;
-    if (left_out)
-        wsb_log_write(module, level, "lines left out",
-                      (const struct wsb_kv[]){WSB_KS("of", msg), WSB_KU("count", left_out), {0}});
-    return true;
+    if (wsb_log_limit(limit, lines, now_ms))
+        return true;
+    count_left_out((uint8_t)module, (uint8_t)level, msg, 1);
+    return false;
+}
+
+void wsb_log_tell_left_out(void)
+{
+    struct wsb_log_sums sums;
+    if (!atomic_load_explicit(&is_open, memory_order_acquire))
+        return;
+    pthread_mutex_lock(&sink.sums_lock);
+    sums = sink.sums;
+    sink.sums.used = 0;
+    pthread_mutex_unlock(&sink.sums_lock);
+    for (size_t i = 0; i < sums.used; i++) {
+        const struct wsb_log_sum *sum = &sums.at[i];
+        if (!write_line(sum->module, sum->level, "lines left out",
+                        (const struct wsb_kv[]){WSB_KS("of", sum->of), WSB_KU("count", sum->count), {0}}))
+            count_left_out(sum->module, sum->level, sum->of, sum->count); /* the next call has it */
+    }
 }
 
 /* ------------------------------------------------------------------ writer */
@@ -373,6 +406,7 @@ wsb_err wsb_log_open(int fd, enum wsb_log_format format, enum wsb_level level, b
     sink.is_journal = is_journal;
     sink.tail = 0;
     sink.lost_told = 0;
+    sink.sums.used = 0;
     atomic_store(&sink.head, 0);
     atomic_store(&sink.lost, 0);
     atomic_store(&sink.stopping, false);
@@ -397,6 +431,7 @@ wsb_err wsb_log_open(int fd, enum wsb_log_format format, enum wsb_level level, b
 
 void wsb_log_close(void)
 {
+    wsb_log_tell_left_out();
     if (!atomic_exchange(&is_open, false))
         return;
     for (int i = 0; i < WSB_LOG_MODULES; i++)

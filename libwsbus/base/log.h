@@ -52,7 +52,7 @@ struct wsb_kv {
     } while (0)
 
 /* The same for a line that strangers can cause: no more than `lines` of its kind in a second. `limit` belongs to whoever writes it, and
- * to one thread. What was left out is counted, and said in a line of its own in front of the next one that is written. */
+ * to one thread. The sink counts what was left out: wsb_log_tell_left_out(). */
 #define WSB_LOG_FEW(limit, lines, now_ms, module, level, msg, ...)                                                     \
     do {                                                                                                               \
         if (wsb_log_is_on(module, level) && wsb_log_passes(limit, lines, now_ms, module, level, msg))                  \
@@ -69,13 +69,16 @@ static inline bool wsb_log_is_on(enum wsb_log_module module, enum wsb_level leve
 /* Start the writer. `fd` is borrowed until wsb_log_close(); lines for the journal begin with their priority. Before this, and
  * after close, lines go nowhere. */
 WSB_MUST_CHECK wsb_err wsb_log_open(int fd, enum wsb_log_format format, enum wsb_level level, bool is_journal);
-/* Write out what is queued, waiting at most a second for a reader that stalls, and stop. */
+/* Tell what was left out, write out what is queued, waiting at most a second for a reader that stalls, and stop. */
 void wsb_log_close(void);
 
 void wsb_log_write(enum wsb_log_module module, enum wsb_level level, const char *msg, const struct wsb_kv *kv);
-/* What WSB_LOG_FEW asks: may the line be written? It writes the line about those that were left out. */
+/* What WSB_LOG_FEW asks: may the line be written? Counts it as left out otherwise. */
 bool wsb_log_passes(struct wsb_log_limit *limit, uint32_t lines, uint64_t now_ms, enum wsb_log_module module,
                     enum wsb_level level, const char *msg);
+/* Write one line for each kind of which lines were left out since the last call, with how many; nothing where none were.
+ * Whoever opened the log calls it once a second; wsb_log_close() does, too. */
+void wsb_log_tell_left_out(void);
 
 void wsb_log_set_level(enum wsb_log_module module, enum wsb_level level);
 enum wsb_level wsb_log_get_level(enum wsb_log_module module);

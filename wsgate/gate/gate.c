@@ -396,5 +396,6 @@ wsb_err wsg_gate_run(struct wsg_gate *g, struct wsb_fault *fault)
             pthread_join(g->workers[i].thread, NULL);
     }
     run_leftovers(g);
+    wsg_gate_tell_news(g);
     return err;
 }

@@ -14,7 +14,7 @@
 #include "ring/ring.h"
 
 enum {
-    BUS_NEWS_MS = 1000,
+    NEWS_MS = 1000,
     BATCH_SLACK = 4 << 20,
     RING_FACTOR = 4, /* a handler may ask for rings so many times the usual: to make them takes time of everybody's */
     ROTATE_MS = WSB_TLS_ROTATE_SECONDS * 1000
@@ -223,10 +223,8 @@ static wsb_err load_curve(const struct wsg_config *c, const struct wsg_routes *r
 }
 
 /* Strangers who knock are told of once a second at most, however many they are. */
-static void on_bus_news(struct wsg_timer *t)
+static void tell_bus_news(struct wsg_gate *g)
 {
-    struct wsg_gate *g = CONTAINER(t, struct wsg_gate, bus_news);
-    struct wsg_loop *loop = g->workers[0].loop;
     struct wsb_server_stats s;
     uint64_t refused = 0;
     wsb_server_stats(g->hub.server, &s);
@@ -240,7 +238,20 @@ static void on_bus_news(struct wsg_timer *t)
                 WSB_KS("address", s.last_address), WSB_KU("total", refused));
     g->keys_refused = s.keys_refused;
     g->peers_refused = refused;
-    (void)!wsg_loop_arm(loop, t, wsg_loop_now_ms(loop) + BUS_NEWS_MS);
+}
+
+void wsg_gate_tell_news(struct wsg_gate *g)
+{
+    tell_bus_news(g);
+    wsb_log_tell_left_out();
+}
+
+static void on_news(struct wsg_timer *t)
+{
+    struct wsg_gate *g = CONTAINER(t, struct wsg_gate, news);
+    struct wsg_loop *loop = g->workers[0].loop;
+    wsg_gate_tell_news(g);
+    (void)!wsg_loop_arm(loop, t, wsg_loop_now_ms(loop) + NEWS_MS);
 }
 
 /* A power of two that is at least as much. */
@@ -301,9 +312,9 @@ static wsb_err open_bus(struct wsg_gate *g, uint64_t epoch, struct wsb_fault *fa
     if (err)
         return err;
     err = wsg_hub_open(&g->hub, loop, &g->routes, server, &host, epoch, largest_message(g->config));
-    g->bus_news.fn = on_bus_news;
+    g->news.fn = on_news;
     if (!err)
-        err = wsg_loop_arm(loop, &g->bus_news, wsg_loop_now_ms(loop) + BUS_NEWS_MS);
+        err = wsg_loop_arm(loop, &g->news, wsg_loop_now_ms(loop) + NEWS_MS);
     if (err)
         return wsb_fault_set(fault, err, 0, "cannot watch the bus");
     wsg_worker_offer_express(&g->workers[0]);
@@ -561,7 +572,7 @@ void wsg_gate_free(struct wsg_gate *g)
         close(g->shared_fds[i]);
     }
     if (g->worker_count) {
-        wsg_loop_disarm(g->workers[0].loop, &g->bus_news);
+        wsg_loop_disarm(g->workers[0].loop, &g->news);
         wsg_loop_disarm(g->workers[0].loop, &g->ticket_rotation);
     }
     wsg_notifier_deinit(&g->notifier);

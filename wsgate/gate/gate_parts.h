@@ -30,7 +30,7 @@ struct wsg_gate {
     struct wsg_hub hub;
     struct wsg_allow shm_allow; /* who may come over shared memory */
     struct wsb_curve curve;     /* keys of the bus on TCP, when the configuration has some */
-    struct wsg_timer bus_news;  /* tells of ZeroMQ peers that were refused */
+    struct wsg_timer news;      /* tells of ZeroMQ peers that were refused, and of log lines that were left out */
     uint64_t keys_refused;      /* as last told */
     uint64_t peers_refused;     /* likewise, for other reasons */
     struct wsg_tls_listeners tls;
@@ -71,6 +71,8 @@ WSB_MUST_CHECK wsb_err wsg_gate_load_metrics_token(const struct wsg_config *c, s
                                                    struct wsb_fault *fault);
 /* gate_list.c: after the workers have stopped. */
 void wsg_gate_listings_free(struct wsg_gate *g);
+/* What is told once a second at most, and once more at the end: the bus is still there. */
+void wsg_gate_tell_news(struct wsg_gate *g);
 /* What the hub asks of its gate. */
 struct wsg_hub_host wsg_gate_host(struct wsg_gate *g);
 /* The service manager is told that the gate serves; `failure`: what went wrong with the last reload, or NULL. */

@@ -200,21 +200,96 @@ static unsigned count_of(const char *text, const char *part)
     return n;
 }
 
+static void flood(struct wsb_log_limit *limit, uint64_t now_ms)
+{
+    for (uint64_t i = 0; i < 100; i++) {
+        WSB_LOG_FEW(limit, 10, now_ms, WSB_LOG_HTTP, WSB_LOG_WARN, "refused", WSB_KU("i", i));
+        WSB_LOG_FEW(limit, 10, now_ms, WSB_LOG_HTTP, WSB_LOG_DEBUG, "nobody reads that");
+    }
+}
+
+static const char sum_of_90[] = " level=warn module=http msg=\"lines left out\" of=refused count=90\n";
+
 static void test_a_flood_is_a_few_lines_and_a_sum(void **state)
 {
     struct fixture *f = *state;
     struct wsb_log_limit limit = {0};
     assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO, /*is_journal=*/false), WSB_OK);
-    for (uint64_t now_ms = 0; now_ms < 3; now_ms++) {
-        for (uint64_t i = 0; i < 100; i++) {
-            WSB_LOG_FEW(&limit, 10, now_ms * 1000, WSB_LOG_HTTP, WSB_LOG_WARN, "refused", WSB_KU("i", i));
-            WSB_LOG_FEW(&limit, 10, now_ms * 1000, WSB_LOG_HTTP, WSB_LOG_DEBUG, "nobody reads that");
-        }
+    for (uint64_t now_ms = 0; now_ms < 3000; now_ms += 1000) {
+        flood(&limit, now_ms);
+        wsb_log_tell_left_out();
+        wsb_log_tell_left_out(); /* nothing was left out since */
     }
     char *text = finish(f);
     assert_int_equal(count_of(text, "msg=refused i="), 30);
-    assert_int_equal(count_of(text, " level=warn module=http msg=\"lines left out\" of=refused count=90\n"), 2);
-    assert_int_equal(count_of(text, "\n"), 32);
+    assert_int_equal(count_of(text, sum_of_90), 3);
+    assert_int_equal(count_of(text, "\n"), 33);
+}
+
+static void test_a_sum_needs_no_further_line_of_its_kind(void **state)
+{
+    struct fixture *f = *state;
+    struct wsb_log_limit limit = {0};
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO, /*is_journal=*/false), WSB_OK);
+    flood(&limit, 0);
+    char *text = finish(f); /* the log's end is the last occasion */
+    assert_int_equal(count_of(text, "msg=refused i="), 10);
+    assert_int_equal(count_of(text, sum_of_90), 1);
+    assert_int_equal(count_of(text, "\n"), 11);
+}
+
+static void test_nothing_left_out_is_no_line(void **state)
+{
+    struct fixture *f = *state;
+    struct wsb_log_limit limit = {0};
+    wsb_log_tell_left_out(); /* there is no log */
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO, /*is_journal=*/false), WSB_OK);
+    wsb_log_tell_left_out();
+    for (int i = 0; i < 10; i++)
+        WSB_LOG_FEW(&limit, 10, 0, WSB_LOG_HTTP, WSB_LOG_WARN, "refused");
+    wsb_log_tell_left_out();
+    assert_int_equal(count_of(finish(f), "\n"), 10);
+}
+
+static void test_each_kind_that_shares_a_limit_has_a_sum_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    struct wsb_log_limit limit = {0};
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO, /*is_journal=*/false), WSB_OK);
+    for (int i = 0; i < 3; i++) {
+        WSB_LOG_FEW(&limit, 1, 0, WSB_LOG_BUS, WSB_LOG_WARN, "lost");
+        WSB_LOG_FEW(&limit, 1, 0, WSB_LOG_BUS, WSB_LOG_INFO, "gone");
+    }
+    char *text = finish(f);
+    assert_int_equal(count_of(text, "level=warn module=bus msg=\"lines left out\" of=lost count=2\n"), 1);
+    assert_int_equal(count_of(text, "level=info module=bus msg=\"lines left out\" of=gone count=3\n"), 1);
+}
+
+/* A sum that the queue does not take is not forgotten. */
+static void test_a_sum_waits_for_a_reader_that_stalls(void **state)
+{
+    struct fixture *f = *state;
+    struct wsb_log_limit limit = {0};
+    assert_int_equal(wsb_log_open(f->pipe[1], WSB_LOG_LOGFMT, WSB_LOG_INFO, /*is_journal=*/false), WSB_OK);
+    flood(&limit, 0);
+    for (int i = 0; i < 5000; i++)
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "line");
+    uint64_t lost = wsb_log_lost();
+    assert_true(lost > 0);
+    for (int i = 0; i < 100 && wsb_log_lost() == lost; i++)
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "one that fills what the writer took meanwhile");
+    lost = wsb_log_lost();
+    wsb_log_tell_left_out();
+    assert_int_equal(wsb_log_lost(), lost + 1);
+    for (size_t len = 0; !strstr(f->text, sum_of_90);) { /* the reader goes on; it waits for ever when no sum comes */
+        ssize_t n = read(f->pipe[0], f->text + len, 4096);
+        assert_true(n > 0 && len + (size_t)n < sizeof f->text);
+        f->text[len += (size_t)n] = 0;
+        lost = wsb_log_lost();
+        wsb_log_tell_left_out();
+    }
+    assert_int_equal(wsb_log_lost(), lost); /* the last time there was nothing to tell */
+    (void)finish(f);
 }
 
 static void test_what_cannot_be_seen_is_escaped(void **state)
@@ -243,6 +318,10 @@ int main(void)
         cmocka_unit_test(test_the_journal_is_known_by_its_device_and_inode),
         TEST(test_levels_are_for_each_module),
         TEST(test_a_flood_is_a_few_lines_and_a_sum),
+        TEST(test_a_sum_needs_no_further_line_of_its_kind),
+        TEST(test_nothing_left_out_is_no_line),
+        TEST(test_each_kind_that_shares_a_limit_has_a_sum_of_its_own),
+        TEST(test_a_sum_waits_for_a_reader_that_stalls),
         TEST(test_what_cannot_be_seen_is_escaped),
         TEST(test_a_long_line_is_cut_and_says_so),
         TEST(test_a_reader_that_stalls_costs_lines_and_no_time),
