@@ -192,7 +192,7 @@ def test_with_few_descriptors_the_gate_lives_and_is_managed(limited_gate, echo):
 
 
 def test_when_many_wait_to_be_heard_of_the_others_are_told_at_once(make_gate, take_seat):
-    gate = make_gate(routes=["echo=/echo,max_pending=10"])
+    gate = make_gate(routes=["echo=/echo,max_pending=20"])  # an address alone has half of them
     slow = take_seat(gate, ack=True)
     clients = []
 

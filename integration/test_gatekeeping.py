@@ -1,5 +1,6 @@
 """Who is let in: networks, limits of an address, proxies and what they say, origins, subprotocols; and what one client may do once it is in."""
 
+import signal
 import struct
 import time
 
@@ -176,6 +177,73 @@ def test_one_address_does_not_use_up_the_handshakes_of_others(make_gate, tmp_pat
         clients.append(client)
     assert refused(gate, "echo") == {"handshake_rate": 1}
     for client in clients:
+        client.close()
+
+
+# --- those who wait for a handler --------------------------------------------------------------------------------------
+
+
+def waiting_room(make_gate, tmp_path, places):
+    """Two workers, and nobody who would hear of a client."""
+    return behind(make_gate, tmp_path, 'workers = 2\nforwarded = x-forwarded-for\n'
+                  'route "echo" { path = "/echo"\nno_handler = wait\nhandler_wait = 5m\nmax_pending = %d }' % places, routes=())
+
+
+def pending(gate):
+    return gate.wsctl("stats")["routes"]["echo"]["pending"]
+
+
+def knock_at_once(gate, addresses):
+    """The gate finds all these handshakes at once."""
+    before = gate.wsctl("status")["connections"]
+    clients = [Raw(gate) for _ in addresses]
+    eventually(lambda: gate.wsctl("status")["connections"] == before + len(clients), "all are accepted")
+    gate.signal(signal.SIGSTOP)
+    for client, address in zip(clients, addresses):
+        client.send(upgrade_request(extra=["X-Forwarded-For: " + address]))
+    gate.signal(signal.SIGCONT)
+    return clients
+
+
+def test_no_more_than_may_wait_are_let_in_at_once(make_gate, tmp_path):
+    gate = waiting_room(make_gate, tmp_path, 20)
+    most = 0
+    for _ in range(3):
+        clients = knock_at_once(gate, ["192.0.2.%d" % i for i in range(100)])
+        answers = [client.read_response() for client in clients]
+        assert [answer.status for answer in answers].count(101) == 20
+        assert all(1 <= int(answer.headers["retry-after"]) <= 8 for answer in answers if answer.status == 503)
+        eventually(lambda: pending(gate) == 20, "they wait")
+        for client in clients:
+            client.close()
+        eventually(lambda: gate.wsctl("status")["connections"] == 0 and pending(gate) == 0, "every place was given back, and once")
+        most += 80
+    assert refused(gate, "echo") == {"pending": most}
+
+
+def test_who_leaves_before_anybody_hears_gives_its_place_back(make_gate, tmp_path):
+    gate = waiting_room(make_gate, tmp_path, 20)
+    for _ in range(3):
+        for client in knock_at_once(gate, ["192.0.2.%d" % i for i in range(40)]):
+            client.close()
+        eventually(lambda: gate.wsctl("status")["connections"] == 0 and pending(gate) == 0, "all of them gone")
+    clients = knock_at_once(gate, ["192.0.2.%d" % i for i in range(21)])
+    assert [client.read_response().status for client in clients].count(101) == 20
+    for client in clients:
+        client.close()
+
+
+def test_one_address_does_not_hold_the_places_of_others(make_gate, tmp_path, echo):
+    gate = waiting_room(make_gate, tmp_path, 20)
+    greedy = knock_at_once(gate, ["192.0.2.1"] * 60)
+    assert [client.read_response().status for client in greedy].count(101) == 10
+    others = knock_at_once(gate, ["198.51.100.%d" % i for i in range(10)])
+    assert [client.read_response().status for client in others] == [101] * 10
+    assert refused(gate, "echo") == {"pending": 50}
+    assert pending(gate) == 20
+    echo(gate)  # a handler hears of all of them
+    eventually(lambda: pending(gate) == 0, "nobody waits")
+    for client in greedy + others:
         client.close()
 
 

@@ -90,23 +90,17 @@ wsb_err wsg_pins_bury(struct wsg_pins *t, struct wsg_pin *p)
 
 /* ------------------------------------------------------------------------ pending */
 
-/* There is one writer. */
-static void add_pending(struct wsg_route *r, uint32_t more)
+void wsg_pin_begin_pending(struct wsg_pin *p, struct wsg_route *of, wsg_place place)
 {
-    uint32_t pending = atomic_load_explicit(&r->pending, memory_order_relaxed);
-    atomic_store_explicit(&r->pending, pending + more, memory_order_relaxed);
-}
-
-void wsg_pin_begin_pending(struct wsg_pin *p)
-{
-    p->pends = wsg_pin_asks_elsewhere(p) ? p->asked->wanted : p->route;
-    add_pending(p->pends, 1);
+    assert(!p->place);
+    p->pends = place ? of : NULL;
+    p->place = place;
 }
 
 void wsg_pin_end_pending(struct wsg_pin *p)
 {
-    if (p->pends)
-        add_pending(p->pends, (uint32_t)-1);
+    if (p->place)
+        wsg_places_give_back(&p->pends->pending, &p->place);
     p->pends = NULL;
 }
 

@@ -58,7 +58,8 @@ struct wsg_pin {
     struct wsg_backlog backlog;
     struct wsg_member *members; /* owned */
     struct wsg_asked *asked;    /* owned; while it is pending; else NULL */
-    struct wsg_route *pends;    /* borrowed; among whose pending clients it counts; NULL: it does not */
+    struct wsg_route *pends;    /* borrowed; while it has a place among the pending clients of that route */
+    wsg_place place;            /* that place; 0: none */
     uint8_t admission : 2;      /* enum wsg_admission */
     bool is_request : 1;
     bool is_idempotent : 1; /* the request may be given to a second handler */
@@ -131,8 +132,9 @@ static inline bool wsg_pin_is_unopened(const struct wsg_pin *p)
     return p->handler && !p->is_request && !p->sent_seq;
 }
 
-/* Its client waits to be heard of; it counts for the route that it asked for, until it ends at the latest. */
-void wsg_pin_begin_pending(struct wsg_pin *p);
+/* Its client waits to be heard of. It owns a place of the route that it asked for, until it ends at the latest. */
+void wsg_pin_begin_pending(struct wsg_pin *p, struct wsg_route *of, wsg_place place);
+/* Idempotent. */
 void wsg_pin_end_pending(struct wsg_pin *p);
 
 /* Into the hands of a handler; of nobody (NULL) with the orphans' lane, or with none. It has been sent nothing yet. */

@@ -27,6 +27,7 @@ void wsg_routes_deinit(struct wsg_routes *t)
         wsb_pattern_free(t->routes[i].pattern);
         free(t->routes[i].host);
         wsb_ip_rules_deinit(&t->routes[i].rules);
+        wsg_places_deinit(&t->routes[i].pending);
     }
     free(t->routes);
     free(t->order);
@@ -114,11 +115,16 @@ wsb_err wsg_routes_add(struct wsg_routes *t, const char *name, const char *path,
         return wsb_fault_set(fault, err, 0, "route '%s', path '%.80s': %.120s", name, path, inner.text);
     *r = (struct wsg_route){.index = (uint16_t)t->count, .pattern = pattern, .policy = *policy};
     memcpy(r->name, name, strlen(name) + 1);
+    if (wsg_places_init(&r->pending, policy->max_pending) != WSB_OK) {
+        wsb_pattern_free(pattern);
+        return wsb_fault_set(fault, WSB_ERR_NOMEM, 0, "out of memory");
+    }
     if ((err = take_host(r, host, fault)) || (err = check_overlaps(t, r, fault)) || (err = check_sources(r, fault)) ||
         (err = wsb_ip_rules_init(&r->rules, policy->allow.at, policy->allow.count, policy->deny.at, policy->deny.count,
                                  fault))) {
         wsb_pattern_free(pattern);
         free(r->host);
+        wsg_places_deinit(&r->pending);
         return err;
     }
     t->count++;

@@ -3,7 +3,7 @@
 
 /*
  * Routes: which requests go to which handlers, and by what policy. The table is built before the workers start and does
- * not change while they run; only the atomics do.
+ * not change while they run; only the atomics and the places do.
  */
 
 #include <stdatomic.h>
@@ -14,6 +14,7 @@
 #include "base/span.h"
 #include "bus/backlog.h"
 #include "bus/key.h"
+#include "bus/places.h"
 #include "policy/policy.h"
 
 enum { WSG_ROUTES_MAX = 1024, WSG_ROUTE_NAME_MAX = 64 };
@@ -160,8 +161,8 @@ struct wsg_route {
     struct wsg_source user;
     struct wsg_source token;
     struct wsb_ip_rules rules; /* owned */
+    struct wsg_places pending; /* of clients of which no handler has heard, or which wait for ACCEPT */
     /* The hub writes the next four, workers read them. */
-    _Atomic uint32_t pending;            /* clients of which no handler has heard, or which wait for ACCEPT */
     _Atomic uint32_t handlers;           /* registered now */
     _Atomic uint32_t serving[WSG_KINDS]; /* of those, how many serve the kind 1 << index: wsg_route_serving() */
     _Atomic uint32_t kinds_served;       /* enum wsg_kind, or-ed: of all handlers that ever registered */
@@ -207,12 +208,6 @@ static inline bool wsg_route_lacks_kind(const struct wsg_route *r, enum wsg_kind
 {
     return !(atomic_load_explicit(&r->kinds_served, memory_order_relaxed) & kind) &&
            atomic_load_explicit(&r->handlers, memory_order_relaxed) > 0;
-}
-
-/* Do as many wait for its handlers as may? */
-static inline bool wsg_route_is_crowded(const struct wsg_route *r)
-{
-    return r->policy.max_pending && atomic_load_explicit(&r->pending, memory_order_relaxed) >= r->policy.max_pending;
 }
 
 /* Are there as many WebSockets as it may have, with `more` that are on their way? */

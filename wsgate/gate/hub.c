@@ -87,8 +87,8 @@ static void on_open(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_out *
     }
     p->opened_ns = out->envelope.header.time_ns;
     p->seq = 1;
-    if (p->admission == WSG_PENDING || !p->route->policy.publish)
-        wsg_pin_begin_pending(p);
+    if (p->admission != WSG_PENDING && p->route->policy.publish)
+        wsg_pin_end_pending(p); /* nobody is to hear of it */
     if (p->admission != WSG_PENDING)
         wsg_hub_join_listed(h, p, groups);
     (void)!wsg_groups_join(&h->members, p, wsb_span_str(p->route->name));
@@ -107,10 +107,13 @@ static void on_begin(struct wsg_hub *h, const struct wsg_out *out)
     bool asks_elsewhere = e.header.type == WSB_OPEN && (e.header.flags & WSB_FLAG_PENDING) && wanted->gatekeeper;
     struct wsg_route *route = asks_elsewhere ? wanted->gatekeeper : wanted;
     struct wsg_pin *p;
+    wsg_place place = out->place;
     if (wsg_pins_add(&h->pins, e.header.conn, route, &p) != WSB_OK) {
+        wsg_places_give_back(&wanted->pending, &place);
         wsg_hub_fail(h, e.header.conn, 503, WSG_REFUSED_MEMORY, "out of memory");
         return;
     }
+    wsg_pin_begin_pending(p, wanted, place);
     p->is_request = e.header.type == WSB_REQUEST;
     p->is_idempotent = out->is_idempotent && !(e.header.flags & WSB_FLAG_MORE);
     p->key = asks_elsewhere ? 0 : out->key; /* it is the wanted route's: of its gatekeepers the one with the fewest */

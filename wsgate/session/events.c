@@ -8,11 +8,14 @@
 #include "session/parts.h"
 #include "ws/handshake.h"
 
-static void put(struct wsg_session *s, const struct wsg_out *out)
+/* False: there is no memory, and its connection will be ended. */
+static bool put(struct wsg_session *s, const struct wsg_out *out)
 {
     bool is_copy = out->kind == WSG_OUT_TAP_IN || out->kind == WSG_OUT_TAP_OUT || out->kind == WSG_OUT_TAP_NOTE;
-    if (wsg_outbox_put(&s->env->outbox, out) != WSB_OK && !is_copy) /* only without memory: nothing else bounds it */
+    bool is_kept = wsg_outbox_put(&s->env->outbox, out) == WSB_OK;
+    if (!is_kept && !is_copy) /* only without memory: nothing else bounds it */
         wsg_lost_note(&s->env->lost, &out->envelope.header.conn, 1);
+    return is_kept;
 }
 
 static struct wsg_out event_of(const struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags)
@@ -31,7 +34,7 @@ void wsg_emit(struct wsg_session *s, uint8_t type, uint8_t code, uint8_t flags, 
     struct wsg_out out = event_of(s, type, code, flags);
     out.envelope.payload = payload;
     out.envelope.meta = meta;
-    put(s, &out);
+    (void)put(s, &out);
 }
 
 static bool is_idempotent(uint8_t method)
@@ -48,7 +51,9 @@ void wsg_emit_begin(struct wsg_session *s, uint8_t type, uint8_t flags)
     out.is_idempotent = type == WSB_REQUEST && is_idempotent(x->method);
     out.envelope.payload = wsb_buf_span(&x->body);
     out.envelope.meta = wsb_buf_span(&x->meta);
-    put(s, &out);
+    out.place = x->place;
+    if (put(s, &out))
+        x->place = 0; /* it is the event's now */
     x->is_sent = true;
     wsb_buf_deinit(&x->body);
     wsb_buf_deinit(&x->meta);
@@ -112,19 +117,19 @@ void wsg_emit_admitted(struct wsg_session *s)
     struct wsg_out out = event_of(s, WSB_OPEN, 0, 0);
     out.kind = WSG_OUT_ADMITTED;
     out.envelope.payload = wsb_span_str(s->subprotocol);
-    put(s, &out);
+    (void)put(s, &out);
 }
 
 void wsg_emit_done(struct wsg_session *s)
 {
     struct wsg_out out = {.kind = WSG_OUT_DONE, .envelope.header = {.type = WSB_CLOSED_EV, .conn = s->id}};
-    put(s, &out);
+    (void)put(s, &out);
 }
 
 void wsg_emit_quiet(struct wsg_session *s)
 {
     struct wsg_out out = {.kind = WSG_OUT_QUIET, .envelope.header = {.type = WSB_DATA, .conn = s->id}};
-    put(s, &out);
+    (void)put(s, &out);
 }
 
 void wsg_emit_writable(struct wsg_session *s, struct wsb_span meta)
@@ -132,7 +137,7 @@ void wsg_emit_writable(struct wsg_session *s, struct wsb_span meta)
     struct wsg_out out = event_of(s, WSB_WRITABLE, 0, 0);
     out.kind = WSG_OUT_WRITABLE;
     out.envelope.meta = meta;
-    put(s, &out);
+    (void)put(s, &out);
 }
 
 void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum wsb_outcome outcome,
@@ -157,7 +162,7 @@ void wsg_emit_outcome(struct wsg_session *s, uint64_t origin, uint64_t seq, enum
         if (wsb_json_end(&j) == WSB_OK)
             out.envelope.meta = wsb_buf_span(&s->env->text);
     }
-    put(s, &out);
+    (void)put(s, &out);
 }
 
 void wsg_outcome(struct wsg_session *s, const struct wsg_command *c, enum wsb_outcome outcome, const char *reason)
@@ -186,7 +191,7 @@ void wsg_emit_pong(struct wsg_session *s, struct wsb_span payload, uint64_t rtt_
                      .payload = payload,
                      .meta = wsb_buf_span(&s->env->text)},
     };
-    put(s, &out);
+    (void)put(s, &out);
 }
 
 void wsg_tap(struct wsg_session *s, enum wsg_outbox_kind kind, uint8_t opcode, struct wsb_span payload)
@@ -195,7 +200,7 @@ void wsg_tap(struct wsg_session *s, enum wsg_outbox_kind kind, uint8_t opcode, s
     out.kind = kind;
     out.envelope.header.seq = payload.len; /* how long it really is */
     out.envelope.payload = wsb_span(payload.ptr, payload.len < WSG_TAP_BYTES ? payload.len : WSG_TAP_BYTES);
-    put(s, &out);
+    (void)put(s, &out);
 }
 
 /* ---------------------------------------------------------------- metadata */

@@ -14,6 +14,8 @@ void wsg_exchange_free(struct wsg_session *s)
     if (!x)
         return;
     wsg_packing_free(s);
+    if (x->place) /* nobody will be asked about the handshake */
+        wsg_places_give_back(&s->route->pending, &x->place);
     wsb_buf_deinit(&x->body);
     wsb_buf_deinit(&x->meta);
     free(x->offered);

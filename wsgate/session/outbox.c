@@ -5,9 +5,10 @@
 
 struct prefix {
     uint64_t origin_or_key; /* of a reply; of an event */
-    uint32_t kind;
+    wsg_place place;
     uint16_t route;
-    uint16_t is_idempotent;
+    uint8_t kind;
+    uint8_t is_idempotent;
 };
 
 void wsg_outbox_init(struct wsg_outbox *o, size_t max)
@@ -24,8 +25,11 @@ void wsg_outbox_deinit(struct wsg_outbox *o)
 wsb_err wsg_outbox_begin(struct wsg_outbox *o, const struct wsg_out *entry, uint8_t **ret_payload)
 {
     const struct wsb_envelope *e = &entry->envelope;
-    struct prefix p = {entry->kind == WSG_OUT_REPLY ? entry->origin : entry->key, (uint32_t)entry->kind, entry->route,
-                       entry->is_idempotent};
+    struct prefix p = {.origin_or_key = entry->kind == WSG_OUT_REPLY ? entry->origin : entry->key,
+                       .place = entry->place,
+                       .route = entry->route,
+                       .kind = (uint8_t)entry->kind,
+                       .is_idempotent = entry->is_idempotent};
     size_t size = wsb_record_size(e->header.payload_len, e->meta.len);
     assert(o->begun == 0);
     if (!size)
@@ -87,6 +91,7 @@ bool wsg_outbox_next(struct wsb_span *rest, struct wsg_out *ret)
     struct wsb_span record = wsb_span(rest->ptr + sizeof p, rest->len - sizeof p);
     ret->kind = (enum wsg_outbox_kind)p.kind;
     ret->route = p.route;
+    ret->place = p.place;
     ret->is_idempotent = p.is_idempotent != 0;
     ret->origin = ret->kind == WSG_OUT_REPLY ? p.origin_or_key : 0;
     ret->key = ret->kind == WSG_OUT_REPLY ? 0 : p.origin_or_key;

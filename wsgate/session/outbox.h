@@ -10,6 +10,7 @@
  * ended by a NUL; the user may be empty.
  */
 
+#include "bus/places.h"
 #include "wire/envelope.h"
 
 enum wsg_outbox_kind {
@@ -47,6 +48,7 @@ struct wsg_out {
     bool is_idempotent; /* with REQUEST: may be given to a second handler */
     uint64_t key;       /* with OPEN and REQUEST: hash of what the route pins by; 0: none */
     uint64_t origin;    /* of the command, with a reply */
+    wsg_place place;    /* with OPEN: of the route, owned by whoever takes the entry; 0: none */
     struct wsb_envelope envelope;
 };
 

@@ -89,10 +89,11 @@ struct wsg_exchange {
     const struct wsg_cors *cors;             /* borrowed; NULL: pages of other origins are no business of the gate's */
     char *origin;                            /* owned; whose pages may read the response; NULL: nobody's */
     const char *exposed;                     /* within it: fields that they may read; while there is an origin */
-    char *proxy;    /* owned; the peer itself, while the session's is the client that it named; NULL: none did */
-    bool is_secure; /* the client speaks TLS, with us or with the proxy */
-    json_t *claims; /* owned; of the token that was good; NULL: none was wanted */
-    char *offered;  /* owned; PENDING: the client's subprotocols, each ended by a NUL, and one more NUL */
+    char *proxy;     /* owned; the peer itself, while the session's is the client that it named; NULL: none did */
+    bool is_secure;  /* the client speaks TLS, with us or with the proxy */
+    wsg_place place; /* of the route, for a handshake until OPEN is sent; 0: none */
+    json_t *claims;  /* owned; of the token that was good; NULL: none was wanted */
+    char *offered;   /* owned; PENDING: the client's subprotocols, each ended by a NUL, and one more NUL */
 };
 
 /* The head of a response. */

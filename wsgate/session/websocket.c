@@ -230,10 +230,13 @@ static bool refuse_by_rate(struct wsg_session *s, struct wsg_turnstile *t)
     return wait != 0;
 }
 
-/* Its handlers have not heard of those who came before. */
+/* Its handlers have not heard of those who came before. Otherwise the client has its place among them, as long as its
+ * exchange goes on. */
 static bool refuse_by_crowd(struct wsg_session *s)
 {
-    if (!wsg_route_is_crowded(s->route))
+    struct wsb_ip ip = wsg_ip_of_peer(s->peer);
+    s->exchange->place = wsg_places_take(&s->route->pending, &s->env->routes->seed, &ip);
+    if (s->exchange->place)
         return false;
     uint64_t refused = atomic_load_explicit(&s->route->tally.refused[WSG_REFUSED_PENDING], memory_order_relaxed);
     refuse_for_now(s, WSG_REFUSED_PENDING, 1 + (uint32_t)(refused % RETRY_SPREAD));

@@ -156,9 +156,9 @@ static void test_without_a_gatekeeper_the_next_owner_reads_the_subprotocol_too(v
     forget(f);
     knock_as(f, 1, 0, wsb_span(NULL, 0), "{\"subprotocol\":\"\"}");
     char owner = f->server.log[0];
-    assert_int_equal(wanted(f)->pending, 1);
+    assert_int_equal(wsg_places_taken(&wanted(f)->pending), 1);
     accept_with(f, owner, 1, "{\"subprotocol\":\"v2\"}");
-    assert_int_equal(wanted(f)->pending, 0);
+    assert_int_equal(wsg_places_taken(&wanted(f)->pending), 0);
     enter(f, 1, "v2");
     assert_null(strstr(f->server.log, "revoked"));
     die(f, owner);
@@ -596,7 +596,7 @@ static void test_a_route_that_only_publishes_may_have_one(void **state)
     knock(f, 1);
     accept_with(f, 'g', 1, "{}");
     assert_string_equal(f->commands, "accept@1");
-    assert_int_equal(wanted(f)->pending, 0); /* for nobody */
+    assert_int_equal(wsg_places_taken(&wanted(f)->pending), 0); /* for nobody */
     enter(f, 1, "");
     happen(f, WSB_DATA, 1, 0, "x");
     leave(f, 1);
@@ -608,6 +608,19 @@ static void test_a_route_that_only_publishes_may_have_one(void **state)
     assert_int_equal(f->hub.pins.count, 0);
 }
 
+/* Where nobody is to hear of a client, and where the hub cannot keep it, the place goes back at once. */
+static void test_a_place_is_given_back_where_nobody_will_hear(void **state)
+{
+    struct fixture *f = *state;
+    wanted(f)->gatekeeper = NULL;
+    wanted(f)->policy.publish = true;
+    happen(f, WSB_OPEN, 1, 0, "");
+    assert_int_equal(f->hub.pins.count, 1);
+    assert_int_equal(wsg_places_taken(&wanted(f)->pending), 0);
+    happen(f, WSB_OPEN, 1, 0, ""); /* that id is there */
+    assert_int_equal(wsg_places_taken(&wanted(f)->pending), 0);
+}
+
 /* They count for the route that they asked for, until one of its handlers has heard of them. */
 static void test_who_waits_is_counted_until_its_owner_has_heard(void **state)
 {
@@ -616,16 +629,16 @@ static void test_who_waits_is_counted_until_its_owner_has_heard(void **state)
     come(f, 'g');
     knock(f, 1);
     knock(f, 2);
-    assert_int_equal(wanted(f)->pending, 2);
-    assert_int_equal(gate(f)->pending, 0);
+    assert_int_equal(wsg_places_taken(&wanted(f)->pending), 2);
+    assert_int_equal(wsg_places_taken(&gate(f)->pending), 0);
     accept_with(f, 'g', 1, "{}");
-    assert_int_equal(wanted(f)->pending, 2); /* it has no 101 yet */
+    assert_int_equal(wsg_places_taken(&wanted(f)->pending), 2); /* it has no 101 yet */
     enter(f, 1, "");
-    assert_int_equal(wanted(f)->pending, 1);
+    assert_int_equal(wsg_places_taken(&wanted(f)->pending), 1);
     die(f, 'a'); /* who was heard of once waits no more */
-    assert_int_equal(wanted(f)->pending, 1);
+    assert_int_equal(wsg_places_taken(&wanted(f)->pending), 1);
     leave(f, 2);
-    assert_int_equal(wanted(f)->pending, 0);
+    assert_int_equal(wsg_places_taken(&wanted(f)->pending), 0);
 }
 
 int main(void)
@@ -658,6 +671,7 @@ int main(void)
         TEST(test_copies_go_under_the_route_that_has_it),
         TEST(test_a_route_that_only_publishes_may_have_one),
         TEST(test_who_waits_is_counted_until_its_owner_has_heard),
+        TEST(test_a_place_is_given_back_where_nobody_will_hear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

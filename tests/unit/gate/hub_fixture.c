@@ -249,6 +249,8 @@ void fixture_close(struct fixture *f)
         close(fds[c]);
     wsg_outbox_deinit(&f->outbox);
     wsb_buf_deinit(&f->server.in);
+    for (size_t i = 0; i < f->routes.count; i++)
+        assert_int_equal(wsg_places_taken(&f->routes.routes[i].pending), 0); /* each was given back, and once */
     wsg_routes_deinit(&f->routes);
     wsg_loop_free(f->loop);
 }
@@ -283,9 +285,19 @@ void hear(struct fixture *f, char peer, uint8_t type, uint8_t code, uint8_t flag
     hear_envelope(f, peer, &e);
 }
 
+/* A session has taken a place for whom it lets in. */
+static wsg_place place_for(struct fixture *f, const struct wsg_out *out)
+{
+    bool is_open = out->kind == WSG_OUT_EVENT && out->envelope.header.type == WSB_OPEN;
+    struct wsb_ip ip = wsb_ip_unknown();
+    return is_open ? wsg_places_take(&f->routes.routes[out->route].pending, &f->routes.seed, &ip) : 0;
+}
+
 void happen_out(struct fixture *f, const struct wsg_out *out)
 {
-    assert_int_equal(wsg_outbox_put(&f->outbox, out), WSB_OK);
+    struct wsg_out copy = *out;
+    copy.place = place_for(f, out);
+    assert_int_equal(wsg_outbox_put(&f->outbox, &copy), WSB_OK);
     wsg_hub_take(&f->hub, wsb_buf_span(&f->outbox.buf));
     wsb_buf_clear(&f->outbox.buf);
     wsg_hub_flush(&f->hub);

@@ -201,7 +201,7 @@ static void check_pending(struct model *m)
         }
     }
     for (size_t i = 0; i < m->f.routes.count; i++)
-        assert_int_equal(m->f.routes.routes[i].pending, pending[i]);
+        assert_int_equal(wsg_places_taken(&m->f.routes.routes[i].pending), pending[i]);
 }
 
 /* What a handler's lane says is what its connections say. */

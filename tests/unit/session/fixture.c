@@ -177,6 +177,7 @@ static void note_beginning(struct fixture *f, const struct wsg_out *out)
     if (out->kind != WSG_OUT_EVENT || (e->header.type != WSB_OPEN && e->header.type != WSB_REQUEST))
         return;
     f->key = out->key;
+    f->places += out->place != 0;
     f->is_idempotent = out->is_idempotent;
     size_t len = e->payload.len < sizeof f->who - 1 ? e->payload.len : sizeof f->who - 1;
     for (size_t i = 0; i < len; i++)
@@ -362,6 +363,9 @@ int teardown(void **state)
     turn(f);
     assert_int_equal(f->env.slots.used, 0);
     wsb_tls_stream_free(f->tls);
+    for (size_t i = 0; i < f->routes.count; i++)
+        f->places -= wsg_places_taken(&f->routes.routes[i].pending);
+    assert_int_equal(f->places, 0); /* a place went with each OPEN, and every other one was given back */
     wsg_env_deinit(&f->env);
     wsg_loop_free(f->env.loop);
     wsg_routes_deinit(&f->routes);

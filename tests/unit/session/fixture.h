@@ -24,6 +24,7 @@ struct fixture {
     char replies[1024];
     wsb_conn conn;   /* of the latest event */
     char meta[2048]; /* of the latest event that had one */
+    uint32_t places; /* that came with OPEN; nobody gives them back */
     uint64_t key;    /* of the latest OPEN or REQUEST, with the next two */
     bool is_idempotent;
     char who[256]; /* NULs as commas */

@@ -509,11 +509,40 @@ static void test_who_is_accepted_may_be_one_too_many(void **state)
     assert_int_equal(f->routes.routes[0].tally.refused[WSG_REFUSED_CONNECTIONS], 1);
 }
 
+static struct wsg_turnstile *turnstile_of_two(void)
+{
+    struct wsg_turnstile *t;
+    assert_int_equal(
+        wsg_turnstile_new(&t, &(struct wsg_turnstile_limits){.rate = 1, .burst = 2}, &(struct wsb_seed){1, 2}), WSB_OK);
+    return t;
+}
+
+/* Room for so many that wait. */
+static void set_places(struct fixture *f, uint32_t max)
+{
+    wsg_places_deinit(&f->routes.routes[0].pending);
+    assert_int_equal(wsg_places_init(&f->routes.routes[0].pending, max), WSB_OK);
+}
+
+static wsg_place take_place(struct fixture *f, const char *who)
+{
+    struct wsb_ip ip = wsg_ip_of_peer(who);
+    wsg_place place = wsg_places_take(&f->routes.routes[0].pending, &f->routes.seed, &ip);
+    assert_true(place);
+    return place;
+}
+
+static uint32_t places_taken(struct fixture *f)
+{
+    return wsg_places_taken(&f->routes.routes[0].pending);
+}
+
 static void test_there_may_be_as_many_as_wait(void **state)
 {
     struct fixture *f = *state;
-    f->routes.routes[0].policy.max_pending = 2;
-    f->routes.routes[0].pending = 2;
+    set_places(f, 2);
+    wsg_place other = take_place(f, "198.51.100.1:1");
+    wsg_place another = take_place(f, "198.51.100.2:1");
     say_text(f, handshake);
     HAS(f->got, "HTTP/1.1 503");
     HAS(f->got, "\r\nRetry-After: 1\r\n");
@@ -523,17 +552,63 @@ static void test_there_may_be_as_many_as_wait(void **state)
     say_text(f, handshake); /* and the next one a little later */
     HAS(f->got, "\r\nRetry-After: 2\r\n");
     forget(f);
-    f->routes.routes[0].pending = 1;
+    wsg_places_give_back(&f->routes.routes[0].pending, &another);
     say_text(f, handshake);
     HAS(f->got, "HTTP/1.1 101");
+    assert_int_equal(places_taken(f), 2);
+    wsg_places_give_back(&f->routes.routes[0].pending, &other);
 }
 
-static struct wsg_turnstile *turnstile_of_two(void)
+/* The places count from the handshake on, whenever the bus hears of it. */
+static void test_a_place_is_taken_before_the_bus_hears(void **state)
 {
-    struct wsg_turnstile *t;
-    assert_int_equal(
-        wsg_turnstile_new(&t, &(struct wsg_turnstile_limits){.rate = 1, .burst = 2}, &(struct wsb_seed){1, 2}), WSB_OK);
-    return t;
+    struct fixture *f = *state;
+    set_places(f, 2);
+    knock(f);
+    assert_int_equal(places_taken(f), 1);
+    assert_int_equal(f->places, 1);
+}
+
+static void test_who_is_refused_in_the_end_has_no_place(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_turnstile *none = turnstile_of_two();
+    struct wsb_ip ip = wsg_ip_of_peer("198.51.100.1:1");
+    while (wsg_turnstile_pass(none, &ip, wsg_loop_now_ms(f->env.loop)) == 0)
+        ip.at[sizeof ip.at - 1]++;
+    set_places(f, 2);
+    f->gatekeeping.handshakes_of = &none;
+    f->gatekeeping.handshakes_count = 1;
+    say_text(f, handshake);
+    HAS(f->got, "HTTP/1.1 503");
+    assert_int_equal(places_taken(f), 0);
+    assert_int_equal(f->routes.routes[0].tally.refused[WSG_REFUSED_HANDSHAKE_RATE], 1);
+    f->gatekeeping.handshakes_of = NULL;
+    f->gatekeeping.handshakes_count = 0;
+    wsg_turnstile_free(none);
+}
+
+/* OPEN did not come about: nobody else will ever give the place back. */
+static void test_without_memory_for_open_there_is_no_place(void **state)
+{
+    struct fixture *f = *state;
+    size_t max = f->env.outbox.buf.max;
+    f->env.outbox.buf.max = 1;
+    say_text(f, handshake);
+    f->env.outbox.buf.max = max;
+    assert_true(wsg_lost_has(&f->env.lost));
+    assert_int_equal(places_taken(f), 0);
+}
+
+static void test_who_is_for_nobody_has_no_place(void **state)
+{
+    struct fixture *f = *state;
+    f->routes.routes[0].policy.no_handler = WSG_NO_HANDLER_CLOSE;
+    f->routes.routes[0].serving[0] = f->routes.routes[0].handlers = 0;
+    say_text(f, handshake);
+    HAS(f->got, "HTTP/1.1 101");
+    assert_string_equal(f->events, "");
+    assert_int_equal(places_taken(f), 0);
 }
 
 /* Nobody may pass for a second; this one asks last, so that it is not over on a busy machine. */
@@ -956,6 +1031,10 @@ int main(void)
         TEST(test_a_gatekeeper_has_only_so_much_time),
         TEST(test_who_is_accepted_may_be_one_too_many),
         TEST(test_there_may_be_as_many_as_wait),
+        TEST(test_a_place_is_taken_before_the_bus_hears),
+        TEST(test_who_is_refused_in_the_end_has_no_place),
+        TEST(test_who_is_for_nobody_has_no_place),
+        TEST(test_without_memory_for_open_there_is_no_place),
         TEST(test_handshakes_of_a_route_have_a_rate),
         TEST(test_handshakes_of_the_gate_have_a_rate),
         TEST(test_request_and_response_and_the_next_request),
