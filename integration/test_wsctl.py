@@ -363,7 +363,8 @@ def test_stats(gate, echo, clients):
 def test_groups(make_gate, processes, clients):
     gate = make_gate(routes=["chat=/chat/{room}"])
     assert gate.wsctl("groups") == {"total": 0, "groups": []}
-    assert "among them" in gate.wsctl("groups", "nope", status=1)["error"]["message"]
+    for words, noun in (["groups", "nope"], "group"), (["groups", "nope", "--users"], "user"), (["groups", "nope", "--tags"], "tag"):
+        assert gate.wsctl(*words, status=1)["error"]["message"] == 'no %s "nope"' % noun
     assert "no group" in gate.wsctl("send", "--group", "nope", "-t", "x", status=1)["error"]["message"]
     processes([PYTHON, ROOT / "examples/python/chat.py", "--bus", gate.dir])
     gate.wait_handlers("chat", 1)

@@ -236,33 +236,43 @@ static void write_group(const struct wsg_group *g, uint64_t members, struct wsb_
     wsb_json_object_end(j);
 }
 
-/* Groups, or what else is kept like them. */
-static wsb_err table_of(const struct wsg_call *call, const struct wsg_groups **ret, struct wsb_fault *fault)
+/* Groups, or what else is kept like them, and what one of them is called. */
+static wsb_err table_of(const struct wsg_call *call, const struct wsg_groups **ret, const char **ret_noun,
+                        struct wsb_fault *fault)
 {
     const struct wsg_hub *hub = wsg_gate_hub(call->admin->gate);
     const char *of = "groups";
     wsb_err err = wsg_param_str(call->params, "of", &of, fault);
-    if (!err && strcmp(of, "users") == 0)
+    if (err)
+        return err;
+    if (strcmp(of, "groups") == 0) {
+        *ret = &hub->groups;
+        *ret_noun = "group";
+    } else if (strcmp(of, "users") == 0) {
         *ret = &hub->users;
-    else if (!err && strcmp(of, "tags") == 0)
+        *ret_noun = "user";
+    } else if (strcmp(of, "tags") == 0) {
         *ret = &hub->tags;
-    else if (!err && strcmp(of, "groups") != 0)
+        *ret_noun = "tag";
+    } else {
         err = wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"of\" must be groups, users or tags");
+    }
     return err;
 }
 
 /* All groups with their sizes, or one with its members. */
 static void on_groups(const struct wsg_call *call)
 {
-    const struct wsg_groups *groups = &wsg_gate_hub(call->admin->gate)->groups;
+    const struct wsg_groups *groups = NULL;
     struct wsb_fault fault = {0};
     const char *name = NULL;
+    const char *noun = NULL;
     uint64_t limit = MEMBERS_DEFAULT;
     uint64_t shown = 0;
     struct wsb_json j;
     wsb_err err = wsg_param_str(call->params, "name", &name, &fault);
     if (!err)
-        err = table_of(call, &groups, &fault);
+        err = table_of(call, &groups, &noun, &fault);
     if (!err)
         err = wsg_param_u64(call->params, "limit", 0, UINT32_MAX, &limit, &fault);
     limit = limit && limit < MEMBERS_MAX ? limit : MEMBERS_MAX;
@@ -270,7 +280,7 @@ static void on_groups(const struct wsg_call *call)
         return;
     const struct wsg_group *one = name ? wsg_groups_find(groups, wsb_span_str(name)) : NULL;
     if (name && !one) {
-        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no \"%.100s\" among them", name);
+        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no %s \"%.100s\"", noun, name);
         return;
     }
     wsg_answer_begin(call->admin, call->id, &j);
