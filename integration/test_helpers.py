@@ -752,3 +752,15 @@ def test_a_line_of_a_handlers_is_one_line(gate, take_seat, capsys):
     bus.log("warn", "a\n<0>b\x1b[2J\u009b2J\u202ec")
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and said.endswith("warn: a <0>b [2J 2J c\n")
+
+
+# --- what is not installed -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", ["import wsbus", "import wsbus_aio; wsbus_aio.Handler(routes=[\"echo\"])"])
+def test_a_python_without_pyzmq_is_told_what_to_install(program):
+    """-S leaves out the directories where it is."""
+    done = subprocess.run([PYTHON, "-S", "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT / "python")},
+                          capture_output=True, text=True, timeout=DEADLINE)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and all(word in last for word in ("pyzmq", "python3-zmq", "pip install", PYTHON)), done.stderr

@@ -40,7 +40,14 @@ import struct
 import sys
 import time
 
-import zmq
+try:
+    import zmq
+except ModuleNotFoundError as missing:
+    if missing.name != "zmq":
+        raise
+    raise ModuleNotFoundError(
+        "wsbus needs the ZeroMQ binding pyzmq, and %s does not have it: install Debian's python3-zmq and run the handler with "
+        "/usr/bin/python3, or run %s -m pip install pyzmq" % (sys.executable, sys.executable), name="zmq") from None
 
 VERSION = 1
 HEADER = struct.Struct("<BBBBIQQQ")
