@@ -764,3 +764,14 @@ def test_a_python_without_pyzmq_is_told_what_to_install(program):
                           capture_output=True, text=True, timeout=DEADLINE)
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1 and all(word in last for word in ("pyzmq", "python3-zmq", "pip install", PYTHON)), done.stderr
+
+
+def test_a_handler_in_node_is_called_as_its_file(tmp_path):
+    """As one in C and Python is: `wsctl handlers` tells several of them apart."""
+    program = tmp_path / "rooms.mjs"
+    program.write_text("""
+import { Handler } from %s;
+new Handler({ bus: %s, routes: ["echo"], onTrouble: (line) => { console.log(line); process.exit(0); } });
+""" % (json.dumps(str(ROOT / "node/wsbus.js")), json.dumps(str(tmp_path / "none"))))
+    done = subprocess.run(["node", program], capture_output=True, text=True, timeout=DEADLINE)
+    assert "handler 'rooms.mjs'" in done.stdout, done.stdout + done.stderr

@@ -38,6 +38,7 @@ export interface HandlerOptions {
   routes: readonly string[];
   /** The gate's runtime directory, "ipc:///DIRECTORY" or "tcp://HOST:PORT"; by default where the gate usually is. */
   bus?: string;
+  /** Shown by wsctl, and by which `pin = hash` chooses. Default: the name of the program's file. */
   name?: string;
   silenceMs?: number;
   /** What the gate may send ahead. */

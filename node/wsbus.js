@@ -17,6 +17,7 @@
  */
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { accessSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
+import { basename } from "node:path";
 import { capability, Dealer } from "zeromq";
 
 export const VERSION = 1;
@@ -447,7 +448,7 @@ export class Handler {
    * both unless it says so. Clients of the other kind go to other handlers, or are answered 426 or 404 at once where there are none;
    * onTrouble: gets each line about a registration that does not come about, in place of stderr. */
   constructor({
-    bus, routes, name = "node", silenceMs = 3000, credit = { messages: 16384, bytes: 32 << 20 }, presence = false, weight = 1,
+    bus, routes, name = basename(process.argv[1] ?? "node"), silenceMs = 3000, credit = { messages: 16384, bytes: 32 << 20 }, presence = false, weight = 1,
     serverKey, keyFile, kinds, onTrouble = null,
   }) {
     if (kinds && !(kinds.length && kinds.every((kind) => ["websocket", "http"].includes(kind))))
