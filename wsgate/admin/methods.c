@@ -118,7 +118,7 @@ static void on_status(const struct wsg_call *call)
     wsb_json_ku64(&j, "refused", stats.refused);
     wsb_json_ku64(&j, "routes", wsg_gate_routes(a->gate)->count);
     wsb_json_ku64(&j, "handlers", hub->handlers.count);
-    wsb_json_ku64(&j, "groups", HASH_COUNT(hub->groups.by_name));
+    wsb_json_ku64(&j, "groups", hub->groups.count);
     wsb_json_ku64(&j, "taps", a->tap_count);
     wsb_json_ku64(&j, "log_lines_lost", wsb_log_lost());
     wsb_json_ku64(&j, "access_lines_lost", stats.access.lost);
@@ -285,11 +285,11 @@ static void on_groups(const struct wsg_call *call)
     }
     wsg_answer_begin(call->admin, call->id, &j);
     wsb_json_object(&j);
-    wsb_json_ku64(&j, "total", HASH_COUNT(groups->by_name));
+    wsb_json_ku64(&j, "total", groups->count);
     wsb_json_key(&j, "groups");
     wsb_json_array(&j);
-    for (const struct wsg_group *g = one ? one : groups->by_name; g && shown < (one ? 1 : limit);
-         g = g->hh.next, shown++)
+    for (const struct wsg_group *g = one ? one : wsg_groups_next(groups, NULL); g && shown < (one ? 1 : limit);
+         g = wsg_groups_next(groups, g), shown++)
         write_group(g, one ? limit : 0, &j);
     wsb_json_array_end(&j);
     wsb_json_object_end(&j);

@@ -6,8 +6,17 @@
 struct wsg_group *wsg_groups_find(const struct wsg_groups *t, struct wsb_span name)
 {
     struct wsg_group *g = NULL;
-    HASH_FIND(hh, t->by_name, name.ptr, name.len, g);
+    unsigned hash = wsg_table_hash(name.ptr, name.len);
+    HASH_FIND_BYHASHVALUE(hh, t->shards[wsg_table_shard(hash)], name.ptr, name.len, hash, g);
     return g;
+}
+
+struct wsg_group *wsg_groups_next(const struct wsg_groups *t, const struct wsg_group *g)
+{
+    struct wsg_group *next = g ? g->hh.next : NULL;
+    for (size_t i = g ? wsg_table_shard(g->hh.hashv) + 1 : 0; !next && i < WSG_TABLE_SHARDS; i++)
+        next = t->shards[i];
+    return next;
 }
 
 static struct wsg_group *group_new(struct wsg_groups *t, struct wsb_span name)
@@ -18,17 +27,20 @@ static struct wsg_group *group_new(struct wsg_groups *t, struct wsb_span name)
     g->table = t;
     g->name_len = name.len;
     memcpy(g->name, name.ptr, name.len);
-    HASH_ADD_KEYPTR(hh, t->by_name, g->name, g->name_len, g);
+    unsigned hash = wsg_table_hash(name.ptr, name.len);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->shards[wsg_table_shard(hash)], g->name, g->name_len, hash, g);
     if (!WSG_TABLE_HAS(hh, g)) {
         free(g);
         return NULL;
     }
+    t->count++;
     return g;
 }
 
 static void group_free(struct wsg_group *g)
 {
-    HASH_DEL(g->table->by_name, g);
+    HASH_DEL(g->table->shards[wsg_table_shard(g->hh.hashv)], g);
+    g->table->count--;
     free(g->members);
     free(g);
 }
@@ -145,7 +157,8 @@ void wsg_groups_leave_all(struct wsg_pin *p)
 
 void wsg_groups_deinit(struct wsg_groups *t)
 {
-    struct wsg_group *g, *next;
-    HASH_ITER (hh, t->by_name, g, next)
+    for (struct wsg_group *g = wsg_groups_next(t, NULL), *next; g; g = next) {
+        next = wsg_groups_next(t, g);
         group_free(g);
+    }
 }

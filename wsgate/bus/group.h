@@ -20,8 +20,9 @@ struct wsg_group {
 };
 
 struct wsg_groups {
-    struct wsg_group *by_name; /* owned */
-    uint32_t per_connection;   /* of these groups; 0: WSG_GROUPS_PER_CONNECTION */
+    struct wsg_group *shards[WSG_TABLE_SHARDS]; /* owned */
+    size_t count;
+    uint32_t per_connection; /* of these groups; 0: WSG_GROUPS_PER_CONNECTION */
 };
 
 /* Call after the pins are gone. */
@@ -33,6 +34,8 @@ WSB_MUST_CHECK wsb_err wsg_groups_join(struct wsg_groups *t, struct wsg_pin *p, 
 WSB_MUST_CHECK wsb_err wsg_groups_leave(struct wsg_groups *t, struct wsg_pin *p, struct wsb_span name);
 void wsg_groups_leave_all(struct wsg_pin *p);
 struct wsg_group *wsg_groups_find(const struct wsg_groups *t, struct wsb_span name);
+/* All of them, in no order: the one after `g` (NULL: the first); NULL at the end. */
+struct wsg_group *wsg_groups_next(const struct wsg_groups *t, const struct wsg_group *g);
 bool wsg_groups_has(const struct wsg_group *g, const struct wsg_pin *p);
 /* The next of these groups that the connection is in, after `m` (NULL: the first); NULL at the end. */
 const struct wsg_member *wsg_groups_next_of(const struct wsg_groups *t, const struct wsg_pin *p,

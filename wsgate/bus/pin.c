@@ -55,9 +55,19 @@ static struct wsg_pin **place_of(const struct wsg_pins *t, wsb_conn conn)
 static struct wsg_ghost *ghost_of(const struct wsg_pins *t, wsb_conn conn)
 {
     struct wsg_ghost *g = NULL;
-    if (t->ghosts)
-        HASH_FIND(hh, t->ghosts, &conn, sizeof conn, g);
+    if (t->ghost_count == 0)
+        return NULL;
+    unsigned hash = wsg_table_hash(&conn, sizeof conn);
+    HASH_FIND_BYHASHVALUE(hh, t->ghosts[wsg_table_shard(hash)], &conn, sizeof conn, hash, g);
     return g;
+}
+
+const struct wsg_ghost *wsg_pins_next_ghost(const struct wsg_pins *t, const struct wsg_ghost *g)
+{
+    const struct wsg_ghost *next = g ? g->hh.next : NULL;
+    for (size_t i = g ? wsg_table_shard(g->hh.hashv) + 1 : 0; !next && i < WSG_TABLE_SHARDS; i++)
+        next = t->ghosts[i];
+    return next;
 }
 
 struct wsg_pin *wsg_pins_find(const struct wsg_pins *t, wsb_conn conn)
@@ -75,11 +85,13 @@ wsb_err wsg_pins_bury(struct wsg_pins *t, struct wsg_pin *p)
     if (!g)
         return WSB_ERR_NOMEM;
     *g = (struct wsg_ghost){.conn = p->conn, .pin = p};
-    HASH_ADD(hh, t->ghosts, conn, sizeof g->conn, g);
+    unsigned hash = wsg_table_hash(&g->conn, sizeof g->conn);
+    HASH_ADD_BYHASHVALUE(hh, t->ghosts[wsg_table_shard(hash)], conn, sizeof g->conn, hash, g);
     if (!WSG_TABLE_HAS(hh, g)) {
         free(g);
         return WSB_ERR_NOMEM;
     }
+    t->ghost_count++;
     struct wsg_pin **at = place_of(t, p->conn);
     assert(at); /* it is not closed yet */
     *at = NULL;
@@ -196,7 +208,8 @@ void wsg_pins_remove(struct wsg_pins *t, struct wsg_pin *p)
         struct wsg_ghost *g = ghost_of(t, p->conn);
         assert(g); /* buried when it was closed */
         /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): does not see through the table's own links */
-        HASH_DELETE(hh, t->ghosts, g);
+        HASH_DELETE(hh, t->ghosts[wsg_table_shard(g->hh.hashv)], g);
+        t->ghost_count--;
         free(g);
     } else {
         struct wsg_pin **at = place_of(t, p->conn);
@@ -212,8 +225,7 @@ void wsg_pins_remove(struct wsg_pins *t, struct wsg_pin *p)
 
 void wsg_pins_deinit(struct wsg_pins *t)
 {
-    struct wsg_ghost *g, *next;
-    HASH_ITER (hh, t->ghosts, g, next)
+    for (const struct wsg_ghost *g; (g = wsg_pins_next_ghost(t, NULL)) != NULL;)
         wsg_pins_remove(t, g->pin);
     for (size_t w = 0; w < WSG_ID_WORKERS; w++) {
         for (size_t i = 0; i < t->workers[w].count; i++) {

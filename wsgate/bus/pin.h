@@ -94,15 +94,18 @@ struct wsg_pins {
         struct wsg_pin **slots; /* owned */
         size_t count;
     } workers[WSG_ID_WORKERS];
-    struct wsg_ghost *ghosts; /* owned */
-    struct wsg_lane orphans;  /* wait for a handler */
-    size_t count;             /* ghosts included */
+    struct wsg_ghost *ghosts[WSG_TABLE_SHARDS]; /* owned */
+    size_t ghost_count;
+    struct wsg_lane orphans; /* wait for a handler */
+    size_t count;            /* ghosts included */
 };
 
 void wsg_pins_deinit(struct wsg_pins *t);
 /* WSB_ERR_EXISTS: the id is there already. */
 WSB_MUST_CHECK wsb_err wsg_pins_add(struct wsg_pins *t, wsb_conn conn, struct wsg_route *route, struct wsg_pin **ret);
 struct wsg_pin *wsg_pins_find(const struct wsg_pins *t, wsb_conn conn);
+/* All that are gone and kept, in no order: the one after `g` (NULL: the first); NULL at the end. */
+const struct wsg_ghost *wsg_pins_next_ghost(const struct wsg_pins *t, const struct wsg_ghost *g);
 /* The client is gone: another connection may take its place now. WSB_ERR_NOMEM: the pin is as it was. */
 WSB_MUST_CHECK wsb_err wsg_pins_bury(struct wsg_pins *t, struct wsg_pin *p);
 /* Leaves lane and groups and frees it; what is kept must have been accounted for. */

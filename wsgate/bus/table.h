@@ -22,6 +22,17 @@ static inline unsigned wsg_table_hash(const void *key, size_t len)
 
 #include <uthash.h>
 
+/*
+ * A table that grows does it at once, and looks at everything in it. One that strangers can fill is cut into shards by the highest
+ * bits of the hash, each of which grows by itself.
+ */
+enum { WSG_TABLE_SHARDS = 64, WSG_TABLE_SHARD_SHIFT = 32 - 6 };
+
+static inline unsigned wsg_table_shard(unsigned hash)
+{
+    return hash >> WSG_TABLE_SHARD_SHIFT;
+}
+
 /* After HASH_ADD: false when there was no memory for it. */
 #define WSG_TABLE_HAS(hh, element) ((element)->hh.tbl != NULL)
 

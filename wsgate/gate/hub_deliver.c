@@ -698,6 +698,6 @@ void wsg_hub_oldest(const struct wsg_hub *h, uint64_t *ret)
                 note_oldest(p, ret);
         }
     }
-    for (const struct wsg_ghost *g = h->pins.ghosts; g; g = g->hh.next)
+    for (const struct wsg_ghost *g = NULL; (g = wsg_pins_next_ghost(&h->pins, g)) != NULL;)
         note_oldest(g->pin, ret);
 }

@@ -223,10 +223,9 @@ static bool gather_group(struct wsg_hub *h, const struct wsg_group *g, struct se
 
 static bool gather_audience(struct wsg_hub *h, const struct wsg_audience *to, struct search *s)
 {
-    struct wsg_group *g, *next;
     if (to->kind != WSG_TO_ALL)
         return gather_group(h, group_of(h, to), s);
-    HASH_ITER (hh, h->members.by_name, g, next) {
+    for (const struct wsg_group *g = wsg_groups_next(&h->members, NULL); g; g = wsg_groups_next(&h->members, g)) {
         if (!gather_group(h, g, s))
             return false;
     }

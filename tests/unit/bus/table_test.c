@@ -101,11 +101,38 @@ static void test_no_memory_refuses_one_and_harms_no_other(void **state)
         }
         allocations_left = -1;
         assert_in_range(joined, GROUPS - 1, GROUPS);
-        assert_int_equal(HASH_COUNT(groups.by_name), joined);
+        assert_int_equal(groups.count, joined);
         wsg_pins_deinit(&pins);
         wsg_groups_deinit(&groups);
     }
     wsg_routes_deinit(&routes);
+}
+
+/* A table that grows looks at all that is in it: whatever is in many shards does so a part at a time. */
+static void test_groups_are_spread_over_shards(void **state)
+{
+    (void)state;
+    enum { NAMES = 20000 };
+    struct wsg_groups groups = {.per_connection = NAMES};
+    struct wsg_pin pin = {0};
+    size_t seen = 0;
+    for (int i = 0; i < NAMES; i++) {
+        char name[24];
+        size_t len = (size_t)snprintf(name, sizeof name, "group %d", i);
+        pin.members = NULL; /* what it is in need not be looked at each time; all are freed below */
+        assert_int_equal(wsg_groups_join(&groups, &pin, wsb_span(name, len)), WSB_OK);
+        free(pin.members);
+    }
+    pin.members = NULL;
+    assert_int_equal(groups.count, NAMES);
+    for (size_t i = 0; i < WSG_TABLE_SHARDS; i++)
+        assert_in_range(HASH_COUNT(groups.shards[i]), NAMES / WSG_TABLE_SHARDS / 2, NAMES / WSG_TABLE_SHARDS * 2);
+    for (const struct wsg_group *g = NULL; (g = wsg_groups_next(&groups, g)) != NULL; seen++) {
+        assert_ptr_equal(wsg_groups_find(&groups, wsb_span(g->name, g->name_len)), g);
+    }
+    assert_int_equal(seen, NAMES);
+    wsg_groups_deinit(&groups);
+    assert_int_equal(groups.count, 0);
 }
 
 int main(void)
@@ -114,6 +141,7 @@ int main(void)
         cmocka_unit_test(test_names_that_were_chosen_to_fall_together_do_not),
         cmocka_unit_test(test_the_seed_decides),
         cmocka_unit_test(test_no_memory_refuses_one_and_harms_no_other),
+        cmocka_unit_test(test_groups_are_spread_over_shards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
