@@ -8,7 +8,12 @@
 #include "base/log.h"
 #include "gate/hub_parts.h"
 
-enum { WORK_PER_ROUND = 4096 /* commands, or KiB of them */, RETRY_MS = 2 };
+enum {
+    WORK_PER_ROUND = 2048, /* commands, or KiB of them; of all links together */
+    META_WORK = 8,   /* metadata is parsed, and names things that are made: it is as dear as so many messages without */
+    META_BYTES = 64, /* of which are one more */
+    RETRY_MS = 2
+};
 
 /* ------------------------------------------------------------------- end of a step */
 
@@ -329,7 +334,8 @@ static int take_extra(struct wsg_hub *h)
 
 static int cost_of(const struct wsb_envelope *e)
 {
-    return 1 + (int)((e->payload.len + e->meta.len) >> 10);
+    int meta = e->meta.len ? META_WORK + (int)(e->meta.len / META_BYTES) : 0;
+    return 1 + meta + (int)(e->payload.len >> 10);
 }
 
 /* Go on with the BATCH that is open, as far as the budget reaches. */
@@ -350,24 +356,24 @@ static void read_on(struct wsg_hub *h, struct wsg_reading *r, int *budget)
     r->server->ops->release(&r->inbound);
 }
 
-static void receive_from(struct wsg_hub *h, struct wsg_reading *r, int budget)
+static void receive_from(struct wsg_hub *h, struct wsg_reading *r, int *budget)
 {
-    while (budget > 0) {
+    while (*budget > 0) {
         if (r->is_open) {
-            read_on(h, r, &budget);
+            read_on(h, r, budget);
             continue;
         }
         wsb_err err = r->server->ops->recv(r->server, r->channel, &r->inbound);
         if (err == WSB_AGAIN)
             return;
-        budget -= cost_of(&r->inbound.envelope);
+        *budget -= cost_of(&r->inbound.envelope);
         if (err == WSB_CLOSED)
             on_gone(h, r);
         else if (err)
             on_malformed(h, &r->inbound);
         else
             on_message(h, r);
-        budget -= take_extra(h);
+        *budget -= take_extra(h);
         if (!r->is_open)
             r->server->ops->release(&r->inbound);
     }
@@ -402,9 +408,11 @@ void wsg_hub_receive(struct wsg_hub *h)
         return;
     }
     int budget = WORK_PER_ROUND - take_extra(h);
-    for (int i = 0; i < WSG_READINGS; i++) {
-        if (h->readings[i].server && !h->readings[i].is_quiet)
-            receive_from(h, &h->readings[i], budget);
+    h->first_reading = (h->first_reading + 1) % WSG_READINGS; /* each has its turn, also when one takes all */
+    for (unsigned i = 0; i < WSG_READINGS; i++) {
+        struct wsg_reading *r = &h->readings[(h->first_reading + i) % WSG_READINGS];
+        if (r->server && !r->is_quiet)
+            receive_from(h, r, &budget);
     }
     end_step(h);
 }

@@ -143,6 +143,7 @@ struct wsg_hub {
     bool checks_text;       /* some route does */
     struct wsg_timer retry; /* the workers are behind with commands: receive again soon */
     struct wsg_reading readings[WSG_READINGS];
+    unsigned first_reading;  /* whose turn it is */
     struct wsg_pin *express; /* the connection whose message is being written straight to its handler */
     struct wsb_header express_header;
     struct wsg_kept *express_kept; /* of it; owned; NULL: its handler does not acknowledge */

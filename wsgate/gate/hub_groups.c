@@ -7,7 +7,7 @@
 
 enum {
     IDS_PER_LISTING = 4096, /* of one MEMBERS event */
-    TARGETS_A_UNIT = 16     /* connections that are as much work as one command */
+    TARGETS_A_UNIT = 4      /* connections that are as much work as one command */
 };
 
 /* --------------------------------------------------------------- being in them */

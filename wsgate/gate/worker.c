@@ -17,13 +17,14 @@ enum {
     DRAIN_TICK_MS = 20,
     DRAINED_AT_ONCE = 256, /* clients at least, each tick */
 
-    ACCEPTS_PER_ROUND = 64,
+    ACCEPTS_PER_ROUND = 32,
     ACCEPT_PAUSE_MS = 100,
     IN_FLIGHT_HIGH = 16 << 20,
     IN_FLIGHT_LOW = 4 << 20,
-    OUTBOX_KEEP = 1 << 20,    /* a larger one gives its memory back */
-    BELT_TURN = 64,           /* loads of one belt in a round */
-    IDS_A_ROUND = 512,        /* connections that commands are carried out on */
+    OUTBOX_KEEP = 1 << 20, /* a larger one gives its memory back */
+    BELT_TURN = 64,        /* loads of one belt in a round */
+    WORK_A_ROUND = 512, /* messages that are queued, each for a client that was idle so long that no cache knows it */
+    OTHER_WORK = 16,    /* of them is any other command as dear: it may write, and end its client */
     PARCELS_EARLY = 16 << 10, /* bytes that leave before the round ends */
     PARCELS_HIGH = 32 << 20,  /* bytes of commands waiting for one worker */
 };
@@ -306,6 +307,11 @@ static void put_all_parcels(struct wsg_worker *hubs)
         put_parcels(wsg_gate_worker(hubs->gate, i));
 }
 
+static size_t work_of(const struct wsg_command *c)
+{
+    return c->type == WSB_PUBLISH || c->type == WSB_SEND ? 1 : OTHER_WORK;
+}
+
 static bool has_commands_under_way(const struct wsg_worker *w)
 {
     return w->down.sent != atomic_load_explicit(&w->down.carried_out, memory_order_relaxed);
@@ -314,7 +320,9 @@ static bool has_commands_under_way(const struct wsg_worker *w)
 void wsg_worker_command(struct wsg_worker *w, const struct wsg_command *c, const wsb_conn *ids, size_t count)
 {
     struct wsg_down *d = &w->down;
-    if (w->index == 0 && count <= IDS_A_ROUND && !has_commands_under_way(w)) {
+    size_t work = count > 1 ? count * work_of(c) : 0; /* whoever has commanded one has paid for it */
+    if (w->index == 0 && work <= w->work_left && !has_commands_under_way(w)) {
+        w->work_left -= work;
         carry_out(w, c, ids, count);
         return;
     }
@@ -378,15 +386,14 @@ static void end_all_lost(struct wsg_worker *hubs, struct wsg_hub *hub)
     }
 }
 
-/* How many connections are left of the budget. */
-static size_t carry_out_some(struct wsg_worker *w, size_t budget)
+static void carry_out_some(struct wsg_worker *w)
 {
     WSB_SCRATCH struct wsg_errand e;
-    while (budget && wsg_errands_next(&w->down.errands, budget, &e)) {
+    while (w->work_left && wsg_errands_next(&w->down.errands, w->work_left / OTHER_WORK + 1, &e)) {
+        size_t work = e.count > 1 ? e.count * work_of(e.command) : 1;
         carry_out(w, e.command, e.ids, e.count);
-        budget -= e.count ? e.count : 1;
+        w->work_left -= work < w->work_left ? work : w->work_left;
     }
-    return budget;
 }
 
 /* What the hub has for our sessions. False: there is more. */
@@ -394,15 +401,15 @@ static bool take_parcels(struct wsg_worker *w)
 {
     struct wsg_down *d = &w->down;
     struct wsb_span load;
-    size_t budget = IDS_A_ROUND;
     int turn = 0;
-    while (turn < BELT_TURN && budget) {
+    w->work_left = WORK_A_ROUND;
+    while (turn < BELT_TURN && w->work_left) {
         if (!d->errands.are_open) {
             if (!wsg_belt_next(&d->belt, &load))
                 break;
             wsg_errands_begin(&d->errands, load);
         }
-        budget = carry_out_some(w, budget);
+        carry_out_some(w);
         if (!d->errands.are_open) {
             wsg_belt_done(&d->belt);
             turn++;
@@ -412,7 +419,7 @@ static bool take_parcels(struct wsg_worker *w)
     atomic_thread_fence(memory_order_seq_cst); /* as in put_parcels() */
     if (turn && atomic_exchange(&d->wants_room, false))
         wake_hub(w);
-    return turn < BELT_TURN && budget;
+    return turn < BELT_TURN && !d->errands.are_open && w->work_left;
 }
 
 static wsb_err open_belts(struct wsg_worker *w, struct wsb_fault *fault)
@@ -571,6 +578,7 @@ static void hub_round(struct wsg_worker *w)
     wsg_hub_receive(hub);
     take_outbox(w, hub);
     bool took_all = take_uplinks(w, hub);
+    w->env.fan.more_comes = has_commands_under_way(w);
     wsg_sessions_flush(&w->env);
     while (w->env.outbox.buf.len)
         take_outbox(w, hub);
@@ -587,6 +595,7 @@ static void on_round(void *ctx)
 {
     struct wsg_worker *w = ctx;
     bool took_all = take_parcels(w);
+    w->env.fan.more_comes = !took_all;
     if (wsg_lost_has(&w->down.lost))
         fail_lost(w);
     if (w->index == 0)

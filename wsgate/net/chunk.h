@@ -5,7 +5,11 @@
 
 #include "net/outq.h"
 
-enum { WSG_CHUNK_BYTES = 4096 };
+enum {
+    WSG_CHUNK_BYTES = 4096,
+    WSG_CHUNK_FEW =
+        384 /* bytes of the first chunk of a queue when thousands of queues have one: fresh pages cost more than the messages */
+};
 
 enum wsg_chunk_kind { WSG_CHUNK_OWN, WSG_CHUNK_SHARED, WSG_CHUNK_FILE };
 

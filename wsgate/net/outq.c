@@ -167,7 +167,10 @@ static struct wsg_chunk *chunk_with_room(struct wsg_outq *q, struct wsg_chunk_po
     if (c && c->kind == WSG_CHUNK_OWN && !c->is_loose && free_of(c) >= room)
         return c;
     bool is_alone = c && (c->is_loose || c->extra);
-    c = room <= WSG_CHUNK_BYTES && !is_alone ? chunk_from_pool(pool) : wsg_chunk_new(WSG_CHUNK_OWN, room);
+    if (!c && !pool->spare && room <= WSG_CHUNK_FEW)
+        c = wsg_chunk_new(WSG_CHUNK_OWN, WSG_CHUNK_FEW);
+    else
+        c = room <= WSG_CHUNK_BYTES && !is_alone ? chunk_from_pool(pool) : wsg_chunk_new(WSG_CHUNK_OWN, room);
     if (!c)
         return NULL;
     c->extra = is_alone ? sizeof *c : 0;

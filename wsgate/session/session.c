@@ -17,7 +17,8 @@ enum {
     FLUSH_BUDGET = 1 << 20,
     FAN_MANY = 64,
     FAN_PAUSE_US = 200,
-    FAN_STEP = 256,      /* sessions that a round writes to: a millisecond or two */
+    FAN_HOLD_US = 10000, /* at most, for the rest of what is being published */
+    FAN_STEP = 128,      /* sessions that a round writes to: a millisecond or two */
     FAN_BYTES = 1 << 20, /* and about as much as it writes */
     OUTBOX_SOFT = 8 << 20,
     OUR_DOING_MS = 5000 /* how often a client is looked at that we do not read */
@@ -530,29 +531,54 @@ static size_t flush_one(struct wsg_session *s)
     return (size_t)(s->out.written - before);
 }
 
+/* Publishes that follow each other leave together, though each takes some rounds until all its clients have it. */
+static bool is_held(struct wsg_env *env)
+{
+    struct wsg_fan *fan = &env->fan;
+    uint64_t now_us = wsg_loop_now_us(env->loop);
+    if (!fan->more_comes)
+        return false;
+    if (fan->held_us == 0)
+        fan->held_us = now_us;
+    if (now_us - fan->held_us >= FAN_HOLD_US)
+        return false;
+    wsg_loop_wake_by(env->loop, fan->held_us + FAN_HOLD_US);
+    return true;
+}
+
+static bool is_too_early(struct wsg_env *env)
+{
+    if (wsg_loop_now_us(env->loop) >= fan_due_us(env))
+        return false;
+    wsg_loop_wake_by(env->loop, fan_due_us(env));
+    return true;
+}
+
 /*
- * What was published leaves at once, unless it is much and as much has just left. What is for very many leaves in steps, so
- * that the other clients of the worker are not kept waiting for all of it: those who were marked first leave first.
+ * What was published leaves at once, unless it is much, and as much has just left or is about to follow. What is for very many leaves in
+ * steps, so that the other clients of the worker are not kept waiting for all of it: those who were marked first leave first, and
+ * who is marked meanwhile leaves with the next ones.
  */
 static void flush_fan(struct wsg_env *env)
 {
     struct wsg_fan *fan = &env->fan;
     bool is_last = env->slots.used == 0; /* they are all dead, and nobody waits */
-    bool is_much = fan->is_leaving || (fan->count >= FAN_MANY && !is_last);
     if (fan->count == 0)
         return;
-    if (is_much && !fan->is_leaving && wsg_loop_now_us(env->loop) < fan_due_us(env)) {
-        wsg_loop_wake_by(env->loop, fan_due_us(env));
-        return;
+    if (!fan->leaving) {
+        fan->is_large = fan->count >= FAN_MANY && !is_last;
+        if (fan->is_large && (is_held(env) || is_too_early(env)))
+            return;
+        fan->leaving = fan->count;
+        fan->held_us = 0;
     }
     size_t written = 0;
-    wsg_loop_wake_by(env->loop, 0);
-    for (uint32_t n = 0; fan->count && (is_last || (n < FAN_STEP && written < FAN_BYTES)); n++)
+    for (uint32_t n = 0; fan->leaving && (is_last || (n < FAN_STEP && written < FAN_BYTES)); n++) {
+        fan->leaving--;
         written += flush_one(fan_take(fan));
-    fan->is_leaving = fan->count > 0;
-    if (fan->is_leaving)
-        wsg_loop_wake_by(env->loop, wsg_loop_now_us(env->loop));
-    if (is_much && !fan->is_leaving)
+    }
+    wsg_loop_wake_by(env->loop, fan->count ? wsg_loop_now_us(env->loop) : 0);
+    if (fan->is_large && !fan->leaving)
         fan->flushed_us = wsg_loop_read_us(env->loop);
 }
 

@@ -80,7 +80,10 @@ struct wsg_access_lane;
 struct wsg_fan {
     struct wsg_session *first, *last; /* first marked first; last says nothing while there is none */
     uint32_t count;
-    bool is_leaving;     /* a part of them has left, and the others follow in the next rounds */
+    uint32_t leaving;    /* so many of the first ones leave in this round and the next ones; 0: nobody does */
+    bool is_large;       /* they are many */
+    bool more_comes;     /* the worker's: commands for very many are under way, which leave together with these */
+    uint64_t held_us;    /* since when these wait for those; 0: they do not */
     uint64_t flushed_us; /* when the latest large one was done; 0: never */
 };
 

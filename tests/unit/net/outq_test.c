@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/chunk.h"
 #include "net/outq.h"
 
 struct fixture {
@@ -130,14 +131,33 @@ static void test_a_closed_peer_is_an_error_and_no_signal(void **state)
 static void test_a_drained_queue_gives_its_chunks_to_the_pool(void **state)
 {
     struct fixture *f = *state;
-    uint8_t got[64];
+    static uint8_t many[WSG_CHUNK_FEW + 1], got[sizeof many];
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(wsg_outq_append(&f->q, &f->pool, "x", 1), WSB_OK);
+        assert_int_equal(wsg_outq_append(&f->q, &f->pool, many, i ? 1 : sizeof many), WSB_OK);
         assert_int_equal(f->pool.count, 0);
         assert_int_equal(wsg_outq_flush(&f->q, &f->pool, f->pair[0], SIZE_MAX), WSB_OK);
         assert_int_equal(f->pool.count, 1);
         read_all(f->pair[1], got, sizeof got);
     }
+}
+
+/* A page for each of many thousand clients would cost more than what is said to them. */
+static void test_the_first_small_message_takes_a_small_chunk(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t many[WSG_CHUNK_FEW];
+    memset(many, 'm', sizeof many);
+    assert_int_equal(wsg_outq_append(&f->q, &f->pool, "x", 1), WSB_OK);
+    assert_int_equal(f->q.head->of.cap, WSG_CHUNK_FEW);
+    assert_int_equal(wsg_outq_append(&f->q, &f->pool, many, sizeof many),
+                     WSB_OK); /* what does not fit goes on in a whole one */
+    assert_int_equal(f->q.tail->of.cap, WSG_CHUNK_BYTES);
+    assert_int_equal(wsg_outq_flush(&f->q, &f->pool, f->pair[0], SIZE_MAX), WSB_OK);
+    assert_int_equal(f->pool.count, 1);
+    uint8_t got[1 + sizeof many];
+    read_all(f->pair[1], got, sizeof got);
+    assert_int_equal(got[0], 'x');
+    assert_memory_equal(got + 1, many, sizeof many);
 }
 
 static wsb_err add_message(struct fixture *f, const char *text, uint32_t size)
@@ -568,6 +588,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_file_that_was_cut_short_is_a_lost_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_closed_peer_is_an_error_and_no_signal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_drained_queue_gives_its_chunks_to_the_pool, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_first_small_message_takes_a_small_chunk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_messages_are_counted_when_all_of_them_is_written, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_loose_message_leaves_without_a_trace, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_oldest_is_one_that_has_not_begun, setup, teardown),
