@@ -395,6 +395,37 @@ def test_python_takes_names_of_headers_without_regard_to_case(played, join, give
     assert json.loads(played.hear("reject")[2])["headers"] == without
 
 
+def test_python_takes_text_wherever_a_payload_is(played, join):
+    handler = join()
+    handler.reject(CONN, 401, "nö\n")
+    handler.respond(OTHER, "a", more=True)
+    handler.body(OTHER, "é", more=False)
+    handler.flush()
+    assert [played.hear(name)[1] for name in ("reject", "respond", "body")] == ["nö\n".encode(), b"a", "é".encode()]
+
+
+def test_python_keeps_its_own_copy_of_a_payload(played, join):
+    handler = join()
+    payload = bytearray(b"first")
+    handler.send(CONN, payload)
+    payload[:] = b"other"
+    handler.flush()
+    assert played.hear("send")[1] == b"first"
+
+
+@pytest.mark.parametrize("wrong", [5, None, {"a": 1}, ["a"]])
+def test_python_refuses_what_is_no_payload_at_the_call(played, join, wrong):
+    """And only that: what the program has said before and says afterwards arrives."""
+    handler = join()
+    handler.send(CONN, "before")
+    for call in (handler.reject, handler.body, handler.send, handler.respond, handler.ping):
+        with pytest.raises(TypeError, match="bytes or str, not %s" % type(wrong).__name__):
+            call(CONN, **{"body" if call in (handler.reject, handler.respond) else "data" if call == handler.body else "payload": wrong})
+    handler.send(CONN, "after")
+    handler.flush()
+    assert [played.hear("send")[1] for _ in range(2)] == [b"before", b"after"]
+
+
 # --- Python: forks
 
 

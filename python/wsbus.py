@@ -404,6 +404,7 @@ class Commands(_Owned):
         raise NotImplementedError
 
     def _command(self, name, conn=0, payload=b"", code=0, outcome=False, flags=0, meta=None):
+        payload = _octets(name, payload)
         self._seq += 1
         if outcome:
             flags |= WANT_OUTCOME
@@ -514,6 +515,18 @@ def _batches(records):
         size += _size(record)
     if batch:
         yield batch
+
+
+def _octets(command, payload):
+    """Return the payload as bytes of its own, str as UTF-8. Raise TypeError for anything else here, where the program's mistake is:
+    the batch that the command is put into belongs to other commands too."""
+    if isinstance(payload, bytes):
+        return payload
+    if isinstance(payload, str):
+        return payload.encode()
+    if isinstance(payload, (bytearray, memoryview)):
+        return bytes(payload)
+    raise TypeError("%s: the payload is bytes or str, not %s" % (command, type(payload).__name__))
 
 
 def _message(payload, opcode):
@@ -752,6 +765,7 @@ class Handler(Commands):
 
     def _command(self, name, conn=0, payload=b"", code=0, outcome=False, flags=0, meta=None):
         self._check_process()
+        payload = _octets(name, payload)
         if len(payload) > self.max_message and outcome:
             self._seq += 1
             self._tell_outcome(encode(name, conn, b"", code, flags | WANT_OUTCOME, self._seq, None), conn, "too big",

@@ -179,10 +179,19 @@ def _fields(headers):
     return _array(CField, [CField(_text(name), _text(value)) for name, value in _pairs(headers)])
 
 
+def _octets(payload):
+    """Return bytes, or str as UTF-8, as bytes. bytes() alone would make zeros of a number."""
+    if isinstance(payload, (bytes, bytearray, memoryview)):
+        return bytes(payload)
+    if isinstance(payload, str):
+        return payload.encode()
+    raise TypeError("the payload is bytes or str, not %s" % type(payload).__name__)
+
+
 def _message(payload, opcode):
     if isinstance(payload, str):
         return payload.encode(), opcode or TEXT
-    return bytes(payload), opcode or BINARY
+    return _octets(payload), opcode or BINARY
 
 
 def _kinds(kinds):
@@ -293,7 +302,7 @@ class Handler:
             body, headers = body.encode(), _pairs(headers)
             if not any(name.lower() == "content-type" for name, _ in headers):
                 headers.append(("content-type", "text/plain; charset=utf-8"))
-        body = bytes(body)
+        body = _octets(body)
         return self._call("respond", conn, CResponse(status, *_fields(headers), body, len(body), more))
 
     def continue_(self, conn):
@@ -304,7 +313,7 @@ class Handler:
         """More of a response. at: the byte of the body with which it begins, from the first one of respond() on. Such a part is refused
         while the client's queue is full, and so is all behind it; then "writable" comes, and meta["at"] is where to go on. Without
         it the exchange ends."""
-        data = bytes(data)
+        data = _octets(data)
         return self._call("respond_part", conn, CPart(data, len(data), not more, None if at is None else pointer(c_uint64(at))))
 
     def ack(self, conn, seq):
