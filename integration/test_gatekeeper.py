@@ -1,5 +1,6 @@
 """Routes whose clients a handler of another route lets in: `gatekeeper = NAME`."""
 
+import json
 import subprocess
 import threading
 
@@ -7,7 +8,7 @@ import pytest
 import wsbus
 import zmq
 
-from conftest import BUILD, eventually
+from conftest import BUILD, ROOT, eventually
 from raw import Raw, frame, upgrade_request
 
 DOOR = "door=,kind=gatekeeper"
@@ -105,6 +106,38 @@ def test_handlers_of_the_route_need_to_know_nothing(guarded, take_seat, echo, la
         client.expect_101()
         client.send(frame(1, "second"))
         assert [client.read_message(), client.read_message()] == ["first", "second"]
+
+
+DOOR_IN_NODE = """
+import { Handler } from %s;
+const bus = new Handler({ bus: %s, routes: ["door"], kinds: ["websocket"] });
+for await (const event of bus) {
+  if (event.type !== "open" || !event.pending) continue;
+  const pass = new URLSearchParams(event.meta.query).get("pass");
+  if (pass === "ok") bus.accept(event.conn, { user: "ann", groups: ["guests"], tags: ["t"], subprotocol: "b", headers: { "X-Door": "node" } });
+  else if (pass === "wide") bus.accept(event.conn);
+  else bus.reject(event.conn, "a pass, please\\n", { status: 401, headers: { "X-Door": "node" } });
+}
+"""
+
+
+def test_a_gatekeeper_in_node(guarded, take_seat, processes):
+    processes(["node", "--input-type=module", "-e", DOOR_IN_NODE % (json.dumps(str(ROOT / "node/wsbus.js")), json.dumps(str(guarded.dir)))])
+    guarded.wait_handlers("door", 1)
+    handler = take_seat(guarded, ["club"])
+    with Raw(guarded) as client:
+        knock(client)
+        answer = client.read_response()
+        assert (answer.status, answer.body, answer.headers["x-door"]) == (401, b"a pass, please\n", "node")
+    with Raw(guarded) as client:
+        knock(client, "/club/one?pass=ok", extra=["Sec-WebSocket-Protocol: a, b"])
+        assert client.expect_101().headers["x-door"] == "node"
+        opened = handler.hear("open")
+        assert (opened.meta["user"], opened.meta["tags"], opened.meta["subprotocol"]) == ("ann", ["t"], "b")
+        assert set(opened.meta["groups"]) == {"guests", "room:one"} and not opened.pending
+    with Raw(guarded) as client:
+        knock(client, "/club/one?pass=wide")
+        client.expect_101()
 
 
 def test_a_client_is_rejected(both):

@@ -20,6 +20,10 @@ export interface BusEvent {
   readonly flags: number;
   readonly more: boolean;
   readonly redelivered: boolean;
+  /** Of "open": the client waits for accept() or reject(). */
+  readonly pending: boolean;
+  /** How often the event has been delivered, this time included. */
+  readonly deliveries: number;
   readonly conn: Conn;
   readonly seq: bigint;
   /** Nanoseconds since the Unix epoch. */
@@ -93,6 +97,12 @@ export class Handler implements AsyncIterable<BusEvent> {
   send(conn: Conn, payload: Payload, opcode?: number, options?: SendOptions): void;
   publish(payload: Payload, to: Audience & SendOptions & { except?: readonly Conn[] }, opcode?: number): void;
   close(conn: Conn, code?: number, reason?: string): void;
+  /** Let a client in whose "open" event is pending: of a gatekeeper, and of a route with accept = handler. */
+  accept(conn: Conn, options?: {
+    subprotocol?: string; headers?: Headers; groups?: readonly string[]; user?: string; tags?: readonly string[];
+  }): void;
+  /** Answer it instead, with 403 unless the status says otherwise. */
+  reject(conn: Conn, body?: Payload, options?: { status?: number; headers?: Headers }): void;
   join(conn: Conn, ...groups: string[]): void;
   leave(conn: Conn, ...groups: string[]): void;
   tag(conn: Conn, marks: { set?: readonly string[]; unset?: readonly string[]; user?: string }): void;

@@ -507,6 +507,16 @@ export class Handler {
     this.#put("close", { conn, meta: { code, reason } });
   }
 
+  /* Let a client in whose "open" event is pending. subprotocol: one of those offered; headers: as in respond(). */
+  accept(conn, { subprotocol, headers, groups, user, tags } = {}) {
+    this.#put("accept", { conn, meta: { subprotocol, headers: headers && fieldsOf(headers), groups, user, tags } });
+  }
+
+  /* Answer it instead. */
+  reject(conn, body = "", { status = 403, headers = {} } = {}) {
+    this.#put("reject", { conn, payload: Buffer.from(body), meta: { status, headers: fieldsOf(headers) } });
+  }
+
   join(conn, ...groups) {
     this.#put("join", { conn, meta: { groups } });
   }
@@ -822,6 +832,7 @@ export class Handler {
       return messages.map(({ header, payload, meta }) => ({
         type: EVENT[header.type] ?? String(header.type), code: header.code, opcode: header.code, flags: header.flags,
         more: Boolean(header.flags & FLAG.MORE), redelivered: Boolean(header.flags & FLAG.REDELIVERED),
+        pending: Boolean(header.flags & FLAG.PENDING),
         conn: header.conn, seq: header.seq, time: header.time, payload, meta: metadataOf(meta),
       })).map((event) => ({ ...event, deliveries: event.redelivered ? event.meta.deliveries ?? 2 : 1 }));
     } catch (error) {
