@@ -83,9 +83,11 @@ def test_the_handler_in_c_serves(readme_gate, processes, shell, tmp_path):
     if is_sanitized(BUILD / "libwsbus/libwsbus.so.0"):
         pytest.skip("a program without the sanitizer cannot load the library")
     source, program = tmp_path / "handler.c", tmp_path / "handler"
-    source.write_text(C_AROUND % textwrap.indent(blocks("c")[0], "    "))
-    subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", ROOT / "libwsbus/include", source, "-o", program,
-                    BUILD / "libwsbus/libwsbus.so.0", "-Wl,-rpath,%s" % (BUILD / "libwsbus")], check=True)
+    source.write_text(blocks("c")[0])
+    line, = (line for line in SHELL if line.startswith("cc "))
+    line = line.replace("-Ilibwsbus", "-std=c11 -Wall -Wextra -Werror -I%s/libwsbus" % ROOT)
+    line = line.replace("$PWD/build/demo", str(BUILD)).replace("build/demo", str(BUILD))
+    subprocess.run(["bash", "-c", line], cwd=tmp_path, check=True)
     processes([program], env=shell)
     assert echoes(readme_gate, shell)
 
