@@ -136,6 +136,17 @@ def test_no_gate_is_3(command, tmp_path):
     assert json.loads(done.stdout)["error"]["status"] == 3
 
 
+def test_an_address_of_handlers_is_no_runtime_directory():
+    done = subprocess.run([WSCTL, "-d", "tcp://127.0.0.1:5570", "status"], capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 3 and "runtime directory" in done.stderr and "no gate is running" not in done.stderr, done
+
+
+def test_wss_to_a_port_without_tls_says_so(gate):
+    url = gate.url("/echo").replace("ws://", "wss://")
+    done = subprocess.run([WSCTL, "connect", url], capture_output=True, text=True, timeout=DEADLINE, stdin=subprocess.DEVNULL)
+    assert done.returncode == 3 and "is it TLS that the peer speaks?" in done.stderr, done
+
+
 def test_a_gate_that_stands_still_is_4(gate):
     gate.signal(signal.SIGSTOP)
     try:

@@ -53,6 +53,10 @@ static int64_t now_ms(void)
 wsb_err wsc_client_open(const char *dir, struct wsc_client **ret, struct wsb_fault *fault)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strncmp(dir, "tcp://", strlen("tcp://")) == 0)
+        return wsb_fault_set(
+            fault, WSB_ERR_CONFIG, 0,
+            "%s: an address is for handlers; run wsctl on the gate's machine, with its runtime directory", dir);
     int n = snprintf(address.sun_path, sizeof address.sun_path, "%s/control", dir);
     if (n < 0 || (size_t)n >= sizeof address.sun_path)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%s: too long a path", dir);

@@ -91,7 +91,9 @@ enum wsb_tls_reason wsb_tls_reason_take(const SSL *ssl, wsb_err *ret_err, struct
         (void)wsb_fault_set(fault, *ret_err, (int)verdict, "TLS: the certificate is not good: %s",
                             X509_verify_cert_error_string(verdict));
     else
-        (void)wsb_fault_set(fault, *ret_err, ERR_GET_REASON(code), "TLS: %s", text_of(code));
+        (void)wsb_fault_set(fault, *ret_err, ERR_GET_REASON(code), "TLS: %s%s", text_of(code),
+                            ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER ? "; is it TLS that the peer speaks?"
+                                                                               : "");
     ERR_clear_error();
     return reason;
 }
