@@ -1,5 +1,8 @@
 """Which connections wsctl means: by user, group and tag as well, in an order, and no more than were asked for. The gate decides, in one step."""
 
+import json
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -251,3 +254,33 @@ def test_the_gate_ends_in_the_middle_of_a_listing(make_gate, echo):
     assert gate.process.wait(DEADLINE) == 0, gate.output
     for one in [*asking, *clients]:
         one.close()
+
+
+def test_the_log_tells_all_targets(party):
+    """How many of each kind, and the first three: of `send`, and of `close`."""
+    gate, ids = party.gate, party.ids
+    gate.wsctl("send", *ids, "-t", "news")
+    said = gate.wait_line('msg=send .*what="4 bytes to 4 ids (.{16}) (.{16}) (.{16}) and 1 more"')
+    assert len(set(said.groups()) & set(ids)) == 3
+    gate.wsctl("send", "-g", "one", "-g", "two", "-u", "ann", "--tag", "odd", "--except", ids[0], "-t", "news")
+    gate.wait_line(r'what="4 bytes to 2 groups \\"one\\" \\"two\\", 1 user \\"ann\\", 1 tag \\"odd\\", except 1 id %s"' % ids[0])
+    gate.wsctl("send", "-g", "one", *[word for name in "abcd" for word in ("-u", name)], "-t", "news", status=1)
+    gate.wait_line(r'1 group \\"one\\", 4 users \\"a\\" \\"b\\" \\"c\\" and 1 more"')
+    gate.wsctl("close", "--yes", "--user", "ann", "--group", "two")
+    gate.wait_line(r'msg=close .*what="filter user \\"ann\\" group \\"two\\", code 1000"')
+    gate.wsctl("close", ids[1], ids[3])
+    said = gate.wait_line('msg=close .*what="2 ids (.{16}) (.{16}), code 1000"')
+    assert set(said.groups()) == {ids[1], ids[3]}
+
+
+@pytest.mark.parametrize("name", ["\x01" * 200, '"' * 200, "\u009b" * 100, "\u202e" * 80, "x" * 200])
+def test_the_log_has_room_for_the_longest_names(name, processes, tmp_path):
+    """A JSON line that does not fit is replaced as a whole: who did it, and to how many, would be lost."""
+    gate = processes([BUILD / "wsgate" / "wsgate", "--runtime-dir", tmp_path / "gate", "--listen", "127.0.0.1:0", "--route", "echo=/echo", "--log-format", "json"])
+    gate.wait_line('"msg":"ready"')
+    names = [word for option in ("-g", "-u", "--tag") for number in range(20) for word in (option, "%s%d" % (name, number))]
+    others = [word for number in range(9) for word in ("--except", "%016x" % (number + 1))]
+    subprocess.run([WSCTL, "send", "--runtime-dir", tmp_path / "gate", "--route", "echo", *names, *others, "-t", "news"], timeout=DEADLINE)
+    line = json.loads(gate.wait_line('.*"msg":"send".*')[0])
+    assert line["uid"] == os.geteuid()
+    assert re.fullmatch("4 bytes to 1 route .*, 20 groups .* and 17 more, 20 users .* and 17 more, 20 tags .* and 17 more, except 9 ids .* and 6 more", line["what"])

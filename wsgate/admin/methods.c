@@ -27,8 +27,8 @@ bool wsg_call_failed(const struct wsg_call *call, wsb_err err, const struct wsb_
 /* Whoever changes something leaves a trace. */
 void wsg_audit(const struct wsg_call *call, const char *detail)
 {
-    WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_INFO, call->method, WSB_KS("what", detail), WSB_KU("uid", call->client->uid),
-            WSB_KI("pid", call->client->pid));
+    WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_INFO, call->method, WSB_KU("uid", call->client->uid),
+            WSB_KI("pid", call->client->pid), WSB_KS("what", detail));
 }
 
 struct wsg_handler *wsg_call_handler(const struct wsg_call *call)
@@ -302,13 +302,18 @@ static void on_shutdown(const struct wsg_call *call)
 {
     struct wsb_fault fault = {0};
     bool now = false;
+    char detail[64];
     uint64_t delay_ms = wsg_gate_config(call->admin->gate)->drain_delay_ms;
     wsb_err err = wsg_param_bool(call->params, "now", &now, &fault);
     if (!err)
         err = wsg_param_u64(call->params, "delay_ms", 0, DELAY_MAX_MS, &delay_ms, &fault);
     if (wsg_call_failed(call, err, &fault))
         return;
-    wsg_audit(call, now ? "now" : "drain");
+    if (now)
+        (void)snprintf(detail, sizeof detail, "now");
+    else
+        (void)snprintf(detail, sizeof detail, "drain, delay_ms %" PRIu64, delay_ms);
+    wsg_audit(call, detail);
     wsg_answer_ok(call); /* before: it may be the last thing that is written */
     if (now)
         wsg_gate_stop(call->admin->gate);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "admin/audit.h"
 #include "admin/parts.h"
 #include "base/base64.h"
 
@@ -395,21 +396,57 @@ static void send_message(const struct wsg_call *call, const struct message *m)
         answer_outcomes(o);
 }
 
+/* Returns whether there are targets of this kind. */
+static bool describe_kind(struct wsg_audit_text *t, const struct message *m, const struct audience_key *k,
+                          bool is_first)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < m->to_count; i++)
+        count += m->to[i].kind == k->kind;
+    if (!count)
+        return false;
+    wsg_audit_add(t, "%s %zu %s%s", is_first ? "" : ",", count, k->key, count == 1 ? "" : "s");
+    size_t shown = 0;
+    for (size_t i = 0; i < m->to_count && shown < WSG_AUDIT_SHOWN; i++) {
+        if (m->to[i].kind != k->kind)
+            continue;
+        wsg_audit_add(t, " ");
+        wsg_audit_add_name(t, m->to[i].name);
+        shown++;
+    }
+    wsg_audit_add_rest(t, count);
+    return true;
+}
+
+/* For the audit line: `5 bytes to 2 groups "a" "b", 1 user "c", except 1 id 0000000100000001`. */
+static void describe(struct wsg_audit_text *t, const struct message *m)
+{
+    bool is_first = true;
+    wsg_audit_add(t, "%zu bytes to", m->payload.len);
+    if (m->ids) {
+        wsg_audit_add(t, " ");
+        wsg_audit_add_ids(t, m->ids, m->count);
+    }
+    if (m->all)
+        wsg_audit_add(t, " all");
+    for (size_t k = 0; k < sizeof audience_keys / sizeof *audience_keys; k++)
+        is_first = !describe_kind(t, m, &audience_keys[k], is_first) && is_first;
+    if (m->except.except_count) {
+        wsg_audit_add(t, ", except ");
+        wsg_audit_add_ids(t, m->except.except, m->except.except_count);
+    }
+}
+
 void wsg_on_send(const struct wsg_call *call)
 {
     struct message m = {0};
     struct wsb_fault fault = {0};
-    char detail[120];
+    struct wsg_audit_text detail = {0};
     wsb_err err = parse_message(call->params, &m, &fault);
     if (wsg_call_failed(call, err, &fault) || names_nothing(call, &m))
         goto out;
-    if (m.ids)
-        (void)snprintf(detail, sizeof detail, "%zu bytes to ids", m.payload.len);
-    else
-        (void)snprintf(detail, sizeof detail, "%zu bytes to %s%s%.*s%s", m.payload.len, audience_name(m.to[0].kind),
-                       m.all ? "" : " ", (int)(m.to[0].name.len < 100 ? m.to[0].name.len : 100),
-                       m.all ? "" : (const char *)m.to[0].name.ptr, m.to_count > 1 ? " and others" : "");
-    wsg_audit(call, detail);
+    describe(&detail, &m);
+    wsg_audit(call, detail.text);
     send_message(call, &m);
 out:
     free(m.ids);

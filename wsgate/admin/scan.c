@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "admin/audit.h"
 #include "admin/parts.h"
 #include "admin/top.h"
 #include "ws/close.h"
@@ -412,6 +413,30 @@ static wsb_err parse_close(const json_t *params, struct wsg_scan *s, bool *all, 
     return wsg_param_conns(params, "ids", ids, count, fault);
 }
 
+static void describe_filter(struct wsg_audit_text *t, const struct wsg_filter *f)
+{
+    const struct {
+        const char *key, *value;
+    } texts[] = {{"id", f->id_suffix}, {"route", f->route}, {"peer", f->peer}, {"subprotocol", f->subprotocol},
+                 {"state", f->state},  {"kind", f->kind},   {"user", f->user}, {"group", f->group},
+                 {"tag", f->tag}};
+    const struct {
+        const char *key;
+        uint64_t value;
+    } numbers[] = {{"handler", f->handler}, {"older_than_ms", f->older_than_ms}, {"idle_ms", f->idle_ms}};
+    wsg_audit_add(t, "filter");
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (!*texts[i].value)
+            continue;
+        wsg_audit_add(t, " %s ", texts[i].key);
+        wsg_audit_add_name(t, wsb_span_str(texts[i].value));
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (numbers[i].value)
+            wsg_audit_add(t, " %s %" PRIu64, numbers[i].key, numbers[i].value);
+    }
+}
+
 /* Exactly one way to say which: ids, a filter, or all, so that a forgotten filter closes nobody. */
 void wsg_on_close(const struct wsg_call *call)
 {
@@ -420,16 +445,22 @@ void wsg_on_close(const struct wsg_call *call)
     wsb_conn *ids = NULL;
     size_t count = 0;
     bool all = false;
-    char detail[80];
+    struct wsg_audit_text detail = {0};
     wsb_err err = parse_close(call->params, &s, &all, &ids, &count, &fault);
     bool has_filter = !wsg_filter_is_empty(&s.filter);
     if (!err && (ids != NULL) + has_filter + all != 1)
         err = wsb_fault_set(&fault, WSB_ERR_PROTO, 0, "say which: either \"ids\", or filters, or \"all\"");
     if (wsg_call_failed(call, err, &fault))
         goto out;
-    (void)snprintf(detail, sizeof detail, "%s, code %u", all ? "all" : ids ? "ids" : "filter", s.code);
+    if (all)
+        wsg_audit_add(&detail, "all");
+    else if (ids)
+        wsg_audit_add_ids(&detail, ids, count);
+    else
+        describe_filter(&detail, &s.filter);
+    wsg_audit_add(&detail, ", code %u", s.code);
     if (!s.dry_run)
-        wsg_audit(call, detail);
+        wsg_audit(call, detail.text);
     if (!ids)
         begin(call, &s);
     else if (s.dry_run)
