@@ -1,10 +1,16 @@
 """The life of an installed gate, step by step. Each step is a promise; they build on each other."""
 
 import json
+import pathlib
 import re
 import subprocess
+import sys
 
 from machine import Failed
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "tests/install"))
+
+import hardening  # noqa: E402 -- found by the line above
 
 CONF = "/etc/wsbus/wsgate.conf"
 # What they depend on lies in the cache: no network is needed.
@@ -94,6 +100,20 @@ def the_packages_install_and_the_gate_runs(m):
     need(show(m, "ActiveState") == "active", "the unit is %s" % show(m, "ActiveState"))
     need(show(m, "StatusText").startswith("Serving 1 routes on 1 addresses"), "its status: %s" % show(m, "StatusText"))
     need(m.run("systemctl is-enabled wsgate").strip() == "enabled", "it starts with the machine")
+
+
+@step
+def the_programs_are_hardened(m):
+    """The installed files: dpkg-buildpackage brings flags of its own, and strips what it has built."""
+    listed = m.run("dpkg-query --listfiles wsbus libwsbus0 libwsbus-dev python3-wsbus").split()
+    places = sorted({m.folder / line.lstrip("/") for line in listed})
+    files = [path for path in places if path.is_file() and not path.is_symlink()]
+    elves = [(path, elf) for path in files for elf in hardening.read_elf(path)]
+    complaints = ["/%s %s" % (path.relative_to(m.folder), wrong) for path, elf in elves for wrong in hardening.judge_shipped(elf, is_optimised=True)]
+    need(not complaints, "; ".join(complaints))
+    names = {path.name for path, _ in elves}
+    need(names >= {"wsgate", "wsctl", "wsbench"}, "programs: %s" % sorted(names))
+    need(any(name.startswith("libwsbus.so.") for name in names), "the library: %s" % sorted(names))
 
 
 @step

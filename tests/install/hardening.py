@@ -115,6 +115,20 @@ def judge_object(elf):
         yield "is not marked for IBT and SHSTK"
 
 
+def judge_shipped(elf, is_optimised):
+    """What is wrong with a file that users get."""
+    yield from judge(elf)
+    yield from judge_symbols(elf, is_optimised)
+
+
+def read_elf(path):
+    """The file as an Elf, or nothing when it is none."""
+    with path.open("rb") as file:
+        if file.read(5) == b"\x7fELF\x02":
+            file.seek(0)
+            yield Elf(file.read())
+
+
 def elf_files(build):
     """(path, Elf) of all, objects too."""
     for path in sorted(build.rglob("*")):
@@ -122,10 +136,8 @@ def elf_files(build):
             continue
         if re.fullmatch(r"\d+\.\d+\.\d+", path.parent.name) or "CMakeTmp" in path.parts or "CompilerIdC" in path.parts:
             continue  # CMake's own
-        with path.open("rb") as file:
-            if file.read(5) == b"\x7fELF\x02":
-                file.seek(0)
-                yield path, Elf(file.read())
+        for elf in read_elf(path):
+            yield path, elf
 
 
 def check_commands(build, is_optimised):
@@ -152,10 +164,12 @@ def main(build, build_type):
     shipped = {"wsgate", "wsctl", "wsbench"}
     for path, elf in elf_files(build):
         count += 1
-        wrong = list(judge_object(elf) if path.suffix == ".o" else judge(elf))
-        if path.name in shipped or path.name.startswith("libwsbus.so"):
-            wrong += judge_symbols(elf, is_optimised)
-            shipped.discard(path.name)
+        is_shipped = path.name in shipped or path.name.startswith("libwsbus.so")
+        if path.suffix == ".o":
+            wrong = judge_object(elf)
+        else:
+            wrong = judge_shipped(elf, is_optimised) if is_shipped else judge(elf)
+        shipped.discard(path.name)
         complaints += ["%s %s" % (path.relative_to(build), word) for word in wrong]
     complaints += ["there is no %s" % name for name in sorted(shipped)]
     for complaint in complaints:
