@@ -6,13 +6,10 @@ line for each. A loop that goes on for longer than 5 ms keeps every other client
 """
 
 import argparse
-import json
 import mmap
 import os
 import pathlib
-import signal
 import struct
-import subprocess
 import sys
 import tempfile
 
