@@ -9,8 +9,8 @@
  * One address has no more places than are free: alone it has half of them, and another address still gets in. Addresses
  * are told apart by a hash with a seed, in a table of a fixed size; a household (base/ip.h) counts as one.
  *
- * Threads   any; nobody waits. There are never more than `max`, and one address alone never has more than half of them;
- *           addresses that race may have one more each than they would have one after the other
+ * Threads   any; nobody waits. There are never more than `max`. Threads that take and give back at the same moment may let an address
+ *           have more than its share by as many as they are: its two counts do not change together
  */
 
 #include <stdatomic.h>
