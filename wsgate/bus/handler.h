@@ -102,7 +102,8 @@ struct wsg_handler {
     const char *why;                 /* it has left; static */
     uint64_t balance_round;          /* the round of rebalancing that it was looked at in */
     struct wsg_handler *prev, *next; /* of those that have left */
-    bool in_round;                   /* on the list of those with something to send this round */
+    struct wsg_handler *prev_dead, *next_dead; /* of those that are marked dead, and have not left yet */
+    bool in_round;                             /* on the list of those with something to send this round */
     uint64_t since_ms;
     uint64_t seen_ms;
     uint64_t ping_seq;

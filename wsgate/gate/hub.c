@@ -183,7 +183,7 @@ void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox)
 {
     struct wsg_out out;
     while (wsg_outbox_next(&outbox, &out)) {
-        if (h->dead_count)
+        if (h->dead)
             wsg_hub_remove_dead(h); /* so that this event goes to whoever took over */
         switch (out.kind) {
         case WSG_OUT_EVENT:

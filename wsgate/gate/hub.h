@@ -152,7 +152,7 @@ struct wsg_hub {
     bool again_posted;
     struct wsg_handler **round; /* owned array of borrowed: those with something to send */
     size_t round_count, round_cap;
-    uint32_t dead_count;           /* handlers that are marked dead and not yet removed */
+    struct wsg_handler *dead;      /* borrowed list: marked dead and not yet removed */
     struct wsb_account *strangers; /* owned: what is under way to peers that are not registered */
     struct wsb_account *copies;    /* owned: what is under way to subscribers */
     struct wsg_dead_letters dead_letters;

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 #include "base/log.h"
 #include "gate/hub_parts.h"
@@ -14,7 +15,7 @@ void wsg_hub_mark_dead(struct wsg_hub *h, struct wsg_handler *to)
 {
     if (!to->is_dead) {
         to->is_dead = true;
-        h->dead_count++;
+        DL_APPEND2(h->dead, to, prev_dead, next_dead);
     }
 }
 

@@ -477,7 +477,7 @@ void wsg_hub_remove_handler(struct wsg_hub *h, struct wsg_handler *handler, enum
     h->stats.handlers_gone += how == WSG_GOES_LOST;
     wsg_hub_send_batch(h, handler); /* to one that lives it is on its way; to one that is dead it is counted as lost */
     if (handler->is_dead)
-        h->dead_count--;
+        DL_DELETE2(h->dead, handler, prev_dead, next_dead);
     handler->is_dead = true; /* nobody picks it any more */
     handler->why = why;
     wsg_hub_count_out(h, handler);
@@ -521,15 +521,8 @@ static void remove_dead(struct wsg_hub *h, struct wsg_handler *to)
 
 void wsg_hub_remove_dead(struct wsg_hub *h)
 {
-    while (h->dead_count) { /* moving connections may find another one dead */
-        struct wsg_handler *to, *next;
-        HASH_ITER (by_id, h->handlers.by_id, to, next) {
-            if (to->is_dead) {
-                remove_dead(h, to);
-                break;
-            }
-        }
-    }
+    while (h->dead) /* moving connections may find another one dead */
+        remove_dead(h, h->dead);
 }
 
 /* ------------------------------------------------------------------------------ sweep */
