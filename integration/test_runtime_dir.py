@@ -62,3 +62,16 @@ def test_who_waits_for_a_gate_keeps_its_place(processes, language, everybodys):
     gate.wait_line("msg=handler .*routes=1")
     assert directory.stat().st_mode & 0o7777 == 0o700
     assert handler.process.poll() is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_the_gate_says_whose_its_directory_is(everybodys):
+    directory = everybodys / "gate"
+    directory.mkdir()
+    directory.chmod(0o711)
+    os.chown(directory, STRANGER, STRANGER)
+    command = [BUILD / "wsgate" / "wsgate", "--runtime-dir", directory, "--listen", "127.0.0.1:0", "--route", "echo=/echo"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
+    said = "runtime directory %s belongs to user %d and not to user 0, who runs this (mode 0711): remove it, or use another one" % (directory, STRANGER)
+    assert done.returncode == 1 and said in done.stderr, done
+    assert not list(directory.iterdir()) and directory.stat().st_uid == STRANGER

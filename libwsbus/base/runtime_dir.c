@@ -152,9 +152,9 @@ static wsb_err owner_check(const char *dir, const struct stat *st, struct wsb_fa
     if (st->st_uid != geteuid())
         return wsb_fault_set(
             fault, WSB_ERR_REFUSED, 0,
-            "runtime directory %s belongs to user %lu and not to user %lu, who runs this: remove it, or "
+            "runtime directory %s belongs to user %lu and not to user %lu, who runs this (mode %04o): remove it, or "
             "use another one",
-            dir, (unsigned long)st->st_uid, (unsigned long)geteuid());
+            dir, (unsigned long)st->st_uid, (unsigned long)geteuid(), (unsigned)(st->st_mode & 07777));
     if (st->st_mode & (S_IWGRP | S_IWOTH)) /* no advice to change it: others may count on it, as on /tmp */
         return wsb_fault_set(fault, WSB_ERR_REFUSED, 0,
                              "runtime directory %s can be written by others (mode %04o): name one that is the gate's "
