@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
-"""The longest step of a gate's loops under each input that makes much work at once, in milliseconds of CPU time of the thread. Prints a
-line for each. A loop that goes on for longer than 5 ms keeps every other client of its worker waiting.
+"""The longest step of a gate's loops under each input that makes much work at once, in milliseconds of CPU time of the thread; and the most
+calls to the kernel and allocations of one step. Prints a line for each. A loop that goes on for longer than 5 ms keeps every other client of its worker waiting.
 
     longest_step.py [--clients N] [--workers N]       WSBUS_BUILD: the build directory (build/release)
 """
 
 import argparse
-import mmap
 import os
 import pathlib
-import struct
 import sys
 import tempfile
 
@@ -21,35 +19,19 @@ sys.path.insert(0, str(ROOT / "python"))
 import wsbus  # noqa: E402
 from conftest import BUILD, Gate, Process, Seat, eventually  # noqa: E402
 from raw import Raw  # noqa: E402
+from steps import Steps  # noqa: E402
 
-THREADS = 64
 NAMES = ["group-%04d-%s" % (i, "x" * 20) for i in range(100)]  # 3 KB
-
-
-class Steps:
-    """What step_watch.c writes."""
-
-    def __init__(self, path):
-        with open(path, "wb") as out:
-            out.write(b"\0" * 16 * THREADS)
-        with open(path, "r+b") as file:
-            self.map = mmap.mmap(file.fileno(), 16 * THREADS)
-
-    def reset(self):
-        self.map[:] = b"\0" * len(self.map)
-
-    def longest_ms(self):
-        return max(longest for longest, _ in struct.iter_unpack("=QQ", self.map[:])) / 1e6
 
 
 class Trial:
     def __init__(self, directory, options):
         self.clients = options.clients
-        self.steps = Steps(os.path.join(directory, "steps"))
+        self.steps = Steps(directory)
         self.gate = Gate(
             os.path.join(directory, "run"), routes=["echo=/echo", "other=/other"],
             args=["--workers", options.workers, "--max-connections", options.clients + 100],
-            env={"LD_PRELOAD": str(BUILD / "bench" / "libstep_watch.so"), "WSBUS_STEPS": os.path.join(directory, "steps")})
+            env=self.steps.env)
         self.seat = Seat(self.gate, ["echo", "other"], ack=True)
         self.probe = Raw(self.gate).upgrade("/other")
         self.probe_conn = self.seat.hear("open").conn
@@ -69,10 +51,11 @@ class Trial:
 
     def run(self, what, work):
         self.settle()
-        self.steps.reset()
+        self.steps.forget()
         work()
         self.settle()
-        print("%8.2f ms  %s" % (self.steps.longest_ms(), what), flush=True)
+        most = self.steps.most()
+        print("%8.2f ms %6d calls %6d allocations  %s" % (*most, what), flush=True)
 
 
 def main():

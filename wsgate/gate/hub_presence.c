@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "gate/hub_parts.h"
 
-enum { TOLD_AT_ONCE = 4096, QUEUE_MAX = 4 << 20 /* bytes */ };
+enum { TOLD_AT_ONCE = 256, QUEUE_MAX = 4 << 20 /* bytes */ };
 
 void wsg_hub_presence_init(struct wsg_presence *t)
 {
