@@ -806,3 +806,21 @@ new Handler({ bus: %s, routes: ["echo"], onTrouble: (line) => { console.log(line
 """ % (json.dumps(str(ROOT / "node/wsbus.js")), json.dumps(str(tmp_path / "none"))))
     done = subprocess.run(["node", program], capture_output=True, text=True, timeout=DEADLINE)
     assert "handler 'rooms.mjs'" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("routes", [[], "echo", b"echo", ()], ids=repr)
+def test_a_handler_has_routes(tmp_path, routes):
+    """A str is an iterable of letters, and none of them the name that was meant."""
+    with pytest.raises(ValueError, match="routes: a list of at least one name"):
+        wsbus.Handler(routes, bus=str(tmp_path))
+    done = subprocess.run(with_libwsbus(PYTHON, "-c", "import wsbus_shm\nwsbus_shm.Handler(%r, bus=%r)" % (routes, str(tmp_path))),
+                          capture_output=True, text=True, timeout=DEADLINE)
+    assert "ValueError: routes: a list of at least one name" in done.stderr
+
+
+@pytest.mark.parametrize("routes", ["[]", '"echo"', "undefined"])
+def test_a_handler_in_node_has_routes(tmp_path, routes):
+    program = "import { Handler } from %s; new Handler({ bus: %s, routes: %s });" % (
+        json.dumps(str(ROOT / "node/wsbus.js")), json.dumps(str(tmp_path)), routes)
+    done = subprocess.run(["node", "--input-type=module", "-e", program], capture_output=True, text=True, timeout=DEADLINE)
+    assert "TypeError: routes: an array of at least one name, not " in done.stderr

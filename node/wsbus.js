@@ -451,6 +451,8 @@ export class Handler {
     bus, routes, name = basename(process.argv[1] ?? "node"), silenceMs = 3000, credit = { messages: 16384, bytes: 32 << 20 }, presence = false, weight = 1,
     serverKey, keyFile, kinds, onTrouble = null,
   }) {
+    if (!Array.isArray(routes) || routes.length === 0)
+      throw new TypeError(`routes: an array of at least one name, not ${JSON.stringify(routes)}`);
     if (kinds && !(kinds.length && kinds.every((kind) => ["websocket", "http"].includes(kind))))
       throw new TypeError(`kinds: an array of "websocket" and "http", not ${kinds}`);
     const endpoint = endpointOf(bus, "handlers");

@@ -625,6 +625,13 @@ class _Link:
         self._monitor.close()
 
 
+def _routes(routes):
+    """A list of at least one name. A str has letters, which are no names of routes."""
+    if isinstance(routes, (str, bytes)) or not (names := list(routes)):
+        raise ValueError("routes: a list of at least one name, not %r" % (routes,))
+    return names
+
+
 class Handler(Commands):
     """A registered handler: iterate over it for events, call it for commands.
 
@@ -639,7 +646,7 @@ class Handler(Commands):
     def __init__(self, routes, bus=None, name=None, silence_ms=3000, context=None, ack=True, manual_ack=False, credit=CREDIT,
                  presence=False, weight=1, server_key=None, key_file=None, kinds=None, on_trouble=None):
         super().__init__()
-        self.routes, self.name = list(routes), name or os.path.basename(sys.argv[0]) or "python"
+        self.routes, self.name = _routes(routes), name or os.path.basename(sys.argv[0]) or "python"
         self.epoch, self.id, self.level = None, None, "info"  # of the last welcome that was read
         self.lost = 0  # commands for which there was no room any more
         self.max_message = sys.maxsize  # bytes that the gate takes in one message or response; it says so in "welcome"

@@ -215,6 +215,8 @@ class Handler:
 
     def __init__(self, routes, bus=None, name=None, link="auto", manual_ack=False, presence=False, weight=1, server_key=None,
                  key_file=None, ring_size=0, kinds=None, on_trouble=None):
+        if isinstance(routes, (str, bytes)) or not (routes := list(routes)):
+            raise ValueError("routes: a list of at least one name, not %r" % (routes,))
         self._pid = os.getpid()
         self._lib, self._h, self._ev, self._is_open = library(), CHandler(), CEvent(), False
         self._reading = threading.Lock()  # not free again after an exception: it may have torn an event out of our hands

@@ -49,8 +49,9 @@ static wsb_err check_text(const char *what, const char *s, size_t max)
 static wsb_err check_options(const struct wsb_handler_options *o)
 {
     wsb_err err = WSB_OK;
-    if (o->route_count > ROUTES_MAX || (o->route_count && !o->routes))
-        return wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "routes: at most %d, and not NULL", ROUTES_MAX);
+    if (o->route_count == 0 || o->route_count > ROUTES_MAX || !o->routes)
+        return wsb_fault_set(&open_fault, WSB_ERR_MISUSE, 0, "routes: at least one, at most %d, and not NULL",
+                             ROUTES_MAX);
     for (size_t i = 0; i < o->route_count && !err; i++)
         err = check_text("the name of a route", o->routes[i], 256);
     if (!err && o->name)

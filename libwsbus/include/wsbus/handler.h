@@ -173,7 +173,7 @@ typedef void (*wsb_trouble_told)(void *of, const char *line);
 struct wsb_handler_options {
     size_t size;               /* sizeof this struct; 0: that of version 0.1 */
     const char *const *routes; /* names; copied */
-    size_t route_count;        /* 0: only commands */
+    size_t route_count;        /* at least 1 */
     const char *name;          /* shown by wsctl; NULL: the program's */
     unsigned wait_ms;          /* longest wait in open for the gate's WELCOME; 0: do not wait */
     unsigned linger_ms;        /* longest time close gives to what is still on its way; 0: 500 */

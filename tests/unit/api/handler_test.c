@@ -14,6 +14,11 @@
 #include "api/handle.h"
 #include "both.h"
 
+#define ROUTES .routes = one_route, .route_count = 1
+
+static const char *const one_route[] = {"echo"};
+static const struct wsb_handler_options with_routes = {.size = sizeof with_routes, ROUTES};
+
 static void test_hello_says_who_we_are(void **state)
 {
     (void)state;
@@ -373,7 +378,7 @@ static void test_handles_that_are_none(void **state)
     assert_true(wsb_handler_close(b.h));
     assert_all_misuse(old);
     /* Not even when the slot is used again. */
-    assert_true(wsb_handler_open(fake_gate_dir(b.gate), NULL, &b.h));
+    assert_true(wsb_handler_open(fake_gate_dir(b.gate), &with_routes, &b.h));
     assert_int_not_equal(b.h.v, old.v);
     assert_all_misuse(old);
     assert_int_equal(wsb_reason(b.h), WSB_REASON_OK);
@@ -513,25 +518,27 @@ static void test_open_refuses(void **state)
         struct wsb_handler_options options;
         enum wsb_reason want;
     } rows[] = {
-        {"", {0}, WSB_REASON_ADDRESS},
-        {"nonsense", {0}, WSB_REASON_ADDRESS},
-        {"ipc://relative", {0}, WSB_REASON_ADDRESS},
-        {"shm:/run/wsbus", {0}, WSB_REASON_ADDRESS},
-        {"tcp://", {0}, WSB_REASON_ADDRESS},
-        {"tcp://127.0.0.1", {0}, WSB_REASON_ADDRESS},
-        {"tcp://127.0.0.1:99999", {0}, WSB_REASON_ADDRESS},
-        {long_path, {0}, WSB_REASON_ADDRESS},
+        {"", {ROUTES}, WSB_REASON_ADDRESS},
+        {"nonsense", {ROUTES}, WSB_REASON_ADDRESS},
+        {"ipc://relative", {ROUTES}, WSB_REASON_ADDRESS},
+        {"shm:/run/wsbus", {ROUTES}, WSB_REASON_ADDRESS},
+        {"tcp://", {ROUTES}, WSB_REASON_ADDRESS},
+        {"tcp://127.0.0.1", {ROUTES}, WSB_REASON_ADDRESS},
+        {"tcp://127.0.0.1:99999", {ROUTES}, WSB_REASON_ADDRESS},
+        {long_path, {ROUTES}, WSB_REASON_ADDRESS},
+        {"/tmp", {0}, WSB_REASON_MISUSE},
+        {"/tmp", {.routes = one_route}, WSB_REASON_MISUSE},
         {"/tmp", {.route_count = 1}, WSB_REASON_MISUSE},
         {"/tmp", {.routes = null_route, .route_count = 1}, WSB_REASON_MISUSE},
         {"/tmp", {.routes = bad_route, .route_count = 1}, WSB_REASON_MISUSE},
         {"/tmp", {.routes = null_route, .route_count = SIZE_MAX}, WSB_REASON_MISUSE},
-        {"/tmp", {.name = ""}, WSB_REASON_MISUSE},
-        {"/tmp", {.name = long_path}, WSB_REASON_MISUSE},
-        {"/tmp", {.level = (enum wsb_level)7}, WSB_REASON_MISUSE},
-        {"/tmp", {.weight = 1001}, WSB_REASON_MISUSE},
-        {"/tmp", {.credit_messages = UINT32_MAX}, WSB_REASON_MISUSE},
-        {"/tmp", {.credit_bytes = SIZE_MAX}, WSB_REASON_MISUSE},
-        {"/tmp/wsb-nobody", {.wait_ms = 1}, WSB_REASON_GATE_GONE},
+        {"/tmp", {ROUTES, .name = ""}, WSB_REASON_MISUSE},
+        {"/tmp", {ROUTES, .name = long_path}, WSB_REASON_MISUSE},
+        {"/tmp", {ROUTES, .level = (enum wsb_level)7}, WSB_REASON_MISUSE},
+        {"/tmp", {ROUTES, .weight = 1001}, WSB_REASON_MISUSE},
+        {"/tmp", {ROUTES, .credit_messages = UINT32_MAX}, WSB_REASON_MISUSE},
+        {"/tmp", {ROUTES, .credit_bytes = SIZE_MAX}, WSB_REASON_MISUSE},
+        {"/tmp/wsb-nobody", {ROUTES, .wait_ms = 1}, WSB_REASON_GATE_GONE},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -542,7 +549,11 @@ static void test_open_refuses(void **state)
         assert_int_equal(h.v, 0);
         assert_string_not_equal(wsb_why(), "");
     }
-    assert_false(wsb_handler_open("/tmp", NULL, NULL));
+    wsb_handler h = {77};
+    assert_false(wsb_handler_open("/tmp", NULL, &h)); /* no options: no routes */
+    assert_int_equal(wsb_reason(h), WSB_REASON_MISUSE);
+    assert_non_null(strstr(wsb_why(), "routes: at least one"));
+    assert_false(wsb_handler_open("/tmp", &(struct wsb_handler_options){ROUTES}, NULL));
 }
 
 static void test_one_handle_too_many(void **state)
@@ -550,9 +561,9 @@ static void test_one_handle_too_many(void **state)
     (void)state;
     wsb_handler h[WSB_HANDLERS_MAX + 1];
     for (int i = 0; i < WSB_HANDLERS_MAX; i++)
-        if (!wsb_handler_open("/tmp/wsb-nobody", NULL, &h[i]))
+        if (!wsb_handler_open("/tmp/wsb-nobody", &with_routes, &h[i]))
             fail_msg("%d: %s", i, wsb_why());
-    assert_false(wsb_handler_open("/tmp/wsb-nobody", NULL, &h[WSB_HANDLERS_MAX]));
+    assert_false(wsb_handler_open("/tmp/wsb-nobody", &with_routes, &h[WSB_HANDLERS_MAX]));
     assert_int_equal(wsb_reason((wsb_handler){0}), WSB_REASON_MISUSE);
     for (int i = 0; i < WSB_HANDLERS_MAX; i++)
         assert_true(wsb_handler_close(h[i]));
@@ -563,7 +574,7 @@ static void test_no_gate_is_a_reason_and_not_a_wait(void **state)
     (void)state;
     wsb_handler h;
     struct wsb_event ev;
-    assert_true(wsb_handler_open("/tmp/wsb-nobody", NULL, &h));
+    assert_true(wsb_handler_open("/tmp/wsb-nobody", &with_routes, &h));
     assert_false(wsb_readguarded(h, &ev, 1));
     assert_int_equal(wsb_reason(h), WSB_REASON_GATE_GONE);
     assert_false(wsb_writeguarded(h, 5, WSB_TEXT, "x", 1));
@@ -725,7 +736,7 @@ static void test_a_refused_hello_is_an_error_event(void **state)
     (void)state;
     struct fake_gate *g = fake_gate_open((struct fake_options){.refuse_hello = WSB_ERROR_REFUSED});
     wsb_handler h;
-    assert_true(wsb_handler_open(fake_gate_dir(g), NULL, &h));
+    assert_true(wsb_handler_open(fake_gate_dir(g), &with_routes, &h));
     struct wsb_event ev = must_read(h);
     assert_int_equal(ev.type, WSB_EV_ERROR);
     assert_int_equal(ev.reason, WSB_REASON_REFUSED);
@@ -1064,7 +1075,7 @@ static void test_a_program_that_only_polls_asks_again(void **state)
     struct fake_gate *gate = fake_gate_open((struct fake_options){.is_silent = true});
     struct both b = {.gate = gate};
     struct wsb_event ev;
-    assert_true(wsb_handler_open(fake_gate_dir(gate), NULL, &b.h));
+    assert_true(wsb_handler_open(fake_gate_dir(gate), &with_routes, &b.h));
     int fd = wsb_handler_fd(b.h);
     while (fake_gate_count(gate, WSB_HELLO) < 2) {
         while (wsb_readguarded(b.h, &ev, 0))

@@ -75,6 +75,8 @@ static void set_environment(const char *server_key, const char *key_file)
 }
 
 /* Options win; each that is not there is looked for in the environment. */
+static const char *const routes[] = {"echo"};
+
 static void test_keys_let_a_handle_in(void **state)
 {
     const struct fixture *f = *state;
@@ -89,8 +91,11 @@ static void test_keys_let_a_handle_in(void **state)
     struct both b = {.gate = fake_gate_open((struct fake_options){.curve = &f->curve})};
     for (size_t i = 0; i < COUNT(rows); i++) {
         set_environment(rows[i].env_server_key, rows[i].env_key_file);
-        const struct wsb_handler_options o = {
-            .server_key = rows[i].server_key, .key_file = rows[i].key_file, .wait_ms = PATIENCE_MS};
+        const struct wsb_handler_options o = {.routes = routes,
+                                              .route_count = 1,
+                                              .server_key = rows[i].server_key,
+                                              .key_file = rows[i].key_file,
+                                              .wait_ms = PATIENCE_MS};
         if (!wsb_handler_open(fake_gate_tcp(b.gate), &o, &b.h))
             fail_msg("row %zu: %s", i, wsb_why());
         assert_int_equal(must_read(b.h).type, WSB_EV_WELCOME);
@@ -140,7 +145,8 @@ static void test_keys_that_are_refused(void **state)
     for (size_t i = 0; i < COUNT(rows); i++) {
         wsb_handler h = {77};
         set_environment(rows[i].env_server_key, rows[i].env_key_file);
-        const struct wsb_handler_options o = {.server_key = rows[i].server_key, .key_file = rows[i].key_file};
+        const struct wsb_handler_options o = {
+            .routes = routes, .route_count = 1, .server_key = rows[i].server_key, .key_file = rows[i].key_file};
         if (wsb_handler_open(rows[i].address, &o, &h))
             fail_msg("row %zu: opened", i);
         if (wsb_reason(h) != rows[i].want || !strstr(wsb_why(), rows[i].why))

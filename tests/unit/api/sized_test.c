@@ -142,7 +142,8 @@ static void test_what_the_program_says_is_taken_as_far_as_it_is_known(void **sta
 
 static void test_the_options_of_a_handle_say_what_is_not_known(void **state)
 {
-    GROWN(struct wsb_handler_options) given = {.now = {.name = "sized"}};
+    static const char *const routes[] = {"echo"};
+    GROWN(struct wsb_handler_options) given = {.now = {.routes = routes, .route_count = 1, .name = "sized"}};
     wsb_handler h = {1};
     (void)state;
     assert_false(wsb_handler_open("/nowhere", grow(&given, sizeof given.now, sizeof given, 1), &h));
