@@ -1,5 +1,6 @@
 """Clients and handlers that are slow, or stop altogether: bounded memory, and nobody else waits for them."""
 
+import resource
 import select
 import signal
 import threading
@@ -301,3 +302,36 @@ def test_a_response_that_nobody_reads(make_gate, take_seat):
     assert event.meta["reason"] == "a part of the response was refused, and not sent again"
     gate.assert_grew_less(before_kib, 30)
     client.close()
+
+
+def test_very_many_clients_are_paused_before_they_have_said_much(make_gate, take_seat):
+    """To pause a client is cheap: the gate must not read on from the others while it does so a few at a time."""
+    clients, each = 1500, 160000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 3 * clients), hard), hard))
+    gate = make_gate(routes=["echo=/echo"], args=["--workers", 1, "--max-connections", clients + 100])
+    bus = take_seat(gate, ack=True)  # it takes nothing from here on but OPEN
+    sockets = []
+    for _ in range(clients):
+        client, _ = connect(gate, bus)
+        client.socket.setblocking(False)
+        sockets.append(client)
+    said = frame(2, b"x" * 3992, key=bytes(4)) * (each // 4000)
+    left = {client: memoryview(said) for client in sockets}
+    while left:
+        moved = 0
+        for client in list(left):
+            try:
+                sent = client.socket.send(left[client])
+            except BlockingIOError:
+                continue
+            moved += sent
+            left[client] = left[client][sent:]
+            if not left[client]:
+                del left[client]
+        if not moved:
+            break  # the kernel holds the rest back
+    before = None
+    while (heard := gate.wsctl("routes")["routes"][0]["messages_in"]) != before:
+        before = heard
+    assert heard < clients * each // 4000 / 3, "of as many as were said it should have read a third at most"

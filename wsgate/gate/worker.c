@@ -24,7 +24,7 @@ enum {
     OUTBOX_KEEP = 1 << 20, /* a larger one gives its memory back */
     BELT_TURN = 64,        /* loads of one belt in a round */
     WORK_A_ROUND = 512, /* messages that are queued, each for a client that was idle so long that no cache knows it */
-    OTHER_WORK = 16,    /* of them is any other command as dear: it may write, and end its client */
+    OTHER_WORK = 16,    /* of them is any other command as dear: it may write, and end its client; PAUSE does neither */
     PARCELS_EARLY = 16 << 10, /* bytes that leave before the round ends */
     PARCELS_HIGH = 32 << 20,  /* bytes of commands waiting for one worker */
 };
@@ -309,7 +309,8 @@ static void put_all_parcels(struct wsg_worker *hubs)
 
 static size_t work_of(const struct wsg_command *c)
 {
-    return c->type == WSB_PUBLISH || c->type == WSB_SEND ? 1 : OTHER_WORK;
+    bool is_cheap = c->type == WSB_PUBLISH || c->type == WSB_SEND || c->type == WSG_CMD_PAUSE;
+    return is_cheap ? 1 : OTHER_WORK;
 }
 
 static bool has_commands_under_way(const struct wsg_worker *w)
