@@ -59,7 +59,7 @@ class Trial:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__)
     parser.add_argument("--clients", type=int, default=15000)
     parser.add_argument("--workers", type=int, default=1)
     with tempfile.TemporaryDirectory() as directory:

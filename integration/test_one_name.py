@@ -191,3 +191,19 @@ def test_other_names_and_letters_are_taken(make_gate, tmp_path):
     long = wsctl("token", "make", "--keys", keys, "--ttl", "1m", "--claims", '{"a":1}')
     short = wsctl("token", "make", "-k", keys, "-t", "1m", "-c", '{"a":1}')
     assert long.returncode == 0 and short.returncode == 0 and len(long.stdout) == len(short.stdout)
+
+
+@pytest.mark.parametrize("program", [["wsgate/wsgate", "-t"], ["wsctl/wsctl"], ["wsctl/wsctl", "status"], ["wsbench/wsbench"], ["examples/wsbus-echo"],
+                                     *("examples/python/%s.py" % name for name in ("chat", "door", "drawing", "echo", "echo_aio", "echo_shm", "subscriber"))], ids=str)
+def test_an_abbreviation_is_no_name(program):
+    """A unit that says --runtime-di would mean something else, or two things, as soon as another option begins so."""
+    command = [PYTHON, str(ROOT / program)] if isinstance(program, str) else [str(BUILD / program[0]), *program[1:]]
+    flag = "--connection" if "wsbench" in command[0] else "--runtime-di"
+    whole = flag + ("s" if "wsbench" in command[0] else "r")
+    for words in ([flag, "1"], [flag + "=1"]):
+        done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=DEADLINE, stdin=subprocess.DEVNULL,
+                              env={**os.environ, "PYTHONPATH": str(ROOT / "python"), "WSBUS_LIBRARY": str(BUILD / "libwsbus" / "libwsbus.so.0")})
+        assert done.returncode == 2, done
+        assert flag in done.stderr
+        if isinstance(program, list):
+            assert "did you mean" in done.stderr and whole in done.stderr, done.stderr

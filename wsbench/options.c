@@ -2,10 +2,10 @@
 #include "options.h"
 
 #include <ctype.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/flags.h"
 #include "base/wrap.h"
 
 enum kind { FLAG, TEXT, COUNT, REAL, SECONDS, HEADER, PIDS };
@@ -320,6 +320,20 @@ static const struct row *row_of(int option)
     return NULL;
 }
 
+static wsb_err refuse(const struct wsb_flag *flag, struct wsb_fault *fault)
+{
+    switch (flag->fault) {
+    case WSB_FLAG_VALUE_MISSING:
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%.60s wants a value", flag->word);
+    case WSB_FLAG_VALUE_UNWANTED:
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%.60s: it takes no value", flag->word);
+    default:
+        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown option %.60s%s%s%s", flag->word,
+                             flag->near ? "; did you mean --" : "; see wsbench --help", flag->near ? flag->near : "",
+                             flag->near ? "?" : "");
+    }
+}
+
 wsb_err wsl_options_parse(int argc, char **argv, struct wsl_options *ret, struct wsb_fault *fault)
 {
     struct option longs[ROWS + SYNONYMS + 3] = {{0}};
@@ -337,8 +351,11 @@ wsb_err wsl_options_parse(int argc, char **argv, struct wsl_options *ret, struct
                                 .settle_s = -1,
                                 .drain_s = 2};
     describe(longs, letters);
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
+    optind = 0; /* glibc: begin anew */
+    for (struct wsb_flag flag; wsb_flag_next(argc, argv, letters, longs, &flag), flag.answer != -1;) {
+        int option = flag.answer;
+        if (flag.fault)
+            return refuse(&flag, fault);
         if (option == HELP || option == 'h') {
             help(stdout);
             return WSB_CLOSED;
@@ -347,11 +364,6 @@ wsb_err wsl_options_parse(int argc, char **argv, struct wsl_options *ret, struct
             (void)puts("wsbench " WSBUS_VERSION);
             return WSB_CLOSED;
         }
-        if (option == ':')
-            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%.60s wants a value", argv[optind - 1]);
-        if (option == '?')
-            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown option, or a value too many: %.60s",
-                                 argv[optind - 1]);
         wsb_err err = set(ret, row_of(option), optarg, fault);
         if (err)
             return err;

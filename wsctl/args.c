@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/near.h"
 #include "text.h"
 
 enum { OPTIONS_MAX = 64 };
@@ -67,6 +68,16 @@ static const struct wsc_option *find_short(const struct wsc_option *options, siz
     return find_synonym(options, count, &letter, 1);
 }
 
+static wsb_err refuse_unknown(const struct wsc_option *options, size_t count, const char *arg, size_t len,
+                              struct wsb_fault *fault)
+{
+    struct wsb_near near = wsb_near_to(arg[1] == '-' ? arg + 2 : "", len);
+    for (size_t i = 0; i < count && arg[1] == '-'; i++)
+        wsb_near_offer(&near, options[i].name);
+    return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown option %.60s%s%s%s", arg,
+                         near.found ? "; did you mean --" : "", near.found ? near.found : "", near.found ? "?" : "");
+}
+
 static bool parse_number(const char *text, uint64_t *ret)
 {
     uint64_t n = 0;
@@ -127,7 +138,7 @@ static wsb_err take_option(const struct wsc_option *options, size_t count, const
     const struct wsc_option *o = is_long ? find_long(options, count, name, len) : find_short(options, count, *name);
     const char *value = name[len] ? name + len + (is_long ? 1 : 0) : NULL;
     if (!o)
-        return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown option %.60s", arg);
+        return refuse_unknown(options, count, arg, len, fault);
     *ret_used = 1;
     if (o->kind == WSC_FLAG && value)
         return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "--%s takes no value", o->name);

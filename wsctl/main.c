@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/near.h"
 #include "common.h"
 
 enum { TIMEOUT_DEFAULT_MS = 10000 };
@@ -156,6 +157,23 @@ static const char *runtime_dir_at(int argc, char **argv, int *at)
     return NULL;
 }
 
+/* Return the option in front of the command that a misspelled one is like; NULL: none. */
+static const char *nearest_option(const char *arg)
+{
+    static const char *const names[] = {"runtime-dir", "json", "help", "version"};
+    struct wsb_near near = wsb_near_to(arg + 2, strcspn(arg + 2, "="));
+    for (size_t i = 0; i < WSC_COUNT(names); i++)
+        wsb_near_offer(&near, names[i]);
+    return near.found;
+}
+
+static int refuse_option(const struct wsc_run *run, const char *arg)
+{
+    const char *near = arg[1] == '-' ? nearest_option(arg) : NULL;
+    return near ? wsc_complain(run, WSC_USAGE, "unknown option %.60s; did you mean --%s?", arg, near)
+                : wsc_complain(run, WSC_USAGE, "unknown option %.60s; see wsctl --help", arg);
+}
+
 /* Also where something in front of it, or behind it, is wrong. What follows "--" is no option. */
 static bool asks_json(int argc, char **argv)
 {
@@ -191,7 +209,7 @@ static int run_command(int argc, char **argv)
         else if ((dir = runtime_dir_at(argc, argv, &i)) != NULL)
             run.dir = dir;
         else
-            return wsc_complain(&run, WSC_USAGE, "unknown option %.60s; see wsctl --help", argv[i]);
+            return refuse_option(&run, argv[i]);
     }
     if (i == argc) {
         if (run.asks_json)

@@ -36,6 +36,13 @@ static void usage(const struct example *e, FILE *out)
     (void)fprintf(out, "\n");
 }
 
+/* getopt_long takes "--rout" as well: a later option of that beginning would make it another one. Refuse it now. */
+static bool is_written_out(char *const *argv, const char *name)
+{
+    const char *word = optarg == argv[optind - 1] ? argv[optind - 2] : argv[optind - 1];
+    return strcspn(word + 2, "=") == strlen(name);
+}
+
 static void parse(struct example *e, int argc, char **argv, const char **ret_bus)
 {
     static const struct option options[] = {
@@ -48,7 +55,12 @@ static void parse(struct example *e, int argc, char **argv, const char **ret_bus
     };
     const char *routes[ROUTES_MAX] = {0};
     size_t count = 0;
-    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    int index = 0;
+    for (int c; (c = getopt_long(argc, argv, "", options, &index)) != -1;) {
+        if (c != '?' && !is_written_out(argv, options[index].name)) {
+            (void)fprintf(stderr, "%s: unknown option; did you mean --%s?\n", argv[0], options[index].name);
+            exit(2);
+        }
         if (c == 'h') {
             usage(e, stdout);
             exit(0);

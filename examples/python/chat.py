@@ -26,7 +26,7 @@ def announce(bus, room, text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="chat with rooms")
+    parser = argparse.ArgumentParser(allow_abbrev=False, description="chat with rooms")
     parser.add_argument("--runtime-dir", metavar="DIR", dest="bus", help="the gate's runtime directory, or its address: tcp://HOST:PORT")
     parser.add_argument("--dir", "--bus", dest="bus", help=argparse.SUPPRESS)  # the same
     parser.add_argument("--route", action="append", help="a route with a {room}; default: chat")

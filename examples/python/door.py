@@ -49,7 +49,7 @@ def decide(bus, event, passes):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="let those in who have a pass")
+    parser = argparse.ArgumentParser(allow_abbrev=False, description="let those in who have a pass")
     parser.add_argument("--runtime-dir", metavar="DIR", dest="bus", help="the gate's runtime directory, or its address: tcp://HOST:PORT")
     parser.add_argument("--dir", "--bus", dest="bus", help=argparse.SUPPRESS)  # the same
     parser.add_argument("--route", action="append", help="the gatekeepers' route; default: door")

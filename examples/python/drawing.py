@@ -53,7 +53,7 @@ class Drawing:
 
 
 def main():
-    parser = argparse.ArgumentParser(description="a drawing moved from both sides")
+    parser = argparse.ArgumentParser(allow_abbrev=False, description="a drawing moved from both sides")
     parser.add_argument("--runtime-dir", metavar="DIR", dest="bus", help="the gate's runtime directory, or its address: tcp://HOST:PORT")
     parser.add_argument("--dir", "--bus", dest="bus", help=argparse.SUPPRESS)  # the same
     parser.add_argument("--route", default="drawing")

@@ -17,7 +17,7 @@ async def serve(bus):
 
 
 async def main():
-    parser = argparse.ArgumentParser(description="echo every message")
+    parser = argparse.ArgumentParser(allow_abbrev=False, description="echo every message")
     parser.add_argument("--runtime-dir", metavar="DIR", dest="bus", help="the gate's runtime directory, or its address: tcp://HOST:PORT")
     parser.add_argument("--dir", "--bus", dest="bus", help=argparse.SUPPRESS)  # the same
     parser.add_argument("--route", action="append", help="a route to serve; default: echo")

@@ -11,7 +11,7 @@ import time
 
 from wsbus import Commander, Subscriber
 
-parser = argparse.ArgumentParser(description="listen to events, answer through commands")
+parser = argparse.ArgumentParser(allow_abbrev=False, description="listen to events, answer through commands")
 parser.add_argument("--runtime-dir", metavar="DIR", dest="bus", help="the gate's runtime directory, or its address: tcp://HOST:PORT of its events")
 parser.add_argument("--dir", "--bus", dest="bus", help=argparse.SUPPRESS)  # the same
 parser.add_argument("--commands", help="tcp://HOST:PORT of its commands")

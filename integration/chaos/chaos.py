@@ -537,7 +537,7 @@ def run(build, seconds, clients=2000, seed=None, most_mib=160, say=lambda text: 
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--build", required=True)
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--clients", type=int, default=2000)

@@ -5,16 +5,16 @@
 #include "config/cli.h"
 
 #include <assert.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/flags.h"
 #include "config/file.h"
 #include "config/option.h"
 #include "config/value.h"
 
-/* getopt's values: letters where there is one; the options of the table come behind OPTION_BASE by their index. */
+/* The flags' values: letters where there is one; the options of the table come behind OPTION_BASE by their index. */
 enum {
     FLAG_CONFIG = 'c',
     FLAG_TEST = 't',
@@ -203,21 +203,18 @@ static wsb_err flag_apply(int flag, const char *name, struct wsg_config *c, cons
     return err;
 }
 
-/* What getopt answers with '?' and ':'. */
-static wsb_err flag_refuse(int answer, char *const *argv, struct wsb_fault *fault)
+static wsb_err flag_refuse(const struct wsb_flag *flag, struct wsb_fault *fault)
 {
-    const char *arg = argv[optind - 1];
-    const bool is_letter = optopt > 0 && optopt < 256 && (arg[0] != '-' || arg[1] != '-');
-    char letter[3] = {'-', (char)optopt, 0};
-    const char *shown = is_letter ? letter : arg;
     wsb_err err;
-    if (answer == ':')
+    if (flag->fault == WSB_FLAG_VALUE_MISSING)
         err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "a value is missing; see wsgate --help");
-    else if (!is_letter && optopt)
+    else if (flag->fault == WSB_FLAG_VALUE_UNWANTED)
         err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "it takes no value; see wsgate --help");
+    else if (flag->near)
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown flag; did you mean '--%s'?", flag->near);
     else
         err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown flag; see wsgate --help");
-    (void)wsg_fault_prefix(fault, "%.80s", shown);
+    (void)wsg_fault_prefix(fault, "%.80s", flag->word);
     return err;
 }
 
@@ -261,20 +258,20 @@ static wsb_err flag_note(struct walk *w, int flag, struct wsb_fault *fault)
 
 static void args_walk(struct walk *w, struct wsg_faults *all)
 {
-    int answer;
-    int index = 0;
+    struct wsb_flag flag;
     optind = 0; /* glibc: begin anew */
-    opterr = 0;
-    while ((answer = getopt_long(w->argc, w->argv, ":c:thV", w->flags, &index)) != -1) {
+    for (;;) {
         struct wsb_fault fault = {0};
-        bool is_refused = answer == '?' || answer == ':';
         wsb_err err = WSB_OK;
-        if (is_refused && !w->config)
-            err = flag_refuse(answer, w->argv, &fault);
-        else if (!is_refused && !w->config)
-            err = flag_note(w, answer, &fault);
-        else if (!is_refused)
-            err = flag_apply(answer, w->flags[index].name, w->config, optarg, &fault);
+        wsb_flag_next(w->argc, w->argv, ":c:thV", w->flags, &flag);
+        if (flag.answer == -1)
+            break;
+        if (flag.fault && !w->config)
+            err = flag_refuse(&flag, &fault);
+        else if (!flag.fault && !w->config)
+            err = flag_note(w, flag.answer, &fault);
+        else if (!flag.fault && flag.index >= 0) /* letters have been noted */
+            err = flag_apply(flag.answer, w->flags[flag.index].name, w->config, optarg, &fault);
         if (err)
             (void)wsg_faults_add(all, &fault);
     }

@@ -7,6 +7,7 @@
 
 #include "base/endpoint.h"
 #include "base/ip.h"
+#include "base/near.h"
 #include "base/origin.h"
 #include "base/pattern.h"
 #include "base/size.h"
@@ -338,49 +339,16 @@ const struct wsg_option *wsg_option_find(enum wsg_section section, const char *n
     return NULL;
 }
 
-/* How many letters have to be changed, added or left out to get from a to b. Names of more than 31 bytes are like none. */
-static unsigned edit_distance(const char *a, const char *b)
-{
-    unsigned row[32];
-    size_t len = strlen(b);
-    if (len >= sizeof row / sizeof row[0] || strlen(a) >= sizeof row / sizeof row[0])
-        return UINT32_MAX;
-    for (unsigned j = 0; j <= len; j++)
-        row[j] = j;
-    for (unsigned i = 1; a[i - 1]; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= len; j++) {
-            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            best = best < row[j] + 1 ? best : row[j] + 1;
-            best = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[len];
-}
-
 const char *wsg_option_suggest(enum wsg_section section, const char *name)
 {
-    const char *closest = NULL;
-    unsigned closest_distance = 4; /* further away than this is another word */
+    struct wsb_near near = wsb_near_to(name, strlen(name));
     for (size_t i = 0; i < wsg_option_count; i++) {
-        const struct wsg_option *o = &wsg_options[i];
-        unsigned distance = o->section == section ? edit_distance(name, o->name) : UINT32_MAX;
-        if (distance < closest_distance && distance < strlen(o->name)) {
-            closest = o->name;
-            closest_distance = distance;
-        }
+        if (wsg_options[i].section == section)
+            wsb_near_offer(&near, wsg_options[i].name);
     }
-    for (enum wsg_section s = WSG_SECTION_LISTEN; section == WSG_SECTION_TOP && s < WSG_SECTIONS; s++) {
-        unsigned distance = edit_distance(name, section_names[s]);
-        if (distance < closest_distance && distance < strlen(section_names[s])) {
-            closest = section_names[s];
-            closest_distance = distance;
-        }
-    }
-    return closest;
+    for (enum wsg_section s = WSG_SECTION_LISTEN; section == WSG_SECTION_TOP && s < WSG_SECTIONS; s++)
+        wsb_near_offer(&near, section_names[s]);
+    return near.found;
 }
 
 static wsb_err nomem(struct wsb_fault *fault)

@@ -107,6 +107,24 @@ static void test_a_synonym_of_no_option_is_unknown(void **state)
     assert_string_equal(fault.text, "unknown option --dir");
 }
 
+static void test_an_abbreviation_is_unknown_and_told_what_it_may_mean(void **state)
+{
+    int others;
+    const char *route = NULL;
+    struct wsb_fault fault = {0};
+    const struct wsc_option options[] = {{"route", 'r', WSC_TEXT, "NAME", "", &route}};
+    static const char *const words[] = {"--rout", "--ro", "--rout=a", "--rotue"};
+    (void)state;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        char want[80];
+        char *argv[] = {(char *)words[i], (char *)"a", NULL};
+        (void)snprintf(want, sizeof want, "unknown option %s; did you mean --route?", words[i]);
+        assert_int_equal(wsc_args_parse(options, 1, 2, argv, &others, &fault), WSB_ERR_CONFIG);
+        assert_string_equal(fault.text, want);
+        assert_null(route);
+    }
+}
+
 static void test_other_arguments_keep_their_order(void **state)
 {
     bool flag = false;
@@ -142,6 +160,7 @@ int main(void)
         cmocka_unit_test(test_options_are_taken_out),
         cmocka_unit_test(test_a_synonym_is_taken),
         cmocka_unit_test(test_a_synonym_of_no_option_is_unknown),
+        cmocka_unit_test(test_an_abbreviation_is_unknown_and_told_what_it_may_mean),
         cmocka_unit_test(test_other_arguments_keep_their_order),
         cmocka_unit_test(test_each_option_is_described),
     };
