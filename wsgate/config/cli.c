@@ -91,10 +91,10 @@ static wsb_err keys_apply(enum wsg_section section, void *target, char *text, st
         char *value = cut(text, '=');
         const struct wsg_option *o = wsg_option_find(section, text);
         if (!o) {
-            const char *near = wsg_option_suggest(section, text);
-            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown key '%.40s'%s%s%s", text,
-                                 near ? "; did you mean '" : "; wsgate.conf(5) lists those that are known",
-                                 near ? near : "", near ? "'?" : "");
+            char hint[WSG_OPTION_HINT];
+            bool has_hint = wsg_option_flag_hint(section, text, hint);
+            return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown key '%.40s'; %s", text,
+                                 has_hint ? hint : "wsgate.conf(5) lists those that are known");
         }
         if (!value)
             return wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "%s: a value is missing: write %s=VALUE", o->name, o->name);
@@ -203,13 +203,28 @@ static wsb_err flag_apply(int flag, const char *name, struct wsg_config *c, cons
     return err;
 }
 
+/* "--max-message=1KiB" is what a route's key looks like to those who know the flags. */
+static bool is_key_of_part(const struct wsb_flag *flag, char hint[WSG_OPTION_HINT])
+{
+    char name[64];
+    if (!flag->word || strncmp(flag->word, "--", 2) != 0)
+        return false;
+    (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(flag->word + 2, "="), flag->word + 2);
+    for (char *c = name; *c; c++)
+        *c = *c == '-' ? '_' : *c;
+    return wsg_option_flag_hint(WSG_SECTION_TOP, name, hint);
+}
+
 static wsb_err flag_refuse(const struct wsb_flag *flag, struct wsb_fault *fault)
 {
+    char hint[WSG_OPTION_HINT];
     wsb_err err;
     if (flag->fault == WSB_FLAG_VALUE_MISSING)
         err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "a value is missing; see wsgate --help");
     else if (flag->fault == WSB_FLAG_VALUE_UNWANTED)
         err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "it takes no value; see wsgate --help");
+    else if (is_key_of_part(flag, hint))
+        err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown flag; %s", hint);
     else if (flag->near)
         err = wsb_fault_set(fault, WSB_ERR_CONFIG, 0, "unknown flag; did you mean '--%s'?", flag->near);
     else

@@ -75,13 +75,9 @@ static wsb_err blame(struct reader *r, const cfg_t *cfg, int line)
 /* What names.c has not come to, behind something that is no statement. */
 static void unknown_option(struct reader *r, cfg_t *cfg, const char *name)
 {
-    const char *suggestion = wsg_option_suggest(section_of(cfg), name);
-    if (suggestion)
-        (void)wsb_fault_set(r->fault, WSB_ERR_CONFIG, 0, "unknown option '%.40s'; did you mean '%s'?", name,
-                            suggestion);
-    else
-        (void)wsb_fault_set(r->fault, WSB_ERR_CONFIG, 0,
-                            "unknown option '%.40s'; wsgate.conf(5) lists those that are known here", name);
+    char hint[WSG_OPTION_HINT];
+    wsg_option_hint(section_of(cfg), name, hint);
+    (void)wsb_fault_set(r->fault, WSB_ERR_CONFIG, 0, "unknown option '%.40s'; %s", name, hint);
     (void)blame(r, cfg, cfg->line);
 }
 

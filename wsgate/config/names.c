@@ -117,13 +117,10 @@ static void blank(char *from, const char *to)
 static void tell(struct walk *w, const struct within *in, const char *name, int line)
 {
     struct wsb_fault fault = {0};
-    const char *near = wsg_option_suggest(in->section, name);
     const char *section = wsg_section_name(in->section);
-    if (near)
-        (void)wsb_fault_set(&fault, WSB_ERR_CONFIG, 0, "unknown option '%.40s'; did you mean '%s'?", name, near);
-    else
-        (void)wsb_fault_set(&fault, WSB_ERR_CONFIG, 0,
-                            "unknown option '%.40s'; wsgate.conf(5) lists those that are known here", name);
+    char hint[WSG_OPTION_HINT];
+    wsg_option_hint(in->section, name, hint);
+    (void)wsb_fault_set(&fault, WSB_ERR_CONFIG, 0, "unknown option '%.40s'; %s", name, hint);
     if (*in->title)
         (void)wsg_fault_prefix(&fault, "%s:%d: %s '%.64s'", w->file, line, section, in->title);
     else if (*section)

@@ -339,7 +339,7 @@ const struct wsg_option *wsg_option_find(enum wsg_section section, const char *n
     return NULL;
 }
 
-const char *wsg_option_suggest(enum wsg_section section, const char *name)
+static const char *suggest(enum wsg_section section, const char *name)
 {
     struct wsb_near near = wsb_near_to(name, strlen(name));
     for (size_t i = 0; i < wsg_option_count; i++) {
@@ -349,6 +349,75 @@ const char *wsg_option_suggest(enum wsg_section section, const char *name)
     for (enum wsg_section s = WSG_SECTION_LISTEN; section == WSG_SECTION_TOP && s < WSG_SECTIONS; s++)
         wsb_near_offer(&near, section_names[s]);
     return near.found;
+}
+
+static bool is_section_name(const char *name)
+{
+    for (enum wsg_section s = WSG_SECTION_LISTEN; s < WSG_SECTIONS; s++) {
+        if (strcmp(section_names[s], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The sections that have this option, as in "section 'limits' or 'dial', or outside of every section". False: none. */
+static bool homes_list(const char *name, char ret[WSG_OPTION_HINT])
+{
+    size_t at = 0;
+    ret[0] = 0;
+    for (enum wsg_section s = WSG_SECTION_LISTEN; s < WSG_SECTIONS; s++) {
+        if (wsg_option_find(s, name) && at < WSG_OPTION_HINT)
+            at += (size_t)snprintf(ret + at, WSG_OPTION_HINT - at, "%s'%s'", at ? " or " : "in section ",
+                                   section_names[s]);
+    }
+    if ((wsg_option_find(WSG_SECTION_TOP, name) || is_section_name(name)) && at < WSG_OPTION_HINT)
+        at += (size_t)snprintf(ret + at, WSG_OPTION_HINT - at, "%soutside of every section", at ? ", or " : "");
+    return at > 0;
+}
+
+void wsg_option_hint(enum wsg_section section, const char *name, char ret[WSG_OPTION_HINT])
+{
+    char homes[WSG_OPTION_HINT];
+    const char *near;
+    if (homes_list(name, homes))
+        (void)snprintf(ret, WSG_OPTION_HINT, "it belongs %.*s", WSG_OPTION_HINT - 16, homes);
+    else if ((near = suggest(section, name)) != NULL)
+        (void)snprintf(ret, WSG_OPTION_HINT, "did you mean '%s'?", near);
+    else
+        (void)snprintf(ret, WSG_OPTION_HINT, "wsgate.conf(5) lists those that are known here");
+}
+
+/* As in "a key of --listen, or a flag of its own, --max-head". False: nowhere. */
+static bool flag_homes_list(const char *name, char ret[WSG_OPTION_HINT])
+{
+    size_t at = 0;
+    for (enum wsg_section s = WSG_SECTION_LISTEN; s <= WSG_SECTION_ROUTE; s++) {
+        if (wsg_option_find(s, name))
+            at +=
+                (size_t)snprintf(ret + at, WSG_OPTION_HINT - at, "%s--%s", at ? " or " : "a key of ", section_names[s]);
+    }
+    for (enum wsg_section s = WSG_SECTION_TOP; s < WSG_SECTIONS; s++) {
+        const struct wsg_option *o = wsg_option_find(s, name);
+        if (o && o->flag) {
+            at += (size_t)snprintf(ret + at, WSG_OPTION_HINT - at, "%sa flag of its own, --%s", at ? ", or " : "",
+                                   o->flag);
+            break;
+        }
+    }
+    return at > 0;
+}
+
+bool wsg_option_flag_hint(enum wsg_section section, const char *name, char ret[WSG_OPTION_HINT])
+{
+    char homes[WSG_OPTION_HINT];
+    const char *near;
+    if (flag_homes_list(name, homes))
+        (void)snprintf(ret, WSG_OPTION_HINT, "it is %.*s", WSG_OPTION_HINT - 16, homes);
+    else if (section != WSG_SECTION_TOP && (near = suggest(section, name)) != NULL)
+        (void)snprintf(ret, WSG_OPTION_HINT, "did you mean '%s'?", near);
+    else
+        return false;
+    return true;
 }
 
 static wsb_err nomem(struct wsb_fault *fault)

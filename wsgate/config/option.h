@@ -72,8 +72,15 @@ const char *wsg_section_name(enum wsg_section section); /* "" for TOP */
 bool wsg_option_is_list(const struct wsg_option *o);
 /* By its name or a synonym. NULL: there is none in the section. */
 const struct wsg_option *wsg_option_find(enum wsg_section section, const char *name);
-/* The option of the section whose name is most like a misspelled one; NULL: none is like it. */
-const char *wsg_option_suggest(enum wsg_section section, const char *name);
+enum { WSG_OPTION_HINT = 120 };
+
+/*
+ * What to do about a name that the section does not have: where it belongs, the name of the section that it is like, or
+ * where all are listed. Begins with what follows "unknown option 'x'; ".
+ */
+void wsg_option_hint(enum wsg_section section, const char *name, char ret[WSG_OPTION_HINT]);
+/* The same for a key in the value of a flag, and for a flag without its dashes; false: there is nothing to say. */
+bool wsg_option_flag_hint(enum wsg_section section, const char *name, char ret[WSG_OPTION_HINT]);
 
 /*
  * Set the option in its section's struct, or append to it when it is a list. A refusal says what is wrong with the value,
