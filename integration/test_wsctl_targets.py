@@ -85,6 +85,17 @@ def test_filters_by_names(party, filters, numbers):
     eventually(lambda: sorted(party.found()) == others, "the others stay")
 
 
+@pytest.mark.parametrize("command", [["list"], ["list", "--watch"], ["close", "--dry-run"], ["close", "--yes"], ["send", "-t", "x"], ["publish", "-t", "x"], ["tap"]], ids=" ".join)
+def test_a_route_that_is_not_there_is_an_error(gate, command):
+    """Routes are those of the configuration. Groups, users, tags and handlers come and go."""
+    answer = json.loads(wsctl(gate, *command, "--route", "ehco", "--json", status=1).stdout)["error"]
+    assert (answer["message"], answer["code"]) == ('no route "ehco"', -32001)
+    assert 'no route "ehco"' in wsctl(gate, *command, "--route", "ehco", status=1).stderr
+    if command == ["list"]:
+        for others in (["--route", "echo"], ["--group", "x"], ["--user", "x"], ["--tag", "x"], ["--handler", 9]):
+            assert "0 connections" in wsctl(gate, "list", *others).stdout
+
+
 def test_a_filter_stands_once(party):
     """Of two users the first would be forgotten: send takes several, list and close do not."""
     for command in (["list"], ["close", "--yes"]):

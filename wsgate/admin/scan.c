@@ -359,6 +359,15 @@ void wsg_scans_deinit(struct wsg_admin *a)
 
 /* ------------------------------------------------------------------ methods */
 
+/* Routes are those of the configuration. Handlers, groups, users and tags come and go: a filter for one may wait for it. */
+static bool names_no_route(const struct wsg_call *call, const struct wsg_filter *f)
+{
+    if (!*f->route || wsg_routes_find(wsg_gate_routes(call->admin->gate), wsb_span_str(f->route)))
+        return false;
+    wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no route \"%.64s\"", f->route);
+    return true;
+}
+
 void wsg_on_list(const struct wsg_call *call)
 {
     struct wsb_fault fault = {0};
@@ -375,7 +384,7 @@ void wsg_on_list(const struct wsg_call *call)
     if (!err)
         err = wsg_param_bool(call->params, "reverse", &s.top.reverse, &fault);
     s.top.limit = (size_t)limit;
-    if (!wsg_call_failed(call, err, &fault))
+    if (!wsg_call_failed(call, err, &fault) && !names_no_route(call, &s.filter))
         begin(call, &s);
 }
 
@@ -450,7 +459,7 @@ void wsg_on_close(const struct wsg_call *call)
     bool has_filter = !wsg_filter_is_empty(&s.filter);
     if (!err && (ids != NULL) + has_filter + all != 1)
         err = wsb_fault_set(&fault, WSB_ERR_PROTO, 0, "say which: either \"ids\", or filters, or \"all\"");
-    if (wsg_call_failed(call, err, &fault))
+    if (wsg_call_failed(call, err, &fault) || names_no_route(call, &s.filter))
         goto out;
     if (all)
         wsg_audit_add(&detail, "all");
