@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/runtime_dir.h"
 
 enum { LINE_MAX_BYTES = 256 << 20, READ_BYTES = 64 << 10 };
 
@@ -71,8 +72,9 @@ wsb_err wsc_client_open(const char *dir, struct wsc_client **ret, struct wsb_fau
         wsc_client_close(c);
         if (why == ENOENT || why == ECONNREFUSED)
             return wsb_fault_set(fault, WSB_ERR_NOT_FOUND, why, "no gate is running in %s", dir);
-        return wsb_fault_set(fault, why == EACCES || why == EPERM ? WSB_ERR_REFUSED : WSB_ERR_IO, why, "%s: %s",
-                             address.sun_path, strerror(why));
+        if (why == EACCES || why == EPERM || why == EROFS) /* by EROFS a file system refuses even root */
+            return wsb_fault_set(fault, WSB_ERR_REFUSED, why, WSB_RUNTIME_DIR_DENIED, dir, "wsctl");
+        return wsb_fault_set(fault, WSB_ERR_IO, why, "%s: %s", address.sun_path, strerror(why));
     }
     *ret = c;
     return WSB_OK;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/runtime_dir.h"
 
 #define IPC     "ipc://"
 #define CHANNEL "/handlers"
@@ -93,10 +94,7 @@ static void write_line(struct wsb_trouble *t)
         (void)snprintf(out, size, "no gate at %s: no socket is there; %s", t->where, say_where);
         break;
     case WSB_TROUBLE_DENIED:
-        (void)snprintf(out, size,
-                       "no permission for the gate at %s; run the handler as the gate's user or in its group, and see "
-                       "bus_mode of wsgate.conf",
-                       t->where);
+        (void)snprintf(out, size, WSB_RUNTIME_DIR_DENIED, t->where, "the handler");
         break;
     case WSB_TROUBLE_DEAF:
         (void)snprintf(out, size, "no gate at %s: nobody listens there; %s", t->where,

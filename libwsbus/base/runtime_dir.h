@@ -14,6 +14,10 @@
  * fits into a sockaddr_un. */
 enum { WSB_RUNTIME_DIR_MAX = 90 };
 
+/* A format, for whoever may not use an endpoint in it: the directory, and who asks. */
+#define WSB_RUNTIME_DIR_DENIED                                                                                         \
+    "no permission for the gate at %s; run %s as the gate's user or in its group, and see bus_mode of wsgate.conf"
+
 /**
  * Where a gate's runtime directory is to be: `wanted`, else $WSBUS_DIR, else /run/wsbus where that can be written, else
  * $XDG_RUNTIME_DIR/wsbus, else /tmp/wsbus-<uid>. Nothing is created.
