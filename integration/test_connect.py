@@ -304,6 +304,21 @@ def test_a_pipe_gets_messages_and_nothing_else(gate, echo):
     assert "open" in run.stderr
 
 
+@pytest.mark.parametrize("code, status", [(1000, 0), (1001, 0), (None, 0), (1002, 5), (1003, 5), (1008, 5), (1009, 5), (1011, 5), (1012, 5), (3000, 5), (4321, 5)])
+def test_how_the_server_closes_is_the_exit_status(code, status):
+    goodbye = frame(8, b"", masked=False) if code is None else close_frame(code, "why", masked=False)
+    with raw_server(good_101, frame(1, b"before", masked=False) + goodbye) as (port, _):
+        rows = connect("ws://127.0.0.1:%d/" % port, status=status)
+    assert {"type": "text", "text": "before"} in rows
+    assert (rows[-1]["type"], rows[-1]["code"], rows[-1]["by"]) == ("close", code or 1005, "server")
+
+
+def test_our_own_goodbye_is_no_fault_of_the_server(gate, echo):
+    """The server answers with the code that it was sent."""
+    echo(gate)
+    connect(gate.url(), "/close 4321 enough\n")
+
+
 @pytest.mark.parametrize("json", [False, True])
 def test_what_a_server_says_of_its_goodbye_moves_no_cursor(json):
     evil = "bye \x1b]0;title\x07 \u009b2J \u202egnol"

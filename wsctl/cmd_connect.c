@@ -125,11 +125,19 @@ static void show_open(const struct client *c, const struct wsb_open_result *r)
     remark(c, text);
 }
 
+/* RFC 6455 §7.4.1: 1000 it is done, 1001 it goes away, 1005 it did not say. With any other code it complains. */
+static bool is_ordinary(const struct wsb_websocket_close_info *info)
+{
+    return info->by_us || info->code == 1000 || info->code == 1001 || info->code == 1005;
+}
+
 static void show_end(struct client *c)
 {
     struct wsb_websocket_close_info info = {.code = 1006};
     char text[300];
     (void)wsb_websocket_closed(c->w, &info);
+    if (c->status == WSC_OK && !is_ordinary(&info))
+        c->status = WSC_CLOSED;
     if (c->is_json)
         show_json(json_pack("{s:s, s:i, s:s, s:b, s:s}", "type", "close", "code", (int)info.code, "reason", info.reason,
                             "clean", (int)info.clean, "by", info.by_us ? "us" : "server"));

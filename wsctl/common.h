@@ -16,6 +16,7 @@ enum wsc_exit {
     WSC_USAGE = 2,       /* wrong options or arguments */
     WSC_UNREACHABLE = 3, /* no gate is there, or it went away */
     WSC_TIMEOUT = 4,
+    WSC_CLOSED = 5,        /* of connect: the server closed, and not because all was done */
     WSC_INTERRUPTED = 130, /* with --json; otherwise the signal ends wsctl */
     WSC_GO_ON = -1         /* not an end */
 };

@@ -58,7 +58,8 @@ static const struct wsc_command commands[] = {
      "/ping [TEXT]         and how long the pong takes\n"
      "/close [CODE [WHY]]  and end\n"
      "//...                a text that begins with a slash\n"
-     "Texts are printed as they come, binary messages in hexadecimal; --json prints an object a line.",
+     "Texts are printed as they come, binary messages in hexadecimal; --json prints an object a line.\n"
+     "Exit status 5: the server closed with another code than 1000, 1001 and 1005 (none).",
      cmd_connect, 1, 1},
     {"dead-letters", "", "Events that were set aside: no handler got done with them", NULL, cmd_dead_letters, 0, 0},
     {"dial", "[URL | VERB]", "What the gate connects to as a client; one more, or one less",
@@ -98,7 +99,8 @@ static void show_help(const struct wsc_run *run, FILE *to)
                                       "--runtime-dir, else $WSBUS_DIR, else /run/wsbus, else $XDG_RUNTIME_DIR/wsbus,\n"
                                       "else /tmp/wsbus-<uid>.\n\n"
                                       "Exit status: 0 done; 1 the gate said no, or nothing was found; 2 wrong usage;\n"
-                                      "3 no gate can be reached; 4 it did not answer in time.\n");
+                                      "3 no gate can be reached; 4 it did not answer in time; 5 connect: the server\n"
+                                      "closed with another code than 1000, 1001 and 1005.\n");
     if (!err)
         err = wsc_wrap_help(&text);
     if (!err)
