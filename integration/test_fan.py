@@ -2,7 +2,9 @@
 
 import pytest
 
+from conftest import BUILD, Process
 from raw import Raw
+from test_slow import blast, connect
 
 CLIENTS = 700  # more than a worker closes in one step, and than each of two does
 
@@ -59,3 +61,25 @@ def test_what_follows_a_close_of_many_stays_behind_it(make_gate, take_seat, work
     finally:
         for client in clients:
             client.close()
+
+
+def test_clients_are_paused_though_much_is_published(make_gate, take_seat):
+    """PAUSE has its place in the order of commands: what is in front of it has to be bounded by the work that it is."""
+    talkers, crowd, each = 100, 1000, 4000000
+    gate = make_gate(routes=["echo=/echo", "news=/news"], args=["--workers", 1, "--max-connections", talkers + crowd + 10])
+    publisher = take_seat(gate, ["news"])
+    audience = Process([BUILD / "wsbench" / "wsbench", "idle", "-c", crowd, "-d", "600", gate.url("/news")])
+    try:
+        for _ in range(crowd):
+            publisher.hear("open")
+        bus = take_seat(gate, ack=True)
+        clients = [connect(gate, bus)[0] for _ in range(talkers)]
+        for client in clients:
+            client.socket.setblocking(False)
+        for _ in range(6000):
+            publisher.publish("x" * 100, route="news")
+        publisher.flush()
+        heard = blast(gate, clients, each)
+    finally:
+        audience.kill()
+    assert heard < talkers * each // 4000 / 2, "of as many as were said it should have read a half at most"

@@ -23,7 +23,7 @@ static size_t text_size(const struct wsg_command *c)
 
 static size_t weight_of(const struct head *h)
 {
-    return h->size + (h->command.frame ? h->command.frame->len : 0);
+    return h->size + (h->command.frame ? h->command.frame->len : 0) + h->count * WSG_PARCEL_TARGET;
 }
 
 /* ------------------------------------------------------------------------ put */

@@ -9,12 +9,15 @@
 
 #include "session/command.h"
 
+/* An id is short, and to carry out a command on it takes long: what waits, PAUSE above all, must not wait behind millions. */
+enum { WSG_PARCEL_TARGET = 4096 };
+
 /* One parcel; the pointers in it are valid as long as the bytes that it was read from, and itself, are. */
 struct wsg_parcel {
     struct wsg_command command;
     const wsb_conn *ids;
     size_t count;
-    size_t weight; /* bytes that it keeps in memory */
+    size_t weight; /* bytes that it keeps in memory, and WSG_PARCEL_TARGET for each connection */
     struct wsg_field fields[WSG_FIELDS_MAX];
 };
 
