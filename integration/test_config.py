@@ -217,6 +217,24 @@ def test_flags_win_over_the_file(processes, tmp_path):
     assert gate.output.count("msg=listening") == 2
 
 
+HELP = "give --route NAME=PATTERN or --static PREFIX=DIR, or a section route or static in the file of --config"
+SERVES = {"nothing": ([], False), "a gatekeeper": (["--route", "door=,kind=gatekeeper"], False), "a route": (["--route", "echo=/echo"], True),
+          "files": (["--static", "/=."], True)}
+
+
+@pytest.mark.parametrize("name", SERVES)
+def test_a_gate_that_serves_nothing_says_so(name, processes, tmp_path):
+    flags, serves = SERVES[name]
+    answer = run("-t", "--listen", "127.0.0.1:0", *flags, env={"WSBUS_DIR": str(tmp_path)})
+    assert answer.returncode == 0 and answer.stdout == "wsgate: the configuration is good\n"
+    why = "there is no route with a path and no static directory, and each request gets 404"
+    assert answer.stderr == ("" if serves else "wsgate: warning: nothing to serve: %s: %s\n" % (why, HELP))
+    gate = processes([WSGATE, "--log-format", "json", "--listen", "127.0.0.1:0", "--runtime-dir", tmp_path / "run", *flags])
+    gate.wait_line("ready")
+    lines = [json.loads(line) for line in gate.lines if "nothing to serve" in line]
+    assert [(line["level"], line["why"], line["help"]) for line in lines] == ([] if serves else [("warn", why, HELP)])
+
+
 def test_the_example_file(tmp_path):
     example = ROOT / "examples" / "wsgate.conf"
     text = example.read_text()

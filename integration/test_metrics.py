@@ -238,7 +238,7 @@ def test_on_a_unix_socket(make_gate, tmp_path):
 
 
 def check(*args):
-    return subprocess.run([WSGATE, "-t", "--listen", "127.0.0.1:0", *map(str, args)], capture_output=True, text=True, timeout=DEADLINE)
+    return subprocess.run([WSGATE, "-t", "--listen", "127.0.0.1:0", "--route", "echo=/echo", *map(str, args)], capture_output=True, text=True, timeout=DEADLINE)
 
 
 @pytest.mark.parametrize("address", ["localhost:9464", "9464", "", "::1:9464", "*:65536", "fd:metrics", "tcp://127.0.0.1:9464"])

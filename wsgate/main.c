@@ -172,8 +172,12 @@ static void share_descriptors(struct wsg_config *c)
     c->max_connections = left;
 }
 
-static void announce(struct wsg_gate *gate)
+static void announce(struct wsg_gate *gate, const struct wsg_config *config)
 {
+    if (!wsg_config_serves_clients(config))
+        WSB_LOG(WSB_LOG_GATE, WSB_LOG_WARN, "nothing to serve",
+                WSB_KS("why", "there is no route with a path and no static directory, and each request gets 404"),
+                WSB_KS("help", WSG_CONFIG_SERVE_HINT));
     for (size_t i = 0; i < wsg_gate_listener_count(gate); i++)
         WSB_LOG(WSB_LOG_GATE, WSB_LOG_INFO, "listening", WSB_KS("address", wsg_gate_listener(gate, i)));
     for (int c = 0; c < WSB_CHANNELS; c++) {
@@ -265,7 +269,7 @@ static int run(struct wsg_config *config)
             WSB_LOG(WSB_LOG_ADMIN, WSB_LOG_WARN, "metrics are open to other machines",
                     WSB_KS("at", wsg_metrics_address(metrics)), WSB_KS("token", config->metrics_token ? "yes" : "no"));
     }
-    announce(gate);
+    announce(gate, config);
     if (wsg_gate_run(gate, &fault) == WSB_OK)
         status = 0;
 out:

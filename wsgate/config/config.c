@@ -64,6 +64,15 @@ static void cors_deinit(struct wsg_cors *c)
     texts_deinit(&c->expose);
 }
 
+bool wsg_config_serves_clients(const struct wsg_config *c)
+{
+    for (size_t i = 0; i < c->route_count; i++) {
+        if (c->routes[i].path)
+            return true;
+    }
+    return c->static_count > 0;
+}
+
 void wsg_config_deinit(struct wsg_config *c)
 {
     for (size_t i = 0; i < c->listener_count; i++)

@@ -227,6 +227,10 @@ struct wsg_config {
 /* Defaults only: no listener, no route. */
 void wsg_config_init(struct wsg_config *c);
 void wsg_config_deinit(struct wsg_config *c);
+/* Is there a path that clients can ask for? Without routes but those of gatekeepers, and without files, all get 404. */
+bool wsg_config_serves_clients(const struct wsg_config *c);
+#define WSG_CONFIG_SERVE_HINT                                                                                          \
+    "give --route NAME=PATTERN or --static PREFIX=DIR, or a section route or static in the file of --config"
 
 /* The same for one of its parts while it is being filled in. */
 void wsg_route_config_init(struct wsg_route_config *r);

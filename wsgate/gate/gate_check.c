@@ -162,6 +162,13 @@ static void check_access_log(const struct wsg_config *c, struct wsg_faults *all)
     note(c, "access_log", &fault, all);
 }
 
+static void warn_of_nothing(const struct wsg_config *c, void (*warn)(const char *text))
+{
+    if (!wsg_config_serves_clients(c))
+        warn("nothing to serve: there is no route with a path and no static directory, and each request gets "
+             "404: " WSG_CONFIG_SERVE_HINT);
+}
+
 static void warn_of_metrics(const struct wsg_config *c, void (*warn)(const char *text))
 {
     char text[300];
@@ -196,6 +203,8 @@ void wsg_gate_check(const struct wsg_config *config, void (*warn)(const char *te
     if (warn) {
         wsg_tls_listeners_warn(&tls, config, (int64_t)time(NULL), warn);
         warn_of_metrics(config, warn);
+        if (!all->count) /* else a route may be there that is wrong */
+            warn_of_nothing(config, warn);
     }
     wsg_tls_listeners_deinit(&tls);
 }
