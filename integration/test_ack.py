@@ -138,6 +138,12 @@ def test_what_was_taken_away_is_refused_before_it_is_read(gate, take_seat):
     control.close()
     assert new.hear("open").redelivered
     assert new.hear("data").redelivered
+
+    def has_come():
+        old._take()
+        return any(event.type == "revoked" for event in old._inbox)
+
+    eventually(has_come, "it has come, and is not read")
     old.send(conn, "late", outcome=True)
     told = []
     while "outcome" not in told:

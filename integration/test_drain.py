@@ -5,7 +5,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from conftest import BUILD, DEADLINE, ROOT, eventually
+from conftest import BUILD, DEADLINE, ROOT, eventually, sanitizer_first
 from raw import Raw
 
 
@@ -173,7 +173,7 @@ def test_the_loop_of_the_readme_ends_on_drain(gate, processes, tmp_path):
     library = BUILD / "libwsbus"
     subprocess.run(["cc", "-std=c11", source, "-I", ROOT / "libwsbus/include", "-L", library, "-lwsbus", "-Wl,-rpath,%s" % library, "-o", tmp_path / "loop"],
                    check=True, timeout=120)
-    loop = processes([tmp_path / "loop", gate.dir])
+    loop = processes(["env", *sanitizer_first(library / "libwsbus.so.0"), tmp_path / "loop", gate.dir])
     gate.wait_handlers("echo", 1)
     number = gate.wsctl("handlers")["handlers"][0]["id"]
     with Raw(gate).upgrade() as client:
