@@ -540,7 +540,9 @@ static uint32_t ack_timeout_of(const struct wsg_hub *h, const struct wsg_handler
 /* It has work and tells nothing of it. */
 static bool is_hanging(const struct wsg_hub *h, const struct wsg_handler *to, uint64_t now_ms)
 {
-    return to->acks && to->unacked && now_ms - to->progress_ms > ack_timeout_of(h, to);
+    uint64_t since_ms =
+        to->progress_ms > h->behind_ms ? to->progress_ms : h->behind_ms; /* what it said may lie unread */
+    return to->acks && to->unacked && now_ms - since_ms > ack_timeout_of(h, to);
 }
 
 /* The kernel is asked about it, which takes a while. */

@@ -23,8 +23,12 @@ enum {
     IN_FLIGHT_LOW = 4 << 20,
     OUTBOX_KEEP = 1 << 20, /* a larger one gives its memory back */
     BELT_TURN = 64,        /* loads of one belt in a round */
-    WORK_A_ROUND = 512, /* messages that are queued, each for a client that was idle so long that no cache knows it */
-    OTHER_WORK = 16,    /* of them is any other command as dear: it may write, and end its client; PAUSE does neither */
+    WORK_A_ROUND = 4096,   /* messages that are queued */
+    WORK_AT_ONCE =
+        512, /* of them without a look at the clock: for clients that were idle so long that no cache knows them */
+    WORK_BETWEEN = 32, /* connections between two looks */
+    WORK_US = 2000,    /* that a round may take for them */
+    OTHER_WORK = 128,  /* of them is any other command as dear: it may write, and end its client; PAUSE does neither */
     PARCELS_EARLY = 16 << 10, /* bytes that leave before the round ends */
     PARCELS_HIGH = 32 << 20,  /* bytes of commands waiting for one worker */
 };
@@ -322,7 +326,7 @@ void wsg_worker_command(struct wsg_worker *w, const struct wsg_command *c, const
 {
     struct wsg_down *d = &w->down;
     size_t work = count > 1 ? count * work_of(c) : 0; /* whoever has commanded one has paid for it */
-    if (w->index == 0 && work <= w->work_left && !has_commands_under_way(w)) {
+    if (w->index == 0 && work <= WORK_AT_ONCE && work <= w->work_left && !has_commands_under_way(w)) {
         w->work_left -= work;
         carry_out(w, c, ids, count);
         return;
@@ -390,10 +394,14 @@ static void end_all_lost(struct wsg_worker *hubs, struct wsg_hub *hub)
 static void carry_out_some(struct wsg_worker *w)
 {
     WSB_SCRATCH struct wsg_errand e;
-    while (w->work_left && wsg_errands_next(&w->down.errands, w->work_left / OTHER_WORK + 1, &e)) {
+    if (!w->work_until_us)
+        w->work_until_us = wsg_loop_read_us(w->loop) + WORK_US; /* what the round did before is not of this */
+    while (w->work_left && wsg_errands_next(&w->down.errands, WORK_BETWEEN, &e)) {
         size_t work = e.count > 1 ? e.count * work_of(e.command) : 1;
         carry_out(w, e.command, e.ids, e.count);
         w->work_left -= work < w->work_left ? work : w->work_left;
+        if (e.count == WORK_BETWEEN && wsg_loop_read_us(w->loop) >= w->work_until_us)
+            w->work_left = 0;
     }
 }
 
@@ -404,6 +412,7 @@ static bool take_parcels(struct wsg_worker *w)
     struct wsb_span load;
     int turn = 0;
     w->work_left = WORK_A_ROUND;
+    w->work_until_us = 0;
     while (turn < BELT_TURN && w->work_left) {
         if (!d->errands.are_open) {
             if (!wsg_belt_next(&d->belt, &load))
@@ -440,7 +449,10 @@ static void close_belts(struct wsg_worker *w)
 {
     struct wsb_span load;
     wsg_belt_close(&w->uplink);
-    wsg_errands_drop(&w->down.errands);
+    if (w->down.errands.are_open) {
+        wsg_errands_drop(&w->down.errands);
+        wsg_belt_done(&w->down.belt);
+    }
     while (w->down.belt.consumer && wsg_belt_next(&w->down.belt, &load)) {
         drop(load);
         wsg_belt_done(&w->down.belt);

@@ -19,7 +19,7 @@
 
 #include "loop/heap.h"
 
-enum { EVENTS_PER_ROUND = 64, TIMERS_PER_ROUND = 4096, GAP_US = 500000, POSTPONED_MAX = 16 };
+enum { EVENTS_PER_ROUND = 64, TIMERS_PER_ROUND = 4096, GAP_US = 500000, POSTPONED_MAX = 64 };
 
 struct wsg_loop {
     int epoll_fd;

@@ -17,7 +17,7 @@ enum {
     FLUSH_BUDGET = 1 << 20,
     FAN_MANY = 64,
     FAN_PAUSE_US = 200,
-    FAN_HOLD_US = 10000, /* at most, for the rest of what is being published */
+    FAN_HOLD_US = 5000,  /* at most, for the rest of what is being published */
     FAN_STEP = 128,      /* sessions that a round writes to: a millisecond or two */
     FAN_BYTES = 1 << 20, /* and about as much as it writes */
     OUTBOX_SOFT = 8 << 20,
