@@ -8,7 +8,7 @@ import pytest
 
 import wsbus
 from conftest import DEADLINE, eventually
-from raw import Raw
+from raw import Raw, upgrade_request
 
 
 PING, LOG = 77, 79  # types of messages
@@ -61,6 +61,24 @@ def test_the_end_tells_what_was_left_out(lone_gate):
     lines, sums = account(lone_gate, "refused")
     assert lines < 100 and lines + sum(sums) == 100
     assert lone_gate.lines[-1].endswith("msg=stopped")
+
+
+def test_connections_that_come_and_go(make_gate):
+    gate = make_gate(args=["--workers", "1"], routes=["feed=/feed,deliver=publish"])
+
+    def crowd():
+        clients = [Raw(gate) for _ in range(100)]
+        for client in clients:
+            client.send(upgrade_request("/feed"))
+        for client in clients:
+            client.expect_101()
+            client.reset()
+
+    made = flood(gate, "opened", crowd, 3, each=100)
+    eventually(lambda: gate.wsctl("stats")["gate"]["connections"] == 0, "all are gone")
+    assert gate.stop() == 0
+    lines, sums = account(gate, "closed")
+    assert lines < made and lines + sum(sums) == made
 
 
 @pytest.mark.parametrize("wire", ["wss"], indirect=True)

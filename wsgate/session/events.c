@@ -107,9 +107,10 @@ void wsg_emit_closed(struct wsg_session *s, enum wsg_by by, uint16_t code, struc
         wsg_emit(s, WSB_CLOSED_EV, 0, 0, wsb_span(NULL, 0), wsb_buf_span(&s->env->text));
     if (wsg_session_is_tapped(s))
         wsg_tap(s, WSG_OUT_TAP_NOTE, 0, wsb_span_str("closed"));
-    WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "closed", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
-            WSB_KS("by", wsg_by_name(by)), WSB_KU("code", code), WSB_KSPAN("reason", reason), WSB_KS("peer", s->peer),
-            WSB_KU("in", s->messages_in), WSB_KU("out", s->messages_out), WSB_KU("age_ms", age_ms));
+    WSB_LOG_FEW(&s->env->lines.closed, WSG_REQUEST_LINES, wsg_loop_now_ms(s->env->loop), WSB_LOG_WS, WSB_LOG_WSLOG,
+                "closed", WSB_KID("conn", s->id), WSB_KS("route", s->route->name), WSB_KS("by", wsg_by_name(by)),
+                WSB_KU("code", code), WSB_KSPAN("reason", reason), WSB_KS("peer", s->peer),
+                WSB_KU("in", s->messages_in), WSB_KU("out", s->messages_out), WSB_KU("age_ms", age_ms));
 }
 
 void wsg_emit_admitted(struct wsg_session *s)

@@ -109,7 +109,8 @@ struct wsg_gzip;
 
 /* Lines in the log that clients can cause, as often as they like. */
 struct wsg_session_lines {
-    struct wsb_log_limit refused, failed, tls, cut, invalid, requests; /* failed: by us, or by handlers */
+    struct wsb_log_limit refused, failed, tls, cut, invalid, requests, opened,
+        closed; /* failed: by us, or by handlers */
 };
 
 /* What all sessions of a worker share. The gate fills it in; only the lists and buffers change afterwards. */

@@ -78,10 +78,11 @@ void wsg_websocket_open(struct wsg_session *s)
     };
     bool has_terms = wsg_terms_begin(s);
     char extensions[WSB_DEFLATE_TEXT_SIZE];
-    WSB_LOG(WSB_LOG_WS, WSB_LOG_WSLOG, "opened", WSB_KID("conn", s->id), WSB_KS("route", s->route->name),
-            WSB_KS("target", s->target), WSB_KS("subprotocol", s->subprotocol ? s->subprotocol : ""),
-            WSB_KS("extensions", wsg_compress_text(s, extensions)), WSB_KS("peer", s->peer),
-            WSB_KS("request_id", s->exchange->request_id));
+    WSB_LOG_FEW(&s->env->lines.opened, WSG_REQUEST_LINES, wsg_loop_now_ms(s->env->loop), WSB_LOG_WS, WSB_LOG_WSLOG,
+                "opened", WSB_KID("conn", s->id), WSB_KS("route", s->route->name), WSB_KS("target", s->target),
+                WSB_KS("subprotocol", s->subprotocol ? s->subprotocol : ""),
+                WSB_KS("extensions", wsg_compress_text(s, extensions)), WSB_KS("peer", s->peer),
+                WSB_KS("request_id", s->exchange->request_id));
     wsg_exchange_free(s);
     wsg_session_end_http(s);
     wsb_ws_in_init(&s->in.ws, s->is_dialed ? WSB_ROLE_CLIENT : WSB_ROLE_SERVER, s->is_compressed ? WSB_RSV1 : 0,
