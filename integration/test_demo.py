@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -19,12 +20,19 @@ def test_dev_refuses_an_argument_too_many(words):
     assert done.returncode == 1 and "at most" in done.stderr and words[-1] in done.stderr, done.stderr
 
 
-def test_the_demo_cleans_up_however_often_it_is_interrupted(tmp_path):
+@pytest.fixture
+def short_path():
+    """pytest's own are too long for the addresses of sockets."""
+    with tempfile.TemporaryDirectory(prefix="wsbus-") as path:
+        yield path
+
+
+def test_the_demo_cleans_up_however_often_it_is_interrupted(short_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     demo = subprocess.Popen([ROOT / "examples/demo/run"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            env={**os.environ, "WSBUS_BUILD": str(BUILD), "WSBUS_DEMO_PORT": str(port), "TMPDIR": str(tmp_path)})
+                            env={**os.environ, "WSBUS_BUILD": str(BUILD), "WSBUS_DEMO_PORT": str(port), "TMPDIR": short_path})
     folder = None
     try:
         for line in demo.stdout:

@@ -143,7 +143,7 @@ def test_peers_of_the_bus_leave_descriptors_for_others(limited_gate, echo, tmp_p
             with Raw(gate) as client:
                 client.send("GET /files/file HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert client.read_response()[2] == b"here"
-            assert gate.wsctl("status")["connections"] == 0
+            eventually(lambda: gate.wsctl("status")["connections"] == 0, "both are gone")
     assert gate.wsctl("stats")["bus"]["peers_refused"]["descriptors"] > 0
     assert "cannot accept" not in gate.output
     hang_up(peers)

@@ -159,7 +159,7 @@ def test_a_node_server(processes, pki, wire, compressed):
     cert, key = pki.local if wire == "wss" else (None, None)
     server = processes(node(SERVER, cert=cert, key=key, deflate=compressed))
     port = server.wait_line(r"port=(\d+)").group(1)
-    rows = connect("%s://localhost:%s/" % (wire, port), "one\ntwo\nthree\n", "--ca", pki.ca.file, "-w", "20s")
+    rows = connect("%s://localhost:%s/" % (wire, port), "one\ntwo\nthree\n", "--ca", pki.ca.file, "-w", "20s", status=5)
     check(rows, compressed)
     assert [row["text"] for row in rows if row["type"] == "text"] == ["one", "two", "three"]
     assert rows[-1] == {"type": "close", "code": 4321, "reason": "enough", "clean": True, "by": "server"}
@@ -184,7 +184,7 @@ def test_a_python_server(pki, wire, compressed):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*pki.local)
     with websockets_server(talk, ssl=context, compression="deflate" if compressed else None) as port:
-        rows = connect("%s://localhost:%d/" % (wire, port), "one\ntwo\nthree\n", "--ca", pki.ca.file, "-w", "20s")
+        rows = connect("%s://localhost:%d/" % (wire, port), "one\ntwo\nthree\n", "--ca", pki.ca.file, "-w", "20s", status=5)
     check(rows, compressed)
     assert [row["text"] for row in rows if row["type"] == "text"] == ["one", "two", "three"]
     assert rows[-1] == {"type": "close", "code": 4321, "reason": "enough", "clean": True, "by": "server"}

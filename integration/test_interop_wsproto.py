@@ -138,7 +138,7 @@ def test_its_server_and_our_client(pki, wire, compressed, chance):
         assert peer.hear(CloseConnection).code == 4321
 
     with server_of(talk, context, chance) as port:
-        rows = connect("%s://localhost:%d/" % (wire, port), "one\ntwo\nthree\n", "--ca", pki.ca.file, "-w", "20s")
+        rows = connect("%s://localhost:%d/" % (wire, port), "one\ntwo\nthree\n", "--ca", pki.ca.file, "-w", "20s", status=5)
     check(rows, compressed)
     assert [row["text"] for row in rows if row["type"] == "text"] == ["one", "two", "three"]
     assert rows[-1] == {"type": "close", "code": 4321, "reason": "enough", "clean": True, "by": "server"}
