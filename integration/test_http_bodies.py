@@ -228,16 +228,16 @@ def take_body(bus, request, size):
 
 
 def test_a_body_waits_for_its_handler(make_gate, take_seat):
-    """64 MiB for one who reads nothing: the client waits, and the gate holds little of it."""
-    gate = make_gate(routes=["web=/web/{rest*},max_body=64MiB"], args=["--workers", "2"])
+    """128 MiB for one who reads nothing: the client waits, and the gate holds little of it."""
+    gate = make_gate(routes=["web=/web/{rest*},max_body=128MiB"], args=["--workers", "2"])
     bus = take_seat(gate, ["web"], credit=(64, MIB))
-    before, done, size = gate.memory_kib(), [], 64 * MIB
+    before, done, size = gate.memory_kib(), [], 128 * MIB
     thread = post(gate, size, done)
     request = bus.hear("request")
     eventually(lambda: is_paused(gate), "a client that is not read")
-    gate.assert_grew_less(before, 16)
+    gate.assert_grew_less(before, 32)  # a worker may have 16 under way to the hub, and the hub as much to a handler
     take_body(bus, request, size)
-    gate.assert_grew_less(before, 24)
+    gate.assert_grew_less(before, 48)
     bus.respond(request.conn, "all")
     bus.flush()
     thread.join(60)
