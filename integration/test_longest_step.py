@@ -67,6 +67,24 @@ def sends_by_ids(crowd):
     crowd.seat.send(crowd.conns, "x")
 
 
+def sends_one_by_one(crowd):
+    for conn in crowd.conns:
+        crowd.seat.send(conn, "x")
+
+
+def requests_that_wait(crowd):
+    """Their responses are all there at once."""
+    clients = [Raw(crowd.gate) for _ in range(300)]
+    for client in clients:
+        client.send(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    for conn in [crowd.seat.hear("request").conn for _ in clients]:
+        crowd.seat.respond(conn, b"here")
+    crowd.seat.flush()
+    for client in clients:
+        assert client.read_response().body == b"here"
+        client.reset()
+
+
 def a_list_of_all(crowd):
     assert len(crowd.gate.wsctl("list", "--limit", "0")["connections"]) >= CLIENTS
 
@@ -121,13 +139,21 @@ def a_look_at_the_metrics(crowd):
     assert answer.status == 200 and b"wsbus_build_info" in answer.body
 
 
+def closes_one_by_one(crowd):
+    for conn in crowd.conns[:1000]:
+        crowd.seat.close(conn)
+    crowd.seat.flush()
+    eventually(lambda: crowd.gate.wsctl("stats")["gate"]["connections"] <= CLIENTS - 900, "they are gone")
+
+
 def a_close_of_all(crowd):
     crowd.gate.wsctl("close", "--route", "echo", "--yes")
     eventually(lambda: crowd.gate.wsctl("stats")["gate"]["connections"] <= 1, "all are gone")
 
 
-WORKS = [publishes_to_all, sends_by_name, sends_by_ids, a_list_of_all, many_names_for_one, many_groups, joins_that_many_watch, a_handler_comes_and_goes,
-         many_come_at_once, a_look_at_the_metrics, a_close_of_all]
+WORKS = [
+    publishes_to_all, sends_by_name, sends_by_ids, sends_one_by_one, requests_that_wait, a_list_of_all, many_names_for_one, many_groups,
+    joins_that_many_watch, a_handler_comes_and_goes, many_come_at_once, a_look_at_the_metrics, closes_one_by_one, a_close_of_all]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

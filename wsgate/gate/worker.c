@@ -391,6 +391,12 @@ static void end_all_lost(struct wsg_worker *hubs, struct wsg_hub *hub)
     }
 }
 
+static bool is_time_up(struct wsg_worker *w)
+{
+    w->work_unseen = 0;
+    return wsg_loop_read_us(w->loop) >= w->work_until_us;
+}
+
 static void carry_out_some(struct wsg_worker *w)
 {
     WSB_SCRATCH struct wsg_errand e;
@@ -400,7 +406,8 @@ static void carry_out_some(struct wsg_worker *w)
         size_t work = e.count > 1 ? e.count * work_of(e.command) : 1;
         carry_out(w, e.command, e.ids, e.count);
         w->work_left -= work < w->work_left ? work : w->work_left;
-        if (e.count == WORK_BETWEEN && wsg_loop_read_us(w->loop) >= w->work_until_us)
+        w->work_unseen += work;
+        if (w->work_unseen >= WORK_BETWEEN && is_time_up(w))
             w->work_left = 0;
     }
 }
@@ -470,8 +477,6 @@ static void on_unstall(struct wsg_task *t)
     atomic_store(&w->unstall_posted, false);
     w->env.outbox_full = atomic_load(&w->in_flight) > IN_FLIGHT_HIGH;
     atomic_store(&w->is_stalled, w->env.outbox_full);
-    if (!w->env.outbox_full)
-        wsg_sessions_unstall(&w->env);
 }
 
 /* The hub looks whether somebody is stalled after it has made room. */
@@ -584,6 +589,13 @@ static void run_again(struct wsg_worker *w)
     wsg_loop_post(w->loop, &w->again);
 }
 
+static void unstall_some(struct wsg_worker *w)
+{
+    wsg_sessions_unstall(&w->env);
+    if (w->env.stalled)
+        run_again(w);
+}
+
 /* The first worker's round: commands in, events out, then the clients, then what writing to them brought about. */
 static void hub_round(struct wsg_worker *w)
 {
@@ -591,15 +603,13 @@ static void hub_round(struct wsg_worker *w)
     wsg_hub_receive(hub);
     take_outbox(w, hub);
     bool took_all = take_uplinks(w, hub);
-    w->env.fan.more_comes = has_commands_under_way(w);
+    w->env.flushing.fan.more_comes = has_commands_under_way(w);
     wsg_sessions_flush(&w->env);
     while (w->env.outbox.buf.len)
         take_outbox(w, hub);
     end_all_lost(w, hub);
     wsg_hub_flush(hub);
     wsg_hub_before_sleep(hub);
-    if (w->env.stalled)
-        wsg_sessions_unstall(&w->env);
     if (!(took_all && hub_may_sleep(w)))
         run_again(w);
 }
@@ -608,21 +618,18 @@ static void on_round(void *ctx)
 {
     struct wsg_worker *w = ctx;
     bool took_all = take_parcels(w);
-    w->env.fan.more_comes = !took_all;
+    w->env.flushing.fan.more_comes = !took_all;
     if (wsg_lost_has(&w->down.lost))
         fail_lost(w);
     if (w->index == 0)
         hub_round(w);
     else
         wsg_sessions_flush(&w->env);
-    while (w->env.dirty) /* flushing and taking may have queued more */
-        wsg_sessions_flush(&w->env);
+    wsg_sessions_flush_more(&w->env); /* flushing and taking may have queued more */
     if (w->index != 0) {
         put_outbox(w);
         if (wsg_lost_has(&w->env.lost))
             wake_hub(w);
-        if (!w->env.outbox_full && w->env.stalled)
-            wsg_sessions_unstall(&w->env);
     } else {
         put_all_parcels(w);
         if (w->env.outbox.buf.len)
@@ -630,6 +637,8 @@ static void on_round(void *ctx)
     }
     if (!(took_all && wsg_belt_may_sleep(&w->down.belt)))
         run_again(w);
+    if (w->env.stalled && !w->env.outbox_full)
+        unstall_some(w);
     wsg_sessions_reap(&w->env);
     if (w->is_held && !has_too_many_handshakes(w))
         release_handshakes(w);

@@ -13,7 +13,8 @@
 
 enum { SILENT_MS = 1000, SILENT_LOOKS = 256 /* places */, LINGER_MS = 2000 };
 
-_Static_assert(sizeof(struct wsg_session) <= 448, "an idle connection pays for this; what few need is not in it");
+/* 456 takes as much of malloc() as 448 */
+_Static_assert(sizeof(struct wsg_session) <= 456, "an idle connection pays for this; what few need is not in it");
 
 /* --------------------------------------------------------------------- begin */
 
@@ -188,16 +189,6 @@ static void drop_receipts(struct wsg_session *s)
         wsg_session_end_receipt(s, s->receipts, WSB_OUTCOME_GONE, "closed before it was written");
 }
 
-static void remove_from_stalled(struct wsg_session *s)
-{
-    struct wsg_session **at = &s->env->stalled;
-    while (*at && *at != s)
-        at = &(*at)->next_stalled;
-    if (*at)
-        *at = s->next_stalled;
-    s->is_stalled = false;
-}
-
 /* RFC 9112 §6.3: the end of the connection would be the end of the response, whatever is missing of it. With TLS too:
  * many take an end without close_notify for one. */
 static bool would_look_whole(const struct wsg_session *s)
@@ -223,8 +214,7 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
         wsg_count(&s->route->tally.closed, 1);
     if (s->exchange && s->exchange->is_sent)
         wsg_emit_done(s);
-    if (s->is_stalled)
-        remove_from_stalled(s);
+    wsg_session_leave_stalled(s);
     if (s->is_tapped)
         s->env->taps--;
     wsg_gatekeeping_leave(s);

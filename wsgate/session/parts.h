@@ -149,17 +149,20 @@ void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why);
 void wsg_session_linger(struct wsg_session *s);
 uint32_t wsg_session_linger_ms(const struct wsg_session *s); /* how long it is waited for the client to close */
 
+/* flush.c */
+void wsg_session_mark_dirty(struct wsg_session *s);
+void wsg_session_mark_fanned(struct wsg_session *s); /* the same with what many get: it may wait a moment for more */
+void wsg_session_make_room(struct wsg_session *s);
+
 /* session.c */
 void wsg_session_on_socket(struct wsg_watch *w, uint32_t events);
 void wsg_session_on_timer(struct wsg_timer *t);
-void wsg_session_mark_dirty(struct wsg_session *s);
-void wsg_session_mark_fanned(struct wsg_session *s); /* the same with what many get: it may wait a moment for more */
+void wsg_session_leave_stalled(struct wsg_session *s);
 void wsg_session_keep_unread(struct wsg_session *s, const uint8_t *data, size_t len);
 void wsg_session_drop_unread(struct wsg_session *s);
 void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms);
 void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on);
 void wsg_session_watch(struct wsg_session *s); /* bring what epoll waits for in line with the state */
-void wsg_session_make_room(struct wsg_session *s);
 /* Something waits for the client, and it has taken some since this was last asked. */
 bool wsg_session_has_taken(struct wsg_session *s);
 size_t wsg_session_waiting(const struct wsg_session *s);

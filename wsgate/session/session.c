@@ -14,13 +14,8 @@
 
 enum {
     DISCARD_MAX = 32 << 20,
-    FLUSH_BUDGET = 1 << 20,
-    FAN_MANY = 64,
-    FAN_PAUSE_US = 200,
-    FAN_HOLD_US = 5000,  /* at most, for the rest of what is being published */
-    FAN_STEP = 128,      /* sessions that a round writes to: a millisecond or two */
-    FAN_BYTES = 1 << 20, /* and about as much as it writes */
     OUTBOX_SOFT = 8 << 20,
+    UNSTALL_STEP = 64,  /* as many as a round hears */
     OUR_DOING_MS = 5000 /* how often a client is looked at that we do not read */
 };
 
@@ -111,33 +106,6 @@ void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms)
 {
     if (wsg_loop_arm(s->env->loop, &s->timer, wsg_loop_now_ms(s->env->loop) + after_ms) != WSB_OK)
         wsg_session_kill(s, "out of memory");
-}
-
-void wsg_session_mark_dirty(struct wsg_session *s)
-{
-    if (s->is_dirty || s->state == WSG_SESSION_DEAD)
-        return;
-    s->is_dirty = true;
-    s->next_dirty = s->env->dirty;
-    s->env->dirty = s;
-}
-
-static uint64_t fan_due_us(const struct wsg_env *env)
-{
-    return env->fan.flushed_us + FAN_PAUSE_US;
-}
-
-void wsg_session_mark_fanned(struct wsg_session *s)
-{
-    struct wsg_fan *fan = &s->env->fan;
-    if (s->is_dirty || s->state == WSG_SESSION_DEAD)
-        return;
-    s->is_dirty = true;
-    s->next_dirty = NULL;
-    *(fan->count ? &fan->last->next_dirty : &fan->first) = s;
-    fan->last = s;
-    if (fan->count++ == 0)
-        wsg_loop_wake_by(s->env->loop, wsg_loop_now_us(s->env->loop)); /* this round may have been flushed already */
 }
 
 wsb_err wsg_session_renew_id(struct wsg_session *s)
@@ -316,9 +284,12 @@ void wsg_session_half_close(struct wsg_session *s, const char *why)
 static void stall(struct wsg_session *s)
 {
     if (!s->is_stalled) {
+        struct wsg_env *env = s->env;
         s->is_stalled = true;
-        s->next_stalled = s->env->stalled;
-        s->env->stalled = s;
+        s->stalled.next = NULL;
+        s->stalled.link = env->stalled ? env->stalled_end : &env->stalled;
+        *s->stalled.link = s;
+        env->stalled_end = &s->stalled.next;
     }
     wsg_session_watch(s);
 }
@@ -399,15 +370,27 @@ void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on)
         if (s->in_is_ws)
             wsg_unfinished_follow(s);
     }
-    wsg_session_watch(s);
+    if (on || !s->is_dirty) /* or it is read again when it is its turn to be written to */
+        wsg_session_watch(s);
+}
+
+void wsg_session_leave_stalled(struct wsg_session *s)
+{
+    if (!s->is_stalled)
+        return;
+    s->is_stalled = false;
+    *s->stalled.link = s->stalled.next;
+    if (s->stalled.next)
+        s->stalled.next->stalled.link = s->stalled.link;
+    else
+        s->env->stalled_end = s->stalled.link;
 }
 
 void wsg_sessions_unstall(struct wsg_env *env)
 {
-    while (env->stalled) {
+    for (int turn = 0; turn < UNSTALL_STEP && env->stalled; turn++) {
         struct wsg_session *s = env->stalled;
-        env->stalled = s->next_stalled;
-        s->is_stalled = false;
+        wsg_session_leave_stalled(s);
         wsg_session_watch(s);
     }
 }
@@ -424,14 +407,6 @@ void wsg_session_end_receipt(struct wsg_session *s, struct wsg_receipt *r, enum 
     s->receipt_count--;
     wsg_emit_outcome(s, r->origin, r->seq, outcome, reason);
     free(r);
-}
-
-/* After the kernel was offered something. */
-static void settle(struct wsg_session *s)
-{
-    while (s->receipts && s->receipts->end <= s->out.written)
-        wsg_session_end_receipt(s, s->receipts, WSB_OUTCOME_WRITTEN, NULL);
-    wsg_deliver_settle(s);
 }
 
 /* The outcome of a command is known when the kernel has everything queued so far. */
@@ -458,130 +433,6 @@ size_t wsg_session_waiting(const struct wsg_session *s)
     return s->out.bytes + s->out.extra + (size_t)s->receipt_count * WSG_RECEIPT_BYTES;
 }
 
-static wsb_err write_out(struct wsg_session *s)
-{
-    return s->secure ? wsg_secure_flush(s, FLUSH_BUDGET)
-                     : wsg_outq_flush(&s->out, &s->env->pool, s->watch.fd, FLUSH_BUDGET);
-}
-
-/* Ask the kernel before a client is called slow: within a round nothing has been offered to it yet. A lost connection is
- * noticed by the flush that ends the round. */
-void wsg_session_make_room(struct wsg_session *s)
-{
-    (void)!write_out(s);
-    settle(s);
-    wsg_session_mark_dirty(s);
-}
-
-static void on_drained(struct wsg_session *s)
-{
-    if (s->state == WSG_SESSION_LINGER && s->read_ended) {
-        wsg_session_kill(s, "both sides are done");
-    } else if (s->state == WSG_SESSION_LINGER && !s->shut) {
-        s->shut = true;
-        (void)shutdown(s->watch.fd, SHUT_WR); /* then read to the end, so that no reset destroys what we said last */
-        wsg_session_set_timer(s, wsg_session_linger_ms(s));
-    }
-}
-
-static void flush(struct wsg_session *s)
-{
-    wsb_err err = write_out(s);
-    settle(s);
-    if (err == WSB_ERR_IO) {
-        wsg_session_end_of_input(s, "the connection was reset");
-        return;
-    }
-    s->wants_write = err == WSB_AGAIN || err == WSB_MORE;
-    wsg_deliver_check_writable(s);
-    if (s->exchange)
-        wsg_exchange_check_writable(s);
-    if (!err)
-        on_drained(s);
-    if ((s->paused & WSG_PAUSE_OUTPUT) && s->out.bytes <= WSG_HTTP_OUTPUT_MAX / 2 && !wsg_outq_has_file(&s->out))
-        wsg_session_set_paused(s, WSG_PAUSE_OUTPUT, false);
-    wsg_session_watch(s);
-}
-
-static void flush_all(struct wsg_session *s)
-{
-    while (s) { /* what becomes dirty meanwhile is on the new list, for the next round */
-        struct wsg_session *next = s->next_dirty;
-        s->is_dirty = false;
-        if (s->state != WSG_SESSION_DEAD)
-            flush(s);
-        s = next;
-    }
-}
-
-static struct wsg_session *fan_take(struct wsg_fan *fan)
-{
-    struct wsg_session *s = fan->first;
-    fan->first = s->next_dirty;
-    fan->count--;
-    s->is_dirty = false;
-    return s;
-}
-
-static size_t flush_one(struct wsg_session *s)
-{
-    uint64_t before = s->out.written;
-    if (s->state != WSG_SESSION_DEAD)
-        flush(s);
-    return (size_t)(s->out.written - before);
-}
-
-/* Publishes that follow each other leave together, though each takes some rounds until all its clients have it. */
-static bool is_held(struct wsg_env *env)
-{
-    struct wsg_fan *fan = &env->fan;
-    uint64_t now_us = wsg_loop_now_us(env->loop);
-    if (!fan->more_comes)
-        return false;
-    if (fan->held_us == 0)
-        fan->held_us = now_us;
-    if (now_us - fan->held_us >= FAN_HOLD_US)
-        return false;
-    wsg_loop_wake_by(env->loop, fan->held_us + FAN_HOLD_US);
-    return true;
-}
-
-static bool is_too_early(struct wsg_env *env)
-{
-    if (wsg_loop_now_us(env->loop) >= fan_due_us(env))
-        return false;
-    wsg_loop_wake_by(env->loop, fan_due_us(env));
-    return true;
-}
-
-/*
- * What was published leaves at once, unless it is much, and as much has just left or is about to follow. What is for very many leaves in
- * steps, so that the other clients of the worker are not kept waiting for all of it: those who were marked first leave first, and
- * who is marked meanwhile leaves with the next ones.
- */
-static void flush_fan(struct wsg_env *env)
-{
-    struct wsg_fan *fan = &env->fan;
-    bool is_last = env->slots.used == 0; /* they are all dead, and nobody waits */
-    if (fan->count == 0)
-        return;
-    if (!fan->leaving) {
-        fan->is_large = fan->count >= FAN_MANY && !is_last;
-        if (fan->is_large && (is_held(env) || is_too_early(env)))
-            return;
-        fan->leaving = fan->count;
-        fan->held_us = 0;
-    }
-    size_t written = 0;
-    for (uint32_t n = 0; fan->leaving && (is_last || (n < FAN_STEP && written < FAN_BYTES)); n++) {
-        fan->leaving--;
-        written += flush_one(fan_take(fan));
-    }
-    wsg_loop_wake_by(env->loop, fan->count ? wsg_loop_now_us(env->loop) : 0);
-    if (fan->is_large && !fan->leaving)
-        fan->flushed_us = wsg_loop_read_us(env->loop);
-}
-
 void wsg_sessions_count(struct wsg_env *env)
 {
     struct wsg_traffic *t;
@@ -594,16 +445,6 @@ void wsg_sessions_count(struct wsg_env *env)
         wsg_count(&tally->bytes_out, t->bytes_out);
         *t = (struct wsg_traffic){0};
     }
-}
-
-void wsg_sessions_flush(struct wsg_env *env)
-{
-    wsg_sessions_count(env); /* before anybody hears of what it counts */
-    struct wsg_session *dirty = env->dirty;
-    env->dirty = NULL;
-    flush_all(dirty);
-    flush_fan(env);
-    wsg_compress_round_end(env);
 }
 
 /* -------------------------------------------------------------------- time */

@@ -38,6 +38,7 @@
 #include "net/socket.h"
 #include "session/command.h"
 #include "session/gatekeeping.h"
+#include "session/flush.h"
 #include "session/lost.h"
 #include "session/outbox.h"
 #include "session/unfinished.h"
@@ -75,17 +76,6 @@ struct wsg_static_root {
 
 struct wsg_session;
 struct wsg_access_lane;
-
-/* Sessions that something published is waiting in, see docs/adr/0007. */
-struct wsg_fan {
-    struct wsg_session *first, *last; /* first marked first; last says nothing while there is none */
-    uint32_t count;
-    uint32_t leaving;    /* so many of the first ones leave in this round and the next ones; 0: nobody does */
-    bool is_large;       /* they are many */
-    bool more_comes;     /* the worker's: commands for very many are under way, which leave together with these */
-    uint64_t held_us;    /* since when these wait for those; 0: they do not */
-    uint64_t flushed_us; /* when the latest large one was done; 0: never */
-};
 
 /* Messages of one route in this round, on this worker: added to the route's tally when it ends. */
 struct wsg_traffic {
@@ -137,10 +127,9 @@ struct wsg_env {
     uint8_t *scratch;    /* owned; WSG_SCRATCH_BYTES, what one read brings */
     struct wsb_buf text; /* scratch for heads and metadata, at most until the next use */
     struct wsb_buf text2;
-    struct wsg_gzip *gzip;     /* owned; NULL: it was not needed yet */
-    struct wsb_buf packed;     /* scratch: what it made of a body */
-    struct wsg_session *dirty; /* with output queued this round */
-    struct wsg_fan fan;
+    struct wsg_gzip *gzip; /* owned; NULL: it was not needed yet */
+    struct wsb_buf packed; /* scratch: what it made of a body */
+    struct wsg_flushing flushing;
     struct wsg_unfinished_account *unfinished_account; /* borrowed; NULL: no limit */
     struct wsg_unfinished
         *unfinished[WSG_UNFINISHED_SIZES];       /* borrowed lists, of those with a message in flight, by size */
@@ -152,8 +141,9 @@ struct wsg_env {
     struct wsg_masks *masks;     /* owned; NULL while we are nobody's client */
     struct wsg_dialed *dialed;   /* of the sessions in which we are the client */
     struct wsg_session *dead;    /* to be freed when the round is over */
-    struct wsg_session *stalled; /* paused because of the outbox */
-    bool outbox_full;            /* the bus is behind; sessions stop reading until the gate says otherwise */
+    struct wsg_session *stalled; /* paused because of the outbox: first stalled, first gone on */
+    struct wsg_session **stalled_end;
+    bool outbox_full; /* the bus is behind; sessions stop reading until the gate says otherwise */
     bool draining;
     struct wsg_secure_env secure;
     uint32_t taps; /* sessions watched, to skip the question when there are none */
@@ -238,8 +228,10 @@ struct wsg_session {
     uint64_t paused_ms;                                      /* when the handler's pause began */
     struct wsg_session *next_dirty;
     union {
-        struct wsg_session *next_stalled; /* while is_stalled */
-        struct wsg_session *next_dead;    /* DEAD */
+        struct {
+            struct wsg_session *next, **link; /* link: what points to it */
+        } stalled;                            /* while is_stalled */
+        struct wsg_session *next_dead;        /* DEAD */
     };
 };
 
@@ -254,10 +246,8 @@ WSB_MUST_CHECK wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t ent
  */
 void wsg_session_command(struct wsg_session *s, const struct wsg_command *c);
 
-/* The end of a round: write what the sessions queued, free those that died. */
-void wsg_sessions_flush(struct wsg_env *env);
 void wsg_sessions_count(struct wsg_env *env); /* add the round's messages to the routes' tallies; flush does, first */
-void wsg_sessions_reap(struct wsg_env *env);
+void wsg_sessions_reap(struct wsg_env *env);  /* free those that died, when they are in no line any more */
 /*
  * There are as many connections as may be, and one more wants to come: end one that has not said a word since it came, the oldest of
  * some that are looked at. False: there is none.

@@ -29,7 +29,7 @@ static int open_so_many(void **state, size_t count)
         sessions[i] = found;
     }
     f->client = -1;
-    f->env.fan.flushed_us = 0;
+    f->env.flushing.fan.flushed_us = 0;
     return 0;
 }
 
@@ -82,7 +82,7 @@ static void assert_all_got(const char *want)
 /* As if much had just left. */
 static void set_busy(struct fixture *f, bool on)
 {
-    f->env.fan.flushed_us = on ? wsg_loop_now_us(f->env.loop) + LATER_US : 0;
+    f->env.flushing.fan.flushed_us = on ? wsg_loop_now_us(f->env.loop) + LATER_US : 0;
 }
 
 static void test_the_first_leaves_at_once(void **state)
@@ -92,7 +92,7 @@ static void test_the_first_leaves_at_once(void **state)
     wsg_sessions_flush(&f->env);
     assert_all_got("\x81\x01"
                    "a");
-    assert_true(f->env.fan.flushed_us > 0);
+    assert_true(f->env.flushing.fan.flushed_us > 0);
 }
 
 static void test_much_behind_much_waits_and_leaves_together(void **state)
@@ -117,9 +117,9 @@ static void test_what_waits_does_not_wait_for_an_event(void **state)
     publish("a", CLIENTS);
     wsg_sessions_flush(&f->env);
     publish("b", CLIENTS); /* the pause is not over, or it just is */
-    while (f->env.fan.count) {
+    while (f->env.flushing.fan.line.count) {
         wsg_sessions_flush(&f->env);
-        if (f->env.fan.count)
+        if (f->env.flushing.fan.line.count)
             wsg_loop_round(f->env.loop, -1); /* sleeps for ever if nobody wakes it */
     }
     assert_all_got("\x81\x01"
@@ -131,13 +131,13 @@ static void test_what_waits_does_not_wait_for_an_event(void **state)
 static void test_much_of_which_more_comes_leaves_together(void **state)
 {
     struct fixture *f = *state;
-    f->env.fan.more_comes = true;
+    f->env.flushing.fan.more_comes = true;
     publish("a", CLIENTS);
     wsg_sessions_flush(&f->env);
     publish("b", CLIENTS);
     wsg_sessions_flush(&f->env);
     assert_all_got("");
-    f->env.fan.more_comes = false;
+    f->env.flushing.fan.more_comes = false;
     wsg_sessions_flush(&f->env);
     assert_all_got("\x81\x01"
                    "a\x81\x01"
@@ -148,14 +148,14 @@ static void test_much_of_which_more_comes_leaves_together(void **state)
 static void test_much_without_end_leaves_now_and_then(void **state)
 {
     struct fixture *f = *state;
-    f->env.fan.more_comes = true;
+    f->env.flushing.fan.more_comes = true;
     for (int part = 0; part < 2; part++) {
         publish("a", CLIENTS);
         wsg_sessions_flush(&f->env);
         assert_all_got("");
-        assert_true(f->env.fan.held_us > 0);
-        f->env.fan.held_us = 1; /* long ago */
-        f->env.fan.flushed_us = 0;
+        assert_true(f->env.flushing.fan.held_us > 0);
+        f->env.flushing.fan.held_us = 1; /* long ago */
+        f->env.flushing.fan.flushed_us = 0;
         wsg_sessions_flush(&f->env);
         assert_all_got("\x81\x01"
                        "a");
@@ -213,7 +213,7 @@ static void test_the_end_does_not_wait(void **state)
     wsg_sessions_flush(&f->env);
     wsg_sessions_reap(&f->env);
     assert_null(f->env.dead);
-    assert_int_equal(f->env.fan.count, 0);
+    assert_int_equal(f->env.flushing.fan.line.count, 0);
 }
 
 static size_t count_of_those_who_got(const char *want)
@@ -235,14 +235,14 @@ static void test_to_very_many_it_leaves_in_steps(void **state)
     struct wsg_command to_one = {.type = WSB_SEND, .code = WSB_TEXT, .payload = wsb_span_str("b")};
     publish("a", VERY_MANY - 1);
     wsg_sessions_flush(&f->env);
-    assert_int_equal(f->env.fan.count, VERY_MANY - 1 - STEP);
+    assert_int_equal(f->env.flushing.fan.line.count, VERY_MANY - 1 - STEP);
     wsg_session_command(sessions[VERY_MANY - 1], &to_one); /* is not behind all of it */
     wsg_sessions_flush(&f->env);
     assert_got(VERY_MANY - 1, "\x81\x01"
                               "b");
     wsg_loop_round(f->env.loop, -1); /* sleeps for ever if nobody wakes it */
     wsg_sessions_flush(&f->env);
-    assert_int_equal(f->env.fan.count, 0);
+    assert_int_equal(f->env.flushing.fan.line.count, 0);
     assert_int_equal(count_of_those_who_got("\x81\x01"
                                             "a"),
                      VERY_MANY - 1);
@@ -266,8 +266,71 @@ static void test_much_for_each_leaves_in_smaller_steps(void **state)
         wsg_session_command(sessions[i], &c);
     wsg_shared_unref(frame);
     wsg_sessions_flush(&f->env);
-    assert_in_range(f->env.fan.count, CLIENTS - MOST, CLIENTS - 10);
-    while (f->env.fan.count)
+    assert_in_range(f->env.flushing.fan.line.count, CLIENTS - MOST, CLIENTS - 10);
+    while (f->env.flushing.fan.line.count)
+        wsg_sessions_flush(&f->env);
+}
+
+static void send_to(size_t first, size_t end, const char *text)
+{
+    struct wsg_command c = {.type = WSB_SEND, .code = WSB_TEXT, .payload = wsb_span_str(text)};
+    for (size_t i = first; i < end; i++)
+        wsg_session_command(sessions[i], &c);
+}
+
+/* Commands for one client each, for very many clients: the first ones have theirs first, and the loop does not sleep on the rest. */
+static void test_to_very_many_one_by_one_it_leaves_in_steps(void **state)
+{
+    struct fixture *f = *state;
+    send_to(0, VERY_MANY, "a");
+    wsg_sessions_flush(&f->env);
+    wsg_sessions_flush_more(&f->env);
+    assert_int_equal(f->env.flushing.dirty.count, VERY_MANY - STEP);
+    assert_got(STEP - 1, "\x81\x01"
+                         "a");
+    assert_got(STEP, "");
+    send_to(STEP, VERY_MANY, "b"); /* stands in line already, and goes along */
+    while (f->env.flushing.dirty.count) {
+        wsg_loop_round(f->env.loop, -1); /* sleeps for ever if nobody wakes it */
+        wsg_sessions_flush(&f->env);
+    }
+    for (size_t i = STEP; i < VERY_MANY; i++)
+        assert_got(i, "\x81\x01"
+                      "a\x81\x01"
+                      "b");
+}
+
+static void test_who_dies_in_line_is_freed_behind_it(void **state)
+{
+    struct fixture *f = *state;
+    send_to(0, VERY_MANY, "a");
+    wsg_session_kill(sessions[VERY_MANY - 1], "test");
+    wsg_sessions_flush(&f->env);
+    wsg_sessions_reap(&f->env);
+    assert_non_null(f->env.dead);
+    while (f->env.flushing.dirty.count)
+        wsg_sessions_flush(&f->env);
+    wsg_sessions_reap(&f->env);
+    assert_null(f->env.dead);
+}
+
+/* As many clients fetch something large at once: all have room, and each could take a megabyte. */
+static void test_much_for_one_each_leaves_in_smaller_steps(void **state)
+{
+    enum { EACH = 60000, MOST = (1 << 20) / EACH + 1 };
+    struct fixture *f = *state;
+    uint8_t *block = calloc(1, EACH);
+    assert_non_null(block);
+    f->routes.routes[0].policy.max_queue = f->routes.routes[0].policy.max_message = 1 << 20;
+    struct wsg_command c = {.type = WSB_SEND, .code = WSB_BINARY, .payload = wsb_span(block, EACH)};
+    for (size_t i = 0; i < CLIENTS; i++)
+        wsg_session_command(sessions[i], &c);
+    free(block);
+    wsg_sessions_flush(&f->env);
+    assert_in_range(f->env.flushing.dirty.count, CLIENTS - MOST, CLIENTS - 10);
+    wsg_sessions_flush_more(&f->env); /* nothing is left over for it */
+    assert_in_range(f->env.flushing.dirty.count, CLIENTS - MOST, CLIENTS - 10);
+    while (f->env.flushing.dirty.count)
         wsg_sessions_flush(&f->env);
 }
 
@@ -280,7 +343,7 @@ static void test_what_follows_does_not_get_in_front(void **state)
     publish("b", STEP);
     wsg_sessions_flush(&f->env);
     wsg_sessions_flush(&f->env);
-    assert_int_equal(f->env.fan.count, STEP); /* of the second, nobody */
+    assert_int_equal(f->env.flushing.fan.line.count, STEP); /* of the second, nobody */
     assert_got(VERY_MANY - 1, "\x81\x01"
                               "a");
 }
@@ -295,7 +358,7 @@ static void test_very_many_that_are_dead_leave_together(void **state)
     wsg_sessions_flush(&f->env);
     wsg_sessions_reap(&f->env);
     assert_null(f->env.dead);
-    assert_int_equal(f->env.fan.count, 0);
+    assert_int_equal(f->env.flushing.fan.line.count, 0);
 }
 
 int main(void)
@@ -312,6 +375,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_end_does_not_wait, open_many, close_many),
         cmocka_unit_test_setup_teardown(test_to_very_many_it_leaves_in_steps, open_very_many, close_many),
         cmocka_unit_test_setup_teardown(test_much_for_each_leaves_in_smaller_steps, open_many, close_many),
+        cmocka_unit_test_setup_teardown(test_to_very_many_one_by_one_it_leaves_in_steps, open_very_many, close_many),
+        cmocka_unit_test_setup_teardown(test_who_dies_in_line_is_freed_behind_it, open_very_many, close_many),
+        cmocka_unit_test_setup_teardown(test_much_for_one_each_leaves_in_smaller_steps, open_many, close_many),
         cmocka_unit_test_setup_teardown(test_what_follows_does_not_get_in_front, open_very_many, close_many),
         cmocka_unit_test_setup_teardown(test_very_many_that_are_dead_leave_together, open_very_many, close_many),
     };
