@@ -87,6 +87,10 @@ def run_all(t):
         for number in range(100000):
             seat.join(conns[number % len(conns)], "g%d" % number)
 
+    def sends_one_by_one():
+        for conn in conns:
+            seat.send(conn, "x" * 125)
+
     def handler_comes_and_goes():
         with wsbus.Handler(["echo"], bus=t.gate.dir) as other:
             eventually(lambda: other.read(0) is not None, "it is registered")
@@ -100,6 +104,8 @@ def run_all(t):
     t.run("wsctl list of all", lambda: t.gate.wsctl("list", "--limit", 100000))
     t.run("1,000 JOINs of 3 KB", hundred_groups_each)
     t.run("100,000 groups", many_groups)
+    t.run("wsctl groups, 100,000 of them", lambda: t.gate.wsctl("groups", "--limit", 0))
+    t.run("%d SENDs one by one" % t.clients, sends_one_by_one)
     t.run("a handler comes and goes, %d pins" % t.clients, handler_comes_and_goes)
     t.run("wsctl close of all", lambda: t.gate.wsctl("close", "--route", "echo", "--yes"))
 

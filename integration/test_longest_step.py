@@ -99,6 +99,14 @@ def many_groups(crowd):
         crowd.seat.join(crowd.conns[number % CLIENTS], "group %d" % number)
 
 
+def a_list_of_names(crowd):
+    for conn in crowd.conns:
+        crowd.seat.join(conn, "all")
+    crowd.settle()
+    assert len(crowd.gate.wsctl("groups", "--limit", "0")["groups"]) > 20000
+    assert len(crowd.gate.wsctl("groups", "all", "--limit", "0")["groups"][0]["members"]) == CLIENTS
+
+
 def joins_that_many_watch(crowd):
     watchers = [Peer(zmq.DEALER, "ipc://%s/handlers" % crowd.gate.dir) for _ in range(WATCHERS)]
     try:
@@ -152,7 +160,7 @@ def a_close_of_all(crowd):
 
 
 WORKS = [
-    publishes_to_all, sends_by_name, sends_by_ids, sends_one_by_one, requests_that_wait, a_list_of_all, many_names_for_one, many_groups,
+    publishes_to_all, sends_by_name, sends_by_ids, sends_one_by_one, requests_that_wait, a_list_of_all, many_names_for_one, many_groups, a_list_of_names,
     joins_that_many_watch, a_handler_comes_and_goes, many_come_at_once, a_look_at_the_metrics, closes_one_by_one, a_close_of_all]
 
 

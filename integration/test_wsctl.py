@@ -391,6 +391,57 @@ def test_groups(make_gate, processes, clients):
         eventually(lambda: "news" in client.received, "the news")
 
 
+class Asker:
+    """A client of the control socket by itself."""
+
+    def __init__(self, gate):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect("%s/control" % gate.dir)
+        self.socket.settimeout(20)
+        self.lines = self.socket.makefile("r")
+
+    def ask(self, method, **params):
+        self.socket.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
+
+    def hear(self):
+        return json.loads(self.lines.readline())["result"]
+
+
+def test_very_many_groups(make_gate, take_seat):
+    """They are written some at a time, for several who ask together, one of whom goes away."""
+    gate = make_gate(routes=["echo=/echo"])
+    bus = take_seat(gate, ["echo"])
+    clients = [Raw(gate).upgrade() for _ in range(20)]
+    names = ["group %05d" % i for i in range(5000)]
+    for number, _ in enumerate(clients):
+        conn = bus.hear("open").conn
+        bus.join(conn, *names[number * 250:number * 250 + 250])
+        bus.join(conn, "all")
+    bus.flush()
+    eventually(lambda: gate.wsctl("groups")["total"] == 5001, "the groups")
+
+    first, gone, some, third, one = askers = [Asker(gate) for _ in range(5)]
+    first.ask("groups", limit=0)
+    gone.ask("groups", limit=0)
+    gone.socket.close()
+    gone.lines.close()
+    some.ask("groups", limit=3000)
+    third.ask("groups", limit=0)
+    third.ask("groups", name="all")
+    one.ask("groups", name="all", limit=7)
+    every = first.hear()
+    assert every["total"] == 5001 and len(every["groups"]) == 5001 and {g["name"] for g in every["groups"]} == {"all", *names}
+    assert {g["name"]: g["count"] for g in every["groups"]}["all"] == 20
+    assert len({g["name"] for g in some.hear()["groups"]}) == 3000
+    assert len(third.hear()["groups"]) == 5001
+    assert len(set(third.hear()["groups"][0]["members"])) == 20
+    assert len(one.hear()["groups"][0]["members"]) == 7
+    for asker in askers:
+        asker.socket.close()
+    for client in clients:
+        client.close()
+
+
 # ---------------------------------------------------------------- doing
 
 def test_send_to_ids_route_and_all(gate, echo, clients):

@@ -40,6 +40,7 @@ static void drop(struct wsg_admin_client *c)
     wsg_taps_forget(c);
     wsg_orders_forget(c);
     wsg_scans_forget(c);
+    wsg_namings_forget(c);
     wsg_loop_unwatch(a->loop, &c->watch);
     close(c->watch.fd);
     DL_DELETE(a->clients, c);
@@ -414,6 +415,7 @@ wsb_err wsg_admin_new(struct wsg_gate *gate, struct wsg_admin **ret, struct wsb_
     a->loop = wsg_gate_loop(gate);
     wsg_listener_init(&a->listener, a->loop, welcome, a);
     a->scan_task.fn = wsg_on_scan_task;
+    a->names_task.fn = wsg_on_names_task;
     wsb_buf_init(&a->scratch, 0);
     wsb_err err = listen_there(a, fault);
     if (err)
@@ -441,6 +443,7 @@ void wsg_admin_free(struct wsg_admin *a)
         on_free_task(&c->task);
     }
     wsg_scans_deinit(a);
+    wsg_namings_deinit(a);
     wsg_levels_deinit(a);
     if (a->path[0])
         (void)unlink(a->path); /* while it is still ours */

@@ -12,7 +12,7 @@
     "name once url route headers subprotocols origin user groups ca certificate key insecure timeout retry_min "       \
     "retry_max "
 
-enum { DELAY_MAX_MS = 24 * 60 * 60 * 1000, MEMBERS_DEFAULT = 1000, MEMBERS_MAX = 100000 };
+enum { DELAY_MAX_MS = 24 * 60 * 60 * 1000 };
 
 /* ------------------------------------------------------------------ helpers */
 
@@ -215,87 +215,6 @@ static void on_routes(const struct wsg_call *call)
     wsg_answer_end(call->client, call->id, &j);
 }
 
-/* ------------------------------------------------------------------- groups */
-
-static void write_members(const struct wsg_group *g, uint64_t limit, struct wsb_json *j)
-{
-    wsb_json_key(j, "members");
-    wsb_json_array(j);
-    for (size_t i = 0; i < g->count && i < limit; i++)
-        wsb_json_id(j, g->members[i]->pin->conn);
-    wsb_json_array_end(j);
-}
-
-static void write_group(const struct wsg_group *g, uint64_t members, struct wsb_json *j)
-{
-    wsb_json_object(j);
-    wsb_json_kstr(j, "name", wsb_span(g->name, g->name_len));
-    wsb_json_ku64(j, "count", g->count);
-    if (members)
-        write_members(g, members, j);
-    wsb_json_object_end(j);
-}
-
-/* Groups, or what else is kept like them, and what one of them is called. */
-static wsb_err table_of(const struct wsg_call *call, const struct wsg_groups **ret, const char **ret_noun,
-                        struct wsb_fault *fault)
-{
-    const struct wsg_hub *hub = wsg_gate_hub(call->admin->gate);
-    const char *of = "groups";
-    wsb_err err = wsg_param_str(call->params, "of", &of, fault);
-    if (err)
-        return err;
-    if (strcmp(of, "groups") == 0) {
-        *ret = &hub->groups;
-        *ret_noun = "group";
-    } else if (strcmp(of, "users") == 0) {
-        *ret = &hub->users;
-        *ret_noun = "user";
-    } else if (strcmp(of, "tags") == 0) {
-        *ret = &hub->tags;
-        *ret_noun = "tag";
-    } else {
-        err = wsb_fault_set(fault, WSB_ERR_PROTO, 0, "\"of\" must be groups, users or tags");
-    }
-    return err;
-}
-
-/* All groups with their sizes, or one with its members. */
-static void on_groups(const struct wsg_call *call)
-{
-    const struct wsg_groups *groups = NULL;
-    struct wsb_fault fault = {0};
-    const char *name = NULL;
-    const char *noun = NULL;
-    uint64_t limit = MEMBERS_DEFAULT;
-    uint64_t shown = 0;
-    struct wsb_json j;
-    wsb_err err = wsg_param_str(call->params, "name", &name, &fault);
-    if (!err)
-        err = table_of(call, &groups, &noun, &fault);
-    if (!err)
-        err = wsg_param_u64(call->params, "limit", 0, UINT32_MAX, &limit, &fault);
-    limit = limit && limit < MEMBERS_MAX ? limit : MEMBERS_MAX;
-    if (wsg_call_failed(call, err, &fault))
-        return;
-    const struct wsg_group *one = name ? wsg_groups_find(groups, wsb_span_str(name)) : NULL;
-    if (name && !one) {
-        wsg_answer_error(call->client, call->id, WSG_RPC_NOT_FOUND, "no %s \"%.100s\"", noun, name);
-        return;
-    }
-    wsg_answer_begin(call->admin, call->id, &j);
-    wsb_json_object(&j);
-    wsb_json_ku64(&j, "total", groups->count);
-    wsb_json_key(&j, "groups");
-    wsb_json_array(&j);
-    for (const struct wsg_group *g = one ? one : wsg_groups_next(groups, NULL); g && shown < (one ? 1 : limit);
-         g = wsg_groups_next(groups, g), shown++)
-        write_group(g, one ? limit : 0, &j);
-    wsb_json_array_end(&j);
-    wsb_json_object_end(&j);
-    wsg_answer_end(call->client, call->id, &j);
-}
-
 /* ----------------------------------------------------------------- shutdown */
 
 static void on_shutdown(const struct wsg_call *call)
@@ -329,7 +248,7 @@ const struct wsg_method *wsg_method_find(const char *name)
         {"status", on_status, ""},
         {"stats", on_stats, ""},
         {"routes", on_routes, ""},
-        {"groups", on_groups, "name limit of "},
+        {"groups", wsg_on_groups, "name limit of "},
         {"handlers", wsg_on_handlers, ""},
         {"handler_show", wsg_on_handler_show, "handler "},
         {"handler_drop", wsg_on_handler_drop, "handler "},

@@ -3,7 +3,7 @@
 
 /*
  * What the files of admin/ share, and nobody else uses: admin.c owns the socket and its clients, methods.c answers what
- * the first worker knows by itself, scan.c what needs a listing of all connections, order.c what is answered by
+ * the first worker knows by itself, scan.c what needs a listing of all connections, names.c one of groups, order.c what is answered by
  * connections, levels.c logging, tap.c live frames, tls.c certificates, dials.c what the gate dials.
  */
 
@@ -23,6 +23,7 @@ enum {
 };
 
 struct wsg_scan;
+struct wsg_naming;
 struct wsg_order;
 struct wsg_tap;
 struct wsg_tapped;
@@ -64,6 +65,8 @@ struct wsg_admin {
     struct wsb_buf scratch;
     struct wsg_scan *scans; /* owned queue; the first one is being worked on */
     struct wsg_task scan_task;
+    struct wsg_naming *namings; /* owned queue; the first one is being worked on */
+    struct wsg_task names_task;
     struct wsg_order *orders;  /* owned, by origin */
     uint64_t last_origin;      /* of orders and of taps */
     struct wsg_tap *taps;      /* owned list */
@@ -125,6 +128,12 @@ void wsg_on_close(const struct wsg_call *call);
 void wsg_scans_forget(struct wsg_admin_client *c);
 void wsg_scans_deinit(struct wsg_admin *a);
 void wsg_on_scan_task(struct wsg_task *t);
+
+/* names.c */
+void wsg_on_groups(const struct wsg_call *call);
+void wsg_namings_forget(struct wsg_admin_client *c);
+void wsg_namings_deinit(struct wsg_admin *a);
+void wsg_on_names_task(struct wsg_task *t);
 
 /* order.c */
 enum wsg_order_kind { WSG_ORDER_SEND, WSG_ORDER_CLOSE, WSG_ORDER_PING };
