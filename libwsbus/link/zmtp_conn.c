@@ -45,12 +45,12 @@ void wsb_zmtp_conn_hang_up(struct wsb_zmtp_conn *c)
         close(c->process);
     c->fd = c->process = -1;
     c->is_deaf = true;
-    wsb_zmtp_outbox_deinit(&c->out);
 }
 
 void wsb_zmtp_conn_free(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool)
 {
     wsb_zmtp_conn_hang_up(c);
+    wsb_zmtp_outbox_deinit(&c->out);
     wsb_zmtp_chunk_free(pool, c->in);
     wsb_zmtp_peer_deinit(&c->peer);
     free(c);

@@ -185,6 +185,7 @@ static void hang_up(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
 {
     z->descriptors -= (conn->fd >= 0) + (size_t)(conn->process >= 0);
     wsb_zmtp_conn_hang_up(conn);
+    wsb_zmtp_outbox_throw(&conn->out, &z->waste);
 }
 
 void wsb_zmtp_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
@@ -567,9 +568,11 @@ static size_t expire(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch, siz
     return most;
 }
 
-/* There is more to do: it ticks again at once. */
-static void tick_soon(struct wsb_zmtp_server *z)
+void wsb_zmtp_tick_soon(struct wsb_zmtp_server *z)
 {
+    if (!z->is_ticking)
+        z->ticked_ms = z->now_ms;
+    z->is_ticking = true;
     const struct itimerspec t = {.it_interval = {.tv_nsec = (long)WSB_ZMTP_TICK_MS * 1000000},
                                  .it_value = {.tv_nsec = 1}};
     (void)timerfd_settime(z->timer, 0, &t, NULL);
@@ -591,7 +594,7 @@ static void on_tick(struct wsb_zmtp_server *z)
     }
     wsb_zmtp_tick(z);
     if (most == 0)
-        tick_soon(z);
+        wsb_zmtp_tick_soon(z);
 }
 
 /* ------------------------------------------------------------------------- events */

@@ -318,7 +318,7 @@ static void block(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
 /* What it had said is still read. */
 static void deafen(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
 {
-    wsb_zmtp_outbox_deinit(&conn->out);
+    wsb_zmtp_outbox_throw(&conn->out, &z->waste);
     conn->is_deaf = conn->has_ended = conn->is_readable = true;
     wsb_zmtp_ready_add(z, conn);
 }
@@ -374,6 +374,9 @@ static void zs_flush(struct wsb_server *s)
     }
     if (z->has_copied)
         count_copies(z);
+    wsb_zmtp_outbox_shed(&z->waste, WSB_ZMTP_ROUND_WASTE);
+    if (!wsb_zmtp_outbox_is_empty(&z->waste))
+        wsb_zmtp_tick_soon(z);
 }
 
 /* ------------------------------------------------------------------------ asking */

@@ -32,6 +32,7 @@ enum {
     /* Written and sealed: of one peer, of all. */
     WSB_ZMTP_WRITE_BYTES = 1 << 20,
     WSB_ZMTP_WRITE_ALL = 4 << 20,
+    WSB_ZMTP_ROUND_WASTE = 4 << 20, /* bytes of it that are freed */
     WSB_ZMTP_QUEUE_MAX = 256 << 20, /* bytes that wait for one peer */
     WSB_ZMTP_COPIES_MAX = 1000,     /* of events, for one subscriber */
     WSB_ZMTP_COPIES_BYTES = 8 << 20,
@@ -83,6 +84,7 @@ struct wsb_zmtp_server {
     struct wsb_zmtp_holder *holders; /* owned: one for each listed key */
     struct wsb_zmtp_pool pool;
     struct wsb_zmtp_list dirty;
+    struct wsb_zmtp_outbox waste; /* what was to leave for peers that have left; it is freed in rounds */
     struct wsb_zmtp_conn **names; /* owned: a table of HANDLERS by name */
     size_t name_mask;
     struct wsb_seed seed;
@@ -135,6 +137,8 @@ void wsb_zmtp_accept(struct wsb_zmtp_server *z, enum wsb_channel c);
 void wsb_zmtp_forgive(struct wsb_zmtp_server *z, uint64_t ms);
 /* A tick goes on as long as somebody has to be looked after. */
 void wsb_zmtp_tick(struct wsb_zmtp_server *z);
+/* There is more to do: it ticks again at once. */
+void wsb_zmtp_tick_soon(struct wsb_zmtp_server *z);
 
 void wsb_zmtp_ready_add(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn);
 void wsb_zmtp_ready_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn);

@@ -8,7 +8,12 @@
 
 #include "zmtp/frame.h"
 
-enum { ENTRY_COST = 64 /* of the allocator */, SEAL_STEP = 64 << 10, FRAMES_MAX = 4 /* of a message */ };
+enum {
+    ENTRY_COST = 64 /* of the allocator */,
+    SEAL_STEP = 64 << 10,
+    SHED_COST = 1 << 10 /* to free a message, in bytes */,
+    FRAMES_MAX = 4 /* of a message */
+};
 
 struct wsb_zmtp_out {
     struct wsb_zmtp_out *next;
@@ -321,15 +326,42 @@ void wsb_zmtp_outbox_init(struct wsb_zmtp_outbox *o, struct wsb_account *copies)
     *o = (struct wsb_zmtp_outbox){.copies = copies};
 }
 
+static void forget_sealing(struct wsb_zmtp_outbox *o)
+{
+    if (!o->sealing)
+        return;
+    wsb_block_free(o->sealing->to);
+    sodium_memzero(o->sealing, sizeof *o->sealing);
+    free(o->sealing);
+    o->sealing = NULL;
+}
+
 void wsb_zmtp_outbox_deinit(struct wsb_zmtp_outbox *o)
 {
-    if (o->sealing) {
-        wsb_block_free(o->sealing->to);
-        sodium_memzero(o->sealing, sizeof *o->sealing);
-        free(o->sealing);
-    }
-    o->sealing = NULL;
+    forget_sealing(o);
     while (o->first)
         drop_first(o);
     wsb_zmtp_outbox_init(o, o->copies);
+}
+
+void wsb_zmtp_outbox_throw(struct wsb_zmtp_outbox *o, struct wsb_zmtp_outbox *waste)
+{
+    forget_sealing(o);
+    if (o->first) {
+        *(waste->last ? &waste->last->next : &waste->first) = o->first;
+        waste->last = o->last;
+        waste->bytes += o->bytes;
+        waste->own += o->own;
+        waste->count += o->count;
+        waste->commands += o->commands;
+    }
+    wsb_zmtp_outbox_init(o, o->copies);
+}
+
+void wsb_zmtp_outbox_shed(struct wsb_zmtp_outbox *waste, size_t bytes)
+{
+    while (waste->first && bytes) {
+        spend(&bytes, cost_of(waste->first) + SHED_COST);
+        drop_first(waste);
+    }
 }

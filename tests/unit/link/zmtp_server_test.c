@@ -750,6 +750,31 @@ static void test_who_does_not_read_has_a_bound(void **state)
     assert_int_equal(tell(f, 1), WSB_CLOSED);
 }
 
+/* To free very much takes long, and others would wait for it. */
+static void test_what_a_peer_never_took_is_given_back_in_rounds(void **state)
+{
+    enum { QUEUE = 64 << 20, EACH = 100000, MOST = WSB_ZMTP_ROUND_WASTE + 2 * EACH };
+    struct fixture *f = *state;
+    size_t rounds = 0;
+    serve(f, (struct wsb_server_options){.max_queue = QUEUE});
+    int fd = join_handler(f, NULL);
+    while (tell(f, EACH) == WSB_OK)
+        turn(f);
+    close(fd);
+    TURN_UNTIL(f, f->closed == 1);
+    for (size_t left = wsb_account_bytes(f->account); left; rounds++) {
+        struct pollfd pfd = {.fd = f->server->ops->fd(f->server, WSB_CHANNEL_HANDLERS), .events = POLLIN};
+        assert_int_equal(poll(&pfd, 1, PATIENCE), 1); /* it does not wait for anything else to happen */
+        turn(f);
+        assert_true(wsb_account_bytes(f->account) < left && left - wsb_account_bytes(f->account) <= MOST);
+        left = wsb_account_bytes(f->account);
+    }
+    assert_true(rounds >= QUEUE / MOST - 2);
+    turn(f);
+    assert_false(has_work(f));
+    assert_false(zmtp(f)->is_ticking);
+}
+
 static void test_a_name_belongs_to_one_peer(void **state)
 {
     struct fixture *f = *state;
@@ -1737,6 +1762,7 @@ int main(void)
         TEST(test_boxes_are_taken_in_rounds),
         TEST(test_pings_are_answered_but_not_without_end),
         TEST(test_who_does_not_read_has_a_bound),
+        TEST(test_what_a_peer_never_took_is_given_back_in_rounds),
         TEST(test_a_name_belongs_to_one_peer),
         TEST(test_the_end_of_a_name_comes_before_its_next_beginning),
         TEST(test_an_id_that_is_too_long_is_refused),

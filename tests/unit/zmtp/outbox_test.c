@@ -223,6 +223,35 @@ static void test_what_has_not_left_is_freed(void **state)
     assert_int_equal(bytes, 1);
 }
 
+/* Much is not freed at once; what is thrown from several boxes is freed in order, each block with its charge, half sealed or not. */
+static void test_waste_is_shed_in_steps(void **state)
+{
+    enum { EACH = 100000, COUNT = 10 };
+    struct fixture *f = *state;
+    struct wsb_zmtp_outbox waste = {0}, none = {0};
+    size_t budget = EACH / 2;
+    for (int i = 0; i < COUNT; i++)
+        push(f, "", block_of(f, EACH), "meta", /*is_curve=*/false);
+    wsb_zmtp_outbox_throw(&f->box, &waste);
+    assert_true(wsb_zmtp_outbox_is_empty(&f->box) && f->box.bytes == 0 && f->box.count == 0);
+    wsb_zmtp_outbox_throw(&f->box, &waste); /* nothing */
+    for (int i = 0; i < COUNT; i++)
+        push(f, "topic", block_of(f, EACH), "", /*is_curve=*/true);
+    assert_int_equal(wsb_zmtp_outbox_seal(&f->box, &f->session, &budget), WSB_OK); /* in the middle of the first one */
+    wsb_zmtp_outbox_throw(&f->box, &waste);
+    assert_int_equal(waste.count, 2 * COUNT);
+    assert_int_equal(wsb_account_bytes(f->copies), 0);
+
+    for (size_t left = 2 * COUNT; left; left -= 2) {
+        assert_int_equal(waste.count, left);
+        assert_true(wsb_account_bytes(f->account) >= left * EACH &&
+                    wsb_account_bytes(f->account) < left * (EACH + 1000));
+        wsb_zmtp_outbox_shed(&waste, EACH + EACH / 2);
+    }
+    assert_memory_equal(&waste, &none, sizeof waste);
+    assert_int_equal(wsb_account_bytes(f->account), 0);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -231,6 +260,7 @@ int main(void)
         TEST(test_sealed_messages),
         TEST(test_a_block_of_many_is_sealed_for_each),
         TEST(test_what_has_not_left_is_freed),
+        cmocka_unit_test_setup_teardown(test_waste_is_shed_in_steps, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
