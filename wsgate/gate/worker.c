@@ -639,7 +639,8 @@ static void on_round(void *ctx)
         run_again(w);
     if (w->env.stalled && !w->env.outbox_full)
         unstall_some(w);
-    wsg_sessions_reap(&w->env);
+    if (!wsg_sessions_reap(&w->env))
+        run_again(w);
     if (w->is_held && !has_too_many_handshakes(w))
         release_handshakes(w);
     wsg_gate_publish_count(w->gate, w);
@@ -713,7 +714,8 @@ void wsg_worker_deinit(struct wsg_worker *w)
     wsg_worker_stop_listening(w);
     wsg_worker_each(w, kill_one, NULL);
     wsg_sessions_flush(&w->env);
-    wsg_sessions_reap(&w->env);
+    while (!wsg_sessions_reap(&w->env)) {
+    }
     wsg_env_deinit(&w->env);
     close_belts(w);
     wsg_loop_free(w->loop);

@@ -11,7 +11,13 @@
 #include "session/compress.h"
 #include "session/parts.h"
 
-enum { SILENT_MS = 1000, SILENT_LOOKS = 256 /* places */, LINGER_MS = 2000 };
+enum {
+    SILENT_MS = 1000,
+    SILENT_LOOKS = 256, /* places */
+    LINGER_MS = 2000,
+    REAP_BYTES = 4 << 20, /* that a round frees */
+    REAP_COST = 4 << 10   /* of a session besides, in bytes */
+};
 
 /* 456 takes as much of malloc() as 448 */
 _Static_assert(sizeof(struct wsg_session) <= 456, "an idle connection pays for this; what few need is not in it");
@@ -229,7 +235,6 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
         wsg_socket_doom(s->watch.fd);
     close(s->watch.fd);
     s->watch.fd = -1;
-    wsg_outq_deinit(&s->out, &s->env->pool);
     wsg_slots_remove(&s->env->slots, s->id);
     s->next_dead = s->env->dead;
     s->env->dead = s;
@@ -237,6 +242,7 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
 
 void wsg_session_free(struct wsg_session *s)
 {
+    wsg_outq_deinit(&s->out, &s->env->pool);
     wsg_secure_free(s);
     wsg_exchange_free(s);
     if (s->in_is_ws)
@@ -252,18 +258,20 @@ void wsg_session_free(struct wsg_session *s)
     free(s);
 }
 
-void wsg_sessions_reap(struct wsg_env *env)
+bool wsg_sessions_reap(struct wsg_env *env)
 {
-    struct wsg_session *s = env->dead;
-    env->dead = NULL;
-    while (s) {
-        struct wsg_session *next = s->next_dead;
-        if (s->is_dirty) { /* still on that list: after the next flush */
-            s->next_dead = env->dead;
-            env->dead = s;
-        } else {
-            wsg_session_free(s);
+    struct wsg_session **at = &env->dead;
+    size_t left = REAP_BYTES;
+    while (*at && left) {
+        struct wsg_session *s = *at;
+        if (s->is_dirty) { /* still in a line: when that is over */
+            at = &s->next_dead;
+            continue;
         }
-        s = next;
+        size_t cost = s->out.bytes + REAP_COST;
+        left -= cost < left ? cost : left;
+        *at = s->next_dead;
+        wsg_session_free(s);
     }
+    return left != 0;
 }

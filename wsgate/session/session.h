@@ -247,7 +247,8 @@ WSB_MUST_CHECK wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t ent
 void wsg_session_command(struct wsg_session *s, const struct wsg_command *c);
 
 void wsg_sessions_count(struct wsg_env *env); /* add the round's messages to the routes' tallies; flush does, first */
-void wsg_sessions_reap(struct wsg_env *env);  /* free those that died, when they are in no line any more */
+/* Free those that died, when they are in no line any more. False: that would take long, and there may be more in the next round. */
+bool wsg_sessions_reap(struct wsg_env *env);
 /*
  * There are as many connections as may be, and one more wants to come: end one that has not said a word since it came, the oldest of
  * some that are looked at. False: there is none.

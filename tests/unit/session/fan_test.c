@@ -334,6 +334,39 @@ static void test_much_for_one_each_leaves_in_smaller_steps(void **state)
         wsg_sessions_flush(&f->env);
 }
 
+static size_t count_dead(const struct wsg_env *env)
+{
+    size_t count = 0;
+    for (const struct wsg_session *s = env->dead; s; s = s->next_dead)
+        count++;
+    return count;
+}
+
+/* To free very much takes long, as to write it does. */
+static void test_what_the_dead_never_took_is_freed_in_steps(void **state)
+{
+    enum { EACH = 600000, MOST = (4 << 20) / EACH + 1 };
+    struct fixture *f = *state;
+    uint8_t *block = calloc(1, EACH);
+    assert_non_null(block);
+    f->routes.routes[0].policy.max_queue = f->routes.routes[0].policy.max_message = 1 << 20;
+    struct wsg_command c = {.type = WSB_SEND, .code = WSB_BINARY, .payload = wsb_span(block, EACH)};
+    for (size_t i = 0; i < CLIENTS; i++) {
+        wsg_session_command(sessions[i], &c);
+        wsg_session_kill(sessions[i], "test");
+    }
+    free(block);
+    wsg_sessions_flush(&f->env); /* nothing of them is in a line any more */
+    size_t before = CLIENTS;
+    while (!wsg_sessions_reap(&f->env)) {
+        size_t left = count_dead(&f->env);
+        assert_true(before - left > 0 && before - left <= MOST);
+        before = left;
+    }
+    assert_int_equal(count_dead(&f->env), 0);
+    assert_true(before <= MOST);
+}
+
 /* Who has had its turn is behind those who have not. */
 static void test_what_follows_does_not_get_in_front(void **state)
 {
@@ -378,6 +411,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_to_very_many_one_by_one_it_leaves_in_steps, open_very_many, close_many),
         cmocka_unit_test_setup_teardown(test_who_dies_in_line_is_freed_behind_it, open_very_many, close_many),
         cmocka_unit_test_setup_teardown(test_much_for_one_each_leaves_in_smaller_steps, open_many, close_many),
+        cmocka_unit_test_setup_teardown(test_what_the_dead_never_took_is_freed_in_steps, open_many, close_many),
         cmocka_unit_test_setup_teardown(test_what_follows_does_not_get_in_front, open_very_many, close_many),
         cmocka_unit_test_setup_teardown(test_very_many_that_are_dead_leave_together, open_very_many, close_many),
     };
