@@ -126,7 +126,7 @@ void wsg_on_handler_show(const struct wsg_call *call)
     write_handler(call->admin, h, &j);
     wsb_json_key(&j, "pinned");
     wsb_json_array(&j);
-    for (const struct wsg_pin *p = h->lane.pins; p && shown < PINS_SHOWN; p = p->next, shown++)
+    for (const struct wsg_pin *p = NULL; shown < PINS_SHOWN && (p = wsg_lane_next(&h->lane, p)) != NULL; shown++)
         wsb_json_id(&j, p->conn);
     wsb_json_array_end(&j);
     wsb_json_object_end(&j);

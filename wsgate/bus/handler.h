@@ -8,6 +8,7 @@
 
 #include "base/block.h"
 #include "base/log_limit.h"
+#include "bus/lane.h"
 #include "bus/route.h"
 #include "bus/table.h"
 #include "wsbus/msg.h"
@@ -16,17 +17,6 @@ struct wsg_pin;
 struct wsb_direct;
 
 enum { WSG_PEER_MAX = 255 /* a ZeroMQ routing id */ };
-
-/* Connections that are in the same hands: a handler's, or nobody's yet. */
-struct wsg_lane {
-    struct wsg_pin *pins;    /* borrowed list */
-    struct wsg_pin *waiting; /* borrowed list, of those pins: with events that were not sent, or paused */
-    uint32_t count;
-    uint32_t waiting_count;
-    uint32_t unopened;   /* of a handler's: it has not been told of them */
-    size_t unsent_bytes; /* of all its pins */
-    bool all_paused;     /* too much is unsent: none of its clients is read */
-};
 
 enum { WSG_PAST_IDS = 4 };
 

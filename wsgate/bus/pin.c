@@ -136,15 +136,32 @@ void wsg_pin_wait_no_more(struct wsg_pin *p)
     p->is_waiting = false;
 }
 
+void wsg_pin_begin_move(struct wsg_pin *p, uint32_t to, uint64_t now_ms)
+{
+    wsg_lane_begin_move(p->lane, p);
+    p->move_to = to;
+    p->since_ms = now_ms;
+    p->barrier = p->handler->ping_seq + 1;
+    p->handler->moving++;
+}
+
+void wsg_pin_end_move(struct wsg_pin *p)
+{
+    if (!p->is_moving)
+        return;
+    p->handler->moving--;
+    wsg_lane_end_move(p->lane, p);
+}
+
 void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h, struct wsg_lane *lane)
 {
     bool waits = p->is_waiting;
+    wsg_pin_end_move(p);
     if (p->lane) {
         wsg_pin_wait_no_more(p);
         p->lane->unopened -= wsg_pin_is_unopened(p);
         p->lane->unsent_bytes -= p->backlog.unsent_bytes;
-        DL_DELETE(p->lane->pins, p);
-        p->lane->count--;
+        wsg_lane_remove(p->lane, p);
     }
     if (wsg_pin_is_opening(p)) {
         p->handler->opening--;
@@ -158,8 +175,7 @@ void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h, struct wsg_lane *l
     p->unacked = 0;
     wsg_backlog_rewind(&p->backlog);
     if (p->lane) {
-        DL_APPEND(p->lane->pins, p);
-        p->lane->count++;
+        wsg_lane_add(p->lane, p);
         p->lane->unopened += wsg_pin_is_unopened(p);
         p->lane->unsent_bytes += p->backlog.unsent_bytes;
         if (waits || p->backlog.unsent)

@@ -143,6 +143,15 @@ void wsg_pin_end_pending(struct wsg_pin *p);
 /* Into the hands of a handler; of nobody (NULL) with the orphans' lane, or with none. It has been sent nothing yet. */
 void wsg_pin_assign(struct wsg_pin *p, struct wsg_handler *h, struct wsg_lane *lane);
 
+/*
+ * An owner's connection moves to another one in good order, or does not move any more: it has moved, or its owner is not
+ * waited for. The second is idempotent.
+ *
+ * @to     a handler's id; 0: any
+ */
+void wsg_pin_begin_move(struct wsg_pin *p, uint32_t to, uint64_t now_ms);
+void wsg_pin_end_move(struct wsg_pin *p);
+
 /* The list of those that wait; each may be said twice. */
 void wsg_pin_wait(struct wsg_pin *p);
 void wsg_pin_wait_no_more(struct wsg_pin *p);

@@ -130,6 +130,7 @@ struct wsg_hub {
     struct wsg_timer sweep; /* something moves or waits for a handler: look whether its time is up */
     size_t orphans_left;    /* of those that wait for a handler: to be looked at */
     uint64_t balance_round; /* counts how often connections were given out anew */
+    bool has_passed;        /* handlers have answered the PING that some of their connections wait for */
     bool is_rebalancing;    /* some have not been looked at in this round */
     bool changes_hands;     /* inside of it */
     bool is_judging;        /* some handlers are still to be asked about */

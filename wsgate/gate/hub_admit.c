@@ -49,7 +49,7 @@ bool wsg_hub_can_admit(const struct wsg_hub *h, const struct wsg_pin *p)
 static void leave_gatekeeper(struct wsg_hub *h, struct wsg_pin *p)
 {
     struct wsg_handler *from = p->handler;
-    wsg_hub_end_moving(p);
+    wsg_pin_end_move(p);
     wsg_hub_drop_backlog(h, p, WSG_IN_LOST); /* a client that waits is not read: nothing is in it */
     if (from && p->sent_seq) {
         (void)wsg_pin_add_former(p, from->id, &h->handlers); /* without memory it is told, but not held to it */

@@ -58,13 +58,6 @@ static void count_delivered(struct wsg_hub *h, struct wsg_pin *p, const struct w
     p->handler->delivered += freed->messages;
 }
 
-void wsg_hub_end_moving(struct wsg_pin *p)
-{
-    if (p->is_moving && p->handler)
-        p->handler->moving--;
-    p->is_moving = false;
-}
-
 void wsg_hub_drop_backlog(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reason)
 {
     struct wsg_backlog_sum freed = {0};
@@ -81,7 +74,7 @@ void wsg_hub_end_pin(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reas
 {
     wsg_hub_drop_backlog(h, p, reason);
     wsg_hub_leave_all(h, p);
-    wsg_hub_end_moving(p);
+    wsg_pin_end_move(p);
     if (p->handler && p->handler->drain)
         h->drain_pending = true;
     wsg_hub_note_leaving(h, p);
@@ -111,7 +104,7 @@ void wsg_hub_give_up(struct wsg_hub *h, struct wsg_pin *p, uint16_t status, cons
     wsb_conn conn = p->conn;
     bool is_there = !p->is_closed;
     enum wsg_refusal refusal = wsg_hub_refusal(p);
-    wsg_hub_end_moving(p);
+    wsg_pin_end_move(p);
     if (p->is_request)
         wsg_tally(&p->route->tally.requests_failed[reason], 1);
     if (p->is_request || p->is_closed) {

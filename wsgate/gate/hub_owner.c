@@ -92,8 +92,7 @@ void wsg_hub_finish_move(struct wsg_hub *h, struct wsg_pin *p)
 {
     struct wsg_handler *from = p->handler;
     struct wsg_handler *to = next_owner(h, p);
-    p->is_moving = false;
-    from->moving--;
+    wsg_pin_end_move(p);
     bool has_heard = p->sent_seq != 0; /* otherwise it has nothing to be told, or held to */
     if (to && (!has_heard || wsg_pin_add_former(p, from->id, &h->handlers))) {
         if (has_heard)
@@ -114,11 +113,7 @@ static bool can_move(const struct wsg_pin *p)
 static void begin_move(struct wsg_hub *h, struct wsg_pin *p, uint32_t to)
 {
     struct wsg_handler *from = p->handler;
-    p->is_moving = true;
-    p->move_to = to;
-    p->since_ms = wsg_loop_now_ms(h->loop);
-    p->barrier = from->ping_seq + 1;
-    from->moving++;
+    wsg_pin_begin_move(p, to, wsg_loop_now_ms(h->loop));
     from->steps++;
     if (from->acks && p->acked_seq == p->sent_seq)
         wsg_hub_finish_move(h, p);
@@ -128,14 +123,32 @@ static void begin_move(struct wsg_hub *h, struct wsg_pin *p, uint32_t to)
 
 void wsg_hub_passed_barrier(struct wsg_hub *h, struct wsg_handler *from, uint64_t ping_seq)
 {
-    struct wsg_pin *p, *next;
-    if (from->acks || from->moving == 0 || ping_seq <= from->barrier_passed)
+    if (from->acks || !from->lane.moving)
         return;
-    from->barrier_passed = ping_seq;
-    DL_FOREACH_SAFE (from->lane.pins, p, next) {
-        if (p->is_moving && p->barrier <= ping_seq)
-            wsg_hub_finish_move(h, p);
+    from->barrier_passed = ping_seq > from->barrier_passed ? ping_seq : from->barrier_passed;
+    h->has_passed = true;
+    wsg_hub_change_hands(h);
+}
+
+/* Those that began to move first are first, and their barriers are in order. */
+static size_t finish_some_of(struct wsg_hub *h, struct wsg_handler *from, size_t budget)
+{
+    struct wsg_pin *p;
+    while (budget && (p = from->lane.moving) != NULL && p->barrier <= from->barrier_passed) {
+        budget--;
+        wsg_hub_finish_move(h, p);
     }
+    return budget;
+}
+
+static size_t finish_some(struct wsg_hub *h, size_t budget)
+{
+    for (struct wsg_handler *from = h->has_passed ? h->handlers.by_id : NULL; from && budget; from = from->by_id.next) {
+        if (!from->acks)
+            budget = finish_some_of(h, from, budget);
+    }
+    h->has_passed = h->has_passed && budget == 0;
+    return budget;
 }
 
 wsb_err wsg_hub_move(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *to)
@@ -254,8 +267,7 @@ static void look_at_orphan(struct wsg_hub *h, struct wsg_pin *p, uint64_t now_ms
     } else if (now_ms - p->since_ms >= patience_ms(p)) {
         wsg_hub_give_up(h, p, 503, "no handler", WSG_IN_NO_HANDLER);
     } else {
-        DL_DELETE(h->pins.orphans.pins, p);
-        DL_APPEND(h->pins.orphans.pins, p);
+        wsg_lane_rotate(&h->pins.orphans, p);
     }
 }
 
@@ -294,8 +306,7 @@ static bool rebalance_handler(struct wsg_hub *h, struct wsg_handler *from, size_
     while ((p = from->lane.pins) != NULL && p->balance_round != (uint32_t)h->balance_round && *budget) {
         --*budget;
         p->balance_round = (uint32_t)h->balance_round;
-        DL_DELETE(from->lane.pins, p);
-        DL_APPEND(from->lane.pins, p);
+        wsg_lane_rotate(&from->lane, p);
         any = rebalance_one(h, from, p, budget) || any;
     }
     if (any && !from->acks)
@@ -341,7 +352,7 @@ void wsg_hub_welcome_handler(struct wsg_hub *h, struct wsg_handler *to)
 
 static void rehome(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *from)
 {
-    p->is_moving = false;
+    wsg_pin_end_move(p);
     bool is_its_own = p->is_answered || (p->sent_seq && (!p->is_idempotent || !p->backlog.first));
     if (p->is_request && is_its_own) {
         wsg_hub_give_up(h, p, 502, "the handler went away", WSG_IN_LOST);
@@ -411,7 +422,7 @@ static size_t rehome_some(struct wsg_hub *h, size_t budget)
 {
     struct wsg_handler *from;
     while ((from = h->handlers.leaving) != NULL && budget) {
-        struct wsg_pin *p = from->lane.pins;
+        struct wsg_pin *p = wsg_lane_any(&from->lane);
         if (!p) {
             forget_handler(h, from);
             continue;
@@ -428,7 +439,7 @@ static size_t rehome_some(struct wsg_hub *h, size_t budget)
 
 static bool is_changing_hands(const struct wsg_hub *h)
 {
-    return h->handlers.leaving || h->orphans_left || h->is_rebalancing;
+    return h->handlers.leaving || h->has_passed || h->orphans_left || h->is_rebalancing;
 }
 
 /* However many connections change hands: so much in one go, and the rest behind what else there is to do. */
@@ -439,6 +450,7 @@ void wsg_hub_change_hands(struct wsg_hub *h)
         return; /* called by what it calls */
     h->changes_hands = true;
     budget = rehome_some(h, budget);
+    budget = finish_some(h, budget);
     budget = look_at_orphans(h, budget);
     (void)rebalance_some(h, budget);
     h->changes_hands = false;
@@ -598,14 +610,10 @@ static bool end_barriers(struct wsg_hub *h, uint64_t now_ms)
 {
     bool any = false;
     for (struct wsg_handler *from = h->handlers.by_id; from; from = from->by_id.next) {
-        struct wsg_pin *p, *next;
-        if (from->acks || from->moving == 0)
-            continue;
-        DL_FOREACH_SAFE (from->lane.pins, p, next) {
-            if (p->is_moving && now_ms - p->since_ms >= BARRIER_MS)
-                wsg_hub_finish_move(h, p);
-        }
-        any = any || from->moving;
+        const struct wsg_pin *first = from->acks ? NULL : from->lane.moving;
+        any = any || first;
+        if (first && now_ms - first->since_ms >= BARRIER_MS)
+            wsg_hub_passed_barrier(h, from, first->barrier);
     }
     return any;
 }

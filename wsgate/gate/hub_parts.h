@@ -102,7 +102,6 @@ void wsg_hub_give_up(struct wsg_hub *h, struct wsg_pin *p, uint16_t status, cons
 void wsg_hub_fail(struct wsg_hub *h, wsb_conn conn, uint16_t status, enum wsg_refusal reason, const char *why);
 /* What is kept of it is forgotten, and messages among it are counted as dropped. */
 void wsg_hub_drop_backlog(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reason);
-void wsg_hub_end_moving(struct wsg_pin *p);
 /* Look again soon whether those that are full have room. */
 void wsg_hub_watch_room(struct wsg_hub *h);
 void wsg_hub_on_room_timer(struct wsg_timer *t);

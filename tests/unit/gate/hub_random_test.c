@@ -213,7 +213,7 @@ static void check_lanes(struct model *m)
         uint32_t count = 0;
         uint32_t waiting = 0;
         uint32_t moving = 0;
-        for (const struct wsg_pin *p = h->lane.pins; p; p = p->next) {
+        for (const struct wsg_pin *p = NULL; (p = wsg_lane_next(&h->lane, p)) != NULL;) {
             unsent += p->backlog.unsent_bytes;
             unacked += p->unacked;
             assert_true(p->unacked <= p->sent_seq - p->acked_seq);
