@@ -384,12 +384,19 @@ static void on_retry(struct wsg_timer *t)
     (void)t; /* waking up is all */
 }
 
+void wsg_hub_step(struct wsg_hub *h)
+{
+    wsg_hub_change_hands(h);
+    wsg_hub_pause_on(h);
+    wsg_hub_streams_on(h);
+    wsg_hub_judge_on(h);
+}
+
 static void on_again(struct wsg_task *t)
 {
     struct wsg_hub *h = CONTAINER(t, struct wsg_hub, again);
     h->again_posted = false; /* the round that runs this receives */
-    wsg_hub_change_hands(h);
-    wsg_hub_judge_on(h);
+    wsg_hub_step(h);
 }
 
 void wsg_hub_again(struct wsg_hub *h)

@@ -133,6 +133,8 @@ struct wsg_hub {
     bool has_passed;        /* handlers have answered the PING that some of their connections wait for */
     bool is_rebalancing;    /* some have not been looked at in this round */
     bool changes_hands;     /* inside of it */
+    bool is_pausing;        /* clients of handlers that have too much are still to be paused */
+    bool is_ending_streams; /* responses of handlers that drain are still to be ended */
     bool is_judging;        /* some handlers are still to be asked about */
     uint32_t judged;        /* the last one that was */
     uint64_t steps;         /* of connections that change hands */

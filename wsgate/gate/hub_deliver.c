@@ -14,7 +14,8 @@ enum {
     ROOM_CHECK_MS = 5,
     BATCH_IDS = 256,
     OPENING_MAX = 32, /* clients that a handler is told of and has not done with, where it acknowledges */
-    IDLE_VISITS = 64  /* of those that wait, without anything to do: the others are looked at soon */
+    IDLE_VISITS = 64, /* of those that wait, without anything to do: the others are looked at soon */
+    PAUSED_AT_ONCE = 2048
 };
 
 /* ---------------------------------------------------------------- keeping accounts */
@@ -149,16 +150,20 @@ void wsg_hub_pause_if_full(struct wsg_hub *h, struct wsg_pin *p)
         pause_client(h, p);
 }
 
-/* More than enough waits for one handler: whoever has not sent to it lately must not begin to. One that waits to be let in is
- * not read as it is, and could not be told: it is paused, like any other, when it has spoken. */
-static void pause_all(struct wsg_hub *h, struct wsg_lane *lane)
+static bool may_be_paused(const struct wsg_pin *p)
+{
+    return !p->is_paused && !p->is_closed && p->admission != WSG_PENDING;
+}
+
+/* Until there is room again, and it is of no use any more. */
+static size_t pause_some(struct wsg_hub *h, struct wsg_lane *lane, size_t budget)
 {
     WSB_SCRATCH wsb_conn ids[BATCH_IDS];
     size_t count = 0;
     struct wsg_pin *p;
-    lane->all_paused = true;
-    DL_FOREACH (lane->pins, p) {
-        if (p->is_paused || p->is_closed || p->admission == WSG_PENDING)
+    while (lane->all_paused && budget && (p = wsg_lane_step(lane, WSG_WALK_PAUSE)) != NULL) {
+        budget--;
+        if (!may_be_paused(p))
             continue;
         p->is_paused = true;
         wsg_pin_wait(p);
@@ -169,6 +174,29 @@ static void pause_all(struct wsg_hub *h, struct wsg_lane *lane)
         }
     }
     tell_sessions(h, WSG_CMD_PAUSE, ids, count);
+    if (!lane->all_paused)
+        lane->walks[WSG_WALK_PAUSE] = NULL;
+    return budget;
+}
+
+void wsg_hub_pause_on(struct wsg_hub *h)
+{
+    size_t budget = h->is_pausing ? pause_some(h, &h->pins.orphans, PAUSED_AT_ONCE) : 0;
+    for (struct wsg_handler *to = h->handlers.by_id; to && budget; to = to->by_id.next)
+        budget = pause_some(h, &to->lane, budget);
+    h->is_pausing = h->is_pausing && budget == 0;
+    if (h->is_pausing)
+        wsg_hub_again(h);
+}
+
+/* More than enough waits for one handler: whoever has not sent to it lately must not begin to. One that waits to be let in is
+ * not read as it is, and could not be told: it is paused, like any other, when it has spoken. */
+static void pause_all(struct wsg_hub *h, struct wsg_lane *lane)
+{
+    lane->all_paused = true;
+    wsg_lane_walk(lane, WSG_WALK_PAUSE);
+    h->is_pausing = true;
+    wsg_hub_pause_on(h);
 }
 
 void wsg_hub_watch_room(struct wsg_hub *h)

@@ -16,7 +16,10 @@ enum {
     BARRIER_MS = 1000,    /* longest wait for the PONG of a handler that does not acknowledge */
     LIVES_AT_ONCE = 32,   /* handlers that are asked about in one go */
     HANDS_AT_ONCE = 2048, /* connections, and events of them, that go to others in one go */
-    MOVING_AT_ONCE = 64   /* connections of one handler */
+    MOVING_AT_ONCE = 64,  /* connections of one handler */
+    DRAIN_LOOKS = 4096,   /* at connections, and at handlers for them, in one step of a drain */
+    STREAM_LOOKS = 4096,  /* at connections whose response may go on */
+    STREAM_COST = 16      /* of them is as dear to end one */
 };
 
 static struct wsg_handler *pick(const struct wsg_hub *h, const struct wsg_pin *p, const struct wsg_handler *except)
@@ -130,11 +133,17 @@ void wsg_hub_passed_barrier(struct wsg_hub *h, struct wsg_handler *from, uint64_
     wsg_hub_change_hands(h);
 }
 
-/* Those that began to move first are first, and their barriers are in order. */
+/* A handler that does not acknowledge, and does not answer its PING either, has had its chance. */
+static bool is_late(const struct wsg_hub *h, const struct wsg_pin *p)
+{
+    return wsg_loop_now_ms(h->loop) - p->since_ms >= BARRIER_MS;
+}
+
+/* Those that began to move first are first, and so are their barriers. */
 static size_t finish_some_of(struct wsg_hub *h, struct wsg_handler *from, size_t budget)
 {
     struct wsg_pin *p;
-    while (budget && (p = from->lane.moving) != NULL && p->barrier <= from->barrier_passed) {
+    while (budget && (p = from->lane.moving) != NULL && (p->barrier <= from->barrier_passed || is_late(h, p))) {
         budget--;
         wsg_hub_finish_move(h, p);
     }
@@ -180,24 +189,36 @@ static bool has_another(const struct wsg_hub *h, const struct wsg_pin *p)
     return pick(h, p, p->handler) != NULL;
 }
 
+/* Some of those that can go begin to. True: there were any. */
+static bool drain_some(struct wsg_hub *h, struct wsg_handler *from)
+{
+    struct wsg_lane *lane = &from->lane;
+    size_t budget = DRAIN_LOOKS;
+    struct wsg_pin *p;
+    bool any = false;
+    from->steps = 0;
+    if (!lane->walks[WSG_WALK_DRAIN])
+        wsg_lane_walk(lane, WSG_WALK_DRAIN);
+    while (budget && from->moving < MOVING_AT_ONCE && from->steps < MOVING_AT_ONCE &&
+           (p = wsg_lane_step(lane, WSG_WALK_DRAIN)) != NULL) {
+        bool may = can_move(p);
+        size_t cost = may ? h->handlers.count : 1; /* each is asked */
+        budget -= cost < budget ? cost : budget;
+        if (!may || !has_another(h, p))
+            continue;
+        any = true;
+        begin_move(h, p, 0);
+    }
+    if (lane->walks[WSG_WALK_DRAIN])
+        sweep_soon(h); /* the rest follows */
+    return any;
+}
+
 void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from)
 {
-    struct wsg_pin *p, *next;
-    bool any = false;
     if (from->drain != WSG_DRAIN_BEGUN || from->is_dead || (from->lane.count && !has_relief(h, from)))
         return;
-    from->steps = 0;
-    DL_FOREACH_SAFE (from->lane.pins, p, next) {
-        if (from->moving >= MOVING_AT_ONCE || from->steps >= MOVING_AT_ONCE) {
-            sweep_soon(h); /* the rest follows */
-            break;
-        }
-        if (can_move(p) && has_another(h, p)) {
-            any = true;
-            begin_move(h, p, 0);
-        }
-    }
-    if (any && !from->acks)
+    if (drain_some(h, from) && !from->acks)
         wsg_hub_ping(h, from);
     if (from->lane.count == 0) {
         from->drain = WSG_DRAIN_DONE;
@@ -213,14 +234,35 @@ void wsg_hub_drain_session(struct wsg_hub *h, wsb_conn conn)
     h->host.command(h->host.ctx, &c, &conn, 1);
 }
 
-/* Event streams end in good order: their clients come back, to another handler. Other requests are finished. */
-static void end_streams(struct wsg_hub *h, const struct wsg_handler *from)
+static size_t end_some_streams(struct wsg_hub *h, struct wsg_handler *from, size_t budget)
 {
     const struct wsg_pin *p;
-    DL_FOREACH (from->lane.pins, p) {
-        if (p->is_request && p->is_answered)
+    while (budget && (p = wsg_lane_step(&from->lane, WSG_WALK_STREAMS)) != NULL) {
+        bool is_stream = p->is_request && p->is_answered;
+        size_t cost = is_stream ? STREAM_COST : 1;
+        budget -= cost < budget ? cost : budget;
+        if (is_stream)
             wsg_hub_drain_session(h, p->conn);
     }
+    return budget;
+}
+
+/* Event streams end in good order: their clients come back, to another handler. Other requests are finished. */
+void wsg_hub_streams_on(struct wsg_hub *h)
+{
+    size_t budget = h->is_ending_streams ? STREAM_LOOKS : 0;
+    for (struct wsg_handler *from = h->handlers.by_id; from && budget; from = from->by_id.next)
+        budget = end_some_streams(h, from, budget);
+    h->is_ending_streams = h->is_ending_streams && budget == 0;
+    if (h->is_ending_streams)
+        wsg_hub_again(h);
+}
+
+static void end_streams(struct wsg_hub *h, struct wsg_handler *from)
+{
+    wsg_lane_walk(&from->lane, WSG_WALK_STREAMS);
+    h->is_ending_streams = true;
+    wsg_hub_streams_on(h);
 }
 
 void wsg_hub_drain_handler(struct wsg_hub *h, struct wsg_handler *handler)
@@ -241,6 +283,7 @@ void wsg_hub_undrain_handler(struct wsg_hub *h, struct wsg_handler *handler)
     if (handler->drain != WSG_DRAIN_BEGUN || handler->is_dead)
         return;
     handler->drain = WSG_DRAIN_NO;
+    handler->lane.walks[WSG_WALK_DRAIN] = handler->lane.walks[WSG_WALK_STREAMS] = NULL;
     wsg_hub_count_in(h, handler);
     WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler drains no more", WSB_KU("handler", handler->id),
             WSB_KS("name", handler->name), WSB_KU("connections", handler->lane.count));
@@ -605,28 +648,27 @@ void wsg_hub_check_life(struct wsg_hub *h)
     wsg_hub_judge_on(h);
 }
 
-/* A handler that does not acknowledge, and does not answer its PING either, has had its chance. */
-static bool end_barriers(struct wsg_hub *h, uint64_t now_ms)
+static bool end_barriers(struct wsg_hub *h)
 {
     bool any = false;
     for (struct wsg_handler *from = h->handlers.by_id; from; from = from->by_id.next) {
         const struct wsg_pin *first = from->acks ? NULL : from->lane.moving;
         any = any || first;
-        if (first && now_ms - first->since_ms >= BARRIER_MS)
-            wsg_hub_passed_barrier(h, from, first->barrier);
+        h->has_passed = h->has_passed || (first && is_late(h, first));
     }
+    if (h->has_passed)
+        wsg_hub_change_hands(h);
     return any;
 }
 
 void wsg_hub_sweep(struct wsg_hub *h)
 {
-    uint64_t now_ms = wsg_loop_now_ms(h->loop);
     if (!h->orphans_left)
         h->orphans_left = h->pins.orphans.count;
     wsg_hub_change_hands(h);
     if (h->pins.orphans.unsent_bytes < WSG_UNSENT_LOW)
         h->pins.orphans.all_paused = false;
-    bool any = end_barriers(h, now_ms);
+    bool any = end_barriers(h);
     h->drain_pending = true;
     wsg_hub_flush(h);
     if (any || h->pins.orphans.count)

@@ -30,6 +30,8 @@ bool wsg_hub_keep_meta(struct wsg_hub *h, struct wsg_pin *p, struct wsb_span met
 
 /* Run another round without sleeping. */
 void wsg_hub_again(struct wsg_hub *h);
+/* What such a round is for: one step of all that is done in steps. */
+void wsg_hub_step(struct wsg_hub *h);
 
 /* ------------------------------------------------------------------ hub_link.c */
 
@@ -102,6 +104,8 @@ void wsg_hub_give_up(struct wsg_hub *h, struct wsg_pin *p, uint16_t status, cons
 void wsg_hub_fail(struct wsg_hub *h, wsb_conn conn, uint16_t status, enum wsg_refusal reason, const char *why);
 /* What is kept of it is forgotten, and messages among it are counted as dropped. */
 void wsg_hub_drop_backlog(struct wsg_hub *h, struct wsg_pin *p, enum wsg_in_drop reason);
+/* Go on with pausing all clients of handlers that have too much, for one step. */
+void wsg_hub_pause_on(struct wsg_hub *h);
 /* Look again soon whether those that are full have room. */
 void wsg_hub_watch_room(struct wsg_hub *h);
 void wsg_hub_on_room_timer(struct wsg_timer *t);
@@ -158,6 +162,8 @@ void wsg_hub_sweep(struct wsg_hub *h);
 void wsg_hub_count_in(struct wsg_hub *h, struct wsg_handler *handler);
 void wsg_hub_count_out(struct wsg_hub *h, struct wsg_handler *handler);
 void wsg_hub_ping(struct wsg_hub *h, struct wsg_handler *to);
+/* Go on, for one step, with ending the responses that go on of handlers that drain. */
+void wsg_hub_streams_on(struct wsg_hub *h);
 /* A handler that drains may have nothing left, or something that can go now. */
 void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from);
 

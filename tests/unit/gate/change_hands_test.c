@@ -10,7 +10,7 @@ enum { MANY = 10000, AT_ONCE = 2048 };
 
 struct count {
     uint64_t of[128][128]; /* by peer and type */
-    uint64_t last_seq[MANY + 2];
+    uint64_t last_seq[MANY + 200];
     bool is_out_of_order;
 };
 
@@ -27,6 +27,16 @@ static void note(void *ctx, char peer, const struct wsb_envelope *e)
 
 static struct count counts;
 
+/* What sessions were told, by the command. */
+static size_t commanded[256];
+
+static void count_command(void *ctx, const struct wsg_command *c, const wsb_conn *ids, size_t count)
+{
+    (void)ctx;
+    (void)ids;
+    commanded[c->type] += count;
+}
+
 static int setup_many(void **state)
 {
     static const struct wsg_route_policy policy = {.kinds = WSG_KIND_WEBSOCKET,
@@ -38,6 +48,8 @@ static int setup_many(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     fixture_open(f, &policy);
     memset(&counts, 0, sizeof counts);
+    memset(commanded, 0, sizeof commanded);
+    f->hub.host.command = count_command;
     f->server.sink = note;
     f->server.sink_ctx = &counts;
     *state = f;
@@ -84,7 +96,7 @@ static int finish(struct fixture *f, char to, uint32_t most)
     int steps = 0;
     for (uint32_t before = moved_to(f, to); f->hub.again_posted; before = moved_to(f, to)) {
         f->hub.again_posted = false; /* as the loop does */
-        wsg_hub_change_hands(&f->hub);
+        wsg_hub_step(&f->hub);
         wsg_hub_flush(&f->hub);
         assert_in_range(moved_to(f, to) - before, 0, most);
         steps++;
@@ -146,7 +158,7 @@ static void test_one_that_is_dropped_commands_none_of_them(void **state)
     const struct wsg_pin *p = wsg_pins_find(&f->hub.pins, conn_of(MANY));
     assert_true(p->handler->is_dead); /* not with another one yet */
     hear(f, 'a', WSB_SEND, WSB_TEXT, 0, MANY, "late", NULL);
-    assert_string_equal(f->commands, "");
+    assert_int_equal(commanded[WSB_SEND], 0);
     (void)finish(f, 'b', AT_ONCE);
     assert_int_equal(counts.of['a'][WSB_REVOKED], MANY);
 }
@@ -183,6 +195,144 @@ static void test_a_weight_moves_keys_in_steps(void **state)
     assert_in_range(moved_to(f, 'b'), MANY * 70 / 100, MANY * 80 / 100);
 }
 
+/* One that does not acknowledge: its answer to a PING, or the end of its time, is the end of very many moves. */
+static void end_moves(struct fixture *f, bool answers)
+{
+    hear(f, 'a', WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"r\"],\"batch\":true,\"name\":\"a\"}");
+    connect_many(f, 'a', true);
+    come(f, 'b');
+    (void)finish(f, 'b', 0); /* they wait */
+    uint32_t half = handler_of(f, 'a')->moving;
+    assert_in_range(half, MANY * 45 / 100, MANY * 55 / 100);
+    if (answers) {
+        struct wsb_envelope pong = {.header = {.type = WSB_PONG, .seq = handler_of(f, 'a')->ping_seq}};
+        hear_envelope(f, 'a', &pong);
+    } else {
+        for (struct wsg_pin *p = handler_of(f, 'a')->lane.moving; p; p = p->next)
+            p->since_ms -= 1000;
+        wsg_hub_sweep(&f->hub);
+    }
+    assert_in_range(moved_to(f, 'b'), 1, AT_ONCE);
+    assert_in_range(finish(f, 'b', AT_ONCE), 2, 60);
+    assert_int_equal(moved_to(f, 'b'), half);
+    assert_int_equal(handler_of(f, 'a')->moving, 0);
+    assert_false(f->hub.has_passed);
+}
+
+static void test_moves_end_in_steps_when_a_ping_is_answered(void **state)
+{
+    end_moves(*state, /*answers=*/true);
+}
+
+static void test_moves_end_in_steps_when_their_time_is_over(void **state)
+{
+    end_moves(*state, /*answers=*/false);
+}
+
+static void request_many(struct fixture *f, char to, bool answer)
+{
+    for (uint32_t slot = 1; slot <= MANY; slot++) {
+        happen(f, WSB_REQUEST, slot, 0, "");
+        if (!answer)
+            continue;
+        struct wsb_envelope response = {.header = {.type = WSB_RESPOND, .flags = WSB_FLAG_MORE, .conn = conn_of(slot)},
+                                        .payload = wsb_span_str("x")};
+        hear_envelope(f, to, &response);
+    }
+}
+
+static void test_a_drain_looks_at_so_many_in_a_step(void **state)
+{
+    struct fixture *f = *state;
+    come(f, 'a');
+    request_many(f, 'a', false); /* they cannot go, and stand in front of those that can */
+    for (uint32_t slot = MANY + 1; slot <= MANY + 100; slot++)
+        happen(f, WSB_OPEN, slot, 0, "");
+    come(f, 'b');
+    wsg_hub_drain_handler(&f->hub, handler_of(f, 'a'));
+    struct wsg_handler *from = handler_of(f, 'a');
+    int steps = 0;
+    for (; from->moving == 0; steps++) {
+        assert_non_null(from->lane.walks[WSG_WALK_DRAIN]); /* it goes on from there */
+        assert_in_range(steps, 0, 10);
+        wsg_hub_sweep(&f->hub);
+    }
+    assert_in_range(steps, 1, 10);
+    ack_opens(f, 'a'); /* so they go, and the others begin */
+    for (uint32_t slot = MANY + 1; slot <= MANY + 100; slot++) {
+        struct wsb_envelope ack = {.header = {.type = WSB_ACK, .conn = conn_of(slot), .seq = 1}};
+        if (wsg_pins_find(&f->hub.pins, conn_of(slot))->handler == from)
+            hear_envelope(f, 'a', &ack);
+        wsg_hub_sweep(&f->hub);
+    }
+    assert_int_equal(moved_to(f, 'b'), 100);
+    assert_int_equal(moved_to(f, 'a'), MANY);
+    wsg_hub_undrain_handler(&f->hub, from);
+    assert_null(from->lane.walks[WSG_WALK_DRAIN]);
+}
+
+static void test_streams_of_a_drain_end_in_steps(void **state)
+{
+    enum { STREAMS_AT_ONCE = 256 };
+    struct fixture *f = *state;
+    int steps = 0;
+    come(f, 'a');
+    request_many(f, 'a', true);
+    wsg_hub_drain_handler(&f->hub, handler_of(f, 'a'));
+    for (size_t before = 0; f->hub.is_ending_streams; steps++) {
+        assert_in_range(commanded[WSG_CMD_DRAIN] - before, 1, STREAMS_AT_ONCE);
+        assert_true(f->hub.again_posted);
+        before = commanded[WSG_CMD_DRAIN];
+        wsg_hub_step(&f->hub);
+    }
+    assert_in_range(steps, MANY / STREAMS_AT_ONCE - 1, MANY);
+    assert_int_equal(commanded[WSG_CMD_DRAIN], MANY);
+}
+
+static void test_all_are_paused_in_steps(void **state)
+{
+    static char large[1 << 18];
+    struct fixture *f = *state;
+    int steps = 0;
+    memset(large, 'x', sizeof large - 1);
+    come(f, 'a');
+    connect_many(f, 'a', false);
+    handler_of(f, 'a')->paused = true; /* its link is full */
+    for (int i = 0; !handler_of(f, 'a')->lane.all_paused; i++) {
+        happen(f, WSB_DATA, 5, 0, large);
+        assert_in_range(i, 0, 100);
+    }
+    for (size_t before = 1; f->hub.is_pausing; steps++) { /* the first one was, when it spoke */
+        assert_in_range(commanded[WSG_CMD_PAUSE] - before, 1, AT_ONCE);
+        assert_true(f->hub.again_posted);
+        before = commanded[WSG_CMD_PAUSE];
+        if (steps == 0) { /* who ends or changes its place meanwhile is in nobody's way */
+            happen(f, WSB_CLOSED_EV, wsg_id_parts(handler_of(f, 'a')->lane.walks[WSG_WALK_PAUSE]->conn).slot, 0, "");
+            wsg_lane_rotate(&handler_of(f, 'a')->lane, handler_of(f, 'a')->lane.walks[WSG_WALK_PAUSE]);
+        }
+        wsg_hub_step(&f->hub);
+    }
+    assert_in_range(steps, 3, 60);
+    assert_int_equal(commanded[WSG_CMD_PAUSE], MANY - 1);
+}
+
+/* What is not needed any more is not done. */
+static void test_there_is_room_before_all_are_paused(void **state)
+{
+    struct fixture *f = *state;
+    come(f, 'a');
+    connect_many(f, 'a', false);
+    struct wsg_lane *lane = &handler_of(f, 'a')->lane;
+    lane->all_paused = f->hub.is_pausing = true;
+    wsg_lane_walk(lane, WSG_WALK_PAUSE);
+    wsg_hub_step(&f->hub);
+    assert_int_equal(commanded[WSG_CMD_PAUSE], AT_ONCE);
+    lane->all_paused = false;
+    wsg_hub_step(&f->hub);
+    assert_int_equal(commanded[WSG_CMD_PAUSE], AT_ONCE);
+    assert_false(f->hub.is_pausing);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_many, teardown)
@@ -191,6 +341,12 @@ int main(void)
         TEST(test_one_that_is_dropped_commands_none_of_them),
         TEST(test_those_that_wait_are_taken_in_steps),
         TEST(test_a_weight_moves_keys_in_steps),
+        TEST(test_moves_end_in_steps_when_a_ping_is_answered),
+        TEST(test_moves_end_in_steps_when_their_time_is_over),
+        TEST(test_a_drain_looks_at_so_many_in_a_step),
+        TEST(test_streams_of_a_drain_end_in_steps),
+        TEST(test_all_are_paused_in_steps),
+        TEST(test_there_is_room_before_all_are_paused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
