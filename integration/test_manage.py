@@ -190,6 +190,7 @@ def test_waiting_for_a_handler(make_gate, take, tmp_path):
         async with websockets.connect(gate.url()) as ws:
             await ws.send("early")
             eventually(lambda: gate.wsctl("stats")["routes"]["echo"]["retained_messages"] == 1, "it waits")
+            eventually(lambda: gate.wsctl("stats")["routes"]["echo"]["retained_age_ms"] > 0, "and how long")
             seat = take(gate)
             assert seat.hear("open").redelivered is False
             event = seat.hear("data")

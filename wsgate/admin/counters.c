@@ -152,7 +152,7 @@ GET(handler_full_ms, s->handler->full_ms + (s->handler->full_since_ms ? s->now_m
 
 static uint64_t route_retained_age_ms(const struct wsg_counter_source *s, int reason)
 {
-    uint64_t oldest_ns = s->oldest_ns ? s->oldest_ns[s->route->index] : 0;
+    uint64_t oldest_ns = s->route->retained.bytes ? s->route->oldest_ns : 0;
     (void)reason;
     return oldest_ns && s->wall_ns > oldest_ns ? (s->wall_ns - oldest_ns) / 1000000 : 0;
 }
@@ -312,7 +312,7 @@ const struct wsg_counter wsg_counters[] = {
     {ROUTE_ROW("in_dropped",     "in_dropped_messages"),     WSG_COUNTER, PLAIN, "Messages of clients that reached no handler.", route_in_dropped, WSG_IN_DROPS, in_reason},
     {ROUTE_ROW("retained_messages", "retained_messages"),    WSG_GAUGE,   PLAIN, "Messages that are not acknowledged, or not sent yet.", route_retained, ONE},
     {ROUTE_ROW("retained_bytes", "retained_bytes"),          WSG_GAUGE,   BYTES, "Memory of what is not acknowledged, or not sent yet.", route_retained_bytes, ONE},
-    {ROUTE_ROW("retained_age_ms", "retained_age_seconds"),   WSG_GAUGE,   MS,    "Age of the oldest of them.", route_retained_age_ms, ONE},
+    {ROUTE_ROW("retained_age_ms", "retained_age_seconds"),   WSG_GAUGE,   MS,    "Age of the oldest of them, looked for once a second.", route_retained_age_ms, ONE},
     {ROUTE_ROW("messages_out",   "out_messages"),            WSG_COUNTER, PLAIN, "Messages for clients.", route_messages_out, ONE},
     {ROUTE_ROW("bytes_out",      "out_bytes"),               WSG_COUNTER, BYTES, "Bytes of messages for clients.", route_bytes_out, ONE},
     {ROUTE_ROW("written",        "written_messages"),        WSG_COUNTER, PLAIN, "Messages for clients that the kernel took.", route_written, ONE},
@@ -357,20 +357,11 @@ void wsg_counter_source_init(struct wsg_counter_source *s, struct wsg_gate *gate
         .hub = wsg_gate_hub(gate),
         .now_ms = wsg_loop_now_ms(wsg_gate_loop(gate)),
         .wall_ns = wsg_loop_wall_ns(wsg_gate_loop(gate)),
-        .oldest_ns = calloc(wsg_gate_routes(gate)->count + 1, sizeof(uint64_t)),
     };
     wsg_gate_stats(gate, &s->stats);
     wsb_server_stats(s->hub->server, &s->link);
     if (s->hub->shm)
         wsb_server_stats(s->hub->shm, &s->shm);
-    if (s->oldest_ns)
-        wsg_hub_oldest(s->hub, s->oldest_ns);
-}
-
-void wsg_counter_source_deinit(struct wsg_counter_source *s)
-{
-    free(s->oldest_ns);
-    s->oldest_ns = NULL;
 }
 
 void wsg_counters_write(const struct wsg_counter_source *s, enum wsg_counter_of of, struct wsb_json *j)

@@ -24,8 +24,6 @@ struct wsg_counter_source {
     struct wsb_server_stats link, shm; /* of ZeroMQ; of shared memory, all zero without */
     uint64_t now_ms;
     uint64_t wall_ns;
-    uint64_t
-        *oldest_ns; /* owned; of each route: when the oldest event that is kept came, 0: none is. NULL: not known */
 };
 
 struct wsg_counter {
@@ -45,7 +43,6 @@ extern const struct wsg_counter wsg_counters[];
 extern const size_t wsg_counter_count;
 
 void wsg_counter_source_init(struct wsg_counter_source *s, struct wsg_gate *gate);
-void wsg_counter_source_deinit(struct wsg_counter_source *s);
 /* The rows of one kind as members of the JSON object that is open. */
 void wsg_counters_write(const struct wsg_counter_source *s, enum wsg_counter_of of, struct wsb_json *j);
 

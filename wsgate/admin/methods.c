@@ -166,7 +166,6 @@ static void on_stats(const struct wsg_call *call)
         wsg_counters_write(&source, WSG_OF_ROUTE, &j);
         wsb_json_object_end(&j);
     }
-    wsg_counter_source_deinit(&source);
     wsb_json_object_end(&j);
     wsb_json_object_end(&j);
     wsg_answer_end(call->client, call->id, &j);

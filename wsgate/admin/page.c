@@ -38,7 +38,6 @@ void wsg_page_unref(struct wsg_page *p)
     if (!p || --p->refs)
         return;
     wsb_buf_deinit(&p->text);
-    wsg_counter_source_deinit(&p->source);
     free(p->handlers);
     free(p);
 }

@@ -169,6 +169,8 @@ struct wsg_route {
     _Atomic uint32_t taps;               /* of `wsctl tap` */
     struct wsg_route_tally tally;
     struct wsg_backlog_sum retained; /* by the hub: what handlers have not acknowledged or not been sent */
+    uint64_t oldest_ns;  /* by the hub: when the oldest of them came, as far as the last look found; 0: none is kept */
+    uint64_t finding_ns; /* by the hub: the same of the look that goes on */
 };
 
 struct wsg_routes {

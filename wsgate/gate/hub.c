@@ -12,6 +12,7 @@ enum {
     WORK_PER_ROUND = 2048, /* commands, or KiB of them; of all links together */
     META_WORK = 8,   /* metadata is parsed, and names things that are made: it is as dear as so many messages without */
     META_BYTES = 64, /* of which are one more */
+    VISITS_A_ROUND = 4096, /* to connections that wait for their handlers */
     RETRY_MS = 2
 };
 
@@ -260,6 +261,7 @@ static void on_heartbeat(struct wsg_timer *t)
     }
     wsg_hub_check_life(h);
     wsg_hub_sweep(h);
+    wsg_hub_ages_begin(h);
     wsg_handlers_settle(&h->handlers);
     (void)!wsg_loop_arm(h->loop, t, wsg_loop_now_ms(h->loop) + WSG_HEARTBEAT_MS);
 }
@@ -386,9 +388,11 @@ static void on_retry(struct wsg_timer *t)
 
 void wsg_hub_step(struct wsg_hub *h)
 {
+    h->pump_due = true; /* for whom a round was not enough */
     wsg_hub_change_hands(h);
     wsg_hub_pause_on(h);
     wsg_hub_streams_on(h);
+    wsg_hub_ages_on(h);
     wsg_hub_judge_on(h);
 }
 
@@ -409,6 +413,7 @@ void wsg_hub_again(struct wsg_hub *h)
 
 void wsg_hub_receive(struct wsg_hub *h)
 {
+    h->visits_left = VISITS_A_ROUND;
     if (h->host.is_behind(h->host.ctx)) {
         h->behind_ms = wsg_loop_now_ms(h->loop);
         (void)!wsg_loop_arm(h->loop, &h->retry, wsg_loop_now_ms(h->loop) + RETRY_MS);

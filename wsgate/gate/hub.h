@@ -106,6 +106,14 @@ struct wsg_presence {
     size_t left;          /* that may be told in this round */
 };
 
+/* A look at the events that are kept, for the oldest of each route: how far it is. */
+struct wsg_ages {
+    bool is_looking;
+    uint16_t worker; /* the next one, with its next place */
+    size_t slot;
+    size_t shard; /* of those whose clients are gone: the next one */
+};
+
 /* Lines in the log that peers can cause, as often as they like. */
 struct wsg_hub_lines {
     struct wsb_log_limit letters, lost, dropped, slow, stuck, malformed, joins, said, refused, came, went;
@@ -124,6 +132,7 @@ struct wsg_hub {
     struct wsg_groups members; /* of each route, under its name */
     uint32_t presence_count;   /* handlers that want JOINED and LEFT */
     struct wsg_presence presence;
+    struct wsg_ages ages;
     struct wsg_hub_host host;
     struct wsg_timer heartbeat;
     struct wsg_timer room;  /* somebody is full: look whether that is still so */
@@ -138,6 +147,7 @@ struct wsg_hub {
     bool is_judging;        /* some handlers are still to be asked about */
     uint32_t judged;        /* the last one that was */
     uint64_t steps;         /* of connections that change hands */
+    uint32_t visits_left;   /* to connections that wait, in this round */
     bool pump_due;          /* some handlers have room that they did not have before: is_pump_due */
     bool pump_all;          /* a route has come under its limit: all its handlers may go on */
     bool drain_pending;     /* something changed that a handler that drains may wait for */
@@ -224,7 +234,5 @@ void wsg_hub_set_level(struct wsg_hub *h, struct wsg_handler *handler, enum wsb_
  * `meta` excepts (NULL: none); returns how many. */
 size_t wsg_hub_broadcast(struct wsg_hub *h, struct wsg_command *c, const struct wsg_audience *to, size_t to_count,
                          const struct wsg_meta *meta);
-/* For each route, by index: when the oldest event that is kept came, ns since the Unix epoch; 0: none is. */
-void wsg_hub_oldest(const struct wsg_hub *h, uint64_t *ret);
 
 #endif

@@ -13,8 +13,9 @@
 enum {
     ROOM_CHECK_MS = 5,
     BATCH_IDS = 256,
-    OPENING_MAX = 32, /* clients that a handler is told of and has not done with, where it acknowledges */
-    IDLE_VISITS = 64, /* of those that wait, without anything to do: the others are looked at soon */
+    OPENING_MAX = 32,      /* clients that a handler is told of and has not done with, where it acknowledges */
+    IDLE_VISITS = 64,      /* of those that wait, without anything to do: the others are looked at soon */
+    VISITS_AT_ONCE = 1024, /* of those that wait for one handler, which has room for more */
     PAUSED_AT_ONCE = 2048
 };
 
@@ -469,12 +470,18 @@ void wsg_hub_pump(struct wsg_hub *h, struct wsg_handler *to)
     to->is_pump_due = false;
     while (lane->waiting && idle < lane->waiting_count && !to->is_dead &&
            (wsg_handler_has_room(to) || can_introduce(to))) {
-        visits++;
+        if (visits == VISITS_AT_ONCE || h->visits_left == 0) {
+            to->is_pump_due = true;
+            wsg_hub_again(h);
+            break;
+        }
         if (idle >= IDLE_VISITS) {
             to->is_pump_due = true;
             wsg_hub_watch_room(h);
             break;
         }
+        visits++;
+        h->visits_left--;
         struct wsg_pin *p = lane->waiting; /* each in its turn */
         bool over;
         wsg_pin_wait_no_more(p);
@@ -700,25 +707,4 @@ void wsg_hub_answered(struct wsg_hub *h, struct wsg_pin *p)
     p->is_answered = true;
     wsg_backlog_acked(&p->backlog, UINT64_MAX, &freed);
     discharge(h, p, &freed);
-}
-
-static void note_oldest(const struct wsg_pin *p, uint64_t *ret)
-{
-    uint64_t *oldest = &ret[p->route->index];
-    if (p->backlog.first && (!*oldest || p->backlog.first->time_ns < *oldest))
-        *oldest = p->backlog.first->time_ns;
-}
-
-void wsg_hub_oldest(const struct wsg_hub *h, uint64_t *ret)
-{
-    memset(ret, 0, h->routes->count * sizeof *ret);
-    for (size_t w = 0; w < WSG_ID_WORKERS; w++) {
-        for (size_t i = 0; i < h->pins.workers[w].count; i++) {
-            const struct wsg_pin *p = h->pins.workers[w].slots[i];
-            if (p)
-                note_oldest(p, ret);
-        }
-    }
-    for (const struct wsg_ghost *g = NULL; (g = wsg_pins_next_ghost(&h->pins, g)) != NULL;)
-        note_oldest(g->pin, ret);
 }

@@ -10,6 +10,7 @@
  *     hub_deliver.c   each event to its owner: credit, what is kept, back-pressure, acknowledgement
  *     hub_undeliverable.c  what no handler gets done with
  *     hub_owner.c     whose a connection is: picking, moving, draining, death
+ *     hub_ages.c      how long the oldest event of each route has been kept
  *     hub_admit.c     clients that wait until a handler accepts them
  *     hub_presence.c  who has joined and left, to the handlers that asked
  *     hub_groups.c    groups, users, tags, who gets what is published
@@ -63,6 +64,12 @@ void wsg_hub_send_batch(struct wsg_hub *h, struct wsg_handler *to); /* now, if i
 void wsg_hub_count_handed(struct wsg_handler *to, struct wsg_route *route);
 /* A block with a copy of the payload; NULL without memory, or when too much is under way already. */
 struct wsb_block *wsg_hub_copy_block(struct wsb_account *account, size_t limit, struct wsb_span payload);
+
+/* ------------------------------------------------------------------ hub_ages.c */
+
+/* Once a second: look for the oldest event of each route. It goes on in steps. */
+void wsg_hub_ages_begin(struct wsg_hub *h);
+void wsg_hub_ages_on(struct wsg_hub *h);
 
 /* --------------------------------------------------------------- hub_publish.c */
 

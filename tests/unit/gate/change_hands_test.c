@@ -229,6 +229,28 @@ static void test_moves_end_in_steps_when_their_time_is_over(void **state)
     end_moves(*state, /*answers=*/false);
 }
 
+/* It grants more than can be sent in a step. */
+static void test_what_waits_for_credit_is_sent_in_steps(void **state)
+{
+    enum { VISITS_AT_ONCE = 1024 };
+    struct fixture *f = *state;
+    int steps = 0;
+    hear(f, 'a', WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"r\"],\"batch\":true,\"credit\":{\"messages\":0,\"bytes\":0}}");
+    connect_many(f, 'a', false);
+    assert_int_equal(counts.of['a'][WSB_DATA], 0);
+    hear(f, 'a', WSB_CREDIT, 0, 0, 0, "", "{\"messages\":1000000,\"bytes\":100000000}");
+    for (uint64_t before = 0; before < MANY; steps++) {
+        assert_in_range(counts.of['a'][WSB_DATA] - before, 1, VISITS_AT_ONCE);
+        before = counts.of['a'][WSB_DATA];
+        assert_true(before == MANY || f->hub.again_posted);
+        wsg_hub_step(&f->hub);
+        wsg_hub_receive(&f->hub);
+        wsg_hub_flush(&f->hub);
+    }
+    assert_in_range(steps, MANY / VISITS_AT_ONCE, 60);
+    assert_false(counts.is_out_of_order);
+}
+
 static void request_many(struct fixture *f, char to, bool answer)
 {
     for (uint32_t slot = 1; slot <= MANY; slot++) {
@@ -333,6 +355,47 @@ static void test_there_is_room_before_all_are_paused(void **state)
     assert_false(f->hub.is_pausing);
 }
 
+static void look_once(struct fixture *f)
+{
+    wsg_hub_ages_begin(&f->hub);
+    while (f->hub.ages.is_looking)
+        wsg_hub_step(&f->hub);
+}
+
+/* Of connections whose clients are there or gone, and of each route by itself. */
+static void test_the_oldest_event_is_looked_for_in_steps(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_route *r = &f->routes.routes[0];
+    come(f, 'a');
+    connect_many(f, 'a', false);
+    happen(f, WSB_CLOSED_EV, 7, 0, "");
+    happen(f, WSB_CLOSED_EV, 9000, 0, "");
+    for (uint32_t slot = 1; slot <= MANY; slot++)
+        wsg_pins_find(&f->hub.pins, conn_of(slot))->backlog.first->time_ns = 1000000 + slot;
+    wsg_pins_find(&f->hub.pins, conn_of(9500))->backlog.first->time_ns = 12;
+    wsg_pins_find(&f->hub.pins, conn_of(9000))->backlog.first->time_ns = 11;
+
+    wsg_hub_ages_begin(&f->hub);
+    assert_true(f->hub.ages.is_looking && f->hub.again_posted); /* so many are more than a step */
+    assert_int_equal(r->oldest_ns, 0);
+    look_once(f);
+    assert_int_equal(r->oldest_ns, 11);
+    assert_int_equal(f->routes.routes[1].oldest_ns, 0);
+
+    struct wsb_envelope ack = {.header = {.type = WSB_ACK, .conn = conn_of(9000), .seq = 3}};
+    hear_envelope(f, 'a', &ack);
+    look_once(f);
+    assert_int_equal(r->oldest_ns, 12);
+    for (uint32_t slot = 1; slot <= MANY; slot++) {
+        ack.header.conn = conn_of(slot);
+        hear_envelope(f, 'a', &ack);
+    }
+    assert_int_equal(r->retained.bytes, 0);
+    look_once(f);
+    assert_int_equal(r->oldest_ns, 0);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_many, teardown)
@@ -343,9 +406,11 @@ int main(void)
         TEST(test_a_weight_moves_keys_in_steps),
         TEST(test_moves_end_in_steps_when_a_ping_is_answered),
         TEST(test_moves_end_in_steps_when_their_time_is_over),
+        TEST(test_what_waits_for_credit_is_sent_in_steps),
         TEST(test_a_drain_looks_at_so_many_in_a_step),
         TEST(test_streams_of_a_drain_end_in_steps),
         TEST(test_all_are_paused_in_steps),
+        TEST(test_the_oldest_event_is_looked_for_in_steps),
         TEST(test_there_is_room_before_all_are_paused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
