@@ -173,12 +173,13 @@ def test_the_loop_of_the_readme_ends_on_drain(gate, processes, tmp_path):
     library = BUILD / "libwsbus"
     subprocess.run(["cc", "-std=c11", source, "-I", ROOT / "libwsbus/include", "-L", library, "-lwsbus", "-Wl,-rpath,%s" % library, "-o", tmp_path / "loop"],
                    check=True, timeout=120)
-    loop = processes(["env", *sanitizer_first(library / "libwsbus.so.0"), tmp_path / "loop", gate.dir])
+    command = ["env", *sanitizer_first(library / "libwsbus.so.0"), tmp_path / "loop", gate.dir]
+    loop = processes(command)
     gate.wait_handlers("echo", 1)
     number = gate.wsctl("handlers")["handlers"][0]["id"]
     with Raw(gate).upgrade() as client:
         assert client.ask("hello") == "hello"
-        successor = processes([tmp_path / "loop", gate.dir])
+        successor = processes(command)
         gate.wait_handlers("echo", 2)
         gate.wsctl("handlers", "drain", number)
         loop.process.wait(DEADLINE)
