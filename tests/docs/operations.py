@@ -10,7 +10,7 @@ import sys
 # Lines whose text is not a literal: the pattern finds where it is given instead. None: the text is a handler's own.
 MADE = {
     "libwsbus/link/shm_attach.c": r'complain\(s, p, "([^"]+)"',
-    "wsgate/gate/hub_register.c": None,
+    "wsgate/hub/register.c": None,
 }
 LEVELS = ("WSB_LOG_WARN", "WSB_LOG_ERROR")
 HARMLESS = ("WSB_LOG_DEBUG", "WSB_LOG_INFO", "WSB_LOG_WSLOG")

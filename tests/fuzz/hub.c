@@ -2,9 +2,9 @@
  * The hub between handlers and sessions that do anything in any order: each input is a script of what happens. The hub's own
  * sums must be right at every step, and nothing may be left when everybody has gone.
  */
-#include "../unit/gate/hub_fixture.h"
+#include "../unit/hub/fixture.h"
 
-#include "gate/hub_parts.h"
+#include "hub/life.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -159,7 +159,7 @@ static void operator_does(struct fixture *f, struct script *s, const uint8_t gen
         break;
     case 4:
         f->hub.room.fn(&f->hub.room);
-        wsg_hub_sweep(&f->hub);
+        f->hub.sweep.fn(&f->hub.sweep);
         break;
     case 5:
         if (h)

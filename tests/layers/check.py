@@ -33,7 +33,8 @@ SERVICE = "wsgate/service"
 LEVEL_2 = {"wsgate/net", "wsgate/access", LINK}
 LEVEL_3 = {TLS, WS, TOKEN, "wsgate/http", "wsgate/bus", "wsgate/config"}
 BELOW_SESSION = LEVEL_0 | LEVEL_1 | LEVEL_2 | LEVEL_3
-BELOW_GATE = BELOW_SESSION | {"wsgate/session"}
+BELOW_HUB = BELOW_SESSION | {"wsgate/session"}
+BELOW_GATE = BELOW_HUB | {"wsgate/hub"}
 
 FOLDERS = {
     # level 0: the C library only
@@ -59,7 +60,8 @@ FOLDERS = {
     "wsgate/config": LEVEL_0 | {POLICY},
     # level 4: the only place that joins level 3
     "wsgate/session": BELOW_SESSION,
-    # level 5: gate owns sessions and links, admin looks at a gate, main.c starts both
+    # level 5: the hub decides what goes where; gate owns it, sessions and links; admin looks at a gate; main.c starts both
+    "wsgate/hub": BELOW_HUB | {RING},
     "wsgate/gate": BELOW_GATE | {RING, DIAL, SERVICE},
     "wsgate/admin": BELOW_GATE | {"wsgate/gate"},
     "wsgate/main.c": BELOW_GATE | {SERVICE, "wsgate/gate", "wsgate/admin"},
@@ -70,6 +72,15 @@ FOLDERS = {
     "wsctl": {PUBLIC, BASE, TOKEN},
     "wsbench": {PUBLIC, BASE, WS, TLS},  # a client of any server; frames and masks are the same at both ends
     "examples": {PUBLIC},
+}
+
+# A folder whose files know each other one way only: the nouns from the bottom up. A file includes no header of a noun that
+# stands behind its own; headers that are named here by no file of their own are for all.
+ORDER = {
+    "wsgate/hub": """
+        dead_letters hub.h round link meta publish presence groups alone accounts pause deliver undeliverable place move leave hands
+        going drain life ack admit ages express incoming.h register commands step take receive hub.c
+    """.split(),
 }
 
 # --- Who may include which header from outside the project ----------------------------------------------------------
@@ -85,7 +96,7 @@ THIRD_PARTY = [
     ("confuse.h", {"wsgate/config"}),
     ("jansson.h", {TOKEN, "wsgate/bus", "wsgate/session", "wsgate/gate", "wsgate/admin", API, "wsctl"}),
     ("uthash.h", {"wsgate/bus/table.h"}),
-    ("utlist.h", {"wsgate/bus", "wsgate/session", "wsgate/gate", "wsgate/admin", LINK, API, "wsctl"}),
+    ("utlist.h", {"wsgate/bus", "wsgate/session", "wsgate/hub", "wsgate/gate", "wsgate/admin", LINK, API, "wsctl"}),
 ]
 
 # The C library and the kernel.
@@ -169,6 +180,22 @@ def judge_outside(path, folder, name):
     return None
 
 
+def place_in_order(path, folder):
+    """Where a file of an ordered folder stands: by its name, or by that of its noun; None: nowhere."""
+    name = os.path.basename(path)
+    for at, noun in enumerate(ORDER[folder]):
+        if noun in (name, os.path.splitext(name)[0]):
+            return at
+    return None
+
+
+def judge_order(path, folder, target):
+    own, other = place_in_order(path, folder), place_in_order(target, folder)
+    if own is None or other is None:
+        return f"{path if own is None else target} has no place in the order of {folder} in tests/layers/check.py"
+    return f"{path} may not know {target}, which is above it" if other > own else None
+
+
 def judge(root, path, folder, directive):
     literal = LITERAL.match(directive)
     if not literal:
@@ -182,6 +209,8 @@ def judge(root, path, folder, directive):
             return f'"{name}" is not a file of the project'
         return judge_outside(path, folder, name)
     target_folder = folder_of(target)
+    if target_folder == folder and folder in ORDER:
+        return judge_order(path, folder, target)
     if target_folder is None or target_folder == folder or target_folder in FOLDERS[folder]:
         return None  # a target in an unknown folder is reported once, for itself
     return f"{folder} may not include {target_folder} ({target})"

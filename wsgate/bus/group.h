@@ -25,6 +25,11 @@ struct wsg_groups {
     uint32_t per_connection; /* of these groups; 0: WSG_GROUPS_PER_CONNECTION */
 };
 
+static inline struct wsb_span wsg_group_name(const struct wsg_group *g)
+{
+    return wsb_span(g->name, g->name_len);
+}
+
 /* Call after the pins are gone. */
 void wsg_groups_deinit(struct wsg_groups *t);
 

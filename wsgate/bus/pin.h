@@ -24,7 +24,7 @@ struct wsg_member {
     struct wsg_member *next; /* of the same connection */
 };
 
-/* A client that waits for its 101 until a handler accepts it: see gate/hub_admit.c. */
+/* A client that waits for its 101 until a handler accepts it: see hub/admit.h. */
 enum wsg_admission {
     WSG_ADMITTED,
     WSG_PENDING,  /* OPEN waits for ACCEPT or REJECT */
@@ -121,6 +121,12 @@ static inline enum wsg_kind wsg_pin_kind(const struct wsg_pin *p)
 static inline bool wsg_pin_asks_elsewhere(const struct wsg_pin *p)
 {
     return p->asked && p->asked->wanted;
+}
+
+/* Who was not there for it, should it fail now. */
+static inline enum wsg_refusal wsg_pin_refusal(const struct wsg_pin *p)
+{
+    return wsg_pin_asks_elsewhere(p) ? WSG_REFUSED_NO_GATEKEEPER : WSG_REFUSED_NO_HANDLER;
 }
 
 /* Its owner has been sent OPEN, and has not acknowledged it. */

@@ -9,7 +9,7 @@
 
 #include "access/log.h"
 #include "config/config.h"
-#include "gate/hub.h"
+#include "hub/hub.h"
 #include "gate/dials.h"
 #include "gate/tls_listeners.h"
 #include "gate/worker.h"

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/scratch.h"
 #include "gate/gate.h"
-#include "gate/hub.h"
+#include "hub/hub.h"
 
 enum {
     ACCEPT_LINES_EVERY = 10, /* times as long as a second: five lines each */

@@ -1,0 +1,3 @@
+#include "hub/round.h"
+#include "hub/groups.h"
+#include "hub/nobody.h"
