@@ -7,7 +7,7 @@ import pytest
 import zmq
 
 import wsbus
-from conftest import HANDLERS, PYTHON, ROOT, eventually
+from conftest import BUILD, HANDLERS, PYTHON, ROOT, eventually
 from raw import Raw, close_frame
 
 
@@ -271,3 +271,41 @@ def test_handlers_register_again_without_a_silence(make_gate, processes, tmp_pat
         first.process.wait(20)
         first = make_gate(directory, routes=routes)
         assert Raw(first).upgrade().ask("so soon") == "so soon"
+
+
+CROWD = 2000
+
+
+@pytest.fixture
+def crowded(make_gate, take_seat, processes):
+    """A gate, and a call that publishes to a crowd more than its worker does at once, and returns the handlers that there are."""
+    gate = make_gate(routes=["crowd=/crowd", "echo=/echo,ack_timeout=1s"], args=["--workers", 1])
+    seat = take_seat(gate, ["crowd"])
+    processes([BUILD / "wsbench" / "wsbench", "idle", "-c", CROWD, "-d", "600", gate.url("/crowd")])
+    for _ in range(CROWD):
+        seat.hear("open")
+
+    def publish():
+        for _ in range(10):
+            seat.publish("x" * 100, route="crowd")
+        seat.flush()
+        return handlers_of(gate)
+
+    return gate, publish
+
+
+@pytest.mark.parametrize("language", ["c", "c-zmq"])
+def test_a_stopped_handler_is_noticed_while_another_publishes(crowded, echo, language):
+    gate, publish = crowded
+    victim = echo(gate, language)
+    victim.signal(signal.SIGSTOP)
+    eventually(lambda: len(publish()) == 1, "noticed", deadline=5)
+
+
+def test_a_handler_that_hangs_is_noticed_while_another_publishes(crowded, take_seat):
+    gate, publish = crowded
+    victim = take_seat(gate)
+    client = Raw(gate).upgrade()
+    client.say("nobody reads this")
+    victim.hear("open")
+    eventually(lambda: len(publish()) == 1, "noticed", deadline=5)

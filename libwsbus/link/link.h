@@ -114,7 +114,10 @@ struct wsb_server_ops {
      * sends heartbeats, as it says; 0: never. All three may be NULL: nothing is known then. */
     void (*watch)(struct wsb_server *s, const struct wsb_inbound *in, uint32_t heartbeat_ms);
     void (*unwatch)(struct wsb_server *s, struct wsb_span peer);
-    /* It has been stopped, or silent over the network, for so long that it counts as gone. Ask about once a second. */
+    /* Something that it said may not have been received. NULL: nobody knows. */
+    bool (*has_unread)(const struct wsb_server *s, struct wsb_span peer);
+    /* It has been stopped, or silent over the network, for so long that it counts as gone. Ask about once a second. What it said and
+     * nobody received is no silence. */
     bool (*is_stalled)(struct wsb_server *s, struct wsb_span peer, uint64_t now_ms);
     /* May `user` of an inbound serve the route, and command its connections? A local peer may. NULL: everybody may. */
     bool (*allows)(const struct wsb_server *s, struct wsb_span user, const char *route);

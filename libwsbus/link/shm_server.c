@@ -372,6 +372,12 @@ static void ss_unwatch(struct wsb_server *base, struct wsb_span peer)
         p->is_watched = false;
 }
 
+static bool ss_has_unread(const struct wsb_server *base, struct wsb_span peer)
+{
+    const struct wsb_shm_peer *p = find(self(base), peer);
+    return p && wsb_ring_has_next(&p->receiver.ring);
+}
+
 static bool ss_is_stalled(struct wsb_server *base, struct wsb_span peer, uint64_t at_ms)
 {
     struct wsb_shm_peer *p = find(self(base), peer);
@@ -463,6 +469,7 @@ static const struct wsb_server_ops shm_server_ops = {
     .publish = ss_publish,
     .watch = ss_watch,
     .unwatch = ss_unwatch,
+    .has_unread = ss_has_unread,
     .is_stalled = ss_is_stalled,
     .stats = ss_stats,
     .link_stats = ss_link_stats,

@@ -219,12 +219,15 @@ wsb_err wsb_zmtp_conn_next(struct wsb_zmtp_conn *c, struct wsb_zmtp_pool *pool, 
     }
 }
 
-bool wsb_zmtp_conn_is_silent(const struct wsb_zmtp_conn *c, uint64_t now_ms, uint64_t most_ms)
+bool wsb_zmtp_conn_has_unread(const struct wsb_zmtp_conn *c)
 {
     int unread = 0;
-    if (wsb_zmtp_since(now_ms, c->heard_ms) <= most_ms || c->is_readable || c->fd < 0)
-        return false;
-    return ioctl(c->fd, FIONREAD, &unread) == 0 && unread == 0;
+    return c->is_readable || c->fd < 0 || ioctl(c->fd, FIONREAD, &unread) != 0 || unread;
+}
+
+bool wsb_zmtp_conn_is_silent(const struct wsb_zmtp_conn *c, uint64_t now_ms, uint64_t most_ms)
+{
+    return wsb_zmtp_since(now_ms, c->heard_ms) > most_ms && !wsb_zmtp_conn_has_unread(c);
 }
 
 /* ---------------------------------------------------------------------- writing */

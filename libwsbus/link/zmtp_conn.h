@@ -141,6 +141,8 @@ static inline uint64_t wsb_zmtp_since(uint64_t now_ms, uint64_t then_ms)
     return now_ms > then_ms ? now_ms - then_ms : 0;
 }
 
+/* Something may wait in its socket; or it has none, and is at its end. */
+bool wsb_zmtp_conn_has_unread(const struct wsb_zmtp_conn *c);
 /* Nothing was heard of it for so long, and nothing waits to be read. */
 bool wsb_zmtp_conn_is_silent(const struct wsb_zmtp_conn *c, uint64_t now_ms, uint64_t most_ms);
 

@@ -459,6 +459,12 @@ static void leave_out_gap(struct wsb_zmtp_server *z, uint64_t now_ms)
     z->ahead_ms = ahead_ms;
 }
 
+static bool zs_has_unread(const struct wsb_server *s, struct wsb_span peer)
+{
+    const struct wsb_zmtp_conn *conn = wsb_zmtp_find(self(s), peer);
+    return conn && (conn->is_ready || wsb_zmtp_conn_has_unread(conn));
+}
+
 static bool zs_is_stalled(struct wsb_server *s, struct wsb_span peer, uint64_t now_ms)
 {
     struct wsb_zmtp_conn *conn = wsb_zmtp_find(self(s), peer);
@@ -485,6 +491,7 @@ const struct wsb_server_ops wsb_zmtp_server_ops = {
     .is_wanted = zs_is_wanted,
     .watch = zs_watch,
     .unwatch = zs_unwatch,
+    .has_unread = zs_has_unread,
     .is_stalled = zs_is_stalled,
     .allows = zs_allows,
     .allows_name = zs_allows_name,

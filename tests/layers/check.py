@@ -78,7 +78,7 @@ FOLDERS = {
 # stands behind its own; headers that are named here by no file of their own are for all.
 ORDER = {
     "wsgate/hub": """
-        dead_letters hub.h round link meta publish presence groups alone accounts pause deliver undeliverable place move leave hands
+        dead_letters hub.h round link hearing meta publish presence groups alone accounts pause deliver undeliverable place move leave hands
         going drain life ack admit ages express incoming.h register commands step take receive hub.c
     """.split(),
 }

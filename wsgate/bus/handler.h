@@ -83,6 +83,7 @@ struct wsg_handler {
     int64_t credit_bytes;            /* below zero when the last message was larger than what was left */
     uint64_t unacked;                /* events that it was sent and has not acknowledged, over all its connections */
     uint64_t progress_ms;            /* when it last acknowledged something, or had nothing to acknowledge */
+    uint64_t progress_deaf_ms;       /* for how long the hub had received nothing by then, of all time */
     struct wsb_account *account;     /* owned reference: what is under way to it */
     struct wsb_block *block;         /* owned: the batch of this round */
     bool paused;                     /* too much under way: its clients are not read */

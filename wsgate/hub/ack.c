@@ -3,6 +3,7 @@
 #include "hub/accounts.h"
 #include "hub/deliver.h"
 #include "hub/drain.h"
+#include "hub/hearing.h"
 #include "hub/move.h"
 #include "hub/undeliverable.h"
 
@@ -30,7 +31,7 @@ void wsg_hub_acked(struct wsg_hub *h, struct wsg_handler *from, wsb_conn conn, u
         seq = p->sent_seq; /* of an ownership before this one, or made up: what was not sent is not done */
     if (seq <= p->acked_seq)
         return;
-    from->progress_ms = wsg_loop_now_ms(h->loop);
+    wsg_hub_note_progress(h, from);
     bool was_crowded = from->opening >= WSG_HUB_OPENING_MAX;
     from->opening -= wsg_pin_is_opening(p);
     p->acked_seq = seq;

@@ -5,6 +5,7 @@
 #include "hub/accounts.h"
 #include "hub/alone.h"
 #include "hub/groups.h"
+#include "hub/hearing.h"
 #include "hub/link.h"
 #include "hub/meta.h"
 #include "hub/pause.h"
@@ -38,7 +39,7 @@ static void note_sent(struct wsg_hub *h, struct wsg_pin *p, uint64_t seq)
         return;
     }
     if (to->unacked == 0)
-        to->progress_ms = wsg_loop_now_ms(h->loop);
+        wsg_hub_note_progress(h, to);
     to->unacked++;
     p->unacked++;
     p->sent_seq = seq;

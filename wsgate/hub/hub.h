@@ -114,6 +114,13 @@ struct wsg_ages {
     size_t shard; /* of those whose clients are gone: the next one */
 };
 
+/* Time in which the workers were behind, and the hub received nothing. */
+struct wsg_deafness {
+    bool is_deaf;      /* now */
+    uint64_t since_ms; /* of the latest change */
+    uint64_t total_ms; /* up to then */
+};
+
 /* Lines in the log that peers can cause, as often as they like. */
 struct wsg_hub_lines {
     struct wsb_log_limit letters, lost, dropped, slow, stuck, malformed, joins, said, refused, came, went;
@@ -179,7 +186,7 @@ struct wsg_hub {
     struct wsg_meta no_meta; /* of commands without: as an empty one is parsed */
     uint64_t epoch;
     size_t max_message;
-    uint64_t behind_ms; /* when the workers were last behind, and nothing was received */
+    struct wsg_deafness deafness;
     struct wsg_hub_stats stats;
 };
 

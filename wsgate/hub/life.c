@@ -1,14 +1,12 @@
 #include "hub/life.h"
 
 #include "hub/going.h"
+#include "hub/hearing.h"
 #include "hub/link.h"
 #include "hub/round.h"
 #include "hub/undeliverable.h"
 
-enum {
-    PATIENCE_MS = 5000, /* after we did not listen */
-    LIVES_AT_ONCE = 32  /* handlers that are asked about in one go */
-};
+enum { LIVES_AT_ONCE = 32 /* handlers that are asked about in one go */ };
 
 static uint32_t ack_timeout_of(const struct wsg_hub *h, const struct wsg_handler *to)
 {
@@ -21,19 +19,15 @@ static uint32_t ack_timeout_of(const struct wsg_hub *h, const struct wsg_handler
 }
 
 /* It has work and tells nothing of it. */
-static bool is_hanging(const struct wsg_hub *h, const struct wsg_handler *to, uint64_t now_ms)
+static bool is_hanging(const struct wsg_hub *h, const struct wsg_handler *to)
 {
-    uint64_t since_ms =
-        to->progress_ms > h->behind_ms ? to->progress_ms : h->behind_ms; /* what it said may lie unread */
-    return to->acks && to->unacked && now_ms - since_ms > ack_timeout_of(h, to);
+    return to->acks && to->unacked && wsg_hub_is_stuck(h, to, ack_timeout_of(h, to));
 }
 
-/* The kernel is asked about it, which takes a while. */
+/* The kernel is asked about it, which takes a while. Its answer does not depend on whether the hub receives. */
 static bool is_stalled(struct wsg_hub *h, const struct wsg_handler *to, uint64_t now_ms)
 {
     struct wsb_server *server = wsg_hub_server_for(h, to);
-    if (h->behind_ms && now_ms - h->behind_ms < PATIENCE_MS) /* they could not be heard: their silence is our doing */
-        return false;
     return server->ops->is_stalled && server->ops->is_stalled(server, wsb_span(to->peer, to->peer_len), now_ms);
 }
 
@@ -55,7 +49,7 @@ void wsg_hub_judge_on(struct wsg_hub *h)
         next = to->by_id.next;
         if (is_stalled(h, to, now_ms))
             wsg_hub_drop_handler(h, to, WSG_GOES_LOST, "stopped, or out of reach");
-        else if (is_hanging(h, to, now_ms))
+        else if (is_hanging(h, to))
             wsg_hub_drop_handler(h, to, WSG_GOES_LOST, "acknowledges nothing");
         else
             continue;

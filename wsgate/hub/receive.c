@@ -1,6 +1,7 @@
 /* What handlers said, as far as a round reaches. */
 #include "base/log.h"
 #include "hub/commands.h"
+#include "hub/hearing.h"
 #include "hub/link.h"
 #include "hub/round.h"
 #include "hub/step.h"
@@ -116,8 +117,9 @@ static void receive_from(struct wsg_hub *h, struct wsg_reading *r, int *budget)
 void wsg_hub_receive(struct wsg_hub *h)
 {
     h->visits_left = VISITS_A_ROUND;
-    if (h->host.is_behind(h->host.ctx)) {
-        h->behind_ms = wsg_loop_now_ms(h->loop);
+    bool hears = !h->host.is_behind(h->host.ctx);
+    wsg_hub_hear(h, hears);
+    if (!hears) {
         (void)!wsg_loop_arm(h->loop, &h->retry, wsg_loop_now_ms(h->loop) + RETRY_MS);
         return;
     }

@@ -8,6 +8,7 @@
 #include "hub/deliver.h"
 #include "hub/going.h"
 #include "hub/hands.h"
+#include "hub/hearing.h"
 #include "hub/incoming.h"
 
 enum {
@@ -155,7 +156,8 @@ static wsb_err set_routes(const struct wsg_incoming *in, struct wsg_handler *to,
 /* What a registration says once and for all: repeating HELLO changes none of it. */
 static void begin_terms(const struct wsg_incoming *in, struct wsg_handler *to)
 {
-    to->since_ms = to->seen_ms = to->progress_ms = wsg_loop_now_ms(in->hub->loop);
+    to->since_ms = to->seen_ms = wsg_loop_now_ms(in->hub->loop);
+    wsg_hub_note_progress(in->hub, to);
     to->acks = in->meta->ack;
     to->has_credit = in->meta->has_credit;
     to->pid = in->meta->pid;
@@ -278,7 +280,7 @@ void wsg_on_ack(const struct wsg_incoming *in)
 /* It lives and works, however long one event takes. */
 void wsg_on_working(const struct wsg_incoming *in)
 {
-    in->from->progress_ms = wsg_loop_now_ms(in->hub->loop);
+    wsg_hub_note_progress(in->hub, in->from);
     in->from->workings++;
 }
 

@@ -176,25 +176,105 @@ static void test_one_that_acknowledges_nothing_is_dead(void **state)
     assert_int_equal(f->hub.handlers.count, 1);
 }
 
-static void test_one_that_does_not_run_is_dead_unless_we_did_not_listen(void **state)
+/* What the kernel says of it does not depend on whether the hub receives. */
+static void test_one_that_does_not_run_is_dead_also_when_nobody_listens(void **state)
 {
     struct fixture *f = *state;
     hello_ack(f, 'a');
     happen(f, WSB_OPEN, 1, 0, "");
     data(f, 1, "x");
     hello_ack(f, 'b');
-    f->server.is_stalled['a'] = true;
+    f->server.is_stalled['a'] = f->server.has_unread['a'] = true;
     f->is_behind = true;
     wsg_hub_receive(&f->hub);
-    f->is_behind = false;
     forget(f);
-    check_life(f);
-    assert_string_equal(f->server.log, "");
-    f->hub.behind_ms = 0;
     check_life(f);
     assert_string_equal(f->server.log, "a:revoked b:open! b:data!=x#2");
     check_life(f);
     assert_int_equal(f->hub.handlers.count, 1);
+}
+
+/* The hub begins, or ends, to receive nothing because workers are behind. */
+static void be_behind(struct fixture *f, bool is_behind)
+{
+    f->is_behind = is_behind;
+    wsg_hub_receive(&f->hub);
+}
+
+/* As if so much time had passed, and of it so much without receiving anything. */
+static void let_time_pass(struct fixture *f, uint64_t ms, uint64_t deaf_ms)
+{
+    for (struct wsg_handler *to = f->hub.handlers.by_id; to; to = to->by_id.next)
+        to->progress_ms -= ms;
+    f->hub.deafness.total_ms += deaf_ms;
+}
+
+/* Any publisher makes workers be behind, again and again: that excuses nobody who says nothing. */
+static void test_one_that_hangs_is_dead_however_often_workers_are_behind(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    data(f, 1, "x");
+    hello_ack(f, 'b');
+    forget(f);
+    for (int i = 0; i < 30; i++) {
+        be_behind(f, true);
+        let_time_pass(f, 1000, 900);
+        be_behind(f, false);
+        check_life(f);
+        assert_string_equal(f->server.log, "");
+    }
+    be_behind(f, true);
+    let_time_pass(f, 1, 1);
+    check_life(f);
+    assert_string_equal(f->server.log, "a:revoked b:open! b:data!=x#2");
+}
+
+/* What it said lies unread, and may be all that it owes: only time in which somebody listened counts. */
+static void test_one_that_could_not_be_heard_is_forgiven(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    let_time_pass(f, 0, 100000); /* before it had anything to do: not of this */
+    data(f, 1, "x");
+    ack(f, 'a', 1, 1);
+    hello_ack(f, 'b');
+    forget(f);
+    f->server.has_unread['a'] = true;
+    be_behind(f, true);
+    let_time_pass(f, 100000, 99000);
+    check_life(f);
+    assert_string_equal(f->server.log, "");
+    be_behind(f, false);
+    check_life(f); /* it is not its turn yet */
+    assert_string_equal(f->server.log, "");
+    let_time_pass(f, 29001, 0);
+    check_life(f);
+    assert_string_equal(f->server.log, "a:revoked b:open! b:data!=x#2");
+}
+
+/* The records that it owes are in the batch that the hub has begun to read. */
+static void test_one_whose_batch_is_being_read_is_forgiven(void **state)
+{
+    struct fixture *f = *state;
+    hello_ack(f, 'a');
+    happen(f, WSB_OPEN, 1, 0, "");
+    data(f, 1, "x");
+    struct wsb_envelope log = {.header = {.type = WSB_PING}};
+    for (int i = 0; i < 3000; i++)
+        assert_int_equal(wsb_record_append(&f->server.in, &log), WSB_OK);
+    f->server.in_peer = 'a';
+    wsg_hub_receive(&f->hub); /* more than a round reads */
+    be_behind(f, true);
+    let_time_pass(f, 100000, 99000);
+    check_life(f);
+    assert_int_equal(f->hub.handlers.count, 1);
+    be_behind(f, false);
+    be_behind(f, true);
+    check_life(f);
+    assert_int_equal(f->hub.handlers.count, 0);
 }
 
 /* Each copy that a subscriber missed is counted, and the event was sent all the same. */
@@ -801,7 +881,10 @@ int main(void)
         TEST(test_a_client_that_left_is_finished_by_the_next_one),
         TEST(test_without_ack_each_message_is_handed_over_once),
         TEST(test_one_that_acknowledges_nothing_is_dead),
-        TEST(test_one_that_does_not_run_is_dead_unless_we_did_not_listen),
+        TEST(test_one_that_does_not_run_is_dead_also_when_nobody_listens),
+        TEST(test_one_that_hangs_is_dead_however_often_workers_are_behind),
+        TEST(test_one_that_could_not_be_heard_is_forgiven),
+        TEST(test_one_whose_batch_is_being_read_is_forgiven),
         TEST(test_copies_that_were_missed_are_counted),
         TEST(test_many_that_do_not_run_are_found_in_steps),
         TEST(test_credit_bounds_what_is_sent_and_end_of_it_pauses),

@@ -138,6 +138,11 @@ static bool fake_is_stalled(struct wsb_server *s, struct wsb_span peer, uint64_t
     return ((struct fake_server *)s)->is_stalled[(int)peer.ptr[0]];
 }
 
+static bool fake_has_unread(const struct wsb_server *s, struct wsb_span peer)
+{
+    return ((const struct fake_server *)s)->has_unread[(int)peer.ptr[0]];
+}
+
 static bool fake_allows(const struct wsb_server *s, struct wsb_span user, const char *route)
 {
     (void)s;
@@ -165,6 +170,7 @@ static const struct wsb_server_ops fake_ops = {
     .is_wanted = fake_is_wanted,
     .watch = fake_watch,
     .unwatch = fake_unwatch,
+    .has_unread = fake_has_unread,
     .is_stalled = fake_is_stalled,
     .allows = fake_allows,
     .allows_name = fake_allows_name,

@@ -13,6 +13,7 @@ struct fake_server {
     char log[16384];      /* "a:welcome a:open?"; '?' for pending, '!' for redelivered, "*:r open" for a copy */
     bool is_gone[128];    /* peers by their letter */
     bool is_stalled[128]; /* likewise */
+    bool has_unread[128]; /* likewise: they said something that was not received */
     unsigned fails[128];  /* so many of the next messages to them find no memory */
     unsigned asked;       /* whether somebody is */
     size_t missed;        /* subscribers that miss each copy */
