@@ -5,12 +5,12 @@
 #include "hub/meta.h"
 #include "hub/round.h"
 
-enum { TOLD_AT_ONCE = 256, QUEUE_MAX = 4 << 20 /* bytes */ };
+enum { TOLD_AT_ONCE = 256, WAITING_MAX = 4 << 20 /* bytes that not all have heard; the queue holds as many besides */ };
 
 void wsg_hub_presence_init(struct wsg_presence *t)
 {
     *t = (struct wsg_presence){0};
-    wsb_buf_init(&t->queue, QUEUE_MAX);
+    wsb_buf_init(&t->queue, (size_t)2 * WAITING_MAX);
 }
 
 static bool hears(const struct wsg_handler *to, const struct wsg_route *r)
@@ -41,6 +41,15 @@ static bool tell(struct wsg_hub *h, const struct wsb_envelope *e)
     return true;
 }
 
+/* At half of the queue, so that each byte is moved once at most, also when it is never empty. */
+static void drop_told(struct wsg_presence *t)
+{
+    if (t->at < t->queue.len - t->at)
+        return;
+    wsb_buf_consume(&t->queue, t->at);
+    t->at = 0;
+}
+
 static void tell_some(struct wsg_hub *h)
 {
     struct wsg_presence *t = &h->presence;
@@ -51,10 +60,13 @@ static void tell_some(struct wsg_hub *h)
             break;
         t->at = t->queue.len - rest.len;
     }
-    if (t->at == t->queue.len) {
-        wsb_buf_clear(&t->queue);
-        t->at = 0;
-    }
+    drop_told(t);
+}
+
+static wsb_err append(struct wsg_presence *t, const struct wsb_envelope *e)
+{
+    size_t size = wsb_record_size(e->payload.len, e->meta.len);
+    return size > WAITING_MAX - (t->queue.len - t->at) ? WSB_ERR_FULL : wsb_record_append(&t->queue, e);
 }
 
 void wsg_hub_tell_presence(struct wsg_hub *h, uint8_t type, const struct wsg_pin *p, struct wsb_span group,
@@ -76,7 +88,7 @@ void wsg_hub_tell_presence(struct wsg_hub *h, uint8_t type, const struct wsg_pin
     struct wsb_envelope e = {
         .header = {.type = type, .conn = p->conn, .seq = p->route->index, .time_ns = wsg_loop_wall_ns(h->loop)},
         .meta = wsb_buf_span(&h->text)};
-    if (wsb_json_end(&j) != WSB_OK || wsb_record_append(&t->queue, &e) != WSB_OK)
+    if (wsb_json_end(&j) != WSB_OK || append(t, &e) != WSB_OK)
         h->stats.presence_drops++;
     tell_some(h);
 }

@@ -4,7 +4,6 @@
  */
 #include "fixture.h"
 
-
 /* ------------------------------------------------------------------- tests */
 
 static void test_hello_registers_and_bye_leaves(void **state)
@@ -585,6 +584,50 @@ static void test_presence_is_told_in_rounds(void **state)
     wsb_buf_deinit(&meta);
 }
 
+/* JOIN or LEAVE of so many groups with long names. */
+static void change_groups(struct fixture *f, uint8_t type, uint32_t slot, size_t groups)
+{
+    struct wsb_buf meta;
+    wsb_buf_init(&meta, 0);
+    for (size_t i = 0; i < groups; i++)
+        assert_int_equal(wsb_buf_printf(&meta, "%s%0100zu\"", i ? ",\"" : "{\"groups\":[\"", i), WSB_OK);
+    assert_int_equal(wsb_buf_append(&meta, "]}", 3), WSB_OK); /* and its NUL */
+    hear(f, 'a', type, 0, 0, slot, "", (const char *)meta.data);
+    wsb_buf_deinit(&meta);
+}
+
+static size_t presence_waiting(const struct fixture *f)
+{
+    return f->hub.presence.queue.len - f->hub.presence.at;
+}
+
+/* A queue that is never quite empty holds what waits, not what it has ever held. */
+static void test_presence_that_never_ends_is_told(void **state)
+{
+    enum { AT_ONCE = 256, LIMIT = 4 << 20, STEADY = AT_ONCE / 2, OTHERS = 6, EACH = 200 };
+    struct fixture *f = *state;
+    size_t joined = 0, changes = 0, told_bytes = 0;
+    for (char peer = 'a'; peer <= 'b'; peer++)
+        hear(f, peer, WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"r\"],\"batch\":true,\"presence\":true}");
+    f->server.sink = count_joined;
+    f->server.sink_ctx = &joined;
+    for (uint32_t slot = 1; slot <= OTHERS + 1; slot++)
+        happen(f, WSB_OPEN, slot, 0, "");
+    for (uint32_t slot = 2; slot <= OTHERS + 1; slot++)
+        change_groups(f, WSB_JOIN, slot, EACH); /* more than is told in a round: some wait */
+    size_t least = presence_waiting(f) / 4;
+    for (; told_bytes < (size_t)3 * LIMIT; changes++) {
+        change_groups(f, changes % 2 ? WSB_LEAVE : WSB_JOIN, 1, STEADY); /* as many as are told in a round */
+        assert_in_range(presence_waiting(f), least, LIMIT / 8);
+        assert_in_range(f->hub.presence.queue.len, 1, 2 * presence_waiting(f));
+        told_bytes += (size_t)STEADY * 150;
+    }
+    assert_int_equal(f->hub.stats.presence_drops, 0);
+    while (presence_waiting(f))
+        wsg_hub_flush(&f->hub);
+    assert_int_equal(joined, 2 * (OTHERS * EACH + (changes + 1) / 2 * STEADY));
+}
+
 /* An event of it could not be kept: its owner hears that it is over, its client is told, and what it still says is nobody's. */
 static void test_a_connection_with_a_hole_is_over_for_both_ends(void **state)
 {
@@ -645,6 +688,7 @@ int main(void)
         TEST(test_kinds_that_no_route_of_it_has_are_refused),
         TEST(test_a_connection_with_a_hole_is_over_for_both_ends),
         TEST(test_presence_is_told_in_rounds),
+        TEST(test_presence_that_never_ends_is_told),
         TEST(test_a_key_for_a_route_uses_its_own_names_only),
         TEST(test_a_key_for_a_route_reaches_nobody_that_is_not_known_to_be_of_it),
     };
