@@ -222,6 +222,19 @@ struct wsg_handler *wsg_handlers_by_id(const struct wsg_handlers *t, uint32_t id
     return h;
 }
 
+struct wsg_handler *wsg_handlers_from(const struct wsg_handlers *t, uint32_t id)
+{
+    struct wsg_handler *h = t->by_id;
+    while (h && h->id < id)
+        h = h->by_id.next;
+    return h ? h : t->by_id;
+}
+
+struct wsg_handler *wsg_handlers_behind(const struct wsg_handlers *t, const struct wsg_handler *h)
+{
+    return h->by_id.next ? h->by_id.next : t->by_id;
+}
+
 bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r, unsigned kinds)
 {
     for (size_t i = 0; (h->kinds & kinds) && i < h->route_count; i++) {

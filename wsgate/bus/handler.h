@@ -152,6 +152,13 @@ void wsg_handlers_settle(struct wsg_handlers *t);
 struct wsg_handler *wsg_handlers_by_peer(const struct wsg_handlers *t, struct wsb_span peer);
 struct wsg_handler *wsg_handlers_by_id(const struct wsg_handlers *t, uint32_t id);
 
+/*
+ * Handlers in turn, for work that a round may not be enough for: the one with this number or the first behind it, and the one behind a
+ * handler. Behind the last comes the first. NULL: there are none.
+ */
+struct wsg_handler *wsg_handlers_from(const struct wsg_handlers *t, uint32_t id);
+struct wsg_handler *wsg_handlers_behind(const struct wsg_handlers *t, const struct wsg_handler *h);
+
 /* `kinds`: one of enum wsg_kind, or several of which one is enough. */
 bool wsg_handler_serves(const struct wsg_handler *h, const struct wsg_route *r, unsigned kinds);
 /*

@@ -1,6 +1,7 @@
 #include "hub/accounts.h"
 
 #include "hub/groups.h"
+#include "hub/round.h"
 
 void wsg_hub_charge(struct wsg_pin *p, const struct wsg_backlog_sum *added)
 {
@@ -55,8 +56,7 @@ void wsg_hub_note_leaving(struct wsg_hub *h, const struct wsg_pin *p)
 {
     if (!wsg_pin_is_opening(p) || p->handler->lane.unopened == 0)
         return;
-    p->handler->is_pump_due = true;
-    h->pump_due = true;
+    wsg_hub_pump_soon(h, p->handler);
 }
 
 void wsg_hub_fail(struct wsg_hub *h, wsb_conn conn, uint16_t status, enum wsg_refusal reason, const char *why)

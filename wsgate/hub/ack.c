@@ -5,6 +5,7 @@
 #include "hub/drain.h"
 #include "hub/hearing.h"
 #include "hub/move.h"
+#include "hub/round.h"
 #include "hub/undeliverable.h"
 
 static void count_delivered(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_backlog_sum *freed)
@@ -52,7 +53,7 @@ void wsg_hub_acked(struct wsg_hub *h, struct wsg_handler *from, wsb_conn conn, u
     if (p_is_there && p->is_quiet)
         wsg_hub_end_quiet(h, p);
     if (was_crowded && from->opening < WSG_HUB_OPENING_MAX)
-        wsg_hub_pump(h, from);
+        wsg_hub_pump_soon(h, from);
     wsg_hub_alone_on(h, from);
 }
 

@@ -214,16 +214,18 @@ static bool can_introduce(const struct wsg_handler *to)
     return !to->paused && to->alone == WSG_ALONE_NO && to->lane.unopened && to->opening < WSG_HUB_OPENING_MAX;
 }
 
-void wsg_hub_pump(struct wsg_hub *h, struct wsg_handler *to)
+bool wsg_hub_pump(struct wsg_hub *h, struct wsg_handler *to)
 {
     struct wsg_lane *lane = &to->lane;
     uint32_t idle = 0;
     uint32_t visits = 0;
+    bool had_its_turn = true;
     wsg_hub_note_full(h, to);
     to->is_pump_due = false;
     while (lane->waiting && idle < lane->waiting_count && !to->is_dead &&
            (wsg_handler_has_room(to) || can_introduce(to))) {
         if (visits == VISITS_AT_ONCE || h->visits_left == 0) {
+            had_its_turn = visits == VISITS_AT_ONCE;
             to->is_pump_due = true;
             wsg_hub_again(h);
             break;
@@ -248,6 +250,7 @@ void wsg_hub_pump(struct wsg_hub *h, struct wsg_handler *to)
         }
     }
     h->extra_work += visits / 8;
+    return had_its_turn;
 }
 
 /* -------------------------------------------------------- when it is full */

@@ -19,7 +19,7 @@ void wsg_hub_note_sent(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_en
 void wsg_hub_deliver(struct wsg_hub *h, struct wsg_pin *p, struct wsb_envelope *e);
 /* It has a new owner, or may go on: send what waits, as far as there is room. The pin may be gone afterwards. */
 void wsg_hub_go_on(struct wsg_hub *h, struct wsg_pin *p);
-/* Something changed for all connections of the handler: send on, read on. */
-void wsg_hub_pump(struct wsg_hub *h, struct wsg_handler *to);
+/* Something changed for all connections of the handler: send on, read on. False: the round has nothing left for it. */
+bool wsg_hub_pump(struct wsg_hub *h, struct wsg_handler *to);
 
 #endif

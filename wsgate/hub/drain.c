@@ -9,10 +9,11 @@
 #include "hub/round.h"
 
 enum {
-    MOVING_AT_ONCE = 64, /* connections of one handler */
-    DRAIN_LOOKS = 4096,  /* at connections, and at handlers for them, in one step of a drain */
-    STREAM_LOOKS = 4096, /* at connections whose response may go on */
-    STREAM_COST = 16     /* of them is as dear to end one */
+    MOVING_AT_ONCE = 64,            /* connections of one handler */
+    DRAIN_LOOKS = 4096,             /* at connections, and at handlers for them, in one step of a drain */
+    DRAINS_LOOKS = 8 * DRAIN_LOOKS, /* of all that drain */
+    STREAM_LOOKS = 4096,            /* at connections whose response may go on */
+    STREAM_COST = 16                /* of them is as dear to end one */
 };
 
 /* Somebody else serves one of its routes; otherwise nothing of it can go. */
@@ -30,21 +31,25 @@ static bool has_another(const struct wsg_hub *h, const struct wsg_pin *p)
     return wsg_hub_pick(h, p, p->handler) != NULL;
 }
 
+static void spend(size_t *budget, size_t cost)
+{
+    *budget -= cost < *budget ? cost : *budget;
+}
+
 /* Some of those that can go begin to. True: there were any. */
-static bool drain_some(struct wsg_hub *h, struct wsg_handler *from)
+static bool drain_some(struct wsg_hub *h, struct wsg_handler *from, size_t *budget)
 {
     struct wsg_lane *lane = &from->lane;
-    size_t budget = DRAIN_LOOKS;
+    size_t begun = *budget < DRAIN_LOOKS ? *budget : DRAIN_LOOKS, left = begun;
     struct wsg_pin *p;
     bool any = false;
     from->steps = 0;
     if (!lane->walks[WSG_WALK_DRAIN])
         wsg_lane_walk(lane, WSG_WALK_DRAIN);
-    while (budget && from->moving < MOVING_AT_ONCE && from->steps < MOVING_AT_ONCE &&
+    while (left && from->moving < MOVING_AT_ONCE && from->steps < MOVING_AT_ONCE &&
            (p = wsg_lane_step(lane, WSG_WALK_DRAIN)) != NULL) {
         bool may = wsg_hub_can_move(p);
-        size_t cost = may ? h->handlers.count : 1; /* each is asked */
-        budget -= cost < budget ? cost : budget;
+        spend(&left, may ? h->handlers.count : 1); /* each is asked */
         if (!may || !has_another(h, p))
             continue;
         any = true;
@@ -52,14 +57,18 @@ static bool drain_some(struct wsg_hub *h, struct wsg_handler *from)
     }
     if (lane->walks[WSG_WALK_DRAIN])
         wsg_hub_sweep_soon(h); /* the rest follows */
+    *budget -= begun - left;
     return any;
 }
 
-void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from)
+static void drain_on(struct wsg_hub *h, struct wsg_handler *from, size_t *budget)
 {
-    if (from->drain != WSG_DRAIN_BEGUN || from->is_dead || (from->lane.count && !has_relief(h, from)))
+    if (from->drain != WSG_DRAIN_BEGUN || from->is_dead)
         return;
-    if (drain_some(h, from) && !from->acks)
+    spend(budget, from->lane.count ? from->route_count * h->handlers.count : 1);
+    if (from->lane.count && !has_relief(h, from))
+        return;
+    if (drain_some(h, from, budget) && !from->acks)
         wsg_hub_ping(h, from);
     if (from->lane.count == 0) {
         from->drain = WSG_DRAIN_DONE;
@@ -67,6 +76,23 @@ void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from)
         WSB_LOG(WSB_LOG_BUS, WSB_LOG_INFO, "handler is drained", WSB_KU("handler", from->id),
                 WSB_KS("name", from->name));
     }
+}
+
+void wsg_hub_drain_in_turn(struct wsg_hub *h)
+{
+    struct wsg_handler *first = wsg_handlers_from(&h->handlers, h->drain_turn), *from = first;
+    size_t budget = DRAINS_LOOKS;
+    h->drain_pending = false;
+    while (from && budget) {
+        drain_on(h, from, &budget);
+        from = wsg_handlers_behind(&h->handlers, from);
+        if (from == first)
+            return;
+    }
+    if (!from)
+        return;
+    h->drain_turn = from->id;
+    wsg_hub_sweep_soon(h);
 }
 
 void wsg_hub_drain_session(struct wsg_hub *h, wsb_conn conn)
@@ -116,7 +142,8 @@ void wsg_hub_drain_handler(struct wsg_hub *h, struct wsg_handler *handler)
             WSB_KS("name", handler->name), WSB_KU("connections", handler->lane.count));
     wsg_hub_tell(h, handler, WSB_DRAIN, WSB_FLAG_MORE, 0, "drained by an operator");
     end_streams(h, handler);
-    wsg_hub_drain_on(h, handler);
+    size_t budget = DRAINS_LOOKS;
+    drain_on(h, handler, &budget);
 }
 
 void wsg_hub_undrain_handler(struct wsg_hub *h, struct wsg_handler *handler)

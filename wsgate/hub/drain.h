@@ -5,8 +5,8 @@
 
 #include "hub/hub.h"
 
-/* A handler that drains may have nothing left, or something that can go now. */
-void wsg_hub_drain_on(struct wsg_hub *h, struct wsg_handler *from);
+/* Handlers that drain may have nothing left, or something that can go now: a step of that, each in its turn. */
+void wsg_hub_drain_in_turn(struct wsg_hub *h);
 /* Go on, for one step, with ending the responses that go on of handlers that drain. */
 void wsg_hub_streams_on(struct wsg_hub *h);
 /* The gate ends: a client that is not read any more is closed when everything of it has been dealt with. */

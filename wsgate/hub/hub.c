@@ -5,7 +5,6 @@
 #include <sys/epoll.h>
 
 #include "hub/ages.h"
-#include "hub/deliver.h"
 #include "hub/hands.h"
 #include "hub/life.h"
 #include "hub/link.h"
@@ -40,17 +39,15 @@ static void on_room(struct wsg_timer *t)
     struct wsg_hub *h = CONTAINER(t, struct wsg_hub, room);
     bool any = false;
     for (struct wsg_handler *to = h->handlers.by_id; to; to = to->by_id.next) {
-        if (!to->paused && !to->is_pump_due)
-            continue;
-        if (to->paused && wsb_account_bytes(to->account) > WSG_HANDLER_LOW) {
-            any = true;
-            continue;
+        if (to->paused && wsb_account_bytes(to->account) <= WSG_HANDLER_LOW) {
+            to->paused = false;
+            to->is_pump_due = true;
         }
-        to->paused = false;
-        wsg_hub_pump(h, to);
-        any = any || to->paused || to->is_pump_due;
+        h->pump_due = h->pump_due || to->is_pump_due;
     }
     wsg_hub_flush(h);
+    for (const struct wsg_handler *to = h->handlers.by_id; to; to = to->by_id.next)
+        any = any || to->paused || to->is_pump_due;
     if (any)
         wsg_hub_watch_room(h);
 }

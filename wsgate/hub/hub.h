@@ -155,6 +155,8 @@ struct wsg_hub {
     uint32_t judged;        /* the last one that was */
     uint64_t steps;         /* of connections that change hands */
     uint32_t visits_left;   /* to connections that wait, in this round */
+    uint32_t pump_turn;     /* the handler that is the first to be visited for */
+    uint32_t drain_turn;    /* likewise, that may move connections because it drains */
     bool pump_due;          /* some handlers have room that they did not have before: is_pump_due */
     bool pump_all;          /* a route has come under its limit: all its handlers may go on */
     bool drain_pending;     /* something changed that a handler that drains may wait for */

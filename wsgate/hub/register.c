@@ -5,11 +5,11 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "hub/ack.h"
-#include "hub/deliver.h"
 #include "hub/going.h"
 #include "hub/hands.h"
 #include "hub/hearing.h"
 #include "hub/incoming.h"
+#include "hub/round.h"
 
 enum {
     PAIR_BYTES = 16,       /* of an ACK of many: connection and seq */
@@ -251,7 +251,7 @@ void wsg_on_credit(const struct wsg_incoming *in)
     if (in->meta->messages == 0 && in->meta->bytes == 0)
         return;
     wsg_handler_grant(in->from, in->meta->messages, in->meta->bytes);
-    wsg_hub_pump(in->hub, in->from);
+    wsg_hub_pump_soon(in->hub, in->from);
 }
 
 static uint64_t get_u64(const uint8_t *p)

@@ -16,6 +16,13 @@ static inline void wsg_hub_again(struct wsg_hub *h)
     wsg_loop_post(h->loop, &h->again);
 }
 
+/* The handler may be sent more: some of those that wait for it are looked at when the step ends, in its turn. */
+static inline void wsg_hub_pump_soon(struct wsg_hub *h, struct wsg_handler *to)
+{
+    to->is_pump_due = true;
+    h->pump_due = true;
+}
+
 /* Look soon whether the time of what moves, or waits for a handler, is up. */
 static inline void wsg_hub_sweep_soon(struct wsg_hub *h)
 {

@@ -10,28 +10,31 @@
 #include "hub/pause.h"
 #include "hub/presence.h"
 
+/* Those that have room send to some of those that wait. The first that finds nothing left of the round begins the next one. */
+static void pump_in_turn(struct wsg_hub *h)
+{
+    struct wsg_handler *first = wsg_handlers_from(&h->handlers, h->pump_turn), *to = first;
+    bool all = h->pump_all, is_over = false;
+    h->pump_all = h->pump_due = false;
+    if (!to)
+        return;
+    do {
+        if ((all || to->is_pump_due) && !wsg_hub_pump(h, to) && !is_over) {
+            is_over = true;
+            h->pump_turn = to->id;
+        }
+        to = wsg_handlers_behind(&h->handlers, to);
+    } while (to != first);
+}
+
 /* What a step has brought about for handlers as a whole. */
 void wsg_hub_end_step(struct wsg_hub *h)
 {
-    struct wsg_handler *to;
     wsg_hub_remove_dead(h);
-    if (h->pump_all) {
-        h->pump_all = false;
-        for (to = h->handlers.by_id; to; to = to->by_id.next)
-            wsg_hub_pump(h, to);
-    }
-    if (h->pump_due) {
-        h->pump_due = false;
-        for (to = h->handlers.by_id; to; to = to->by_id.next) {
-            if (to->is_pump_due)
-                wsg_hub_pump(h, to);
-        }
-    }
-    if (h->drain_pending) {
-        h->drain_pending = false;
-        for (to = h->handlers.by_id; to; to = to->by_id.next)
-            wsg_hub_drain_on(h, to);
-    }
+    if (h->pump_all || h->pump_due)
+        pump_in_turn(h);
+    if (h->drain_pending)
+        wsg_hub_drain_in_turn(h);
     wsg_hub_remove_dead(h);
 }
 

@@ -6,6 +6,7 @@
 #include "hub/deliver.h"
 #include "hub/pause.h"
 #include "hub/publish.h"
+#include "hub/round.h"
 
 enum { ALONE_MS = 1000 };
 
@@ -26,7 +27,7 @@ void wsg_hub_alone_on(struct wsg_hub *h, struct wsg_handler *to)
     if (p && p->handler == to) /* in front of all others, or it would never be its turn */
         wsg_hub_go_on(h, p);
     if (to->alone == WSG_ALONE_NO)
-        wsg_hub_pump(h, to);
+        wsg_hub_pump_soon(h, to);
 }
 
 /* One that acknowledges only now and then, or works long on one event, must not stand still because of it. */

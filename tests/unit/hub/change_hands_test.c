@@ -258,6 +258,106 @@ static void test_what_waits_for_credit_is_sent_in_steps(void **state)
     assert_false(counts.is_out_of_order);
 }
 
+enum { VISITS_A_ROUND = 4096 };
+
+/* Many connections for each of so many handlers, with more messages than a few rounds send, and no credit. */
+static void wait_for_many(struct fixture *f, char last)
+{
+    for (char peer = 'a'; peer <= last; peer++)
+        hear(f, peer, WSB_HELLO, 0, 0, 0, "",
+             "{\"routes\":[\"r\"],\"batch\":true,\"credit\":{\"messages\":0,\"bytes\":0}}");
+    connect_many(f, 0, false);
+    for (int i = 0; i < 4; i++) {
+        for (uint32_t slot = 1; slot <= MANY; slot++)
+            happen(f, WSB_DATA, slot, 0, "x");
+    }
+}
+
+static void next_round(struct fixture *f)
+{
+    wsg_hub_step(&f->hub);
+    wsg_hub_receive(&f->hub);
+    wsg_hub_flush(&f->hub);
+}
+
+/* Some handlers have use for all of a round: the others are first in the next one. */
+static void test_each_handler_has_its_turn_to_be_sent_what_waits(void **state)
+{
+    enum { LAST = 'g', IN_A_ROUND = 4 };
+    struct fixture *f = *state;
+    uint64_t all = 0;
+    wait_for_many(f, LAST);
+    for (char peer = 'a'; peer <= LAST; peer++) {
+        wsg_handler_grant(handler_of(f, peer), 1000000, 100000000);
+        handler_of(f, peer)->is_pump_due = true;
+    }
+    for (int rounds = 1; rounds <= 7; rounds++) { /* of each three or four turns at the end */
+        next_round(f);
+        for (char peer = 'a'; peer <= LAST; peer++)
+            assert_in_range(counts.of[(int)peer][WSB_DATA], 1024 * (uint64_t)(rounds * IN_A_ROUND / (LAST - 'a' + 1)),
+                            MANY * 4);
+        uint64_t before = all;
+        all = 0;
+        for (char peer = 'a'; peer <= LAST; peer++)
+            all += counts.of[(int)peer][WSB_DATA];
+        assert_in_range(all - before, VISITS_A_ROUND / 2, VISITS_A_ROUND);
+    }
+    for (int rounds = 0; f->hub.again_posted; rounds++) {
+        f->hub.again_posted = false;
+        next_round(f);
+        assert_in_range(rounds, 0, 1000);
+    }
+    for (uint32_t slot = 1; slot <= MANY; slot++)
+        assert_int_equal(counts.last_seq[slot], 5);
+    assert_false(counts.is_out_of_order);
+}
+
+/* One that grants a little again and again is not sent more for it than another. */
+static void test_credit_in_many_pieces_takes_no_turn_of_another(void **state)
+{
+    struct fixture *f = *state;
+    const char *meta = "{\"messages\":2000,\"bytes\":100000}";
+    const struct wsb_envelope credit = {.header = {.type = WSB_CREDIT}, .meta = wsb_span_str(meta)};
+    wait_for_many(f, 'b');
+    wsg_handler_grant(handler_of(f, 'b'), 1000000, 100000000);
+    for (int rounds = 1; rounds <= 5; rounds++) {
+        handler_of(f, 'b')->is_pump_due = true;
+        wsg_hub_step(&f->hub);
+        for (int i = 0; i < 8; i++)
+            assert_int_equal(wsb_record_append(&f->server.in, &credit), WSB_OK);
+        f->server.in_peer = 'a';
+        wsg_hub_receive(&f->hub);
+        wsg_hub_flush(&f->hub);
+        assert_in_range(counts.of['b'][WSB_DATA], 1024 * (uint64_t)rounds, MANY * 4);
+    }
+    assert_true(counts.of['a'][WSB_DATA] > 0);
+}
+
+/* So many look for somebody to take their connections that a step is not enough: each has its turn. */
+static void test_each_handler_has_its_turn_to_drain(void **state)
+{
+    enum { FIRST = 1, LAST = 100, ALL = 4 * LAST, IN_A_STEP = 32768 / LAST };
+    static const char hello_meta[] = "{\"routes\":[\"r\"],\"batch\":true,\"ack\":true}";
+    struct fixture *f = *state;
+    for (char peer = FIRST; peer <= LAST; peer++)
+        hear(f, peer, WSB_HELLO, 0, 0, 0, "", hello_meta);
+    for (uint32_t slot = 1; slot <= ALL; slot++)
+        happen(f, WSB_OPEN, slot, 0, "");
+    hear(f, LAST + 1, WSB_HELLO, 0, 0, 0, "", hello_meta); /* it takes all of them */
+    for (char peer = FIRST; peer <= LAST; peer++)
+        handler_of(f, peer)->drain = WSG_DRAIN_BEGUN;
+    uint32_t moving = 0;
+    for (int steps = 0; moving < ALL; steps++) {
+        uint32_t before = moving;
+        moving = 0;
+        sweep(f);
+        for (char peer = FIRST; peer <= LAST; peer++)
+            moving += handler_of(f, peer)->moving;
+        assert_in_range(moving - before, 1, IN_A_STEP);
+        assert_in_range(steps, 0, 3);
+    }
+}
+
 static void request_many(struct fixture *f, char to, bool answer)
 {
     for (uint32_t slot = 1; slot <= MANY; slot++) {
@@ -414,6 +514,9 @@ int main(void)
         TEST(test_moves_end_in_steps_when_a_ping_is_answered),
         TEST(test_moves_end_in_steps_when_their_time_is_over),
         TEST(test_what_waits_for_credit_is_sent_in_steps),
+        TEST(test_each_handler_has_its_turn_to_be_sent_what_waits),
+        TEST(test_credit_in_many_pieces_takes_no_turn_of_another),
+        TEST(test_each_handler_has_its_turn_to_drain),
         TEST(test_a_drain_looks_at_so_many_in_a_step),
         TEST(test_streams_of_a_drain_end_in_steps),
         TEST(test_all_are_paused_in_steps),
