@@ -23,6 +23,7 @@ enum {
     IN_FLIGHT_LOW = 4 << 20,
     OUTBOX_KEEP = 1 << 20, /* a larger one gives its memory back */
     BELT_TURN = 64,        /* loads of one belt in a round */
+    TAKEN_A_ROUND = 2048,  /* records of all uplinks: then no further load is begun */
     WORK_A_ROUND = 4096,   /* messages that are queued */
     WORK_AT_ONCE =
         512, /* of them without a look at the clock: for clients that were idle so long that no cache knows them */
@@ -517,32 +518,30 @@ static void put_outbox(struct wsg_worker *w)
         wake_hub(w);
 }
 
-static void take_one(struct wsg_worker *w, struct wsg_hub *hub, struct wsb_span outbox)
+static size_t take_one(struct wsg_worker *w, struct wsg_hub *hub, struct wsb_span outbox)
 {
     size_t len = outbox.len;
-    wsg_hub_take(hub, outbox);
+    size_t count = wsg_hub_take(hub, outbox);
     wsg_belt_done(&w->uplink);
     size_t before = atomic_fetch_sub(&w->in_flight, len);
     if (before - len <= IN_FLIGHT_LOW && atomic_load(&w->is_stalled) && !atomic_exchange(&w->unstall_posted, true))
         wsg_loop_post(w->loop, &w->unstall);
+    return count;
 }
 
-/* What the sessions of the other workers said, each in its turn. False: there is more. */
+/* What the sessions of the other workers said. A load that was begun is taken whole; a round of its worker made it. False: there is more. */
 static bool take_uplinks(struct wsg_worker *hubs, struct wsg_hub *hub)
 {
-    size_t count = wsg_gate_worker_count(hubs->gate);
-    bool all = true;
-    for (size_t i = 1; i < count; i++) {
-        struct wsg_worker *w = wsg_gate_worker(hubs->gate, i);
+    size_t others = wsg_gate_worker_count(hubs->gate) - 1;
+    size_t taken = 0;
+    hubs->first_uplink++; /* each is first in its turn */
+    for (size_t i = 0; i < others; i++) {
+        struct wsg_worker *w = wsg_gate_worker(hubs->gate, 1 + (hubs->first_uplink + i) % others);
         struct wsb_span outbox;
-        int turn = 0;
-        while (turn < BELT_TURN && wsg_belt_next(&w->uplink, &outbox)) {
-            take_one(w, hub, outbox);
-            turn++;
-        }
-        all = all && turn < BELT_TURN;
+        while (taken < TAKEN_A_ROUND && wsg_belt_next(&w->uplink, &outbox))
+            taken += take_one(w, hub, outbox);
     }
-    return all;
+    return taken < TAKEN_A_ROUND;
 }
 
 bool wsg_workers_are_heard(struct wsg_worker *hubs)
@@ -571,7 +570,7 @@ static void take_outbox(struct wsg_worker *w, struct wsg_hub *hub)
     if (taken.len == 0)
         return;
     wsb_buf_init(&w->env.outbox.buf, 0);
-    wsg_hub_take(hub, wsb_buf_span(&taken));
+    (void)wsg_hub_take(hub, wsb_buf_span(&taken));
     w->env.outbox.has_data = w->env.outbox.buf.len != 0;
     if (w->env.outbox.buf.cap == 0 && taken.cap <= OUTBOX_KEEP) {
         w->env.outbox.buf = taken;

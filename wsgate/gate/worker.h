@@ -69,8 +69,9 @@ struct wsg_worker {
     struct wsg_task again;
     bool again_posted;
     struct wsb_log_limit accept_lines;
-    size_t work_left;   /* of this round, for commands to many connections */
-    size_t work_unseen; /* since the last look at the clock */
+    size_t first_uplink; /* of the first worker: whose turn it is */
+    size_t work_left;    /* of this round, for commands to many connections */
+    size_t work_unseen;  /* since the last look at the clock */
     uint64_t work_until_us;
     _Atomic uint64_t missed; /* commands of handlers for connections that are not here */
     struct wsg_drain_plan drain;

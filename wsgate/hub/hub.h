@@ -208,9 +208,9 @@ void wsg_hub_close(struct wsg_hub *h);
 WSB_MUST_CHECK wsb_err wsg_hub_add_shm(struct wsg_hub *h, struct wsb_server *shm);
 
 /* The steps of a round, in this order. */
-void wsg_hub_receive(struct wsg_hub *h);                      /* commands of handlers */
-void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox); /* what sessions said */
-void wsg_hub_flush(struct wsg_hub *h);                        /* batches to handlers */
+void wsg_hub_receive(struct wsg_hub *h);                        /* commands of handlers */
+size_t wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox); /* what sessions said; returns how many records */
+void wsg_hub_flush(struct wsg_hub *h);                          /* batches to handlers */
 /* There was no memory for an event of this connection, or of all of a worker's: it is over, for its owner and for its client. */
 void wsg_hub_lose(struct wsg_hub *h, wsb_conn conn);
 void wsg_hub_lose_all(struct wsg_hub *h, uint8_t worker);

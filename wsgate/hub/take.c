@@ -120,10 +120,11 @@ static void on_done(struct wsg_hub *h, const struct wsg_out *out)
         wsg_hub_end_pin(h, p, WSG_IN_LOST);
 }
 
-void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox)
+size_t wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox)
 {
     struct wsg_out out;
-    while (wsg_outbox_next(&outbox, &out)) {
+    size_t count = 0;
+    for (; wsg_outbox_next(&outbox, &out); count++) {
         if (h->dead)
             wsg_hub_remove_dead(h); /* so that this event goes to whoever took over */
         switch (out.kind) {
@@ -153,6 +154,7 @@ void wsg_hub_take(struct wsg_hub *h, struct wsb_span outbox)
         }
     }
     wsg_hub_end_step(h);
+    return count;
 }
 
 /* --------------------------------------------------------- without memory */

@@ -59,7 +59,9 @@ bool wsg_session_authorize(struct wsg_session *s, const struct wsg_http_head *he
     if (token.len) {
         struct wsb_token_keys *keys = wsg_token_rule_keys(rule);
         int64_t now_s = (int64_t)(wsg_loop_wall_ns(s->env->loop) / 1000000000u);
+        uint64_t before_us = wsg_loop_read_us(s->env->loop); /* a signature may cost anything */
         err = wsb_token_check(keys, token, &rule->rules, now_s, &claims, &why);
+        wsg_turns_charge(&s->env->turns, (size_t)(wsg_loop_read_us(s->env->loop) - before_us) * WSG_WORK_A_US);
         wsb_token_keys_unref(keys);
     }
     if (err)

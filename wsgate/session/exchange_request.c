@@ -37,7 +37,8 @@ static bool find_client(struct wsg_session *s, const struct wsg_http_head *head,
 static bool is_clients_turn(const struct wsg_session *s)
 {
     const struct wsg_exchange *x = s->exchange;
-    bool is_held = s->is_stalled || (s->paused & (WSG_PAUSE_HANDLER | WSG_PAUSE_OUTBOX | WSG_PAUSE_OUTPUT));
+    bool is_held =
+        s->is_stalled || (s->paused & (WSG_PAUSE_HANDLER | WSG_PAUSE_OUTBOX | WSG_PAUSE_OUTPUT | WSG_PAUSE_TURN));
     return s->state == WSG_SESSION_EXCHANGE && !x->request_complete && x->expect != WSG_EXPECT_WAITS && !is_held;
 }
 

@@ -127,6 +127,7 @@ static void answer_error(struct wsg_session *s, int status, const char *why, con
         .added = added.at,
         .added_count = added.count,
     };
+    wsg_turns_charge(&s->env->turns, WSG_WORK_ERROR);
     WSB_LOG_FEW(status >= 500 ? &s->env->lines.failed : &s->env->lines.refused, WSG_REFUSED_LINES,
                 wsg_loop_now_ms(s->env->loop), WSB_LOG_HTTP, status >= 500 ? WSB_LOG_WARN : WSB_LOG_INFO, "refused",
                 WSB_KID("conn", s->id), WSB_KU("status", status), WSB_KS("why", why),

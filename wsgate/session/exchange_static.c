@@ -138,6 +138,7 @@ bool wsg_exchange_try_static(struct wsg_session *s, const struct wsg_http_head *
             wsg_session_kill(s, "out of memory");
             return true;
         }
+        wsg_turns_charge(&s->env->turns, WSG_WORK_FILE);
         switch (where) {
         case WSG_STATIC_OUTSIDE:
         case WSG_STATIC_FILE:

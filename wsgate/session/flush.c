@@ -183,12 +183,16 @@ static void wake_for_the_rest(struct wsg_env *env)
     const struct wsg_flushing *f = &env->flushing;
     uint64_t now_us = wsg_loop_now_us(env->loop);
     uint64_t fan_us = f->fan.line.count ? fan_due_us(env) : 0;
-    bool has_rest = f->dirty.count || f->fan.line.count;
-    wsg_loop_wake_by(env->loop, !has_rest ? 0 : f->dirty.count || fan_us < now_us ? now_us : fan_us);
+    bool has_rest = f->dirty.count || (env->turns.line && !env->outbox_full);
+    if (has_rest || (f->fan.line.count && fan_us < now_us))
+        wsg_loop_wake_by(env->loop, now_us);
+    else
+        wsg_loop_wake_by(env->loop, fan_us); /* 0 where there is none */
 }
 
 void wsg_sessions_flush(struct wsg_env *env)
 {
+    wsg_sessions_go_on(env);
     wsg_sessions_count(env); /* before anybody hears of what it counts */
     env->flushing.left = (struct wsg_allowance){STEP, STEP_BYTES};
     flush_dirty(env);

@@ -106,11 +106,11 @@ void wsg_gatekeeping_read_proxy(struct wsg_session *s)
 {
     struct wsg_proxy_header h;
     uint8_t *bytes = s->env->scratch;
-    size_t had = s->unread ? s->unread->len : 0;
+    size_t had = s->unread ? s->unread->bytes.len : 0;
     size_t len = 0;
     size_t used = 0;
     if (had)
-        memcpy(bytes, s->unread->data, had);
+        memcpy(bytes, s->unread->bytes.data, had);
     wsb_err err = wsg_socket_peek(s->watch.fd, bytes + had, WSG_PROXY_HEADER_MAX - had, &len);
     if (err == WSB_AGAIN)
         return;

@@ -220,7 +220,7 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
         wsg_count(&s->route->tally.closed, 1);
     if (s->exchange && s->exchange->is_sent)
         wsg_emit_done(s);
-    wsg_session_leave_stalled(s);
+    wsg_session_stop_reading(s);
     if (s->is_tapped)
         s->env->taps--;
     wsg_gatekeeping_leave(s);

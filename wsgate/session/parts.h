@@ -154,10 +154,10 @@ void wsg_session_mark_dirty(struct wsg_session *s);
 void wsg_session_mark_fanned(struct wsg_session *s); /* the same with what many get: it may wait a moment for more */
 void wsg_session_make_room(struct wsg_session *s);
 
-/* session.c */
+/* reading.c, session.c */
 void wsg_session_on_socket(struct wsg_watch *w, uint32_t events);
 void wsg_session_on_timer(struct wsg_timer *t);
-void wsg_session_leave_stalled(struct wsg_session *s);
+void wsg_session_stop_reading(struct wsg_session *s); /* it ends: nobody goes on with it */
 void wsg_session_keep_unread(struct wsg_session *s, const uint8_t *data, size_t len);
 void wsg_session_drop_unread(struct wsg_session *s);
 void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms);

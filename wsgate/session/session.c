@@ -1,7 +1,4 @@
-/*
- * What happens to a client while it is there: its socket, its timer, the end of a round. The socket is read into the worker's
- * one scratch buffer, so that an idle connection holds none; what cannot be used at once is kept in `unread`.
- */
+/* What happens to a client while it is there, apart from reading (reading.c) and writing (flush.c): its timer, its outcomes. */
 #include "session/session.h"
 
 #include <stdlib.h>
@@ -13,9 +10,6 @@
 #include "session/parts.h"
 
 enum {
-    DISCARD_MAX = 32 << 20,
-    OUTBOX_SOFT = 8 << 20,
-    UNSTALL_STEP = 64,  /* as many as a round hears */
     OUR_DOING_MS = 5000 /* how often a client is looked at that we do not read */
 };
 
@@ -64,6 +58,7 @@ wsb_err wsg_env_init(struct wsg_env *env)
     wsb_buf_init(&env->text2, 0);
     wsb_buf_init(&env->packed, 0);
     env->date_s = -1;
+    env->turns.left = WSG_WORK_EVENTS;
     if (!env->scratch || !env->traffic)
         return WSB_ERR_NOMEM;
     return env->deflate_account ? wsb_deflate_shared_new(&env->deflate, env->deflate_account) : WSB_OK;
@@ -111,288 +106,6 @@ void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms)
 wsb_err wsg_session_renew_id(struct wsg_session *s)
 {
     return wsg_slots_renew(&s->env->slots, &s->id);
-}
-
-/* What epoll waits for follows from the state, here and nowhere else. */
-void wsg_session_watch(struct wsg_session *s)
-{
-    uint32_t events = 0;
-    if (s->exchange)
-        wsg_body_check(s);
-    if (s->state == WSG_SESSION_DEAD)
-        return;
-    if (s->paused == 0 && !s->is_stalled && !s->read_ended)
-        events |= EPOLLIN;
-    else if ((s->paused & WSG_PAUSE_EXCHANGE) && !s->half_closed)
-        events |= EPOLLRDHUP; /* the client says no more, or is gone */
-    if (s->wants_write)
-        events |= EPOLLOUT;
-    wsg_loop_rewatch(s->env->loop, &s->watch, events);
-}
-
-/* ------------------------------------------------------------------ reading */
-
-static bool reads(const struct wsg_session *s)
-{
-    return s->paused == 0 && s->state != WSG_SESSION_DEAD;
-}
-
-/* Use as much of the bytes as can be used now. */
-static size_t process(struct wsg_session *s, const uint8_t *data, size_t len)
-{
-    size_t used = 0;
-    wsb_err err = WSB_OK;
-    while (!err && reads(s)) {
-        size_t step = 0;
-        switch ((enum wsg_session_state)s->state) {
-        case WSG_SESSION_HTTP:
-        case WSG_SESSION_EXCHANGE:
-            err = wsg_exchange_step(s, data + used, len - used, &step);
-            break;
-        case WSG_SESSION_OPEN:
-        case WSG_SESSION_CLOSING:
-            err = wsg_websocket_step(s, data + used, len - used, &step);
-            break;
-        case WSG_SESSION_LINGER:
-            step = len - used; /* too late for anything */
-            err = WSB_MORE;
-            break;
-        case WSG_SESSION_PROXY:
-        case WSG_SESSION_SECURING:
-        case WSG_SESSION_PENDING:
-        case WSG_SESSION_DEAD:
-            return len;
-        }
-        used += step;
-    }
-    return used;
-}
-
-void wsg_session_drop_unread(struct wsg_session *s)
-{
-    if (!s->unread)
-        return;
-    wsb_buf_deinit(s->unread);
-    free(s->unread);
-    s->unread = NULL;
-}
-
-void wsg_session_keep_unread(struct wsg_session *s, const uint8_t *data, size_t len)
-{
-    if (s->state == WSG_SESSION_DEAD || len == 0)
-        return;
-    if (!s->unread)
-        s->unread = calloc(1, sizeof *s->unread);
-    if (!s->unread || wsb_buf_append(s->unread, data, len) != WSB_OK)
-        wsg_session_kill(s, "out of memory");
-}
-
-static void process_unread(struct wsg_session *s)
-{
-    size_t used = process(s, s->unread->data, s->unread->len);
-    if (s->state == WSG_SESSION_DEAD || !s->unread) /* a goodbye drops it */
-        return;
-    if (used < s->unread->len)
-        wsb_buf_consume(s->unread, used);
-    else
-        wsg_session_drop_unread(s);
-}
-
-/* After our goodbye a message may still be on its way, but not a flood. */
-static bool sends_too_much(struct wsg_session *s, size_t len)
-{
-    if (s->state != WSG_SESSION_CLOSING && s->state != WSG_SESSION_LINGER)
-        return false;
-    s->discarded += (uint32_t)len;
-    return s->discarded > DISCARD_MAX;
-}
-
-void wsg_session_take_bytes(struct wsg_session *s, const uint8_t *data, size_t len)
-{
-    if (s->in_is_ws)
-        s->heard_ms = (uint32_t)wsg_loop_now_ms(s->env->loop);
-    if (!s->in_is_ws || wsb_ws_in_held(&s->in.ws))
-        s->active_ms = wsg_loop_now_ms(s->env->loop); /* of a WebSocket only what is part of a message counts */
-    if (sends_too_much(s, len)) {
-        wsg_session_end_of_input(s, "does not stop sending");
-        return;
-    }
-    if (!s->unread) {
-        size_t used = process(s, data, len);
-        wsg_session_keep_unread(s, data + used, len - used);
-    } else {
-        wsg_session_keep_unread(s, data, len);
-        if (s->state != WSG_SESSION_DEAD)
-            process_unread(s);
-    }
-    if (s->in_is_ws)
-        wsg_unfinished_follow(s);
-}
-
-void wsg_session_end_of_input(struct wsg_session *s, const char *why)
-{
-    switch ((enum wsg_session_state)s->state) {
-    case WSG_SESSION_EXCHANGE:
-        wsg_exchange_abort(s, "the client went away");
-        break;
-    case WSG_SESSION_PENDING:
-        wsg_emit_closed(s, WSG_BY_CLIENT, 1006, wsb_span_str("the client went away"), /*clean=*/false);
-        s->exchange->is_sent = false;
-        wsg_session_kill(s, why);
-        break;
-    case WSG_SESSION_OPEN:
-    case WSG_SESSION_CLOSING:
-        wsg_websocket_lost(s, why);
-        break;
-    case WSG_SESSION_PROXY:
-    case WSG_SESSION_SECURING:
-    case WSG_SESSION_HTTP:
-    case WSG_SESSION_LINGER:
-        wsg_session_kill(s, why);
-        break;
-    case WSG_SESSION_DEAD:
-        break;
-    }
-}
-
-/*
- * A client that has said all that it has to say, and waits for the answer. One that has closed its connection looks the same
- * until something is sent to it, which is why a route may take it for gone. A stream of events has no end to wait for.
- */
-static bool waits_for_response(const struct wsg_session *s)
-{
-    return s->state == WSG_SESSION_EXCHANGE && s->exchange->request_complete && !s->exchange->is_events &&
-           !(s->route && s->route->policy.half_close_aborts);
-}
-
-void wsg_session_half_close(struct wsg_session *s, const char *why)
-{
-    if (waits_for_response(s)) {
-        s->half_closed = true;
-        wsg_session_watch(s);
-        return;
-    }
-    bool owes = s->out.bytes > 0 && (s->state == WSG_SESSION_HTTP || s->state == WSG_SESSION_LINGER);
-    if (!owes) {
-        wsg_session_end_of_input(s, why);
-        return;
-    }
-    s->read_ended = true;
-    wsg_session_linger(s);
-}
-
-static void stall(struct wsg_session *s)
-{
-    if (!s->is_stalled) {
-        struct wsg_env *env = s->env;
-        s->is_stalled = true;
-        s->stalled.next = NULL;
-        s->stalled.link = env->stalled ? env->stalled_end : &env->stalled;
-        *s->stalled.link = s;
-        env->stalled_end = &s->stalled.next;
-    }
-    wsg_session_watch(s);
-}
-
-static void on_readable(struct wsg_session *s)
-{
-    size_t len;
-    if (s->env->outbox_full || s->env->outbox.buf.len > OUTBOX_SOFT) {
-        stall(s);
-        return;
-    }
-    if (s->state == WSG_SESSION_PROXY) {
-        wsg_gatekeeping_read_proxy(s);
-        return;
-    }
-    if (s->secure) {
-        wsg_secure_read(s);
-        return;
-    }
-    wsb_err err = wsg_socket_read(s->watch.fd, s->env->scratch, WSG_SCRATCH_BYTES, &len);
-    if (err == WSB_OK)
-        wsg_session_take_bytes(s, s->env->scratch, len);
-    else if (err == WSB_CLOSED)
-        wsg_session_half_close(s, "the client closed the connection");
-    else if (err != WSB_AGAIN)
-        wsg_session_end_of_input(s, "the connection was reset");
-}
-
-void wsg_session_on_socket(struct wsg_watch *w, uint32_t events)
-{
-    struct wsg_session *s = CONTAINER(w, struct wsg_session, watch);
-    if ((events & EPOLLOUT) && s->state != WSG_SESSION_DEAD)
-        wsg_session_mark_dirty(s);
-    if ((events & EPOLLIN) && reads(s) && !s->is_stalled) {
-        struct wsg_env *env = s->env;
-        env->outbox.is_reading = true;
-        on_readable(s);
-        env->outbox.is_reading = false;
-    } else if (events & (EPOLLHUP | EPOLLERR)) {
-        wsg_session_end_of_input(s, "the connection was reset");
-    } else if (events & EPOLLRDHUP) {
-        wsg_session_half_close(s, "the client closed the connection");
-    }
-}
-
-static void begin_pause(struct wsg_session *s)
-{
-    s->paused |= WSG_PAUSE_HANDLER;
-    s->paused_ms = wsg_loop_now_ms(s->env->loop);
-    if (s->route)
-        wsg_count(&s->route->tally.pauses, 1);
-}
-
-void wsg_session_end_pause(struct wsg_session *s)
-{
-    if (!(s->paused & WSG_PAUSE_HANDLER))
-        return;
-    s->paused &= (uint8_t)~WSG_PAUSE_HANDLER;
-    if (s->route)
-        wsg_count(&s->route->tally.paused_ms, wsg_loop_now_ms(s->env->loop) - s->paused_ms);
-}
-
-void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on)
-{
-    uint8_t before = s->paused;
-    uint8_t after = (uint8_t)(on ? before | reason : before & ~reason);
-    if (s->state == WSG_SESSION_DEAD || after == before)
-        return;
-    if (reason & WSG_PAUSE_HANDLER) {
-        if (on)
-            begin_pause(s);
-        else
-            wsg_session_end_pause(s);
-    }
-    s->paused = after;
-    if (before && !s->paused && s->unread) {
-        process_unread(s);
-        if (s->in_is_ws)
-            wsg_unfinished_follow(s);
-    }
-    if (on || !s->is_dirty) /* or it is read again when it is its turn to be written to */
-        wsg_session_watch(s);
-}
-
-void wsg_session_leave_stalled(struct wsg_session *s)
-{
-    if (!s->is_stalled)
-        return;
-    s->is_stalled = false;
-    *s->stalled.link = s->stalled.next;
-    if (s->stalled.next)
-        s->stalled.next->stalled.link = s->stalled.link;
-    else
-        s->env->stalled_end = s->stalled.link;
-}
-
-void wsg_sessions_unstall(struct wsg_env *env)
-{
-    for (int turn = 0; turn < UNSTALL_STEP && env->stalled; turn++) {
-        struct wsg_session *s = env->stalled;
-        wsg_session_leave_stalled(s);
-        wsg_session_watch(s);
-    }
 }
 
 /* ------------------------------------------------------------------ writing */
@@ -477,7 +190,7 @@ static bool is_forgotten(const struct wsg_session *s)
 /* While we do not read, a client's silence is our doing: its pong or its body may be waiting. */
 static bool waits_for_us(struct wsg_session *s)
 {
-    if (!(s->paused & (WSG_PAUSE_HANDLER | WSG_PAUSE_OUTBOX | WSG_PAUSE_QUIET)) && !s->is_stalled)
+    if (!(s->paused & (WSG_PAUSE_HANDLER | WSG_PAUSE_OUTBOX | WSG_PAUSE_QUIET | WSG_PAUSE_TURN)) && !s->is_stalled)
         return false;
     if (s->alive_ping_us)
         s->alive_ping_us = wsg_loop_now_us(s->env->loop);

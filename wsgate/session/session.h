@@ -41,6 +41,7 @@
 #include "session/flush.h"
 #include "session/lost.h"
 #include "session/outbox.h"
+#include "session/reading.h"
 #include "session/unfinished.h"
 #include "session/secure.h"
 #include "ws/deflate.h"
@@ -64,6 +65,7 @@ enum wsg_pause {
     WSG_PAUSE_OUTPUT = 4,  /* the client does not take what it asked for */
     WSG_PAUSE_RATE = 16,   /* the client sends more than its route allows in a second */
     WSG_PAUSE_QUIET = 32,  /* the gate ends: what was read is finished, and nothing new begun */
+    WSG_PAUSE_TURN = 64,   /* its turn is over, and there is more to use of what it has sent */
     WSG_PAUSE_EXCHANGE = 8 /* one request at a time: the next one waits for the response */
 };
 
@@ -130,6 +132,7 @@ struct wsg_env {
     struct wsg_gzip *gzip; /* owned; NULL: it was not needed yet */
     struct wsb_buf packed; /* scratch: what it made of a body */
     struct wsg_flushing flushing;
+    struct wsg_turns turns;
     struct wsg_unfinished_account *unfinished_account; /* borrowed; NULL: no limit */
     struct wsg_unfinished
         *unfinished[WSG_UNFINISHED_SIZES];       /* borrowed lists, of those with a message in flight, by size */
@@ -196,7 +199,7 @@ struct wsg_session {
         struct wsb_ws_in ws;      /* OPEN, CLOSING */
     } in;
     struct wsg_secure *secure; /* owned; TLS; NULL: none */
-    struct wsb_buf *unread;    /* owned; bytes that came and could not be used yet; NULL: none */
+    struct wsg_unread *unread; /* owned; NULL: nothing waits to be used */
     struct wsg_outq out;
     struct wsg_exchange *exchange; /* owned; EXCHANGE, PENDING */
     struct wsg_receipt *receipts;  /* owned; outcomes waiting for the kernel to take the bytes */

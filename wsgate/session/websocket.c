@@ -480,6 +480,8 @@ static void on_message(struct wsg_session *s, struct wsb_ws_event *ev)
     if (s->state != WSG_SESSION_OPEN)
         return; /* we said goodbye already */
     wsb_err err = ev->rsv ? wsg_compress_unpack(s, ev) : WSB_OK;
+    if (ev->rsv)
+        wsg_turns_charge(&s->env->turns, ev->len >> 6);
     if (!err)
         err = wsg_emit_message(s, ev);
     if (!ev->masked)
@@ -500,6 +502,7 @@ static void on_ping(struct wsg_session *s, const struct wsb_ws_event *ev)
 {
     if (s->close_sent)
         return;
+    wsg_turns_charge(&s->env->turns, WSG_WORK_CONTROL);
     if (!wsg_deliver_has_room(s, ev->len) &&
         wsg_session_waiting(s) + ev->len > s->route->policy.max_queue + WSG_CONTROL_ROOM)
         wsg_websocket_end(s, WSG_ENDED_SLOW, WSB_CLOSE_TRY_AGAIN_LATER, "slow client");

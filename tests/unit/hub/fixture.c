@@ -304,7 +304,7 @@ void happen_out(struct fixture *f, const struct wsg_out *out)
     struct wsg_out copy = *out;
     copy.place = place_for(f, out);
     assert_int_equal(wsg_outbox_put(&f->outbox, &copy), WSB_OK);
-    wsg_hub_take(&f->hub, wsb_buf_span(&f->outbox.buf));
+    (void)wsg_hub_take(&f->hub, wsb_buf_span(&f->outbox.buf));
     wsb_buf_clear(&f->outbox.buf);
     wsg_hub_flush(&f->hub);
 }

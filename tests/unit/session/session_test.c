@@ -254,6 +254,7 @@ static void test_client_that_floods_after_our_close_is_cut_off(void **state)
     for (int i = 0; i < 40000 && !f->events[0]; i++) {
         client_write(f, block, 1008);
         wsg_loop_round(f->env.loop, 0);
+        wsg_sessions_flush(&f->env);
         if (f->env.outbox.buf.len)
             turn(f);
     }

@@ -1,0 +1,258 @@
+/*
+ * What a client sends is used in turns: very much work in few bytes delays the client that sent it, and others do not wait for it. Nothing is
+ * lost or changes its order, whatever happens between two turns.
+ */
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "session/parts.h"
+#include "unit/session/fixture.h"
+
+enum { REQUESTS = 1000, MESSAGES = 8000, A_TURN = WSG_WORK_TURN / (WSG_WORK_HTTP + WSG_WORK_ERROR) + 1 };
+
+static const char request[] = "GET /x HTTP/1.1\r\nHost: h\r\n\r\n";
+
+static struct wsg_session *session_of(const struct fixture *f)
+{
+    for (uint32_t i = 0; i < f->env.slots.count; i++) {
+        if (f->env.slots.slots[i].value)
+            return f->env.slots.slots[i].value;
+    }
+    fail_msg("no session");
+    return NULL;
+}
+
+static size_t count_of(const char *text, const char *what)
+{
+    size_t count = 0;
+    for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+        count++;
+    return count;
+}
+
+/* All of them in as few writes as the socket takes. */
+static void send_requests(struct fixture *f, size_t count)
+{
+    static char all[REQUESTS * sizeof request];
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++, len += sizeof request - 1)
+        memcpy(all + len, request, sizeof request - 1);
+    client_write(f, all, len);
+}
+
+static void read_some(struct fixture *f)
+{
+    f->got_len += client_read(f, f->got + f->got_len, sizeof f->got - f->got_len - 1);
+    f->got[f->got_len] = 0;
+}
+
+static void one_round(struct fixture *f)
+{
+    wsg_loop_round(f->env.loop, 0);
+    wsg_sessions_flush(&f->env);
+    wsg_sessions_reap(&f->env);
+}
+
+static void test_requests_are_answered_in_turns(void **state)
+{
+    struct fixture *f = *state;
+    size_t before = 0;
+    int rounds = 0;
+    send_requests(f, REQUESTS);
+    while (before < REQUESTS) {
+        one_round(f);
+        read_some(f);
+        size_t now = count_of((char *)f->got, "HTTP/1.1 404");
+        assert_in_range(now - before, 0, 2 * A_TURN); /* one when it was read, and one in line */
+        before = now;
+        assert_in_range(++rounds, 1, 500);
+    }
+    assert_true(rounds >= REQUESTS / (2 * A_TURN));
+    assert_null(f->env.turns.line);
+    assert_int_equal(session_of(f)->paused, 0);
+    assert_null(session_of(f)->unread);
+}
+
+/* The loop does not sleep on what waits for its turn. */
+static void test_a_round_follows_for_those_in_line(void **state)
+{
+    struct fixture *f = *state;
+    send_requests(f, REQUESTS);
+    one_round(f);
+    while (f->env.turns.line) {
+        wsg_loop_round(f->env.loop, -1); /* sleeps for ever if nobody wakes it */
+        wsg_sessions_flush(&f->env);
+        read_some(f);
+    }
+    assert_int_equal(count_of((char *)f->got, "HTTP/1.1 404"), REQUESTS);
+}
+
+static void test_another_client_does_not_wait(void **state)
+{
+    struct fixture *f = *state;
+    int busy = f->client;
+    send_requests(f, REQUESTS);
+    one_round(f);
+    assert_non_null(f->env.turns.line);
+    struct wsb_tls_stream *tls = f->tls;
+    f->tls = NULL;
+    f->wire.len = 0;
+    connect_client(f);
+    send_requests(f, 1);
+    one_round(f);
+    read_some(f);
+    assert_int_equal(count_of((char *)f->got, "HTTP/1.1 404"), 1);
+    assert_non_null(f->env.turns.line);
+    wsb_tls_stream_free(tls);
+    close(busy);
+}
+
+static void test_who_hangs_up_behind_its_requests_gets_all_answers(void **state)
+{
+    struct fixture *f = *state;
+    send_requests(f, REQUESTS / 2);
+    if (f->tls) {
+        uint8_t out[1024];
+        struct wsb_tls_io io = {.out = out, .room = sizeof out};
+        wsb_tls_stream_finish(f->tls, &io);
+        assert_int_equal(write(f->client, out, io.len), (ssize_t)io.len);
+    }
+    assert_int_equal(shutdown(f->client, SHUT_WR), 0);
+    for (int i = 0; i < 200 && count_of((char *)f->got, "HTTP/1.1 404") < REQUESTS / 2; i++) {
+        one_round(f);
+        read_some(f);
+    }
+    assert_int_equal(count_of((char *)f->got, "HTTP/1.1 404"), REQUESTS / 2);
+}
+
+static void test_who_ends_in_line_is_in_nobodys_way(void **state)
+{
+    struct fixture *f = *state;
+    send_requests(f, REQUESTS);
+    one_round(f);
+    assert_int_equal(f->env.turns.count, 1);
+    wsg_session_kill(session_of(f), "test");
+    assert_null(f->env.turns.line);
+    assert_int_equal(f->env.turns.count, 0);
+    one_round(f);
+    assert_null(f->env.dead);
+}
+
+/* As the worker takes them: in order, without a hole. */
+static size_t count_messages(struct fixture *f, uint32_t *next)
+{
+    size_t count = 0;
+    struct wsb_span rest = wsb_buf_span(&f->env.outbox.buf);
+    struct wsg_out out;
+    while (wsg_outbox_next(&rest, &out)) {
+        if (out.kind != WSG_OUT_EVENT || out.envelope.header.type != WSB_DATA)
+            continue;
+        uint32_t number;
+        assert_int_equal(out.envelope.payload.len, sizeof number);
+        memcpy(&number, out.envelope.payload.ptr, sizeof number);
+        assert_int_equal(number, (*next)++);
+        count++;
+    }
+    wsb_buf_clear(&f->env.outbox.buf);
+    return count;
+}
+
+static void send_messages(struct fixture *f)
+{
+    static uint8_t all[MESSAGES * 10];
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+        static const uint8_t head[6] = {0x82, 0x84}; /* masked with zeros */
+        memcpy(all + (size_t)i * 10, head, sizeof head);
+        memcpy(all + (size_t)i * 10 + 6, &i, sizeof i);
+    }
+    client_write(f, all, sizeof all);
+}
+
+static void test_messages_come_in_turns_and_in_order(void **state)
+{
+    enum { READS = 5 /* TLS hands out several records of one read, each in a turn */ };
+    struct fixture *f = *state;
+    uint32_t next = 0;
+    open_websocket(f);
+    send_messages(f);
+    for (int rounds = 0; next < MESSAGES; rounds++) {
+        one_round(f);
+        assert_in_range(count_messages(f, &next), 0, (size_t)READS * WSG_WORK_TURN);
+        assert_in_range(rounds, 0, 100);
+    }
+    assert_null(session_of(f)->unread);
+    assert_int_equal(session_of(f)->paused, 0);
+}
+
+/* Its handler has too much: what is in line waits for that, and goes on then. */
+static void test_a_pause_while_it_is_in_line(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t next = 0;
+    open_websocket(f);
+    send_messages(f);
+    one_round(f);
+    (void)count_messages(f, &next);
+    assert_int_equal(f->env.turns.count, 1);
+    wsg_session_command(session_of(f), &(struct wsg_command){.type = WSG_CMD_PAUSE, .by = WSG_BY_GATE});
+    one_round(f);
+    one_round(f);
+    assert_int_equal(count_messages(f, &next), 0);
+    assert_null(f->env.turns.line);
+    wsg_session_command(session_of(f), &(struct wsg_command){.type = WSG_CMD_RESUME, .by = WSG_BY_GATE});
+    for (int rounds = 0; next < MESSAGES; rounds++) {
+        one_round(f);
+        (void)count_messages(f, &next);
+        assert_in_range(rounds, 0, 100);
+    }
+}
+
+/* While the output of others is written it is not read yet, though its response is there: its next request is not lost. */
+static void test_a_request_and_the_end_behind_a_response_that_waits(void **state)
+{
+    struct fixture *f = *state;
+    int others[200];
+    int client;
+    if (f->tls) /* with close_notify it is seen in the stream */
+        return;
+    say_text(f, "GET /ws/a HTTP/1.1\r\nHost: h\r\n\r\n");
+    HAS(f->events, "request");
+    wsb_conn conn = f->conn;
+    client = f->client;
+    for (size_t i = 0; i < COUNT(others); i++) {
+        forget(f);
+        connect_client(f);
+        open_websocket(f);
+        others[i] = f->client;
+    }
+    struct wsg_command to_all = {.type = WSB_SEND, .code = WSB_TEXT, .payload = wsb_span_str("x")};
+    for (uint32_t i = 0; i < f->env.slots.count; i++) {
+        struct wsg_session *s = f->env.slots.slots[i].value;
+        if (s && s->in_is_ws)
+            wsg_session_command(s, &to_all);
+    }
+    void *found;
+    assert_int_equal(wsg_slots_find(&f->env.slots, conn, &found), WSB_OK);
+    wsg_session_command(found, &(struct wsg_command){.type = WSB_RESPOND, .by = WSG_BY_HANDLER, .status = 200});
+    wsg_sessions_flush(&f->env); /* it is behind the first ones */
+    f->client = client;
+    f->events[0] = 0;
+    client_write(f, "GET /ws/b HTTP/1.1\r\nHost: h\r\n\r\n", 31);
+    assert_int_equal(shutdown(client, SHUT_WR), 0);
+    turn(f);
+    HAS(f->events, "request");
+    for (size_t i = 0; i < COUNT(others); i++)
+        close(others[i]);
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_requests_are_answered_in_turns),     TEST(test_a_round_follows_for_those_in_line),
+        TEST(test_another_client_does_not_wait),       TEST(test_who_hangs_up_behind_its_requests_gets_all_answers),
+        TEST(test_who_ends_in_line_is_in_nobodys_way), TEST(test_messages_come_in_turns_and_in_order),
+        TEST(test_a_pause_while_it_is_in_line),        TEST(test_a_request_and_the_end_behind_a_response_that_waits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,56 @@
+#ifndef WSG_SESSION_READING_H
+#define WSG_SESSION_READING_H
+
+/*
+ * What clients sent is used in turns. A round does so much work for them: what is dear (a request, a message that was compressed, a
+ * signature) is charged where it is done, in units of about a quarter of a microsecond. A session whose turn is over keeps the
+ * bytes that it has not used, is not read, and stands in line; the next rounds go on with it. So a client that sends very much work
+ * in few bytes delays itself, and nobody else for long.
+ *
+ * Threads   the worker's
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+struct wsg_session;
+struct wsg_env;
+
+enum {
+    WSG_WORK_A_US = 4, /* units of a microsecond */
+    WSG_WORK_EVENTS = 4000,
+    WSG_WORK_LINE = 4000,
+    WSG_WORK_TURN = 1000, /* of one session in its turn */
+    WSG_WORK_MESSAGE = 1,
+    WSG_WORK_CONTROL = 4, /* a ping is answered */
+    WSG_WORK_HTTP = 8,    /* an event of the parser */
+    WSG_WORK_ERROR = 12,  /* a response of the gate's own */
+    WSG_WORK_FILE = 40
+};
+
+/* Bytes that came and were not used yet. */
+struct wsg_unread {
+    struct wsb_buf bytes;
+    struct wsg_session *owner;      /* borrowed */
+    struct wsg_unread *prev, *next; /* while is_in_line */
+    bool is_in_line;
+    const char *end; /* static: why nothing follows these bytes; NULL: something may */
+};
+
+struct wsg_turns {
+    struct wsg_unread *line; /* borrowed list: sessions whose turn is over, first over, first gone on */
+    size_t count;            /* of them */
+    uint32_t left;           /* units of work, until the round ends */
+};
+
+static inline void wsg_turns_charge(struct wsg_turns *t, size_t units)
+{
+    t->left -= units < t->left ? (uint32_t)units : t->left;
+}
+
+/* Go on with those that stand in line, and give the events of the next round their work. Sessions may end. */
+void wsg_sessions_go_on(struct wsg_env *env);
+
+#endif
