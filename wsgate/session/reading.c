@@ -166,8 +166,7 @@ void wsg_sessions_go_on(struct wsg_env *env)
 {
     struct wsg_turns *t = &env->turns;
     t->left = WSG_WORK_LINE;
-    for (size_t count = t->count; count && t->line && t->left && !is_full(env);
-         count--) { /* and not who joins meanwhile */
+    while (t->line && t->left && !is_full(env)) { /* whose turn is over again is behind the others */
         struct wsg_session *s = t->line->owner;
         leave_line(s);
         wsg_session_set_paused(s, WSG_PAUSE_TURN, false);

@@ -22,7 +22,7 @@ enum {
     WSG_WORK_A_US = 4, /* units of a microsecond */
     WSG_WORK_EVENTS = 4000,
     WSG_WORK_LINE = 4000,
-    WSG_WORK_TURN = 1000, /* of one session in its turn */
+    WSG_WORK_TURN = 250, /* of one session in its turn */
     WSG_WORK_MESSAGE = 1,
     WSG_WORK_CONTROL = 4, /* a ping is answered */
     WSG_WORK_HTTP = 8,    /* an event of the parser */
