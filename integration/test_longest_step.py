@@ -15,6 +15,7 @@ CLIENTS = 2000
 CALLS, ALLOCATIONS = 400, 8000  # of one step at most; what is below costs 5 ms or less
 NAMES = ["group-%04d-%s" % (number, "x" * 20) for number in range(100)]  # 3 KB
 WATCHERS = 40
+WAITING = 2000
 
 pytestmark = pytest.mark.skipif(is_sanitized(BUILD / "wsgate" / "wsgate"), reason="a sanitizer has an allocator of its own")
 
@@ -79,6 +80,33 @@ def requests_that_wait(crowd):
         client.send(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
     for conn in [crowd.seat.hear("request").conn for _ in clients]:
         crowd.seat.respond(conn, b"here")
+    crowd.seat.flush()
+    for client in clients:
+        assert client.read_response().body == b"here"
+        client.reset()
+
+
+def requests_in_hand(crowd, count):
+    """Clients whose requests wait, and the connections."""
+    clients = [Raw(crowd.gate) for _ in range(count)]
+    for client in clients:
+        client.send(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    return clients, [crowd.seat.hear("request").conn for _ in clients]
+
+
+def closes_of_requests_that_wait(crowd):
+    clients, conns = requests_in_hand(crowd, WAITING)
+    for conn in conns:
+        crowd.seat.close(conn)
+    crowd.seat.flush()
+    for client in clients:
+        client.expect_end()
+
+
+def responses_one_by_one(crowd):
+    clients, conns = requests_in_hand(crowd, WAITING)
+    for conn in conns:
+        crowd.seat.respond(conn, b"here", headers={"Connection": "close"})
     crowd.seat.flush()
     for client in clients:
         assert client.read_response().body == b"here"
@@ -160,7 +188,7 @@ def a_close_of_all(crowd):
 
 
 WORKS = [
-    publishes_to_all, sends_by_name, sends_by_ids, sends_one_by_one, requests_that_wait, a_list_of_all, many_names_for_one, many_groups, a_list_of_names,
+    publishes_to_all, sends_by_name, sends_by_ids, sends_one_by_one, requests_that_wait, closes_of_requests_that_wait, responses_one_by_one, a_list_of_all, many_names_for_one, many_groups, a_list_of_names,
     joins_that_many_watch, a_handler_comes_and_goes, many_come_at_once, a_look_at_the_metrics, closes_one_by_one, a_close_of_all]
 
 

@@ -10,6 +10,7 @@ enum {
     WORK_PER_ROUND = 2048, /* commands, or KiB of them; of all links together */
     META_WORK = 8,   /* metadata is parsed, and names things that are made: it is as dear as so many messages without */
     META_BYTES = 64, /* of which are one more */
+    ENDING_WORK = 24,      /* as a command that may write to its client at once and end it: four calls of the kernel */
     VISITS_A_ROUND = 4096, /* to connections that wait for their handlers */
     RETRY_MS = 2
 };
@@ -67,10 +68,22 @@ static int take_extra(struct wsg_hub *h)
     return (int)extra;
 }
 
+/*
+ * The connection is of this thread's worker (or its name is not in the header), which carries out at once what is for one alone. What other
+ * commands have for a client waits for the end of the round, and what other workers do is bounded there.
+ */
+static bool may_end_one_here(const struct wsb_header *h)
+{
+    uint8_t type = h->type;
+    bool may_end =
+        type == WSB_CLOSE || type == WSB_ACCEPT || type == WSB_REJECT || type == WSB_RESPOND || type == WSB_BODY;
+    return may_end && wsg_id_parts(h->conn).worker == 0;
+}
+
 static int cost_of(const struct wsb_envelope *e)
 {
     int meta = e->meta.len ? META_WORK + (int)(e->meta.len / META_BYTES) : 0;
-    return 1 + meta + (int)(e->payload.len >> 10);
+    return (may_end_one_here(&e->header) ? ENDING_WORK : 1) + meta + (int)(e->payload.len >> 10);
 }
 
 /* Go on with the BATCH that is open, as far as the budget reaches. */

@@ -462,6 +462,51 @@ static void test_there_is_room_before_all_are_paused(void **state)
     assert_false(f->hub.is_pausing);
 }
 
+static uint32_t last_closed;
+static bool is_closed_out_of_order;
+
+static void note_close(void *ctx, const struct wsg_command *c, const wsb_conn *ids, size_t count)
+{
+    uint32_t slot = wsg_id_parts(ids[0]).slot;
+    count_command(ctx, c, ids, count);
+    is_closed_out_of_order = is_closed_out_of_order || slot != last_closed + 1;
+    last_closed = slot;
+}
+
+/* In one batch. What may write and end its client at once is dearer, on the worker that the hub shares a thread with. */
+static void test_commands_that_end_their_clients_are_taken_in_steps(void **state)
+{
+    enum { COMMANDS = 2000, ENDS_AT_ONCE = 2048 / 24 + 1 };
+    static const uint8_t types[] = {WSB_CLOSE, WSB_RESPOND, WSB_REJECT, WSB_BODY};
+    struct fixture *f = *state;
+    come(f, 'a');
+    f->hub.host.command = note_close;
+    for (size_t i = 0; i < COUNT(types); i++) {
+        uint8_t type = types[i];
+        size_t before = 0;
+        last_closed = 0;
+        for (uint32_t slot = 1; slot <= COMMANDS; slot++) {
+            struct wsb_envelope e = {.header = {.type = type, .conn = conn_of(slot)}};
+            assert_int_equal(wsb_record_append(&f->server.in, &e), WSB_OK);
+        }
+        f->server.in_peer = 'a';
+        for (size_t left = COMMANDS; left; left -= commanded[type] - before) {
+            before = commanded[type];
+            wsg_hub_receive(&f->hub);
+            assert_in_range(commanded[type] - before, 1, ENDS_AT_ONCE);
+        }
+        assert_int_equal(commanded[type], COMMANDS);
+    }
+    assert_false(is_closed_out_of_order);
+    for (uint32_t slot = 1; slot <= COMMANDS; slot++) {
+        wsb_conn elsewhere = wsg_id_make((struct wsg_id_parts){1, 1, 1, slot});
+        struct wsb_envelope e = {.header = {.type = WSB_CLOSE, .conn = elsewhere}};
+        assert_int_equal(wsb_record_append(&f->server.in, &e), WSB_OK);
+    }
+    wsg_hub_receive(&f->hub);
+    assert_true(commanded[WSB_CLOSE] > COMMANDS + COMMANDS / 2);
+}
+
 static void look_once(struct fixture *f)
 {
     wsg_hub_ages_begin(&f->hub);
@@ -520,6 +565,7 @@ int main(void)
         TEST(test_a_drain_looks_at_so_many_in_a_step),
         TEST(test_streams_of_a_drain_end_in_steps),
         TEST(test_all_are_paused_in_steps),
+        TEST(test_commands_that_end_their_clients_are_taken_in_steps),
         TEST(test_the_oldest_event_is_looked_for_in_steps),
         TEST(test_there_is_room_before_all_are_paused),
     };
