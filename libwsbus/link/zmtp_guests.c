@@ -523,7 +523,7 @@ void wsb_zmtp_tick(struct wsb_zmtp_server *z)
     const struct itimerspec t = {.it_interval = every, .it_value = every};
     (void)timerfd_settime(z->timer, 0, &t, NULL); /* cannot fail: it is a timer and a time */
     z->is_ticking = wanted;
-    z->ticked_ms = z->now_ms;
+    z->ticked_ms = wsb_zmtp_now_ms(); /* now_ms may be of long ago: nobody was looked at since */
 }
 
 /* Time in which we did not run, for whatever reason, is nobody's fault: who had something to say could not be heard. */
@@ -571,7 +571,7 @@ static size_t expire(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch, siz
 void wsb_zmtp_tick_soon(struct wsb_zmtp_server *z)
 {
     if (!z->is_ticking)
-        z->ticked_ms = z->now_ms;
+        z->ticked_ms = wsb_zmtp_now_ms();
     z->is_ticking = true;
     const struct itimerspec t = {.it_interval = {.tv_nsec = (long)WSB_ZMTP_TICK_MS * 1000000},
                                  .it_value = {.tv_nsec = 1}};

@@ -1197,6 +1197,32 @@ static void test_heartbeats_that_the_gate_missed_are_not_missing(void **state)
     close(fd);
 }
 
+/* The gate had nothing to do for a while, and now it begins to tick: nothing was missed. */
+static void test_a_tick_that_begins_late_has_missed_nothing(void **state)
+{
+    enum { IDLE = 8000 };
+    struct fixture *f = *state;
+    serve(f, (struct wsb_server_options){0});
+    f->is_watched = true;
+    f->heartbeat_ms = 1000;
+    int silent = join_handler(f, "silent");
+    f->is_watched = false;
+    int leaving = join_handler(f, "leaving");
+    let_time_pass(f, IDLE);
+    zmtp(f)->now_ms -= IDLE;
+    zmtp(f)->ticked_ms -= IDLE;
+    assert_false(zmtp(f)->is_ticking);
+    close(leaving);
+    for (int i = 0; i < 10; i++) /* more than is freed in a round, found out by writing */
+        assert_int_equal(tell(f, MAX_MESSAGE), WSB_OK);
+    f->server->ops->flush(f->server);
+    assert_true(zmtp(f)->is_ticking);
+    uint64_t before = zmtp(f)->ticked_ms;
+    TURN_UNTIL(f, zmtp(f)->ticked_ms > before || !zmtp(f)->is_ticking);
+    assert_true(f->server->ops->is_stalled(f->server, wsb_span("\0silent", 7), 1000000));
+    close(silent);
+}
+
 static void limit_descriptors(rlim_t most)
 {
     struct rlimit l;
@@ -1778,6 +1804,7 @@ int main(void)
         TEST(test_silence_ends_who_has_asked_for_it),
         TEST(test_time_that_the_gate_missed_is_no_silence),
         TEST(test_heartbeats_that_the_gate_missed_are_not_missing),
+        TEST(test_a_tick_that_begins_late_has_missed_nothing),
         TEST(test_without_descriptors_peers_wait),
         TEST(test_each_door_lets_in_some),
         TEST(test_names_go_before_their_sockets),
