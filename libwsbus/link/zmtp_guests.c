@@ -181,11 +181,16 @@ static bool choose_name(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, s
 
 /* ------------------------------------------------------------------------ leaving */
 
+void wsb_zmtp_throw(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
+{
+    wsb_zmtp_outbox_throw(&conn->out, &channel_of(z, conn)->waste);
+}
+
 static void hang_up(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
 {
     z->descriptors -= (conn->fd >= 0) + (size_t)(conn->process >= 0);
     wsb_zmtp_conn_hang_up(conn);
-    wsb_zmtp_outbox_throw(&conn->out, &z->waste);
+    wsb_zmtp_throw(z, conn);
 }
 
 void wsb_zmtp_remove(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)

@@ -69,7 +69,8 @@ void wsb_zmtp_server_close(struct wsb_server *s)
     linger(z);
     for (int c = 0; c < WSB_CHANNELS; c++)
         channel_close(z, &z->channels[c]);
-    wsb_zmtp_outbox_deinit(&z->waste);
+    for (int c = 0; c < WSB_CHANNELS; c++)
+        wsb_zmtp_outbox_deinit(&z->channels[c].waste);
     if (z->timer >= 0)
         close(z->timer);
     wsb_account_unref(z->sealed);

@@ -318,7 +318,7 @@ static void block(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
 /* What it had said is still read. */
 static void deafen(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn)
 {
-    wsb_zmtp_outbox_throw(&conn->out, &z->waste);
+    wsb_zmtp_throw(z, conn);
     conn->is_deaf = conn->has_ended = conn->is_readable = true;
     wsb_zmtp_ready_add(z, conn);
 }
@@ -346,13 +346,26 @@ static void write_to(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn, size
     }
 }
 
-/* What has not left. */
+/* What has not left, or is not freed. */
 static void count_copies(struct wsb_zmtp_server *z)
 {
-    z->copies_own = 0;
+    z->copies_own = z->channels[WSB_CHANNEL_EVENTS].waste.own;
     for (const struct wsb_zmtp_conn *conn = z->channels[WSB_CHANNEL_EVENTS].conns; conn; conn = conn->next)
         z->copies_own += conn->out.own;
     z->has_copied = z->copies_own != 0;
+}
+
+/* A round's part of what peers that have left did not take. */
+static void shed_waste(struct wsb_zmtp_server *z)
+{
+    size_t left = WSB_ZMTP_ROUND_WASTE;
+    bool is_all = true;
+    for (int c = 0; c < WSB_CHANNELS; c++) {
+        left = wsb_zmtp_outbox_shed(&z->channels[c].waste, left);
+        is_all = is_all && wsb_zmtp_outbox_is_empty(&z->channels[c].waste);
+    }
+    if (!is_all)
+        wsb_zmtp_tick_soon(z);
 }
 
 /* Those whose turn it was, and who have more, are behind the others in the next round. */
@@ -372,11 +385,9 @@ static void zs_flush(struct wsb_server *s)
         wsb_zmtp_forget_dirty(z, conn);
         write_to(z, conn, &left);
     }
+    shed_waste(z);
     if (z->has_copied)
         count_copies(z);
-    wsb_zmtp_outbox_shed(&z->waste, WSB_ZMTP_ROUND_WASTE);
-    if (!wsb_zmtp_outbox_is_empty(&z->waste))
-        wsb_zmtp_tick_soon(z);
 }
 
 /* ------------------------------------------------------------------------ asking */

@@ -71,6 +71,7 @@ struct wsb_zmtp_channel {
     size_t conn_count;
     struct wsb_zmtp_list ready, unproven;
     struct wsb_zmtp_list kin[WSB_ZMTP_ORIGINS]; /* the unproven by where they come from */
+    struct wsb_zmtp_outbox waste;               /* what was to leave for peers that have left; it is freed in rounds */
     struct wsb_zmtp_budget budget;
     struct wsb_zmtp_letter letter; /* one at a time: a batch may be read over several rounds */
 };
@@ -84,7 +85,6 @@ struct wsb_zmtp_server {
     struct wsb_zmtp_holder *holders; /* owned: one for each listed key */
     struct wsb_zmtp_pool pool;
     struct wsb_zmtp_list dirty;
-    struct wsb_zmtp_outbox waste; /* what was to leave for peers that have left; it is freed in rounds */
     struct wsb_zmtp_conn **names; /* owned: a table of HANDLERS by name */
     size_t name_mask;
     struct wsb_seed seed;
@@ -147,6 +147,8 @@ void wsb_zmtp_forget_dirty(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn
 /* NULL: nobody has this name, or is there no more. */
 struct wsb_zmtp_conn *wsb_zmtp_find(const struct wsb_zmtp_server *z, struct wsb_span name);
 
+/* What it was to be told will never leave. */
+void wsb_zmtp_throw(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn);
 /* Its mechanism is ours: the rest of our greeting goes out. */
 void wsb_zmtp_greet(struct wsb_zmtp_server *z, struct wsb_zmtp_conn *conn);
 /* It has shown who it is: the reply goes out. False: it was turned away, and is gone. */

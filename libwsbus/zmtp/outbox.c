@@ -358,10 +358,11 @@ void wsb_zmtp_outbox_throw(struct wsb_zmtp_outbox *o, struct wsb_zmtp_outbox *wa
     wsb_zmtp_outbox_init(o, o->copies);
 }
 
-void wsb_zmtp_outbox_shed(struct wsb_zmtp_outbox *waste, size_t bytes)
+size_t wsb_zmtp_outbox_shed(struct wsb_zmtp_outbox *waste, size_t bytes)
 {
     while (waste->first && bytes) {
         spend(&bytes, cost_of(waste->first) + SHED_COST);
         drop_first(waste);
     }
+    return bytes;
 }

@@ -39,8 +39,8 @@ void wsb_zmtp_outbox_init(struct wsb_zmtp_outbox *o, struct wsb_account *copies)
 void wsb_zmtp_outbox_deinit(struct wsb_zmtp_outbox *o); /* empty and usable afterwards */
 /* What will never leave, at once behind what is in `waste` already; `o` is empty and usable afterwards. */
 void wsb_zmtp_outbox_throw(struct wsb_zmtp_outbox *o, struct wsb_zmtp_outbox *waste);
-/* Free about so many bytes of waste, or of as many messages as cost that. */
-void wsb_zmtp_outbox_shed(struct wsb_zmtp_outbox *waste, size_t bytes);
+/* Free about so many bytes of waste, or of as many messages as cost that. Returns how many are left of `bytes`. */
+size_t wsb_zmtp_outbox_shed(struct wsb_zmtp_outbox *waste, size_t bytes);
 
 /* Bytes that are frames already, or the greeting; they are copied. */
 WSB_MUST_CHECK wsb_err wsb_zmtp_outbox_push_raw(struct wsb_zmtp_outbox *o, struct wsb_span bytes);

@@ -988,6 +988,39 @@ static void test_subscribers_that_do_not_read_leave_room_for_others(void **state
     close(quick);
 }
 
+/* What they held is in memory until it is freed, in rounds; so others do not get it as well. */
+static void test_subscribers_that_left_hold_what_is_not_freed(void **state)
+{
+    enum { STUCK = 3, COPIES = 400, LEN = 60000 };
+    struct fixture *f = *state;
+    int stuck[STUCK];
+    serve(f, (struct wsb_server_options){0});
+    for (int i = 0; i < STUCK; i++) {
+        stuck[i] = join(f, "events", "SUB", NULL);
+        put_subscribe(f, "");
+        assert_true(say(f, stuck[i]));
+    }
+    TURN_UNTIL(f, stats_of(f).subscriptions == STUCK);
+    for (int i = 0; i < COPIES; i++) {
+        (void)publish(f, "r data", LEN);
+        turn(f);
+    }
+    size_t before = zmtp(f)->copies_own;
+    assert_true(before > 0);
+    for (int i = 0; i < STUCK; i++)
+        close(stuck[i]);
+    size_t rounds = 0;
+    do {
+        turn(f);
+        rounds++;
+        size_t held = zmtp(f)->copies_own;
+        assert_true((held != 0) == (wsb_account_bytes(f->account) != 0));
+        assert_true(held < before);
+        before = held;
+    } while (before);
+    assert_true(rounds > STUCK);
+}
+
 static void test_a_flood_of_subscriptions_is_cut_off(void **state)
 {
     struct fixture *f = *state;
@@ -1796,6 +1829,7 @@ int main(void)
         TEST(test_a_subscriber_that_does_not_read_misses_copies),
         TEST(test_each_missed_copy_is_told),
         TEST(test_subscribers_that_do_not_read_leave_room_for_others),
+        TEST(test_subscribers_that_left_hold_what_is_not_freed),
         TEST(test_a_flood_of_subscriptions_is_cut_off),
         TEST(test_the_oldest_in_its_handshake_makes_room),
         TEST(test_many_from_one_place_push_out_no_others),
