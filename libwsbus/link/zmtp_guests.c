@@ -468,6 +468,15 @@ static void hold(struct wsb_zmtp_server *z, struct wsb_zmtp_entrance *e)
     e->is_out = true;
 }
 
+/* What those who have left did not take is much, and not freed yet: whoever came now could leave as much again. */
+static bool is_littered(const struct wsb_zmtp_server *z)
+{
+    size_t bytes = 0;
+    for (int c = 0; c < WSB_CHANNELS; c++)
+        bytes += z->channels[c].waste.own;
+    return bytes > z->queue_max;
+}
+
 static void accept_from(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch, struct wsb_zmtp_entrance *e)
 {
     struct wsb_zmtp_caller caller = {0};
@@ -499,6 +508,8 @@ static void accept_from(struct wsb_zmtp_server *z, struct wsb_zmtp_channel *ch, 
 void wsb_zmtp_accept(struct wsb_zmtp_server *z, enum wsb_channel c)
 {
     struct wsb_zmtp_channel *ch = &z->channels[c];
+    if (is_littered(z))
+        return; /* each round frees some, and there is another one until all is freed */
     accept_from(z, ch, &ch->local);
     accept_from(z, ch, &ch->tcp);
     wsb_zmtp_tick(z);

@@ -13,15 +13,20 @@ static void debt_free(struct wsg_handlers *t, struct wsg_debt *d)
     free(d);
 }
 
-static void note_debt(struct wsg_handlers *t, const struct wsg_handler *h)
+void wsg_handlers_forgive(struct wsg_handlers *t, struct wsb_span peer)
 {
     struct wsg_debt *d = NULL;
-    if (wsb_account_bytes(h->account) == 0)
-        return;
-    HASH_FIND(hh, t->debts, h->peer, h->peer_len, d);
+    HASH_FIND(hh, t->debts, peer.ptr, peer.len, d);
     if (d)
         debt_free(t, d);
-    d = malloc(sizeof *d + h->peer_len);
+}
+
+static void note_debt(struct wsg_handlers *t, const struct wsg_handler *h)
+{
+    wsg_handlers_forgive(t, wsb_span(h->peer, h->peer_len));
+    if (h->is_hung_up || wsb_account_bytes(h->account) == 0)
+        return;
+    struct wsg_debt *d = malloc(sizeof *d + h->peer_len);
     if (!d)
         return;
     *d = (struct wsg_debt){.account = wsb_account_ref(h->account), .peer_len = h->peer_len};

@@ -146,6 +146,8 @@ void wsg_handlers_remember(struct wsg_handlers *t, const struct wsg_handler *h, 
 /* Somebody answers, or may come to answer, to this number. */
 bool wsg_handlers_know(const struct wsg_handlers *t, uint32_t id);
 bool wsg_handler_is_or_was(const struct wsg_handler *h, uint32_t id);
+/* The peer's link has ended: what it was sent and did not take will never arrive, and whoever comes under its name owes nothing. */
+void wsg_handlers_forgive(struct wsg_handlers *t, struct wsb_span peer);
 /* Forget debts that are paid; now and then. */
 void wsg_handlers_settle(struct wsg_handlers *t);
 

@@ -51,6 +51,7 @@ static void on_message(struct wsg_hub *h, struct wsg_reading *r)
 static void on_gone(struct wsg_hub *h, const struct wsg_reading *r)
 {
     struct wsg_handler *from = sender_of(h, r);
+    wsg_handlers_forgive(&h->handlers, r->inbound.peer);
     if (!from)
         return;
     from->direct = NULL; /* what is there of it ends with this message */

@@ -20,6 +20,12 @@ static wsb_err fake_recv(struct wsb_server *s, enum wsb_channel c, struct wsb_in
 {
     struct fake_server *f = (struct fake_server *)s;
     *ret = (struct wsb_inbound){0};
+    if (f->ends && c == WSB_CHANNEL_HANDLERS) {
+        f->ended = f->ends;
+        f->ends = 0;
+        ret->peer = wsb_span(&f->ended, 1);
+        return WSB_CLOSED;
+    }
     if (f->in.len == 0 || c != (f->in_peer ? WSB_CHANNEL_HANDLERS : WSB_CHANNEL_COMMANDS))
         return WSB_AGAIN;
     ret->peer = wsb_span(&f->in_peer, f->in_peer ? 1 : 0);

@@ -17,8 +17,9 @@ struct fake_server {
     unsigned fails[128];  /* so many of the next messages to them find no memory */
     unsigned asked;       /* whether somebody is */
     size_t missed;        /* subscribers that miss each copy */
+    char ends;            /* this peer's link has ended: to be received; 0: nobody's */
     struct wsb_buf in;    /* one message to be received */
-    char in_peer;
+    char in_peer, ended;
     const char *in_user;  /* the key it comes with, named like the one route that it is for; NULL: none */
     char open_meta[1024]; /* of the latest OPEN */
     bool in_is_batch;

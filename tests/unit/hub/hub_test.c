@@ -628,6 +628,49 @@ static void test_presence_that_never_ends_is_told(void **state)
     assert_int_equal(joined, 2 * (OTHERS * EACH + (changes + 1) / 2 * STEADY));
 }
 
+/* So much of what the peer was sent has neither left nor been freed. */
+static struct wsb_block *leave_under_way(struct fixture *f, char peer)
+{
+    struct wsg_handler *to = wsg_handlers_by_peer(&f->hub.handlers, wsb_span(&peer, 1));
+    struct wsb_block *b = wsb_block_new(to->account, (size_t)2 * WSG_DEBT_MAX);
+    assert_non_null(b);
+    return b;
+}
+
+static void end_link(struct fixture *f, char peer)
+{
+    f->server.ends = peer;
+    wsg_hub_receive(&f->hub);
+    wsg_hub_flush(&f->hub);
+}
+
+/* It must take what it was sent before it registers again; with its link that is gone, also while it waits to be freed. */
+static void test_a_peer_that_hung_up_owes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    hello(f, 'a');
+    struct wsb_block *first = leave_under_way(f, 'a');
+    end_link(f, 'a');
+    assert_int_equal(f->hub.handlers.count, 0);
+    forget(f);
+    hello(f, 'a');
+    assert_string_equal(f->server.log, "a:welcome");
+    struct wsb_block *second = leave_under_way(f, 'a');
+    wsg_hub_drop_handler(&f->hub, f->hub.handlers.by_id, WSG_GOES_LOST, "a test"); /* its link lives */
+    wsg_hub_flush(&f->hub);
+    forget(f);
+    hello(f, 'a');
+    assert_int_equal(f->hub.handlers.count, 0);
+    assert_non_null(strstr(f->server.log, "before you register again"));
+    end_link(f, 'a'); /* and of somebody who is not registered */
+    forget(f);
+    hello(f, 'a');
+    assert_int_equal(f->hub.handlers.count, 1);
+    assert_null(strstr(f->server.log, "error"));
+    wsb_block_free(first);
+    wsb_block_free(second);
+}
+
 /* An event of it could not be kept: its owner hears that it is over, its client is told, and what it still says is nobody's. */
 static void test_a_connection_with_a_hole_is_over_for_both_ends(void **state)
 {
@@ -688,6 +731,7 @@ int main(void)
         TEST(test_kinds_that_no_route_of_it_has_are_refused),
         TEST(test_a_connection_with_a_hole_is_over_for_both_ends),
         TEST(test_presence_is_told_in_rounds),
+        TEST(test_a_peer_that_hung_up_owes_nothing),
         TEST(test_presence_that_never_ends_is_told),
         TEST(test_a_key_for_a_route_uses_its_own_names_only),
         TEST(test_a_key_for_a_route_reaches_nobody_that_is_not_known_to_be_of_it),

@@ -775,6 +775,36 @@ static void test_what_a_peer_never_took_is_given_back_in_rounds(void **state)
     assert_false(zmtp(f)->is_ticking);
 }
 
+/* Whoever comes, takes nothing and leaves again and again makes the gate hold no more than its bound. */
+static void test_nobody_comes_in_while_much_is_to_be_freed(void **state)
+{
+    enum { QUEUE = 16 << 20, EACH = 100000, OTHERS = 3 };
+    struct fixture *f = *state;
+    int fds[OTHERS];
+    serve(f, (struct wsb_server_options){.max_queue = QUEUE});
+    for (int i = 0; i < OTHERS; i++) {
+        fds[i] = join_handler(f, NULL);
+        while (tell(f, EACH) == WSB_OK)
+            turn(f);
+    }
+    for (int i = 0; i < OTHERS; i++)
+        close(fds[i]);
+    f->server->ops->on_readable(f->server, WSB_CHANNEL_HANDLERS);
+    receive_all(f, WSB_CHANNEL_HANDLERS);
+    assert_int_equal(f->closed, OTHERS);
+    int next = dial(f, "handlers");
+    size_t rounds = 0;
+    for (; stats_of(f).peers == 0; rounds++) {
+        struct pollfd pfd = {.fd = f->server->ops->fd(f->server, WSB_CHANNEL_HANDLERS), .events = POLLIN};
+        assert_true(has_work(f) || poll(&pfd, 1, PATIENCE) == 1); /* it goes on by itself */
+        size_t held = wsb_account_bytes(f->account);
+        turn(f);
+        assert_true(stats_of(f).peers == 0 || held <= QUEUE + WSB_ZMTP_ROUND_WASTE);
+    }
+    assert_in_range(rounds, (OTHERS - 1) * QUEUE / WSB_ZMTP_ROUND_WASTE - 2, OTHERS * QUEUE / WSB_ZMTP_ROUND_WASTE + 2);
+    close(next);
+}
+
 static void test_a_name_belongs_to_one_peer(void **state)
 {
     struct fixture *f = *state;
@@ -1822,6 +1852,7 @@ int main(void)
         TEST(test_pings_are_answered_but_not_without_end),
         TEST(test_who_does_not_read_has_a_bound),
         TEST(test_what_a_peer_never_took_is_given_back_in_rounds),
+        TEST(test_nobody_comes_in_while_much_is_to_be_freed),
         TEST(test_a_name_belongs_to_one_peer),
         TEST(test_the_end_of_a_name_comes_before_its_next_beginning),
         TEST(test_an_id_that_is_too_long_is_refused),
