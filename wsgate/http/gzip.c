@@ -75,15 +75,17 @@ static wsb_err drain(z_stream *z, int flush, struct wsb_buf *out)
     return WSB_OK;
 }
 
-wsb_err wsg_gzip_append(struct wsg_gzip *g, struct wsb_span part, bool is_last, struct wsb_buf *out)
+wsb_err wsg_gzip_append(struct wsg_gzip *g, struct wsb_span part, enum wsg_gzip_flush flush, struct wsb_buf *out)
 {
+    static const int zlib_flush[] = {
+        [WSG_GZIP_KEEP] = Z_NO_FLUSH, [WSG_GZIP_FLUSH] = Z_SYNC_FLUSH, [WSG_GZIP_END] = Z_FINISH};
     wsb_err err = WSB_OK;
     do {
         size_t piece = part.len < UINT_MAX ? part.len : UINT_MAX;
         bool is_whole = piece == part.len;
         g->z.next_in = (z_const Bytef *)part.ptr;
         g->z.avail_in = (unsigned)piece;
-        err = drain(&g->z, !is_whole ? Z_NO_FLUSH : is_last ? Z_FINISH : Z_SYNC_FLUSH, out);
+        err = drain(&g->z, is_whole ? zlib_flush[flush] : Z_NO_FLUSH, out);
         part.ptr = piece ? part.ptr + piece : part.ptr;
         part.len -= piece;
     } while (!err && part.len);

@@ -72,7 +72,7 @@ static bool pack_whole(struct wsg_session *s, struct wsb_span body)
     if (body.len > WHOLE_MAX || (!env->gzip && wsg_gzip_new(&env->gzip, WHOLE_BITS, level) != WSB_OK))
         return false;
     wsg_gzip_reset(env->gzip, level);
-    return wsg_gzip_append(env->gzip, body, /*is_last=*/true, &env->packed) == WSB_OK && env->packed.len < body.len;
+    return wsg_gzip_append(env->gzip, body, WSG_GZIP_END, &env->packed) == WSB_OK && env->packed.len < body.len;
 }
 
 /* What is done with a response that may be packed. */
@@ -119,7 +119,8 @@ struct wsb_span wsg_packing_begin(struct wsg_session *s, struct wsg_answer *a, s
 wsb_err wsg_packing_next(struct wsg_session *s, struct wsb_span part, bool is_last, struct wsb_span *ret)
 {
     trim(&s->env->packed);
-    wsb_err err = wsg_gzip_append(s->exchange->packing->gzip, part, is_last, &s->env->packed);
+    wsb_err err =
+        wsg_gzip_append(s->exchange->packing->gzip, part, is_last ? WSG_GZIP_END : WSG_GZIP_FLUSH, &s->env->packed);
     if (err)
         return err;
     count_bytes(s, part.len, s->env->packed.len);

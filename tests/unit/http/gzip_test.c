@@ -44,13 +44,13 @@ static void test_parts_can_be_read_as_they_come(void **state)
             wsb_buf_init(&out, 0);
             assert_int_equal(wsg_gzip_new(&g, bits, 5), WSB_OK);
             for (size_t i = 0; i < COUNT(parts); i++) {
-                assert_int_equal(wsg_gzip_append(g, wsb_span(plain + at, parts[i]), /*is_last=*/false, &out), WSB_OK);
+                assert_int_equal(wsg_gzip_append(g, wsb_span(plain + at, parts[i]), WSG_GZIP_FLUSH, &out), WSB_OK);
                 at += parts[i];
                 assert_int_equal(unpack(wsb_buf_span(&out), got, sizeof got, &ended), at);
                 assert_false(ended);
                 assert_memory_equal(got, plain, at);
             }
-            assert_int_equal(wsg_gzip_append(g, wsb_span(NULL, 0), /*is_last=*/true, &out), WSB_OK);
+            assert_int_equal(wsg_gzip_append(g, wsb_span(NULL, 0), WSG_GZIP_END, &out), WSB_OK);
             assert_int_equal(unpack(wsb_buf_span(&out), got, sizeof got, &ended), at);
             assert_true(ended);
             wsg_gzip_free(g);
@@ -73,7 +73,7 @@ static void test_bodies_one_after_the_other_have_nothing_in_common(void **state)
         bool ended;
         wsb_buf_clear(&out);
         wsg_gzip_reset(g, level);
-        assert_int_equal(wsg_gzip_append(g, wsb_span(plain, sizeof plain), /*is_last=*/true, &out), WSB_OK);
+        assert_int_equal(wsg_gzip_append(g, wsb_span(plain, sizeof plain), WSG_GZIP_END, &out), WSB_OK);
         assert_int_equal(unpack(wsb_buf_span(&out), got, sizeof got, &ended), sizeof plain);
         assert_true(ended);
         assert_memory_equal(got, plain, sizeof plain);
@@ -81,13 +81,40 @@ static void test_bodies_one_after_the_other_have_nothing_in_common(void **state)
     }
     assert_true(out.len < first); /* the level counts */
     wsg_gzip_reset(g, 1);
-    assert_int_equal(wsg_gzip_append(g, wsb_span(plain, 1000), /*is_last=*/false, &out), WSB_OK); /* given up */
+    assert_int_equal(wsg_gzip_append(g, wsb_span(plain, 1000), WSG_GZIP_FLUSH, &out), WSB_OK); /* given up */
     wsb_buf_clear(&out);
     wsg_gzip_reset(g, 1);
-    assert_int_equal(wsg_gzip_append(g, wsb_span(plain, sizeof plain), /*is_last=*/true, &out), WSB_OK);
+    assert_int_equal(wsg_gzip_append(g, wsb_span(plain, sizeof plain), WSG_GZIP_END, &out), WSB_OK);
     assert_int_equal(out.len, first);
     wsg_gzip_free(g);
     wsb_buf_deinit(&out);
+}
+
+static void test_kept_parts_come_with_the_next_flush(void **state)
+{
+    enum { PART = 4096, PARTS = 16 };
+    static uint8_t plain[PART * PARTS], got[PART * PARTS + 1];
+    size_t len[2];
+    (void)state;
+    fill(plain, sizeof plain, false);
+    for (int keeps = 0; keeps < 2; keeps++) {
+        struct wsg_gzip *g;
+        struct wsb_buf out;
+        bool ended;
+        wsb_buf_init(&out, 0);
+        assert_int_equal(wsg_gzip_new(&g, 13, 5), WSB_OK);
+        for (size_t i = 0; i < PARTS; i++) {
+            enum wsg_gzip_flush flush = keeps && i + 1 < PARTS ? WSG_GZIP_KEEP : WSG_GZIP_FLUSH;
+            assert_int_equal(wsg_gzip_append(g, wsb_span(plain + i * PART, PART), flush, &out), WSB_OK);
+        }
+        assert_int_equal(unpack(wsb_buf_span(&out), got, sizeof got, &ended), sizeof plain);
+        assert_false(ended);
+        assert_memory_equal(got, plain, sizeof plain);
+        len[keeps] = out.len;
+        wsg_gzip_free(g);
+        wsb_buf_deinit(&out);
+    }
+    assert_true(len[1] < len[0]); /* a flush costs something */
 }
 
 static void test_a_buffer_that_may_not_grow_is_a_failure(void **state)
@@ -99,7 +126,7 @@ static void test_a_buffer_that_may_not_grow_is_a_failure(void **state)
     fill(plain, sizeof plain, true);
     wsb_buf_init(&out, 10000);
     assert_int_equal(wsg_gzip_new(&g, 15, 5), WSB_OK);
-    assert_int_not_equal(wsg_gzip_append(g, wsb_span(plain, sizeof plain), /*is_last=*/true, &out), WSB_OK);
+    assert_int_not_equal(wsg_gzip_append(g, wsb_span(plain, sizeof plain), WSG_GZIP_END, &out), WSB_OK);
     wsg_gzip_free(g);
     wsb_buf_deinit(&out);
 }
@@ -109,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts_can_be_read_as_they_come),
         cmocka_unit_test(test_bodies_one_after_the_other_have_nothing_in_common),
+        cmocka_unit_test(test_kept_parts_come_with_the_next_flush),
         cmocka_unit_test(test_a_buffer_that_may_not_grow_is_a_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
