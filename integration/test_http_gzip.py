@@ -1,13 +1,14 @@
 """Responses as gzip: those of handlers, packed by the gate, and files that lie there packed."""
 
 import gzip
+import json
 import random
 import subprocess
 import zlib
 
 import pytest
 
-from conftest import BOTH_WIRES
+from conftest import BOTH_WIRES, eventually
 from raw import Raw
 from test_http import get
 
@@ -123,6 +124,89 @@ def test_memory_for_compressors_is_bounded(make_gate, take_seat):
     for _ in range(5):
         bus.hear("aborted")
     assert gate.wsctl("stats")["gate"]["compress_memory"] == 0
+
+
+# --- larger than what a round packs
+
+MIB = 1 << 20
+NOISE = random.Random(2).randbytes(1 << 15).hex().encode()  # 64 KiB that become half
+LARGE = NOISE * (8 * MIB // len(NOISE))
+
+
+def test_a_large_body_is_packed_in_pieces(web, take_seat):
+    bus = take_seat(web, ["web"])
+    with Raw(web) as client:
+        client.send(get("/web/1", headers=["Accept-Encoding: gzip"]) + get("/web/2"))
+        seq = bus.respond(bus.hear("request").conn, LARGE, 200, {**JSON, "ETag": '"7"'}, outcome=True)
+        bus.flush()
+        answer = client.read_response()
+        assert (answer.headers["content-encoding"], answer.headers["transfer-encoding"], answer.headers["etag"]) == ("gzip", "chunked", 'W/"7"')
+        assert "content-length" not in answer.headers
+        assert gzip.decompress(answer.body) == LARGE and len(answer.body) < len(LARGE) * 3 // 4
+        outcome, request = sorted((bus.hear("outcome", "request") for _ in range(2)), key=lambda event: event.type)
+        assert (outcome.seq, outcome.outcome) == (seq, "written")
+        bus.respond(request.conn, "next")
+        bus.flush()
+        assert client.read_response().body == b"next"
+    stats = web.wsctl("stats")
+    assert (stats["routes"]["web"]["gzip_from_bytes"], stats["routes"]["web"]["gzip_bytes"]) == (len(LARGE), len(answer.body))
+    assert stats["gate"]["compress_memory"] == 0
+
+
+def test_head_says_what_get_would_of_a_large_body(web, take_seat):
+    bus = take_seat(web, ["web"])
+    answers = [answered(web, bus, LARGE, JSON, method=method).headers for method in ("GET", "HEAD")]
+    for headers in answers:
+        del headers["date"], headers["x-request-id"]
+    assert answers[0] == answers[1]
+
+
+def test_a_large_part_is_packed_in_pieces(web, take_seat, tmp_path):
+    bus = take_seat(web, ["web"])
+    got = tmp_path / "got"
+    curl = subprocess.Popen([*web.curl, "--compressed", "-o", got, web.http("/web/")])
+    conn = bus.hear("request").conn
+    bus.respond(conn, b"", 200, JSON, more=True)
+    outcomes = {bus.body(conn, LARGE, outcome=True): None}
+    end = bus.body(conn, LARGE, outcome=True, at=len(LARGE), more=False)
+    bus.flush()
+    while outcomes.get(end) != "written":  # it is refused while more than max_queue waits to be packed
+        event = bus.hear("outcome", "writable")
+        if event.type == "outcome":
+            outcomes[event.seq] = event.outcome
+            continue
+        assert event.meta["at"] == len(LARGE)
+        end = bus.body(conn, LARGE, outcome=True, at=len(LARGE), more=False)
+        bus.flush()
+    assert sorted(outcomes.values()) in (["dropped", "written", "written"], ["written", "written"])
+    assert curl.wait(timeout=30) == 0
+    assert got.read_bytes() == 2 * LARGE
+
+
+def test_a_client_of_http_1_0_gets_a_large_body_as_it_is(web, take_seat):
+    bus = take_seat(web, ["web"])
+    with Raw(web) as client:
+        client.send(b"GET /web/ HTTP/1.0\r\nHost: gate.test\r\nAccept-Encoding: gzip\r\n\r\n")
+        bus.respond(bus.hear("request").conn, LARGE, 200, JSON)
+        bus.flush()
+        answer = client.read_response()
+    assert (answer.body, answer.headers["content-length"], answer.headers["vary"]) == (LARGE, str(len(LARGE)), "Accept-Encoding")
+    assert "content-encoding" not in answer.headers
+
+
+def test_the_access_log_counts_what_a_large_body_became(make_gate, take_seat, tmp_path):
+    log = tmp_path / "access.log"
+    gate = make_gate(routes=["web=/web/{rest*},gzip=on"], args=["--access-log", log, "--access-format", "json"])
+    bus = take_seat(gate, ["web"])
+    with Raw(gate) as client:
+        client.send(get("/web/", headers=["Accept-Encoding: gzip", "Connection: close"]))
+        bus.respond(bus.hear("request").conn, LARGE, 200, JSON)
+        bus.flush()
+        client.read_head()
+        size = len(client.read_to_end())
+    eventually(lambda: log.exists() and log.read_bytes().endswith(b"\n"), "the line is there")
+    line = json.loads(log.read_text())
+    assert (line["bytes"], line["complete"], line["route"]) == (size, True, "web")
 
 
 # --- files

@@ -69,7 +69,7 @@ static void add_row(struct wsg_session *s, void *ctx)
         .bytes_in = s->bytes_in,
         .messages_out = s->messages_out,
         .bytes_out = s->bytes_out,
-        .queued = s->out.bytes,
+        .queued = s->out.bytes + wsg_packing_waiting(s),
         .queued_messages = s->out.messages,
         .written = s->out.messages_written,
         .dropped_out = s->messages_dropped,

@@ -109,10 +109,22 @@ static bool is_of_its_route(const struct wsg_session *s, const struct wsg_comman
     return !c->only_route || (s->route && s->route->index + 1U == c->only_route);
 }
 
+/* It speaks of an exchange whose handler has said all, as if that were complete: what is left of it is packed and sent, and the
+ * next one has another id. The gate's own commands are for the connection. */
+static bool is_too_late(const struct wsg_session *s, const struct wsg_command *c)
+{
+    bool is_for_connection = c->type == WSG_CMD_TAP || c->type == WSG_CMD_DRAIN || c->type == WSG_CMD_QUIET;
+    return !is_for_connection && s->state == WSG_SESSION_EXCHANGE && wsg_packing_has_end(s->exchange);
+}
+
 void wsg_session_command(struct wsg_session *s, const struct wsg_command *c)
 {
     if (!is_of_its_route(s, c)) {
         wsg_outcome(s, c, WSB_OUTCOME_REFUSED, "not of a route that your key is for");
+        return;
+    }
+    if (is_too_late(s, c)) {
+        wsg_outcome(s, c, WSB_OUTCOME_GONE, "closed");
         return;
     }
     switch (c->type) {

@@ -185,6 +185,8 @@ void wsg_exchange_timeout(struct wsg_session *s)
     struct wsg_exchange *x = s->exchange;
     if (x->response_complete)
         end_leftover(s);
+    else if (wsg_exchange_is_answered(x))
+        wsg_session_set_timer(s, wsg_session_entrance(s)->head_timeout_ms); /* it is ours to pack the rest */
     else if (wsg_body_is_late(s))
         end_late_body(s);
     else if (x->response_begun)

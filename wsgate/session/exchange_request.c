@@ -135,7 +135,7 @@ static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head
         wsg_exchange_error(s, 500, "out of memory", NULL, 0);
         return;
     }
-    wsg_packing_note_client(s, head);
+    wsg_exchange_note_codings(s, head);
     if (head->expect_continue)
         on_expectation(s);
     wsg_body_check(s);
@@ -226,6 +226,17 @@ static void refuse_body(struct wsg_session *s, enum wsg_refusal reason, int stat
     wsg_exchange_refuse(s, reason, status, why, NULL, 0);
 }
 
+/* The next request is too far away to be looked for. What is being packed still leaves before the connection ends. */
+static void give_up_next(struct wsg_session *s)
+{
+    if (!wsg_packing_is_busy(s->exchange)) {
+        wsg_session_linger(s);
+        return;
+    }
+    s->exchange->keep_alive = false;
+    wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, true);
+}
+
 static void on_body(struct wsg_session *s, struct wsb_span body)
 {
     struct wsg_exchange *x = s->exchange;
@@ -235,9 +246,9 @@ static void on_body(struct wsg_session *s, struct wsb_span body)
         x->expect = WSG_EXPECT_ARRIVES;
     wsg_body_clock_hear(&x->clock, wsg_loop_now_ms(s->env->loop));
     wsg_body_check(s);
-    if (x->response_complete || !s->route) { /* answered already: the rest is read only to find the next request */
+    if (!s->route || wsg_exchange_is_answered(x)) { /* the rest is read only to find the next request */
         if (x->body_bytes > (s->route ? s->route->policy.max_body : WSG_BODY_WHOLE))
-            wsg_session_linger(s);
+            give_up_next(s);
         return;
     }
     if (x->body_bytes > s->route->policy.max_body) {
@@ -263,6 +274,10 @@ static void on_end(struct wsg_session *s)
     x->request_complete = true;
     if (x->response_complete) {
         wsg_exchange_finish_if_complete(s);
+        return;
+    }
+    if (wsg_exchange_is_answered(x)) {
+        wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, true);
         return;
     }
     if (x->is_sent)

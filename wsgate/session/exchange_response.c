@@ -79,18 +79,14 @@ wsb_err wsg_exchange_append_body(struct wsg_session *s, struct wsb_span body)
     if (!x->has_body || body.len == 0)
         return WSB_OK;
     x->in_line = body.ptr[body.len - 1] != '\n';
-    wsb_err err = x->packing ? wsg_packing_next(s, body, /*is_last=*/false, &body) : WSB_OK;
-    return err ? err : append_coded(s, body);
+    return x->packing ? wsg_packing_add(s, body) : append_coded(s, body);
 }
 
-wsb_err wsg_exchange_end_body(struct wsg_session *s)
+static wsb_err close_body(struct wsg_session *s)
 {
     struct wsg_exchange *x = s->exchange;
-    struct wsb_span rest = {NULL, 0};
-    wsb_err err = x->packing ? wsg_packing_next(s, rest, /*is_last=*/true, &rest) : WSB_OK;
-    if (!err)
-        err = append_coded(s, rest);
-    if (!err && x->has_body && x->is_chunked) {
+    wsb_err err = WSB_OK;
+    if (x->has_body && x->is_chunked) {
         wsb_buf_clear(&s->env->text);
         if (!(err = wsg_http_chunk_last_write(&s->env->text)))
             err = wsg_exchange_append_text(s);
@@ -98,6 +94,27 @@ wsb_err wsg_exchange_end_body(struct wsg_session *s)
     }
     x->response_complete = !err;
     return err;
+}
+
+wsb_err wsg_exchange_end_body(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    x->is_events = false; /* nothing can be added any more */
+    if (!x->packing)
+        return close_body(s);
+    wsg_packing_end(s);
+    return WSB_OK;
+}
+
+wsb_err wsg_exchange_append_packed(struct wsg_session *s, struct wsb_span piece, bool is_last)
+{
+    wsb_err err = append_coded(s, piece);
+    return err || !is_last ? err : close_body(s);
+}
+
+bool wsg_exchange_is_answered(const struct wsg_exchange *x)
+{
+    return x->response_complete || wsg_packing_has_end(x);
 }
 
 /* A whole answer of our own; the request may be in any state, even unparsable (then there is no exchange). */
@@ -181,6 +198,26 @@ static size_t clean_fields(const struct wsg_exchange *x, const struct wsg_comman
     return count;
 }
 
+void wsg_exchange_after_response(struct wsg_session *s)
+{
+    wsg_exchange_finish_if_complete(s);
+    if (s->state == WSG_SESSION_HTTP)
+        wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
+}
+
+/* The handler has said all: the exchange is over for it, though some of the response may be yet to be packed. */
+static void leave_handler(struct wsg_session *s)
+{
+    struct wsg_exchange *x = s->exchange;
+    if (!x->request_complete) {
+        wsg_exchange_emit_aborted(s, "answered before the request was complete"); /* what still comes is nobody's */
+        x->is_sent = false;
+    } else if (!x->response_complete) {
+        wsg_emit_done(s);
+        x->is_sent = false;
+    }
+}
+
 static bool takes_response(struct wsg_session *s, const struct wsg_command *c, bool begun)
 {
     struct wsg_exchange *x = s->exchange;
@@ -199,17 +236,13 @@ static void after_response_part(struct wsg_session *s, const struct wsg_command 
         wsg_exchange_cut(s, WSG_CUT_MEMORY, "out of memory");
         return;
     }
-    wsg_session_add_receipt(s, c);
-    if (s->exchange->response_complete && !s->exchange->request_complete) {
-        wsg_exchange_emit_aborted(s, "answered before the request was complete"); /* what still comes is nobody's */
-        s->exchange->is_sent = false;
-    }
+    wsg_packing_owe(s, wsg_session_add_receipt(s, c));
+    if (wsg_exchange_is_answered(s->exchange))
+        leave_handler(s);
     if (s->exchange->response_complete)
-        wsg_exchange_finish_if_complete(s);
+        wsg_exchange_after_response(s);
     else
         wsg_stream_arm(s);
-    if (s->state == WSG_SESSION_HTTP)
-        wsg_session_set_paused(s, WSG_PAUSE_EXCHANGE, false);
 }
 
 /* NULL: it may be said. */
@@ -268,7 +301,7 @@ void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
         ask_for_body(s, c);
         return;
     }
-    struct wsb_span body = wsg_packing_begin(s, &a, headers, c->payload);
+    struct wsb_span body = wsg_exchange_begin_coding(s, &a, headers, c->payload);
     if (a.status < 200 || wsg_exchange_begin_response(s, &a) != WSB_OK) {
         wsg_outcome(s, c, WSB_OUTCOME_INVALID, "status or headers cannot be sent");
         wsg_exchange_error(s, 502, "the handler's response is invalid", NULL, 0);
@@ -283,12 +316,18 @@ void wsg_exchange_respond(struct wsg_session *s, const struct wsg_command *c)
 
 /* ------------------------------------------------------------- parts of a response */
 
+/* For the client, packed or not. */
+static size_t waiting(const struct wsg_session *s)
+{
+    return wsg_session_waiting(s) + wsg_packing_waiting(s);
+}
+
 /* As much as max_queue may wait, and one part besides: a part of any size can be sent. */
 static bool has_room(struct wsg_session *s)
 {
-    if (wsg_session_waiting(s) > s->route->policy.max_queue)
+    if (waiting(s) > s->route->policy.max_queue)
         wsg_session_make_room(s);
-    return wsg_session_waiting(s) <= s->route->policy.max_queue;
+    return waiting(s) <= s->route->policy.max_queue;
 }
 
 static void refuse_misplaced(struct wsg_session *s, const struct wsg_command *c)
@@ -339,7 +378,7 @@ void wsg_exchange_check_writable(struct wsg_session *s)
     struct wsg_exchange *x = s->exchange;
     char meta[40];
     if (x->room != WSG_ROOM_FULL || !x->is_sent || s->state != WSG_SESSION_EXCHANGE ||
-        wsg_session_waiting(s) > s->route->policy.max_queue / 2)
+        waiting(s) > s->route->policy.max_queue / 2)
         return;
     int n = snprintf(meta, sizeof meta, "{\"at\":%" PRIu64 "}", x->response_bytes);
     x->room = WSG_ROOM_TOLD;

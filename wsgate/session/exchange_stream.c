@@ -47,7 +47,7 @@ static wsb_err add_comment(struct wsg_session *s)
 
 void wsg_stream_timeout(struct wsg_session *s)
 {
-    bool is_taking = wsg_session_has_taken(s);
+    bool is_taking = wsg_session_has_taken(s) || wsg_packing_is_busy(s->exchange); /* which is our doing */
     if (!is_taking && s->out.bytes)
         wsg_exchange_cut(s, WSG_CUT_SLOW, "the client does not take what is sent");
     else if (!is_taking && !s->exchange->is_events)

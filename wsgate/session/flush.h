@@ -3,6 +3,8 @@
  * rest is for the next round, which begins at once. So nobody waits long for the others of his worker, however many
  * of them there is something for.
  *
+ * A round first packs pieces of what waits for that, see packing.h, so that they leave with the rest.
+ *
  * What is for one client stands in `dirty`. What is for many stands in `fan`, behind that, and may wait a moment for more: docs/adr/0007.
  *
  * Threads   the worker's

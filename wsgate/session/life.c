@@ -268,7 +268,7 @@ bool wsg_sessions_reap(struct wsg_env *env)
             at = &s->next_dead;
             continue;
         }
-        size_t cost = s->out.bytes + REAP_COST;
+        size_t cost = s->out.bytes + wsg_packing_waiting(s) + REAP_COST;
         left -= cost < left ? cost : left;
         *at = s->next_dead;
         wsg_session_free(s);

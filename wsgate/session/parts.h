@@ -13,6 +13,7 @@
 #include "http/response.h"
 #include "http/traceparent.h"
 #include "session/body_clock.h"
+#include "session/packing.h"
 #include "session/quota.h"
 #include "session/session.h"
 #include "ws/handshake.h"
@@ -54,8 +55,6 @@ enum wsg_room {
     WSG_ROOM_TOLD  /* WRITABLE was told */
 };
 
-struct wsg_packing;
-
 /* One HTTP request and its response, or a handshake that waits for its handler. */
 struct wsg_exchange {
     uint8_t method; /* enum wsg_http_method */
@@ -68,12 +67,13 @@ struct wsg_exchange {
     bool response_complete;
     bool has_body;
     bool is_chunked;
-    bool takes_gzip;             /* the client, on a route that has it */
-    struct wsg_packing *packing; /* owned; the response goes as gzip, part by part; NULL: as it is */
-    uint8_t expect;              /* enum wsg_expect */
-    uint8_t room;                /* enum wsg_room */
-    bool is_events;              /* the response is a text/event-stream that may have comments of ours */
-    bool in_line;                /* and what was sent of it ends in the middle of a line */
+    bool takes_gzip; /* the client, on a route that has it */
+    struct wsg_packing
+        *packing;   /* owned; the response goes as gzip, piece by piece; NULL: as it is, or it was packed whole */
+    uint8_t expect; /* enum wsg_expect */
+    uint8_t room;   /* enum wsg_room */
+    bool is_events; /* the response is a text/event-stream that may have comments of ours */
+    bool in_line;   /* and what was sent of it ends in the middle of a line */
     uint16_t status;
     uint64_t begun_us;
     uint64_t body_bytes;
@@ -112,11 +112,14 @@ struct wsg_added {
     size_t count;
 };
 
+#define WSG_RECEIPT_UNPACKED UINT64_MAX
+
 /* A command whose outcome is known when the kernel has all up to position `end`, or when its message is dropped. */
 struct wsg_receipt {
     struct wsg_receipt *next;
     struct wsg_receipt **link; /* what points at this one */
-    uint64_t end;
+    uint64_t end;              /* WSG_RECEIPT_UNPACKED: it is not known before the bytes have been packed */
+    uint64_t plain_end;        /* UNPACKED: position in what waits to be packed */
     uint64_t origin;
     uint64_t seq;
 };
@@ -226,9 +229,14 @@ void wsg_exchange_error(struct wsg_session *s, int status, const char *why, cons
 void wsg_exchange_refuse(struct wsg_session *s, enum wsg_refusal reason, int status, const char *why,
                          const struct wsg_http_header *headers, size_t count);
 WSB_MUST_CHECK wsb_err wsg_exchange_begin_response(struct wsg_session *s, const struct wsg_answer *a);
-/* Of a response that has begun: more of what its handler says, and its end. */
+/* Of a response that has begun: more of what its handler says, and its end. What is packed leaves later, and then it ends. */
 WSB_MUST_CHECK wsb_err wsg_exchange_append_body(struct wsg_session *s, struct wsb_span body);
 WSB_MUST_CHECK wsb_err wsg_exchange_end_body(struct wsg_session *s);
+/* A piece as it has been packed; `is_last`: the response is complete with it. */
+WSB_MUST_CHECK wsb_err wsg_exchange_append_packed(struct wsg_session *s, struct wsb_span piece, bool is_last);
+void wsg_exchange_after_response(struct wsg_session *s); /* it is complete: the next request, or the end */
+/* All of the response is here: nobody will be asked for more of it, though some of it may be yet to be packed. */
+bool wsg_exchange_is_answered(const struct wsg_exchange *x);
 WSB_MUST_CHECK wsb_err wsg_exchange_append_text(struct wsg_session *s); /* env->text, as it is */
 
 /* access.c: lines of the access log */
@@ -246,18 +254,14 @@ const char *wsg_env_request_id(struct wsg_env *env, char made[WSG_REQUEST_ID_OWN
 /* Where the request belongs to no trace, and the gate is to begin one: true, and its traceparent. */
 bool wsg_env_begin_trace(struct wsg_env *env, const struct wsg_http_head *head, char out[WSG_TRACEPARENT_LEN + 1]);
 
-/* exchange_gzip.c */
-void wsg_packing_note_client(struct wsg_session *s, const struct wsg_http_head *head); /* what it takes */
+/* exchange_gzip.c: whether a response goes as gzip */
+void wsg_exchange_note_codings(struct wsg_session *s, const struct wsg_http_head *head); /* what it takes */
 /*
  * Before the head of a response is written. `headers` are those of `a`, with room for WSG_CODING_FIELDS more. Returns what the
  * body has become, perhaps the same, until env->packed and text2 are used again.
  */
-struct wsb_span wsg_packing_begin(struct wsg_session *s, struct wsg_answer *a, struct wsg_http_header *headers,
-                                  struct wsb_span body);
-/* With x->packing: what to send for a part. *ret is good until the next call. */
-WSB_MUST_CHECK wsb_err wsg_packing_next(struct wsg_session *s, struct wsb_span part, bool is_last,
-                                        struct wsb_span *ret);
-void wsg_packing_free(struct wsg_session *s);
+struct wsb_span wsg_exchange_begin_coding(struct wsg_session *s, struct wsg_answer *a, struct wsg_http_header *headers,
+                                          struct wsb_span body);
 
 /* added.c */
 void wsg_exchange_added(const struct wsg_exchange *x, struct wsg_added *ret);

@@ -41,6 +41,7 @@
 #include "session/flush.h"
 #include "session/lost.h"
 #include "session/outbox.h"
+#include "session/packing.h"
 #include "session/reading.h"
 #include "session/unfinished.h"
 #include "session/secure.h"
@@ -131,6 +132,7 @@ struct wsg_env {
     struct wsb_buf text2;
     struct wsg_gzip *gzip; /* owned; NULL: it was not needed yet */
     struct wsb_buf packed; /* scratch: what it made of a body */
+    struct wsg_packing_line packings;
     struct wsg_flushing flushing;
     struct wsg_turns turns;
     struct wsg_unfinished_account *unfinished_account; /* borrowed; NULL: no limit */

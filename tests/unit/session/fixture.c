@@ -256,36 +256,39 @@ size_t client_read(struct fixture *f, uint8_t *to, size_t cap)
     return len;
 }
 
-/* A few rounds, as the worker does them; what the bus hears is noted, what the client gets is kept. */
+void hear_round(struct fixture *f)
+{
+    wsg_loop_round(f->env.loop, 0);
+    wsg_sessions_flush(&f->env);
+    struct wsb_span rest = wsb_buf_span(&f->env.outbox.buf);
+    struct wsg_out out;
+    while (wsg_outbox_next(&rest, &out)) {
+        f->writables += out.kind == WSG_OUT_WRITABLE;
+        if (out.kind == WSG_OUT_REPLY)
+            note_outcome(f, &out.envelope);
+        if (out.kind == WSG_OUT_REPLY)
+            note(f->replies, sizeof f->replies, &out);
+        else
+            note(f->events, sizeof f->events, &out);
+        note_beginning(f, &out);
+        if (out.kind == WSG_OUT_EVENT)
+            f->conn = out.envelope.header.conn;
+        if (out.envelope.meta.len && out.envelope.meta.len < sizeof f->meta) {
+            memcpy(f->meta, out.envelope.meta.ptr, out.envelope.meta.len);
+            f->meta[out.envelope.meta.len] = 0;
+        }
+    }
+    wsb_buf_clear(&f->env.outbox.buf);
+    wsg_sessions_reap(&f->env);
+    if (f->client >= 0 && !f->reads_nothing)
+        f->got_len += client_read(f, f->got + f->got_len, sizeof f->got - f->got_len - 1);
+    f->got[f->got_len] = 0;
+}
+
 void turn(struct fixture *f)
 {
-    for (int i = 0; i < 6; i++) {
-        wsg_loop_round(f->env.loop, 0);
-        wsg_sessions_flush(&f->env);
-        struct wsb_span rest = wsb_buf_span(&f->env.outbox.buf);
-        struct wsg_out out;
-        while (wsg_outbox_next(&rest, &out)) {
-            f->writables += out.kind == WSG_OUT_WRITABLE;
-            if (out.kind == WSG_OUT_REPLY)
-                note_outcome(f, &out.envelope);
-            if (out.kind == WSG_OUT_REPLY)
-                note(f->replies, sizeof f->replies, &out);
-            else
-                note(f->events, sizeof f->events, &out);
-            note_beginning(f, &out);
-            if (out.kind == WSG_OUT_EVENT)
-                f->conn = out.envelope.header.conn;
-            if (out.envelope.meta.len && out.envelope.meta.len < sizeof f->meta) {
-                memcpy(f->meta, out.envelope.meta.ptr, out.envelope.meta.len);
-                f->meta[out.envelope.meta.len] = 0;
-            }
-        }
-        wsb_buf_clear(&f->env.outbox.buf);
-        wsg_sessions_reap(&f->env);
-        if (f->client >= 0 && !f->reads_nothing)
-            f->got_len += client_read(f, f->got + f->got_len, sizeof f->got - f->got_len - 1);
-    }
-    f->got[f->got_len] = 0;
+    for (int i = 0; i < 6; i++)
+        hear_round(f);
 }
 
 void say(struct fixture *f, const void *data, size_t len)
@@ -322,11 +325,16 @@ void forget(struct fixture *f)
     f->got_len = 0;
 }
 
-void tell(struct fixture *f, struct wsg_command c)
+void order(struct fixture *f, struct wsg_command c)
 {
     void *s;
     assert_int_equal(wsg_slots_find(&f->env.slots, f->conn, &s), WSB_OK);
     wsg_session_command(s, &c);
+}
+
+void tell(struct fixture *f, struct wsg_command c)
+{
+    order(f, c);
     turn(f);
 }
 

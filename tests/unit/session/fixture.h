@@ -46,7 +46,9 @@ void add_policy(struct fixture *f, const char *name, const char *path, const str
 void add_route(struct fixture *f, const char *name, const char *path, bool by_handler, bool close_without);
 void connect_client(struct fixture *f);
 int setup(void **state);
-void turn(struct fixture *f);
+/* One round, as the worker does it; what the bus hears is noted, what the client gets is kept. */
+void hear_round(struct fixture *f);
+void turn(struct fixture *f); /* a few of them */
 /* The client's plain bytes; reading is not ended by the end of a record. */
 void client_write(struct fixture *f, const void *data, size_t len);
 size_t client_read(struct fixture *f, uint8_t *to, size_t cap);
@@ -54,6 +56,7 @@ void say(struct fixture *f, const void *data, size_t len);
 void say_text(struct fixture *f, const char *text);
 void say_frame(struct fixture *f, uint8_t first, const char *payload);
 void forget(struct fixture *f);
+void order(struct fixture *f, struct wsg_command c); /* and what follows from it is for the next round */
 void tell(struct fixture *f, struct wsg_command c);
 void fire_timer(struct fixture *f); /* of the session, as if its time had come */
 void hang_up(struct fixture *f);
