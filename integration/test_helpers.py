@@ -404,6 +404,25 @@ def test_python_takes_text_wherever_a_payload_is(played, join):
     assert [played.hear(name)[1] for name in ("reject", "respond", "body")] == ["nö\n".encode(), b"a", "é".encode()]
 
 
+def test_python_sends_to_very_many_in_several_commands(gate, take_seat):
+    """As many as one command cannot name; each is answered for, under one number. What cannot be cut is an error at the call."""
+    bus = take_seat(gate, ["echo"])
+    with Raw(gate).upgrade() as client:
+        conn = bus.hear("open").conn
+        strangers = [conn + (n << 40) for n in range(1, 40000)]
+        seq = bus.send([*strangers, conn], "to the last of them", outcome=True)
+        bus.flush()
+        assert client.read_message() == "to the last of them"
+        outcomes = [bus.hear("outcome") for _ in range(40000)]
+        assert {o.seq for o in outcomes} == {seq}
+        assert sum(o.outcome == "written" for o in outcomes) == 1
+        with pytest.raises(ValueError, match="publish: .* bytes of metadata are more than a command has, 524288"):
+            bus.publish("x", route="echo", but=strangers)
+        bus.send(conn, "and it goes on")
+        bus.flush()
+        assert client.read_message() == "and it goes on"
+
+
 def test_python_keeps_its_own_copy_of_a_payload(played, join):
     handler = join()
     payload = bytearray(b"first")

@@ -39,6 +39,7 @@ export const COMMAND = {
 const BATCH = 127;
 const NOTHING = Buffer.alloc(0);
 const BATCH_BYTES = 256 << 10;
+const META_MAX = 512 << 10;
 const RETRY_MS = 100; /* after the gate has not taken something */
 const WAITING_BYTES_MAX = 64 << 20; /* of commands that the gate does not take, or that wait for its welcome */
 const PONGS_MAX = 16; /* waiting for a gate that does not read */
@@ -602,6 +603,8 @@ export class Handler {
 
   #record(type, { conn = 0n, payload = NOTHING, code = 0, seq = this.#seq, flags = 0, meta }) {
     const text = meta ? Buffer.from(JSON.stringify(meta)) : NOTHING;
+    if (text.length > META_MAX) /* the gate would drop the whole batch */
+      throw new RangeError(`${text.length} bytes of metadata are more than a command has, ${META_MAX}`);
     const header = makeHeader({ type: COMMAND[type], code, flags: flags | (text.length ? FLAG.META : 0), size: payload.length, conn, seq });
     return [header, payload, text];
   }

@@ -77,6 +77,8 @@ RETRY_MS = 100  # after the gate has not taken something
 ACK_EVENTS, ACK_MS = 1024, 100  # acknowledged at least every so many, and by a slow program with the first after so long
 INBOX_EVENTS = 4096  # taken ahead of a program that grants no credit, about
 REFUSED_EVENTS = 65536  # outcomes of our own for a program that does not read, about
+META_MAX = 512 << 10
+TARGETS_A_COMMAND = 16384
 WAITING_BYTES = 64 << 20  # of commands that the gate does not take, or that wait for its welcome
 PAST_CONNS = 65536  # remembered of those that are others' now
 PAID = frozenset(("data", "request", "body"))  # they cost credit
@@ -389,6 +391,8 @@ def conn_hex(conn):
 def encode(type_name, conn=0, payload=b"", code=0, flags=0, seq=0, meta=None):
     """(header, payload, metadata) of a command."""
     data = json.dumps(meta, separators=(",", ":")).encode() if meta else b""
+    if len(data) > META_MAX:  # the gate would drop the whole batch
+        raise ValueError("%s: %d bytes of metadata are more than a command has, %d" % (type_name, len(data), META_MAX))
     flags |= META if data else 0
     return make_header(COMMANDS[type_name], code, flags, len(payload), conn, seq), payload, data
 
@@ -421,7 +425,12 @@ class Commands(_Owned):
         meta = _there(slow=slow, key=key)
         if isinstance(conn, int):
             return self._command("send", conn, payload, opcode, outcome, PLAIN if plain else 0, meta)
-        return self._command("send", 0, payload, opcode, outcome, PLAIN if plain else 0, {"to": [conn_hex(c) for c in conn], **meta})
+        conns, sent = [conn_hex(c) for c in conn], 0
+        for at in range(0, max(len(conns), 1), TARGETS_A_COMMAND):
+            self._seq -= at > 0  # outcomes tell the same number for all of them
+            sent = self._command(
+                "send", 0, payload, opcode, outcome, PLAIN if plain else 0, {"to": conns[at:at + TARGETS_A_COMMAND], **meta})
+        return sent
 
     def publish(self, payload, group=None, route=None, but=(), opcode=None, outcome=False, user=None, tag=None, all=False,
                 slow=None, key=None, plain=False):
