@@ -15,7 +15,7 @@ enum {
     ACCEPT_LINES_EVERY = 10, /* times as long as a second: five lines each */
     LAST_ACCEPTS = 256,      /* rounds */
     DRAIN_TICK_MS = 20,
-    DRAINED_AT_ONCE = 256, /* clients at least, each tick */
+    DRAINED_AT_ONCE = 256, /* clients, each tick */
 
     ACCEPTS_PER_ROUND = 32,
     ACCEPT_PAUSE_MS = 100,
@@ -177,10 +177,14 @@ static void tell(struct wsg_session *s, uint8_t type)
     wsg_session_command(s, &c);
 }
 
-static void drain_one(struct wsg_session *s, void *ctx)
+/* Some more of all places. False: that were all. */
+static bool tell_some(struct wsg_worker *w, uint32_t *at, uint8_t type)
 {
-    (void)ctx;
-    tell(s, WSG_CMD_DRAIN);
+    for (int some = DRAINED_AT_ONCE; some && *at < w->env.slots.count; some--, (*at)++) {
+        if (w->env.slots.slots[*at].value)
+            tell(w->env.slots.slots[*at].value, type);
+    }
+    return *at < w->env.slots.count;
 }
 
 static void on_drain_tick(struct wsg_timer *t)
@@ -189,15 +193,13 @@ static void on_drain_tick(struct wsg_timer *t)
     struct wsg_drain_plan *d = &w->drain;
     uint64_t now_ms = wsg_loop_now_ms(w->loop);
     if (now_ms >= d->force_ms) {
-        wsg_worker_each(w, drain_one, NULL);
+        if (tell_some(w, &d->forced, WSG_CMD_DRAIN))
+            (void)!wsg_loop_arm(w->loop, t, now_ms + 1);
         return;
     }
-    for (uint32_t n = 0; n < d->per_tick && d->at < w->env.slots.count; n++, d->at++) {
-        if (w->env.slots.slots[d->at].value)
-            tell(w->env.slots.slots[d->at].value, WSG_CMD_QUIET);
-    }
-    bool is_last = d->at >= w->env.slots.count || now_ms + DRAIN_TICK_MS > d->force_ms;
-    (void)!wsg_loop_arm(w->loop, t, is_last ? d->force_ms : now_ms + DRAIN_TICK_MS);
+    bool has_more = tell_some(w, &d->at, WSG_CMD_QUIET);
+    uint64_t next_ms = now_ms + d->tick_ms;
+    (void)!wsg_loop_arm(w->loop, t, has_more && next_ms < d->force_ms ? next_ms : d->force_ms);
 }
 
 void wsg_worker_drain(struct wsg_worker *w, uint32_t spread_ms, uint64_t force_ms)
@@ -205,11 +207,11 @@ void wsg_worker_drain(struct wsg_worker *w, uint32_t spread_ms, uint64_t force_m
     accept_waiting(w);
     wsg_worker_stop_listening(w);
     w->env.draining = true;
-    uint64_t ticks = spread_ms / DRAIN_TICK_MS;
-    uint64_t each = ticks ? w->env.slots.count / ticks + 1 : UINT32_MAX;
-    w->drain = (struct wsg_drain_plan){.timer.fn = on_drain_tick,
-                                       .per_tick = (uint32_t)(each > DRAINED_AT_ONCE ? each : DRAINED_AT_ONCE),
-                                       .force_ms = force_ms};
+    uint64_t ticks = spread_ms / DRAIN_TICK_MS + 1;
+    uint64_t each = w->env.slots.count / ticks + 1; /* more than are told at once are told in ticks that are shorter */
+    uint64_t tick_ms = each > DRAINED_AT_ONCE ? (uint64_t)DRAIN_TICK_MS * DRAINED_AT_ONCE / each : DRAIN_TICK_MS;
+    w->drain = (struct wsg_drain_plan){
+        .timer.fn = on_drain_tick, .tick_ms = tick_ms ? (uint32_t)tick_ms : 1, .force_ms = force_ms};
     /* not at once: what those who have just come have sent already is read first */
     if (force_ms <= wsg_loop_now_ms(w->loop) ||
         wsg_loop_arm(w->loop, &w->drain.timer, wsg_loop_now_ms(w->loop) + DRAIN_TICK_MS) != WSB_OK)
@@ -712,7 +714,8 @@ void wsg_worker_deinit(struct wsg_worker *w)
         return;
     wsg_worker_stop_listening(w);
     wsg_worker_each(w, kill_one, NULL);
-    wsg_sessions_flush(&w->env);
+    while (wsg_sessions_are_in_line(&w->env))
+        wsg_sessions_flush(&w->env);
     while (!wsg_sessions_reap(&w->env)) {
     }
     wsg_env_deinit(&w->env);

@@ -202,6 +202,11 @@ void wsg_sessions_flush(struct wsg_env *env)
     wake_for_the_rest(env);
 }
 
+bool wsg_sessions_are_in_line(const struct wsg_env *env)
+{
+    return env->flushing.dirty.count || env->flushing.fan.line.count;
+}
+
 void wsg_sessions_flush_more(struct wsg_env *env)
 {
     wsg_sessions_count(env);

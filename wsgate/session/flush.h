@@ -52,4 +52,7 @@ void wsg_sessions_flush(struct wsg_env *env);
 /* The same for what that has led to, within what it has left over. */
 void wsg_sessions_flush_more(struct wsg_env *env);
 
+/* Somebody has something to write, or has died while it had. */
+bool wsg_sessions_are_in_line(const struct wsg_env *env);
+
 #endif

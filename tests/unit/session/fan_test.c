@@ -334,6 +334,24 @@ static void test_much_for_one_each_leaves_in_smaller_steps(void **state)
         wsg_sessions_flush(&f->env);
 }
 
+/* Some have left, and others were marked behind them: whoever flushes until nobody is in line leaves nobody behind. */
+static void test_the_dead_of_several_publishes_all_leave(void **state)
+{
+    struct fixture *f = *state;
+    publish("a", VERY_MANY);
+    wsg_sessions_flush(&f->env);
+    publish("b", STEP);
+    for (size_t i = 0; i < VERY_MANY; i++)
+        wsg_session_kill(sessions[i], "test");
+    for (int i = 0; wsg_sessions_are_in_line(&f->env); i++) {
+        assert_in_range(i, 0, 3);
+        wsg_sessions_flush(&f->env);
+    }
+    while (!wsg_sessions_reap(&f->env))
+        ;
+    assert_null(f->env.dead);
+}
+
 static size_t count_dead(const struct wsg_env *env)
 {
     size_t count = 0;
@@ -411,6 +429,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_to_very_many_one_by_one_it_leaves_in_steps, open_very_many, close_many),
         cmocka_unit_test_setup_teardown(test_who_dies_in_line_is_freed_behind_it, open_very_many, close_many),
         cmocka_unit_test_setup_teardown(test_much_for_one_each_leaves_in_smaller_steps, open_many, close_many),
+        cmocka_unit_test_setup_teardown(test_the_dead_of_several_publishes_all_leave, open_very_many, close_many),
         cmocka_unit_test_setup_teardown(test_what_the_dead_never_took_is_freed_in_steps, open_many, close_many),
         cmocka_unit_test_setup_teardown(test_what_follows_does_not_get_in_front, open_very_many, close_many),
         cmocka_unit_test_setup_teardown(test_very_many_that_are_dead_leave_together, open_very_many, close_many),
