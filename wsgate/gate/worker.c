@@ -30,6 +30,7 @@ enum {
     WORK_BETWEEN = 32, /* connections between two looks */
     WORK_US = 2000,    /* that a round may take for them */
     OTHER_WORK = 128,  /* of them is any other command as dear: it may write, and end its client; PAUSE does neither */
+    ENDING_WORK = 48,  /* of them is a command for one alone that may do so */
     PARCELS_EARLY = 16 << 10, /* bytes that leave before the round ends */
     PARCELS_HIGH = 32 << 20,  /* bytes of commands waiting for one worker */
 };
@@ -400,13 +401,20 @@ static bool is_time_up(struct wsg_worker *w)
     return wsg_loop_read_us(w->loop) >= w->work_until_us;
 }
 
+static size_t work_of_errand(const struct wsg_errand *e)
+{
+    if (e->count > 1)
+        return e->count * work_of(e->command);
+    return wsg_may_end_one(e->command->type) ? ENDING_WORK : 1;
+}
+
 static void carry_out_some(struct wsg_worker *w)
 {
     WSB_SCRATCH struct wsg_errand e;
     if (!w->work_until_us)
         w->work_until_us = wsg_loop_read_us(w->loop) + WORK_US; /* what the round did before is not of this */
     while (w->work_left && wsg_errands_next(&w->down.errands, WORK_BETWEEN, &e)) {
-        size_t work = e.count > 1 ? e.count * work_of(e.command) : 1;
+        size_t work = work_of_errand(&e);
         carry_out(w, e.command, e.ids, e.count);
         w->work_left -= work < w->work_left ? work : w->work_left;
         w->work_unseen += work;

@@ -45,6 +45,14 @@ struct wsg_hub_host {
     bool (*is_behind)(void *ctx);
 };
 
+/* The session of the one connection that it is for carries it out at once: it may write to its client, and end it. What other commands have
+ * for a client waits for the end of the round, which has bounds of its own. */
+static inline bool wsg_may_end_one(uint8_t type)
+{
+    return type == WSB_CLOSE || type == WSB_ACCEPT || type == WSB_REJECT || type == WSB_RESPOND || type == WSB_BODY ||
+           type == WSG_CMD_FAIL || type == WSG_CMD_DRAIN;
+}
+
 /* Who is meant: all connections of a group, a user, a tag, a route, or all that there are. */
 enum wsg_audience_kind { WSG_TO_GROUP, WSG_TO_USER, WSG_TO_TAG, WSG_TO_ROUTE, WSG_TO_ALL };
 

@@ -69,16 +69,10 @@ static int take_extra(struct wsg_hub *h)
     return (int)extra;
 }
 
-/*
- * The connection is of this thread's worker (or its name is not in the header), which carries out at once what is for one alone. What other
- * commands have for a client waits for the end of the round, and what other workers do is bounded there.
- */
+/* The connection is of this thread's worker, or its name is not in the header. Other workers have bounds of their own. */
 static bool may_end_one_here(const struct wsb_header *h)
 {
-    uint8_t type = h->type;
-    bool may_end =
-        type == WSB_CLOSE || type == WSB_ACCEPT || type == WSB_REJECT || type == WSB_RESPOND || type == WSB_BODY;
-    return may_end && wsg_id_parts(h->conn).worker == 0;
+    return wsg_may_end_one(h->type) && wsg_id_parts(h->conn).worker == 0;
 }
 
 static int cost_of(const struct wsb_envelope *e)
