@@ -21,6 +21,7 @@ from conftest import BUILD, Gate, Process, Seat, eventually  # noqa: E402
 from raw import Raw  # noqa: E402
 from steps import Steps  # noqa: E402
 
+TEXT = b"".join(b'{"id":%d,"name":"user %d"},' % (i * i, i * 7919 % 10007) for i in range(450000))[:15000000]
 NAMES = ["group-%04d-%s" % (i, "x" * 20) for i in range(100)]  # 3 KB
 
 
@@ -29,10 +30,10 @@ class Trial:
         self.clients = options.clients
         self.steps = Steps(directory)
         self.gate = Gate(
-            os.path.join(directory, "run"), routes=["echo=/echo", "other=/other"],
+            os.path.join(directory, "run"), routes=["echo=/echo", "other=/other", "web=/web,gzip=on,max_queue=64MiB"],
             args=["--workers", options.workers, "--max-connections", options.clients + 100],
             env=self.steps.env)
-        self.seat = Seat(self.gate, ["echo", "other"], ack=True)
+        self.seat = Seat(self.gate, ["echo", "other", "web"], ack=True)
         self.probe = Raw(self.gate).upgrade("/other")
         self.probe_conn = self.seat.hear("open").conn
         self.crowd = Process([BUILD / "wsbench" / "wsbench", "idle", "-c", options.clients, "-d", "600", self.gate.url("/echo")])
@@ -98,7 +99,19 @@ def run_all(t):
             other.disconnect()
         t.gate.wait_handlers("echo", 1)
 
+    def answers(body, in_parts=False):
+        with Raw(t.gate) as client:
+            client.send(b"GET /web HTTP/1.1\r\nHost: gate\r\nAccept-Encoding: gzip\r\n\r\n")
+            conn = seat.hear("request").conn
+            seat.respond(conn, b"" if in_parts else body, 200, {"content-type": "text/plain"}, more=in_parts)
+            if in_parts:
+                seat.body(conn, body, more=False)
+            seat.flush()
+            assert client.read_response().headers["content-encoding"] == "gzip"
+
     t.run("nothing but the probe", lambda: None)
+    t.run("a body of 4 MB as gzip", lambda: answers(TEXT[:4000000]))
+    t.run("a part of 15 MB as gzip", lambda: answers(TEXT, in_parts=True))
     t.run("10 publishes to %d clients" % t.clients, publish_ten_times)
     t.run("wsctl send to two routes, one of all of them", lambda: t.gate.wsctl("send", "--route", "echo", "--route", "other", "--text", "x"))
     t.run("wsctl list of all", lambda: t.gate.wsctl("list", "--limit", 100000))
