@@ -56,7 +56,7 @@ class Trial:
         work()
         self.settle()
         most = self.steps.most()
-        print("%8.2f ms %6d calls %6d allocations  %s" % (*most, what), flush=True)
+        print("%8.2f ms %6d calls %6d allocations  %s" % (*most[:3], what), flush=True)
 
 
 def main():

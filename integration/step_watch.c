@@ -1,7 +1,7 @@
 /*
  * Preloaded into a gate by steps.py: what a loop does between two waits. The most of each thread stands in the file that WSBUS_STEPS
  * names: the CPU time of the thread, so that what else the machine does is not counted; and, as the same on any machine, calls that
- * go to the kernel, and allocations.
+ * go to the kernel, allocations, signatures that are verified, and bytes that are inflated and deflated.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,17 +15,18 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 enum { THREADS = 64 };
 
 struct most {
-    _Atomic uint64_t cpu_ns, calls, allocations;
+    _Atomic uint64_t cpu_ns, calls, allocations, signatures, coded;
 };
 
 static struct most *file;
 static _Atomic unsigned thread_count;
 static _Thread_local struct most *mine; /* of a thread that waits for epoll */
-static _Thread_local uint64_t since_ns, calls, allocations;
+static _Thread_local uint64_t since_ns, calls, allocations, signatures, coded;
 
 #define REAL(name) static __typeof__(name) *real_##name
 REAL(epoll_wait);
@@ -41,6 +42,9 @@ REAL(writev);
 REAL(accept4);
 REAL(shutdown);
 REAL(close);
+REAL(inflate);
+REAL(deflate);
+static int (*real_EVP_DigestVerify)(void *, const unsigned char *, size_t, const unsigned char *, size_t);
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 
 static uint64_t cpu_ns(void)
@@ -56,7 +60,8 @@ __attribute__((constructor)) static void begin(void)
 {
     FIND(epoll_wait), FIND(epoll_pwait2), FIND(epoll_ctl), FIND(send), FIND(sendmsg), FIND(recv), FIND(recvmsg),
         FIND(read);
-    FIND(write), FIND(writev), FIND(accept4), FIND(shutdown), FIND(close);
+    FIND(write), FIND(writev), FIND(accept4), FIND(shutdown), FIND(close), FIND(inflate), FIND(deflate),
+        FIND(EVP_DigestVerify);
     const char *path = getenv("WSBUS_STEPS");
     int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
     if (fd < 0)
@@ -78,6 +83,8 @@ static void end_step(void)
         note(&mine->cpu_ns, cpu_ns() - since_ns);
         note(&mine->calls, calls);
         note(&mine->allocations, allocations);
+        note(&mine->signatures, signatures);
+        note(&mine->coded, coded);
     } else if (file) {
         mine = &file[atomic_fetch_add(&thread_count, 1) % THREADS]; /* its first step began before there was a loop */
     }
@@ -85,7 +92,7 @@ static void end_step(void)
 
 static void begin_step(void)
 {
-    calls = allocations = 0;
+    calls = allocations = signatures = coded = 0;
     since_ns = file ? cpu_ns() : 0;
 }
 
@@ -123,6 +130,29 @@ COUNTED(ssize_t, writev, (int fd, const struct iovec *iov, int count), fd, iov, 
 COUNTED(int, accept4, (int fd, struct sockaddr *address, socklen_t *len, int flags), fd, address, len, flags)
 COUNTED(int, shutdown, (int fd, int how), fd, how)
 COUNTED(int, close, (int fd), fd)
+
+int EVP_DigestVerify(void *ctx, const unsigned char *signature, size_t signature_len, const unsigned char *text,
+                     size_t len)
+{
+    signatures++;
+    return real_EVP_DigestVerify(ctx, signature, signature_len, text, len);
+}
+
+int inflate(z_streamp z, int flush)
+{
+    uLong before = z->total_out;
+    int result = real_inflate(z, flush);
+    coded += z->total_out - before;
+    return result;
+}
+
+int deflate(z_streamp z, int flush)
+{
+    uLong before = z->total_in;
+    int result = real_deflate(z, flush);
+    coded += z->total_in - before;
+    return result;
+}
 
 void *malloc(size_t len)
 {

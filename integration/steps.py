@@ -7,8 +7,8 @@ import subprocess
 from collections import namedtuple
 
 THREADS = 64
-RECORD = struct.Struct("=QQQ")
-Most = namedtuple("Most", "cpu_ms calls allocations")
+RECORD = struct.Struct("=QQQQQ")
+Most = namedtuple("Most", "cpu_ms calls allocations signatures coded")
 
 
 class Steps:
@@ -28,5 +28,5 @@ class Steps:
 
     def most(self):
         """Since forget(); of the thread that did the most of each."""
-        cpu_ns, calls, allocations = (max(column) for column in zip(*RECORD.iter_unpack(self._map[:])))
-        return Most(cpu_ns / 1e6, calls, allocations)
+        cpu_ns, *counts = (max(column) for column in zip(*RECORD.iter_unpack(self._map[:])))
+        return Most(cpu_ns / 1e6, *counts)

@@ -106,7 +106,7 @@ static bool reads(const struct wsg_session *s)
 static size_t process(struct wsg_session *s, const uint8_t *data, size_t len)
 {
     struct wsg_turns *turns = &s->env->turns;
-    uint32_t least = turns->left > WSG_WORK_TURN ? turns->left - WSG_WORK_TURN : 0;
+    int64_t least = turns->left > WSG_WORK_TURN ? turns->left - WSG_WORK_TURN : 0;
     size_t used = 0;
     wsb_err err = WSB_OK;
     while (!err && reads(s) && turns->left > least) {
@@ -165,13 +165,13 @@ static void go_on(struct wsg_session *s)
 void wsg_sessions_go_on(struct wsg_env *env)
 {
     struct wsg_turns *t = &env->turns;
-    t->left = WSG_WORK_LINE;
-    while (t->line && t->left && !is_full(env)) { /* whose turn is over again is behind the others */
+    wsg_turns_grant(t, WSG_WORK_LINE);
+    while (t->line && t->left > 0 && !is_full(env)) { /* whose turn is over again is behind the others */
         struct wsg_session *s = t->line->owner;
         leave_line(s);
         wsg_session_set_paused(s, WSG_PAUSE_TURN, false);
     }
-    t->left = WSG_WORK_EVENTS;
+    wsg_turns_grant(t, WSG_WORK_EVENTS);
 }
 
 /* After our goodbye a message may still be on its way, but not a flood. */
@@ -307,7 +307,7 @@ void wsg_session_on_socket(struct wsg_watch *w, uint32_t events)
     struct wsg_session *s = CONTAINER(w, struct wsg_session, watch);
     if ((events & EPOLLOUT) && s->state != WSG_SESSION_DEAD)
         wsg_session_mark_dirty(s);
-    if ((events & EPOLLIN) && s->env->turns.left == 0) {
+    if ((events & EPOLLIN) && s->env->turns.left <= 0) {
         return; /* its bytes stay where they are, and it is told of them again in the next round */
     } else if ((events & EPOLLIN) && reads(s) && !s->is_stalled) {
         struct wsg_env *env = s->env;

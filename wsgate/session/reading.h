@@ -42,12 +42,18 @@ struct wsg_unread {
 struct wsg_turns {
     struct wsg_unread *line; /* borrowed list: sessions whose turn is over, first over, first gone on */
     size_t count;            /* of them */
-    uint32_t left;           /* units of work, until the round ends */
+    int64_t left;            /* units of work; what was dearer than what was left is paid for by the next rounds */
 };
 
 static inline void wsg_turns_charge(struct wsg_turns *t, size_t units)
 {
-    t->left -= units < t->left ? (uint32_t)units : t->left;
+    t->left -= (int64_t)units;
+}
+
+/* So much more may be done. */
+static inline void wsg_turns_grant(struct wsg_turns *t, int64_t units)
+{
+    t->left = (t->left < 0 ? t->left : 0) + units;
 }
 
 /* Go on with those that stand in line, and give the events of the next round their work. Sessions may end. */

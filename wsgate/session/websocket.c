@@ -479,8 +479,9 @@ static void on_message(struct wsg_session *s, struct wsb_ws_event *ev)
 {
     if (s->state != WSG_SESSION_OPEN)
         return; /* we said goodbye already */
-    wsb_err err = ev->rsv ? wsg_compress_unpack(s, ev) : WSB_OK;
-    if (ev->rsv)
+    bool is_packed = ev->rsv != 0;
+    wsb_err err = is_packed ? wsg_compress_unpack(s, ev) : WSB_OK;
+    if (is_packed) /* whatever has become of it */
         wsg_turns_charge(&s->env->turns, ev->len >> 6);
     if (!err)
         err = wsg_emit_message(s, ev);
