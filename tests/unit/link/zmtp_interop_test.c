@@ -10,7 +10,7 @@
 
 #include "link/zmtp_server.h"
 
-enum { LARGEST = 5 << 20, PATIENCE = 20000 };
+enum { LARGEST = 5 << 20, PATIENCE = 20000, GIVES_UP_MS = 1000 };
 
 struct fixture {
     char dir[32];
@@ -73,8 +73,10 @@ static void *dial(struct fixture *f, int type, enum wsb_channel c, bool has_keys
     set_int(s, ZMQ_LINGER, 0);
     set_int(s, ZMQ_RCVTIMEO, 1);
     set_int(s, ZMQ_SNDHWM, 0);
-    if (heartbeat_ms)
+    if (heartbeat_ms) {
         set_int(s, ZMQ_HEARTBEAT_IVL, heartbeat_ms);
+        set_int(s, ZMQ_HEARTBEAT_TIMEOUT, GIVES_UP_MS);
+    }
     (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/%s", f->dir, wsb_channel_name(c));
     if (has_keys) {
         assert_int_equal(zmq_setsockopt(s, ZMQ_CURVE_SERVERKEY, f->curve.pair.public_key, WSB_KEY_TEXT), 0);
@@ -383,7 +385,7 @@ static void test_pushers(void **state)
 /* Its library asks again and again, and gives up whoever does not answer: many answers later it is still there. */
 static void test_heartbeats_are_answered(void **state)
 {
-    enum { HEARTBEAT_MS = 20, MANY = 40 };
+    enum { HEARTBEAT_MS = 50, MANY = 40 /* so that they take longer than it waits for an answer */ };
     struct fixture *f = *state;
     for (int has_keys = 0; has_keys < 2; has_keys++) {
         struct wsb_inbound in;
