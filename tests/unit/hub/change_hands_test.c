@@ -283,22 +283,23 @@ static void next_round(struct fixture *f)
 /* Some handlers have use for all of a round: the others are first in the next one. */
 static void test_each_handler_has_its_turn_to_be_sent_what_waits(void **state)
 {
-    enum { LAST = 'g', IN_A_ROUND = 4 };
+    enum { IN_A_ROUND = 4 };
+    const char last = 'g';
     struct fixture *f = *state;
     uint64_t all = 0;
-    wait_for_many(f, LAST);
-    for (char peer = 'a'; peer <= LAST; peer++) {
+    wait_for_many(f, last);
+    for (char peer = 'a'; peer <= last; peer++) {
         wsg_handler_grant(handler_of(f, peer), 1000000, 100000000);
         handler_of(f, peer)->is_pump_due = true;
     }
     for (int rounds = 1; rounds <= 7; rounds++) { /* of each three or four turns at the end */
         next_round(f);
-        for (char peer = 'a'; peer <= LAST; peer++)
-            assert_in_range(counts.of[(int)peer][WSB_DATA], 1024 * (uint64_t)(rounds * IN_A_ROUND / (LAST - 'a' + 1)),
+        for (char peer = 'a'; peer <= last; peer++)
+            assert_in_range(counts.of[(int)peer][WSB_DATA], 1024 * (uint64_t)(rounds * IN_A_ROUND / (last - 'a' + 1)),
                             MANY * 4);
         uint64_t before = all;
         all = 0;
-        for (char peer = 'a'; peer <= LAST; peer++)
+        for (char peer = 'a'; peer <= last; peer++)
             all += counts.of[(int)peer][WSB_DATA];
         assert_in_range(all - before, VISITS_A_ROUND / 2, VISITS_A_ROUND);
     }
@@ -336,22 +337,23 @@ static void test_credit_in_many_pieces_takes_no_turn_of_another(void **state)
 /* So many look for somebody to take their connections that a step is not enough: each has its turn. */
 static void test_each_handler_has_its_turn_to_drain(void **state)
 {
-    enum { FIRST = 1, LAST = 100, ALL = 4 * LAST, IN_A_STEP = 32768 / LAST };
+    enum { HANDLERS = 100, ALL = 4 * HANDLERS, IN_A_STEP = 32768 / HANDLERS };
+    const char last = HANDLERS;
     static const char hello_meta[] = "{\"routes\":[\"r\"],\"batch\":true,\"ack\":true}";
     struct fixture *f = *state;
-    for (char peer = FIRST; peer <= LAST; peer++)
+    for (char peer = 1; peer <= last; peer++)
         hear(f, peer, WSB_HELLO, 0, 0, 0, "", hello_meta);
     for (uint32_t slot = 1; slot <= ALL; slot++)
         happen(f, WSB_OPEN, slot, 0, "");
-    hear(f, LAST + 1, WSB_HELLO, 0, 0, 0, "", hello_meta); /* it takes all of them */
-    for (char peer = FIRST; peer <= LAST; peer++)
+    hear(f, last + 1, WSB_HELLO, 0, 0, 0, "", hello_meta); /* it takes all of them */
+    for (char peer = 1; peer <= last; peer++)
         handler_of(f, peer)->drain = WSG_DRAIN_BEGUN;
     uint32_t moving = 0;
     for (int steps = 0; moving < ALL; steps++) {
         uint32_t before = moving;
         moving = 0;
         sweep(f);
-        for (char peer = FIRST; peer <= LAST; peer++)
+        for (char peer = 1; peer <= last; peer++)
             moving += handler_of(f, peer)->moving;
         assert_in_range(moving - before, 1, IN_A_STEP);
         assert_in_range(steps, 0, 3);

@@ -607,8 +607,8 @@ static void test_presence_that_never_ends_is_told(void **state)
     enum { AT_ONCE = 256, LIMIT = 4 << 20, STEADY = AT_ONCE / 2, OTHERS = 6, EACH = 200 };
     struct fixture *f = *state;
     size_t joined = 0, changes = 0, told_bytes = 0;
-    for (char peer = 'a'; peer <= 'b'; peer++)
-        hear(f, peer, WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"r\"],\"batch\":true,\"presence\":true}");
+    for (int i = 0; i < 2; i++)
+        hear(f, (char)('a' + i), WSB_HELLO, 0, 0, 0, "", "{\"routes\":[\"r\"],\"batch\":true,\"presence\":true}");
     f->server.sink = count_joined;
     f->server.sink_ctx = &joined;
     for (uint32_t slot = 1; slot <= OTHERS + 1; slot++)
@@ -625,7 +625,7 @@ static void test_presence_that_never_ends_is_told(void **state)
     assert_int_equal(f->hub.stats.presence_drops, 0);
     while (presence_waiting(f))
         wsg_hub_flush(&f->hub);
-    assert_int_equal(joined, 2 * (OTHERS * EACH + (changes + 1) / 2 * STEADY));
+    assert_int_equal(joined, 2 * ((size_t)OTHERS * EACH + (changes + 1) / 2 * STEADY));
 }
 
 /* So much of what the peer was sent has neither left nor been freed. */
