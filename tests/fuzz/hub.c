@@ -60,8 +60,9 @@ static void check(const struct fixture *f)
         for (const struct wsg_pin *p = h->lane.pins; p; p = p->next) {
             unsent += p->backlog.unsent_bytes;
             unacked += p->unacked;
-            assert_int_equal(p->asked != NULL, p->admission == WSG_PENDING);
-            assert_true(p->admission != WSG_ADMITTING || p->sent_seq == 0); /* nobody has heard of it */
+            assert_true(p->state != WSG_PIN_PENDING || wsg_pin_is_unaccepted(p));
+            assert_true(!wsg_pin_is_unaccepted(p) || p->state == WSG_PIN_PENDING || p->state >= WSG_PIN_FAILED);
+            assert_true(p->state != WSG_PIN_ADMITTING || p->sent_seq == 0); /* nobody has heard of it */
             for (const struct wsg_kept *k = p->backlog.first; k; k = k->next)
                 messages += k->type == WSB_DATA;
         }
@@ -89,7 +90,7 @@ static void session_says(struct fixture *f, struct script *s, uint8_t generation
         .kind = WSG_OUT_EVENT, .route = more & 1, .envelope.header.conn = conn_at(slot, generations[slot])};
     if (what < 3) { /* somebody new, in a place that is free */
         if (wsg_pins_find(&f->hub.pins, conn_at(slot, generations[slot])) &&
-            !wsg_pins_find(&f->hub.pins, conn_at(slot, generations[slot]))->is_closed)
+            !wsg_pin_is_closed(wsg_pins_find(&f->hub.pins, conn_at(slot, generations[slot]))))
             return;
         out.envelope.header.conn = conn_at(slot, ++generations[slot]);
         out.envelope.header.type = more & 2 ? WSB_REQUEST : WSB_OPEN;
@@ -107,7 +108,7 @@ static void session_says(struct fixture *f, struct script *s, uint8_t generation
     } else {
         const struct wsg_pin *p = wsg_pins_find(&f->hub.pins, out.envelope.header.conn);
         out.envelope.header.type = types[what % sizeof types];
-        if (!p || p->is_closed) /* no session says anything after its end */
+        if (!p || wsg_pin_is_closed(p)) /* no session says anything after its end */
             return;
         if (p->is_request != (out.envelope.header.type == WSB_BODY_EV || out.envelope.header.type == WSB_ABORTED))
             return;

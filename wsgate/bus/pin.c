@@ -24,6 +24,20 @@ static wsb_err make_room(struct wsg_pins *t, struct wsg_id_parts id)
     return WSB_OK;
 }
 
+void wsg_pin_become(struct wsg_pin *p, enum wsg_pin_state state)
+{
+    static const uint8_t from[] = {
+        [WSG_PIN_OPEN] = 1u << WSG_PIN_PENDING | 1u << WSG_PIN_ADMITTING,
+        [WSG_PIN_PENDING] = 1u << WSG_PIN_OPEN,
+        [WSG_PIN_ADMITTING] = 1u << WSG_PIN_PENDING,
+        [WSG_PIN_FAILED] = 1u << WSG_PIN_OPEN | 1u << WSG_PIN_PENDING | 1u << WSG_PIN_ADMITTING | 1u << WSG_PIN_FAILED,
+        [WSG_PIN_CLOSED] = 1u << WSG_PIN_OPEN | 1u << WSG_PIN_PENDING | 1u << WSG_PIN_ADMITTING | 1u << WSG_PIN_FAILED,
+    };
+    (void)from; /* where there are no assertions */
+    assert(from[state] & 1u << p->state);
+    p->state = (uint8_t)state;
+}
+
 wsb_err wsg_pins_add(struct wsg_pins *t, wsb_conn conn, struct wsg_route *route, struct wsg_pin **ret)
 {
     struct wsg_id_parts id = wsg_id_parts(conn);
@@ -95,7 +109,7 @@ wsb_err wsg_pins_bury(struct wsg_pins *t, struct wsg_pin *p)
     struct wsg_pin **at = place_of(t, p->conn);
     assert(at); /* it is not closed yet */
     *at = NULL;
-    p->is_closed = true;
+    wsg_pin_become(p, WSG_PIN_CLOSED);
     wsg_pin_end_pending(p);
     return WSB_OK;
 }
@@ -220,7 +234,7 @@ void wsg_pins_remove(struct wsg_pins *t, struct wsg_pin *p)
     wsg_pin_end_pending(p);
     wsg_pin_assign(p, NULL, NULL);
     wsg_groups_leave_all(p);
-    if (p->is_closed) {
+    if (wsg_pin_is_closed(p)) {
         struct wsg_ghost *g = ghost_of(t, p->conn);
         assert(g); /* buried when it was closed */
         /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): does not see through the table's own links */

@@ -24,11 +24,20 @@ struct wsg_member {
     struct wsg_member *next; /* of the same connection */
 };
 
-/* A client that waits for its 101 until a handler accepts it: see hub/admit.h. */
-enum wsg_admission {
-    WSG_ADMITTED,
-    WSG_PENDING,  /* OPEN waits for ACCEPT or REJECT */
-    WSG_ADMITTING /* accepted by a gatekeeper: its owner hears of it when the client has its 101 */
+/*
+ * How far a client is. Requests are OPEN from the beginning.
+ *
+ *                 ┌──── ACCEPT, of its own route ────┐
+ *     OPEN ──▶ PENDING ──ACCEPT──▶ ADMITTING ──101──▶ OPEN ──▶ FAILED ──▶ CLOSED
+ *
+ * PENDING and ADMITTING fail as OPEN does, and each of them may close at once.
+ */
+enum wsg_pin_state {
+    WSG_PIN_OPEN,
+    WSG_PIN_PENDING,   /* its 101 waits for ACCEPT or REJECT: hub/admit.h */
+    WSG_PIN_ADMITTING, /* accepted by a gatekeeper: its owner hears of it when the client has its 101 */
+    WSG_PIN_FAILED,    /* its session was told to end: nothing more of it reaches a handler */
+    WSG_PIN_CLOSED     /* the client is gone; its events are not */
 };
 
 /* What is done when it is accepted. */
@@ -60,14 +69,12 @@ struct wsg_pin {
     struct wsg_asked *asked;    /* owned; while it is pending; else NULL */
     struct wsg_route *pends;    /* borrowed; while it has a place among the pending clients of that route */
     wsg_place place;            /* that place; 0: none */
-    uint8_t admission : 2;      /* enum wsg_admission */
+    uint8_t state;              /* enum wsg_pin_state; wsg_pin_become() */
     bool is_request : 1;
     bool is_idempotent : 1; /* the request may be given to a second handler */
     bool is_answered : 1;   /* the response has begun */
     bool is_placed : 1;     /* an operator moved it: its key says nothing any more */
     bool is_paused : 1;     /* the client is not read */
-    bool is_closed : 1;     /* the client is gone; its events are not */
-    bool is_failed : 1;     /* the session was told to end: nothing more of it reaches a handler */
     bool is_quiet : 1;      /* its client is not read any more, and is to be closed when all of it is acknowledged */
     bool is_moving : 1;     /* what follows waits for the next owner */
     bool is_waiting : 1;    /* on its lane's list */
@@ -110,6 +117,26 @@ const struct wsg_ghost *wsg_pins_next_ghost(const struct wsg_pins *t, const stru
 WSB_MUST_CHECK wsb_err wsg_pins_bury(struct wsg_pins *t, struct wsg_pin *p);
 /* Leaves lane and groups and frees it; what is kept must have been accounted for. */
 void wsg_pins_remove(struct wsg_pins *t, struct wsg_pin *p);
+
+/* The only way from one state to another. */
+void wsg_pin_become(struct wsg_pin *p, enum wsg_pin_state state);
+
+static inline bool wsg_pin_is_closed(const struct wsg_pin *p)
+{
+    return p->state == WSG_PIN_CLOSED;
+}
+
+/* Its client is there, and has not been told to go. */
+static inline bool wsg_pin_is_alive(const struct wsg_pin *p)
+{
+    return p->state < WSG_PIN_FAILED;
+}
+
+/* Nobody has accepted it: also of one that has ended before. */
+static inline bool wsg_pin_is_unaccepted(const struct wsg_pin *p)
+{
+    return p->asked != NULL;
+}
 
 /* What its client speaks. */
 static inline enum wsg_kind wsg_pin_kind(const struct wsg_pin *p)

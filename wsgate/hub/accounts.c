@@ -72,15 +72,15 @@ void wsg_hub_fail(struct wsg_hub *h, wsb_conn conn, uint16_t status, enum wsg_re
 void wsg_hub_give_up(struct wsg_hub *h, struct wsg_pin *p, uint16_t status, const char *why, enum wsg_in_drop reason)
 {
     wsb_conn conn = p->conn;
-    bool is_there = !p->is_closed;
+    bool is_there = !wsg_pin_is_closed(p);
     enum wsg_refusal refusal = wsg_pin_refusal(p);
     wsg_pin_end_move(p);
     if (p->is_request)
         wsg_tally(&p->route->tally.requests_failed[reason], 1);
-    if (p->is_request || p->is_closed) {
+    if (p->is_request || wsg_pin_is_closed(p)) {
         wsg_hub_end_pin(h, p, reason);
     } else {
-        p->is_failed = true;
+        wsg_pin_become(p, WSG_PIN_FAILED);
         wsg_pin_end_pending(p);
         wsg_pin_wait_no_more(p);
         wsg_hub_note_leaving(h, p);
@@ -103,7 +103,7 @@ struct wsg_kept *wsg_hub_take_spent(struct wsg_hub *h, struct wsg_pin *p, uint32
 /* Its last event has been sent, and acknowledged where that is asked for: nothing more is to be done. */
 bool wsg_hub_end_if_over(struct wsg_hub *h, struct wsg_pin *p)
 {
-    if (!p->is_closed || p->backlog.first)
+    if (!wsg_pin_is_closed(p) || p->backlog.first)
         return false;
     wsg_hub_end_pin(h, p, WSG_IN_LOST);
     return true;

@@ -21,7 +21,7 @@ bool wsg_hub_ask(struct wsg_pin *p, struct wsg_route *wanted, uint64_t key, stru
     *p->asked = (struct wsg_asked){.wanted = wanted, .key = key, .names_len = (uint32_t)names.len};
     if (names.len)
         memcpy(p->asked->names, names.ptr, names.len);
-    p->admission = WSG_PENDING;
+    wsg_pin_become(p, WSG_PIN_PENDING);
     return true;
 }
 
@@ -64,7 +64,7 @@ void wsg_hub_admit(struct wsg_hub *h, struct wsg_pin *p)
 {
     struct wsg_asked *asked = p->asked;
     p->asked = NULL;
-    p->admission = asked->wanted ? WSG_ADMITTING : WSG_ADMITTED;
+    wsg_pin_become(p, asked->wanted ? WSG_PIN_ADMITTING : WSG_PIN_OPEN);
     if (asked->wanted) {
         leave_gatekeeper(h, p);
         change_route(h, p, asked->wanted);
@@ -80,7 +80,7 @@ void wsg_hub_admit(struct wsg_hub *h, struct wsg_pin *p)
 
 void wsg_hub_settle_in(struct wsg_hub *h, struct wsg_pin *p)
 {
-    if (p->admission == WSG_ADMITTING && (p->route->policy.publish || !wsg_hub_place(h, p)))
+    if (p->state == WSG_PIN_ADMITTING && (p->route->policy.publish || !wsg_hub_place(h, p)))
         return;
     wsg_hub_pause_if_full(h, p);
 }
@@ -90,12 +90,12 @@ void wsg_hub_settle_in(struct wsg_hub *h, struct wsg_pin *p)
 void wsg_hub_on_admitted(struct wsg_hub *h, const struct wsg_out *out)
 {
     struct wsg_pin *p = wsg_pins_find(&h->pins, out->envelope.header.conn);
-    if (!p || p->is_request || p->is_closed) /* nobody was there for it, and the session has been told */
+    if (!p || p->is_request || wsg_pin_is_closed(p)) /* nobody was there for it, and the session has been told */
         return;
     wsg_hub_set_subprotocol(h, p, out->envelope.payload);
-    if (p->admission != WSG_ADMITTING)
+    if (p->state != WSG_PIN_ADMITTING)
         return;
-    p->admission = WSG_ADMITTED;
+    wsg_pin_become(p, WSG_PIN_OPEN);
     wsg_hub_publish_open(h, p);
     if (!p->route->policy.publish)
         wsg_hub_go_on(h, p);

@@ -462,7 +462,7 @@ static void for_each_pin(const struct wsg_incoming *in, size_t names,
     in->hub->extra_work += count * names;
     for (size_t i = 0; i < count; i++) {
         struct wsg_pin *p = wsg_pins_find(&in->hub->pins, ids[i]);
-        if (!p || p->is_request || p->is_closed) {
+        if (!p || p->is_request || wsg_pin_is_closed(p)) {
             in->hub->stats.missed++;
             if (wants_outcome(in))
                 outcome_to_all(in, WSB_OUTCOME_GONE, &ids[i], 1, "not an open WebSocket");
@@ -514,7 +514,7 @@ static void on_accept(const struct wsg_incoming *in)
     struct wsg_pin *p = wsg_pins_find(&h->pins, in->e->header.conn);
     if (!may_use_names(in))
         return;
-    bool waits = p && p->admission == WSG_PENDING && !p->is_closed && !p->is_failed && is_its_own(in, p);
+    bool waits = p && p->state == WSG_PIN_PENDING && is_its_own(in, p);
     if (waits && !wsg_hub_can_admit(h, p)) {
         refuse_to_admit(in, p);
         return;

@@ -80,7 +80,7 @@ static bool introduce(struct wsg_hub *h, struct wsg_pin *p)
 {
     if (p->is_request || p->sent_seq)
         return true;
-    if (p->admission == WSG_ADMITTING)
+    if (p->state == WSG_PIN_ADMITTING)
         return false;
     if (!may_introduce(h, p)) {
         wsg_pin_wait(p);
@@ -89,7 +89,7 @@ static bool introduce(struct wsg_hub *h, struct wsg_pin *p)
     struct wsb_envelope e = {
         .header = {.type = WSB_OPEN,
                    .flags = (uint8_t)((p->was_opened ? WSB_FLAG_REDELIVERED : 0) |
-                                      (p->admission == WSG_PENDING ? WSB_FLAG_PENDING : 0)),
+                                      (wsg_pin_is_unaccepted(p) ? WSB_FLAG_PENDING : 0)),
                    .conn = p->conn,
                    .seq = 1,
                    .time_ns = p->opened_ns},
@@ -105,7 +105,7 @@ static bool introduce(struct wsg_hub *h, struct wsg_pin *p)
     wsg_hub_note_try(h, p, p->open_deliveries);
     wsg_hub_note_link(h, p->handler);
     p->was_opened = true;
-    if (p->admission == WSG_ADMITTED)
+    if (!wsg_pin_is_unaccepted(p))
         wsg_pin_end_pending(p);
     return true;
 }
@@ -315,7 +315,7 @@ static void hold(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelope
             break;
         }
         wsg_hub_count_dropped(p, WSG_IN_FULL_CLOSE, 1);
-        p->is_failed = true;
+        wsg_pin_become(p, WSG_PIN_FAILED);
         wsg_hub_fail(h, p->conn, 503, wsg_pin_refusal(p), "the handler is full");
         break;
     }
@@ -367,7 +367,7 @@ bool wsg_hub_may_send(const struct wsg_pin *p)
 
 static void deliver_message(struct wsg_hub *h, struct wsg_pin *p, const struct wsb_envelope *e)
 {
-    if (p->is_failed) { /* it was read before the session knew */
+    if (p->state == WSG_PIN_FAILED) { /* it was read before the session knew */
         wsg_hub_count_dropped(p, p->lane ? WSG_IN_FULL_CLOSE : WSG_IN_NO_HANDLER, e->header.type == WSB_DATA);
         return;
     }
@@ -379,7 +379,7 @@ static void deliver_message(struct wsg_hub *h, struct wsg_pin *p, const struct w
 
 void wsg_hub_deliver(struct wsg_hub *h, struct wsg_pin *p, struct wsb_envelope *e)
 {
-    if (p->admission == WSG_ADMITTING && e->header.type == WSB_CLOSED_EV) {
+    if (p->state == WSG_PIN_ADMITTING && e->header.type == WSB_CLOSED_EV) {
         wsg_hub_end_pin(h, p, WSG_IN_LOST); /* it never got its 101, and nobody has heard of it */
         return;
     }

@@ -160,7 +160,7 @@ void wsg_hub_undrain_handler(struct wsg_hub *h, struct wsg_handler *handler)
 
 void wsg_hub_end_quiet(struct wsg_hub *h, struct wsg_pin *p)
 {
-    if (!p->is_quiet || p->is_closed || p->backlog.first) /* messages are kept until they are acknowledged */
+    if (!p->is_quiet || wsg_pin_is_closed(p) || p->backlog.first) /* messages are kept until they are acknowledged */
         return;
     p->is_quiet = false;
     wsg_hub_drain_session(h, p->conn);

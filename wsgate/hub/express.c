@@ -11,7 +11,7 @@
 bool wsg_hub_express(struct wsg_hub *h, const struct wsb_header *header, uint8_t **ret_payload)
 {
     struct wsg_pin *p = wsg_pins_find(&h->pins, header->conn);
-    if (!p || !p->handler || !p->handler->direct || p->is_request || p->is_failed || p->route->policy.tap ||
+    if (!p || !p->handler || !p->handler->direct || p->is_request || !wsg_pin_is_alive(p) || p->route->policy.tap ||
         !wsg_hub_may_send(p))
         return false;
     struct wsg_handler *to = p->handler;

@@ -161,7 +161,7 @@ static bool gather_group(struct wsg_hub *h, const struct wsg_group *g, struct se
     }
     for (size_t i = 0; i < g->count; i++) {
         struct wsg_pin *p = g->members[i]->pin;
-        if (p->admission != WSG_PENDING && !(s->meta && wsg_meta_excepts(s->meta, p->conn)) &&
+        if (!wsg_pin_is_unaccepted(p) && !(s->meta && wsg_meta_excepts(s->meta, p->conn)) &&
             wsg_hub_allows(h, s->user, p->route) && !is_found_again(s, p))
             h->targets[s->count++] = p->conn;
     }

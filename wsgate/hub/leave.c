@@ -21,7 +21,7 @@ static void rehome(struct wsg_hub *h, struct wsg_pin *p, struct wsg_handler *fro
         wsg_pin_assign(p, to, NULL);
         h->stats.moved++;
         wsg_hub_go_on(h, p);
-    } else if (wsg_hub_patience_ms(p) && !p->is_failed) {
+    } else if (wsg_hub_patience_ms(p) && p->state != WSG_PIN_FAILED) {
         wsg_hub_orphan(h, p);
     } else {
         wsg_hub_give_up(h, p, 503, "the handler went away", WSG_IN_NO_HANDLER);

@@ -33,7 +33,7 @@ void wsg_hub_finish_move(struct wsg_hub *h, struct wsg_pin *p)
 
 bool wsg_hub_can_move(const struct wsg_pin *p)
 {
-    return p->handler && !p->handler->is_dead && !p->is_request && !p->is_moving && !p->is_closed && !p->is_failed;
+    return p->handler && !p->handler->is_dead && !p->is_request && !p->is_moving && wsg_pin_is_alive(p);
 }
 
 /* Of those that do not acknowledge, the caller sends the PING that is the barrier. */

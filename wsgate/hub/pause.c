@@ -16,7 +16,7 @@ static void tell_sessions(struct wsg_hub *h, uint8_t type, const wsb_conn *ids, 
 
 void wsg_hub_pause_client(struct wsg_hub *h, struct wsg_pin *p)
 {
-    if (p->is_paused || p->is_closed)
+    if (p->is_paused || wsg_pin_is_closed(p))
         return;
     p->is_paused = true;
     wsg_pin_wait(p);
@@ -35,7 +35,7 @@ void wsg_hub_pause_if_full(struct wsg_hub *h, struct wsg_pin *p)
 
 static bool may_be_paused(const struct wsg_pin *p)
 {
-    return !p->is_paused && !p->is_closed && p->admission != WSG_PENDING;
+    return !p->is_paused && !wsg_pin_is_closed(p) && !wsg_pin_is_unaccepted(p);
 }
 
 /* Until there is room again, and it is of no use any more. */
@@ -120,7 +120,7 @@ void wsg_hub_settle(struct wsg_hub *h, struct wsg_pin *p)
         if (!wsg_handler_has_room(p->handler) || !wsg_hub_is_under_limit(p->route) || p->lane->all_paused)
             return;
         p->is_paused = false;
-        if (!p->is_closed)
+        if (!wsg_pin_is_closed(p))
             tell_sessions(h, WSG_CMD_RESUME, &p->conn, 1);
     }
     wsg_pin_wait_no_more(p);

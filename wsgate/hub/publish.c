@@ -35,7 +35,7 @@ void wsg_hub_publish_open(struct wsg_hub *h, const struct wsg_pin *p)
     if (!p->route->policy.publish && !p->route->policy.tap)
         return;
     struct wsb_envelope e = {.header = {.type = WSB_OPEN,
-                                        .flags = p->admission == WSG_PENDING ? WSB_FLAG_PENDING : 0,
+                                        .flags = wsg_pin_is_unaccepted(p) ? WSB_FLAG_PENDING : 0,
                                         .conn = p->conn,
                                         .seq = 1,
                                         .time_ns = p->opened_ns},

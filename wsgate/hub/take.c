@@ -33,15 +33,15 @@ static void on_open(struct wsg_hub *h, struct wsg_pin *p, const struct wsg_out *
     }
     p->opened_ns = out->envelope.header.time_ns;
     p->seq = 1;
-    if (p->admission != WSG_PENDING && p->route->policy.publish)
+    if (!wsg_pin_is_unaccepted(p) && p->route->policy.publish)
         wsg_pin_end_pending(p); /* nobody is to hear of it */
-    if (p->admission != WSG_PENDING)
+    if (!wsg_pin_is_unaccepted(p))
         wsg_hub_join_listed(h, p, groups);
     (void)!wsg_groups_join(&h->members, p, wsb_span_str(p->route->name));
     wsg_hub_publish_open(h, p);
     if (p->route->policy.publish || !wsg_hub_place(h, p))
         return;
-    if (p->admission != WSG_PENDING) /* one that waits is not read as it is */
+    if (!wsg_pin_is_unaccepted(p)) /* one that waits is not read as it is */
         wsg_hub_pause_if_full(h, p);
     wsg_hub_go_on(h, p);
 }
@@ -77,7 +77,7 @@ static void on_event(struct wsg_hub *h, const struct wsg_out *out)
         return;
     }
     struct wsg_pin *p = wsg_pins_find(&h->pins, e.header.conn);
-    if (p && !p->is_closed) /* otherwise it was failed, or lost: its end is nobody's event */
+    if (p && !wsg_pin_is_closed(p)) /* otherwise it was failed, or lost: its end is nobody's event */
         wsg_hub_deliver(h, p, &e);
     else if (e.header.type == WSB_DATA)
         wsg_tally(&h->routes->routes[out->route].tally.in_dropped[WSG_IN_NO_HANDLER], 1);
@@ -165,7 +165,7 @@ void wsg_hub_lose(struct wsg_hub *h, wsb_conn conn)
     struct wsg_pin *p = wsg_pins_find(&h->pins, conn);
     WSB_LOG_FEW(&h->lines.lost, WSB_LOG_LIMIT_LINES, wsg_loop_now_ms(h->loop), WSB_LOG_BUS, WSB_LOG_ERROR,
                 "connection ended: out of memory for an event", WSB_KID("conn", conn));
-    if (p && !p->is_closed) {
+    if (p && !wsg_pin_is_closed(p)) {
         struct wsb_envelope e = {.header = {.type = p->is_request ? WSB_ABORTED : WSB_CLOSED_EV,
                                             .conn = conn,
                                             .time_ns = wsg_loop_wall_ns(h->loop)},

@@ -182,8 +182,8 @@ static void check_sums(struct model *m)
 
 static bool should_pend(const struct wsg_pin *p)
 {
-    bool is_there = !p->is_request && !p->is_closed && !p->is_failed;
-    bool is_heard_of = p->admission == WSG_ADMITTED && (p->was_opened || p->route->policy.publish);
+    bool is_there = !p->is_request && wsg_pin_is_alive(p);
+    bool is_heard_of = p->state == WSG_PIN_OPEN && (p->was_opened || p->route->policy.publish);
     return is_there && !is_heard_of;
 }
 
