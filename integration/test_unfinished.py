@@ -48,7 +48,7 @@ def test_unfinished_messages_have_a_common_budget(make_gate, tmp_path, echo):
 
 def test_a_slow_reader_is_not_cut_while_it_reads(make_gate, tmp_path, take_seat):
     """Its pong is behind 8 MiB that it takes its time for; each time the gate looks, it has taken some."""
-    gate = configured(make_gate, tmp_path, "", "max_queue = 64MiB", "ping_interval = 100ms", "ping_timeout = 400ms")
+    gate = configured(make_gate, tmp_path, "", "max_queue = 64MiB", "ping_interval = 100ms", "ping_timeout = 1s")
     seat = take_seat(gate)
     client = Raw(gate, receive_buffer=64 << 10).upgrade()
     conn = seat.hear("open").conn
@@ -58,7 +58,9 @@ def test_a_slow_reader_is_not_cut_while_it_reads(make_gate, tmp_path, take_seat)
     pause = threading.Event()
     while got < 8 * MIB:
         pause.wait(0.02)  # the slow line: some 3 MiB a second
-        got += len(client.socket.recv(64 << 10))
+        data = client.socket.recv(64 << 10)
+        assert data, "cut behind %d bytes" % got
+        got += len(data)
     assert ended(gate, "ping") == 0
     client.close()
 
