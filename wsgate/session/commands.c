@@ -19,7 +19,7 @@ static void drain(struct wsg_session *s)
     case WSG_SESSION_PROXY:
     case WSG_SESSION_SECURING:
     case WSG_SESSION_HTTP:
-        if (!s->request_begun)
+        if (!s->request_begun && !s->unread) /* its next request may lie there: it is the last one */
             end_idle(s, "the gate is shutting down");
         break;
     case WSG_SESSION_EXCHANGE:

@@ -29,6 +29,8 @@ void wsg_stream_begin(struct wsg_session *s, const struct wsg_answer *a)
 
 void wsg_stream_arm(struct wsg_session *s)
 {
+    if (s->state == WSG_SESSION_DEAD)
+        return;
     const struct wsg_route_policy *p = &s->route->policy;
     uint32_t silence_ms = s->exchange->is_events ? p->sse_keepalive_ms : p->stream_timeout_ms;
     uint64_t after_ms = wsg_body_cap_ms(s, silence_ms ? silence_ms : UINT64_MAX);

@@ -18,7 +18,7 @@ enum {
 void wsg_session_watch(struct wsg_session *s)
 {
     uint32_t events = 0;
-    if (s->exchange)
+    if (s->state != WSG_SESSION_DEAD && s->exchange)
         wsg_body_check(s);
     if (s->state == WSG_SESSION_DEAD)
         return;
@@ -48,6 +48,8 @@ void wsg_session_drop_unread(struct wsg_session *s)
     if (!u)
         return;
     leave_line(s);
+    if (u->is_dropped)
+        *u->is_dropped = true;
     wsb_buf_deinit(&u->bytes);
     free(u);
     s->unread = NULL;
@@ -134,7 +136,7 @@ static size_t process(struct wsg_session *s, const uint8_t *data, size_t len)
         }
         used += step;
     }
-    if (!err && reads(s))
+    if (!err && reads(s) && s->state != WSG_SESSION_LINGER)
         give_way(s);
     return used;
 }
@@ -142,8 +144,13 @@ static size_t process(struct wsg_session *s, const uint8_t *data, size_t len)
 static void process_unread(struct wsg_session *s)
 {
     struct wsg_unread *u = s->unread;
+    bool is_dropped = false; /* by a goodbye, and there may be another one in its place */
+    u->is_dropped = &is_dropped;
     size_t used = process(s, u->bytes.data, u->bytes.len);
-    if (s->state == WSG_SESSION_DEAD || s->unread != u) /* a goodbye drops it */
+    if (is_dropped)
+        return;
+    u->is_dropped = NULL;
+    if (s->state == WSG_SESSION_DEAD)
         return;
     if (u->is_in_line || used < u->bytes.len)
         wsb_buf_consume(&u->bytes, used);
@@ -162,16 +169,25 @@ static void go_on(struct wsg_session *s)
         wsg_session_half_close(s, end);
 }
 
+static int64_t debt_of(int64_t left)
+{
+    int64_t debt = left < 0 ? left : 0;
+    return debt > -WSG_WORK_DEBT ? debt : -WSG_WORK_DEBT;
+}
+
+/* Those in line and the events pay for themselves alone: who is in line does not keep others from being read. */
 void wsg_sessions_go_on(struct wsg_env *env)
 {
     struct wsg_turns *t = &env->turns;
-    wsg_turns_grant(t, WSG_WORK_LINE);
+    int64_t events_debt = debt_of(t->left);
+    t->left = t->line_debt + WSG_WORK_LINE;
     while (t->line && t->left > 0 && !is_full(env)) { /* whose turn is over again is behind the others */
         struct wsg_session *s = t->line->owner;
         leave_line(s);
         wsg_session_set_paused(s, WSG_PAUSE_TURN, false);
     }
-    wsg_turns_grant(t, WSG_WORK_EVENTS);
+    t->line_debt = debt_of(t->left);
+    t->left = events_debt + WSG_WORK_EVENTS;
 }
 
 /* After our goodbye a message may still be on its way, but not a flood. */
@@ -355,7 +371,7 @@ void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on)
             wsg_session_end_pause(s);
     }
     s->paused = after;
-    if (before && !s->paused && s->unread)
+    if (before && !s->paused && s->unread && !s->unread->is_dropped) /* or it is being used */
         go_on(s);
     if (on || !s->is_dirty) /* or it is read again when it is its turn to be written to */
         wsg_session_watch(s);

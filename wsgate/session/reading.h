@@ -22,7 +22,8 @@ enum {
     WSG_WORK_A_US = 4, /* units of a microsecond */
     WSG_WORK_EVENTS = 4000,
     WSG_WORK_LINE = 4000,
-    WSG_WORK_TURN = 250, /* of one session in its turn */
+    WSG_WORK_DEBT = 80000, /* no more is paid for later: what took longer was a machine that stood still */
+    WSG_WORK_TURN = 250,   /* of one session in its turn */
     WSG_WORK_MESSAGE = 1,
     WSG_WORK_CONTROL = 4, /* a ping is answered */
     WSG_WORK_HTTP = 8,    /* an event of the parser */
@@ -36,24 +37,20 @@ struct wsg_unread {
     struct wsg_session *owner;      /* borrowed */
     struct wsg_unread *prev, *next; /* while is_in_line */
     bool is_in_line;
-    const char *end; /* static: why nothing follows these bytes; NULL: something may */
+    bool *is_dropped; /* borrowed: while it is being used; set when it goes */
+    const char *end;  /* static: why nothing follows these bytes; NULL: something may */
 };
 
 struct wsg_turns {
     struct wsg_unread *line; /* borrowed list: sessions whose turn is over, first over, first gone on */
     size_t count;            /* of them */
+    int64_t line_debt;       /* what those in line have used beyond theirs; not above 0 */
     int64_t left;            /* units of work; what was dearer than what was left is paid for by the next rounds */
 };
 
 static inline void wsg_turns_charge(struct wsg_turns *t, size_t units)
 {
     t->left -= (int64_t)units;
-}
-
-/* So much more may be done. */
-static inline void wsg_turns_grant(struct wsg_turns *t, int64_t units)
-{
-    t->left = (t->left < 0 ? t->left : 0) + units;
 }
 
 /* Go on with those that stand in line, and give the events of the next round their work. Sessions may end. */

@@ -10,7 +10,8 @@
 #include "session/parts.h"
 
 enum {
-    OUR_DOING_MS = 5000 /* how often a client is looked at that we do not read */
+    A_TURN_MS = 100,    /* how often a client is looked at that waits for its turn */
+    OUR_DOING_MS = 5000 /* and one that we do not read for another reason */
 };
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
@@ -99,6 +100,8 @@ const char *wsg_env_date(struct wsg_env *env)
 
 void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms)
 {
+    if (s->state == WSG_SESSION_DEAD)
+        return;
     if (wsg_loop_arm(s->env->loop, &s->timer, wsg_loop_now_ms(s->env->loop) + after_ms) != WSB_OK)
         wsg_session_kill(s, "out of memory");
 }
@@ -194,6 +197,8 @@ static bool waits_for_us(struct wsg_session *s)
         return false;
     if (s->alive_ping_us)
         s->alive_ping_us = wsg_loop_now_us(s->env->loop);
+    if (s->paused & WSG_PAUSE_TURN)
+        return true; /* what it was to say may lie there */
     if (s->state == WSG_SESSION_EXCHANGE && !s->exchange->request_complete)
         return !is_forgotten(s);
     return s->state == WSG_SESSION_OPEN;
@@ -205,7 +210,7 @@ void wsg_session_on_timer(struct wsg_timer *t)
     if ((s->state == WSG_SESSION_HTTP || s->state == WSG_SESSION_LINGER) && is_taking(s))
         return;
     if (!wsg_websocket_is_over(s) && waits_for_us(s)) {
-        wsg_session_set_timer(s, OUR_DOING_MS);
+        wsg_session_set_timer(s, s->paused & WSG_PAUSE_TURN ? A_TURN_MS : OUR_DOING_MS);
         return;
     }
     switch ((enum wsg_session_state)s->state) {

@@ -249,14 +249,111 @@ static void test_a_request_and_the_end_behind_a_response_that_waits(void **state
         close(others[i]);
 }
 
+/* What those in line have used too much of is paid for by them. */
+static void test_a_debt_of_the_line_keeps_nobody_from_being_read(void **state)
+{
+    struct fixture *f = *state;
+    int busy = f->client;
+    send_requests(f, REQUESTS);
+    one_round(f);
+    assert_int_equal(f->env.turns.count, 1);
+    f->env.turns.line_debt = -10 * WSG_WORK_LINE;
+    struct wsb_tls_stream *tls = f->tls;
+    f->tls = NULL;
+    f->wire.len = 0;
+    connect_client(f);
+    f->got_len = 0;
+    send_requests(f, 1);
+    one_round(f);
+    read_some(f);
+    assert_int_equal(count_of((char *)f->got, "HTTP/1.1 404"), 1);
+    assert_int_equal(f->env.turns.count, 1); /* it waits for its own */
+    assert_true(f->env.turns.line_debt < 0);
+    f->env.turns.left = -1000 * (int64_t)WSG_WORK_DEBT; /* a machine that stood still for hours owes nothing for that */
+    one_round(f);
+    assert_true(f->env.turns.left >= -WSG_WORK_DEBT);
+    wsb_tls_stream_free(tls);
+    close(busy);
+}
+
+/* It ends in its turn, by what it says; nothing of it is armed or waits any more. */
+static void test_a_session_that_dies_in_its_turn_has_no_timer(void **state)
+{
+    static char body[66000];
+    char rest[300] = "";
+    struct fixture *f = *state;
+    say_text(f, "POST /ws/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+    memset(body, 'x', sizeof body);
+    say_text(f, "101d0\r\n");
+    for (size_t at = 0; at < sizeof body; at += 16500)
+        say(f, body + at, 16500);
+    say_text(f, "\r\n");
+    HAS(f->events, "request");
+    tell(f, (struct wsg_command){.type = WSB_RESPOND, .flags = WSB_FLAG_MORE, .payload = wsb_span_str("early")});
+    struct wsg_session *s = session_of(f);
+    for (int i = 0; i < 40; i++)
+        strcat(rest, "1\r\ny\r\n");
+    strcat(rest, "zz\r\n");
+    client_write(f, rest, strlen(rest));
+    wsg_loop_round(f->env.loop, 0);
+    assert_int_equal(f->env.turns.count, 1); /* the rest of it is in line */
+    wsg_sessions_flush(&f->env);
+    assert_int_equal(s->state, WSG_SESSION_DEAD);
+    assert_int_equal(s->timer.heap_index, 0);
+}
+
+/* The last request of a connection uses up its turn: nothing behind it is waited for. */
+static void test_a_goodbye_at_the_end_of_a_turn(void **state)
+{
+    static char all[12000];
+    struct fixture *f = *state;
+    size_t len = 0;
+    for (int i = 0; i < 17; i++, len += sizeof request - 1)
+        memcpy(all + len, request, sizeof request - 1);
+    len += (size_t)sprintf(all + len, "GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX: ");
+    memset(all + len, 'p', 7300);
+    len += 7300;
+    len += (size_t)sprintf(all + len, "\r\n\r\ntrailing bytes");
+    client_write(f, all, len);
+    struct wsg_session *s = session_of(f);
+    for (int i = 0; i < 3; i++) {
+        wsg_loop_round(f->env.loop, 0);
+        wsg_sessions_flush(&f->env);
+    }
+    assert_int_equal(s->state, WSG_SESSION_LINGER);
+    assert_null(s->unread);
+    assert_null(f->env.turns.line);
+}
+
+/* The time for a head, or of silence, is not over while what it has said waits for its turn; and a drain lets it be answered. */
+static void test_who_waits_for_its_turn_is_not_idle(void **state)
+{
+    struct fixture *f = *state;
+    send_requests(f, REQUESTS);
+    one_round(f);
+    assert_int_equal(f->env.turns.count, 1);
+    session_of(f)->timer.fn(&session_of(f)->timer);
+    wsg_session_command(session_of(f), &(struct wsg_command){.type = WSG_CMD_DRAIN, .by = WSG_BY_GATE});
+    assert_int_equal(f->env.turns.count, 1);
+    assert_int_equal(session_of(f)->state, WSG_SESSION_HTTP);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_requests_are_answered_in_turns),     TEST(test_a_round_follows_for_those_in_line),
-        TEST(test_another_client_does_not_wait),       TEST(test_who_hangs_up_behind_its_requests_gets_all_answers),
-        TEST(test_who_ends_in_line_is_in_nobodys_way), TEST(test_messages_come_in_turns_and_in_order),
-        TEST(test_a_pause_while_it_is_in_line),        TEST(test_a_request_and_the_end_behind_a_response_that_waits),
+        TEST(test_requests_are_answered_in_turns),
+        TEST(test_a_round_follows_for_those_in_line),
+        TEST(test_another_client_does_not_wait),
+        TEST(test_who_hangs_up_behind_its_requests_gets_all_answers),
+        TEST(test_who_ends_in_line_is_in_nobodys_way),
+        TEST(test_messages_come_in_turns_and_in_order),
+        TEST(test_a_pause_while_it_is_in_line),
+        TEST(test_a_debt_of_the_line_keeps_nobody_from_being_read),
+        TEST(test_a_session_that_dies_in_its_turn_has_no_timer),
+        TEST(test_a_goodbye_at_the_end_of_a_turn),
+        TEST(test_who_waits_for_its_turn_is_not_idle),
+        TEST(test_a_request_and_the_end_behind_a_response_that_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
