@@ -23,7 +23,8 @@ enum {
     IN_FLIGHT_LOW = 4 << 20,
     OUTBOX_KEEP = 1 << 20, /* a larger one gives its memory back */
     BELT_TURN = 64,        /* loads of one belt in a round */
-    TAKEN_A_ROUND = 2048,  /* records of all uplinks: then no further load is begun */
+    TAKEN_A_ROUND = 2048,  /* records of all uplinks, or as much in bytes: then no further load is begun */
+    TAKEN_BYTES = 2048,    /* are as dear as a record */
     WORK_A_ROUND = 4096,   /* messages that are queued */
     WORK_AT_ONCE =
         512, /* of them without a look at the clock: for clients that were idle so long that no cache knows them */
@@ -531,12 +532,12 @@ static void put_outbox(struct wsg_worker *w)
 static size_t take_one(struct wsg_worker *w, struct wsg_hub *hub, struct wsb_span outbox)
 {
     size_t len = outbox.len;
-    size_t count = wsg_hub_take(hub, outbox);
+    size_t work = wsg_hub_take(hub, outbox) + len / TAKEN_BYTES;
     wsg_belt_done(&w->uplink);
     size_t before = atomic_fetch_sub(&w->in_flight, len);
     if (before - len <= IN_FLIGHT_LOW && atomic_load(&w->is_stalled) && !atomic_exchange(&w->unstall_posted, true))
         wsg_loop_post(w->loop, &w->unstall);
-    return count;
+    return work;
 }
 
 /* What the sessions of the other workers said. A load that was begun is taken whole; a round of its worker made it. False: there is more. */
