@@ -409,15 +409,15 @@ def test_python_sends_to_very_many_in_several_commands(gate, take_seat):
     bus = take_seat(gate, ["echo"])
     with Raw(gate).upgrade() as client:
         conn = bus.hear("open").conn
-        strangers = [conn + (n << 40) for n in range(1, 40000)]
+        strangers = [conn + (n << 40) for n in range(1, 66000)]
         seq = bus.send([*strangers, conn], "to the last of them", outcome=True)
         bus.flush()
         assert client.read_message() == "to the last of them"
-        outcomes = [bus.hear("outcome") for _ in range(40000)]
+        outcomes = [bus.hear("outcome") for _ in range(66000)]
         assert {o.seq for o in outcomes} == {seq}
         assert sum(o.outcome == "written" for o in outcomes) == 1
-        with pytest.raises(ValueError, match="publish: .* bytes of metadata are more than a command has, 524288"):
-            bus.publish("x", route="echo", but=strangers)
+        with pytest.raises(ValueError, match="publish: .* bytes of metadata are more than a command has, 4194304"):
+            bus.publish("x", route="echo", but=strangers * 4)
         bus.send(conn, "and it goes on")
         bus.flush()
         assert client.read_message() == "and it goes on"

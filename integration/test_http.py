@@ -621,3 +621,19 @@ def test_the_example_in_c(make_gate, processes):
     with Raw(gate) as client:
         answer = client.send(get("/hello")).read_response()
         assert answer.status == 200 and answer.body
+
+
+@pytest.mark.parametrize("byte", [b"a", b'"', b"\xff"])
+def test_the_largest_head_reaches_its_handler(make_gate, take_seat, byte):
+    """Its metadata repeats all of it, escaped; and others are not in its way."""
+    gate = make_gate(routes=["web=/web/{page}"], args=["--max-head", "1MiB"])
+    bus = take_seat(gate, ["web"])
+    with Raw(gate) as client, Raw(gate) as other:
+        client.send(b"GET /web/large HTTP/1.1\r\nHost: h\r\nX-Large: " + byte * 1000000 + b"\r\n\r\n")
+        other.send(get("/web/small"))
+        requests = {request.meta["path"]: request for request in (bus.hear("request"), bus.hear("request"))}
+        assert len(requests["/web/large"].meta["headers"]["x-large"]) == 1000000
+        for request in requests.values():
+            bus.respond(request.conn, "here")
+        bus.flush()
+        assert client.read_response().body == other.read_response().body == b"here"

@@ -9,7 +9,7 @@
 #include "base/utf8.h"
 
 enum {
-    TARGETS_A_COMMAND = 1 << 14, /* what every gate takes at once */
+    TARGETS_A_COMMAND = 1 << 16, /* what every gate takes at once */
     FIELDS_MAX = 128,
     GROUPS_MAX = 256, /* of a connection */
     TAGS_MAX = 64,    /* of a connection */

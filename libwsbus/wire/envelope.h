@@ -10,7 +10,7 @@
 #include "base/span.h"
 #include "wsbus/err.h"
 
-enum { WSB_WIRE_VERSION = 1, WSB_HEADER_SIZE = 32, WSB_RECORD_PREFIX = 8, WSB_META_MAX = 512 << 10 /* it is parsed in one go */ };
+enum { WSB_WIRE_VERSION = 1, WSB_HEADER_SIZE = 32, WSB_RECORD_PREFIX = 8, WSB_META_MAX = 4 << 20 };
 
 enum wsb_type {
     /* gate → handler */

@@ -8,17 +8,20 @@ uint16_t wsg_epoch_tag(uint64_t epoch)
     return tag ? tag : 1;
 }
 
+/* A digit and 1, so that what is none is 0. */
+static const uint8_t digits[256] = {
+    ['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
+
 bool wsg_id_parse(const char *text, wsb_conn *ret)
 {
     uint64_t id = 0;
     for (int i = 0; i < 16; i++) {
-        char c = text[i];
-        if (c >= '0' && c <= '9')
-            id = id << 4 | (uint64_t)(c - '0');
-        else if (c >= 'a' && c <= 'f')
-            id = id << 4 | (uint64_t)(c - 'a' + 10);
-        else
+        uint8_t digit = digits[(uint8_t)text[i]];
+        if (!digit)
             return false;
+        id = id << 4 | (digit - 1u);
     }
     if (text[16])
         return false;

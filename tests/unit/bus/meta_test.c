@@ -1,4 +1,6 @@
 /* Metadata of commands: what is taken, and what is refused with which words. */
+#include <inttypes.h>
+
 #include "support/test.h"
 
 #include "bus/meta.h"
@@ -149,6 +151,29 @@ static void test_65536_targets_are_taken(void **state)
     free(json);
 }
 
+/* However many are excepted, and in whatever order: each is, and nobody else. */
+static void test_very_many_are_excepted(void **state)
+{
+    enum { MANY = 20000 };
+    char *json = malloc(MANY * 20 + 64);
+    struct wsg_meta m;
+    size_t n = (size_t)sprintf(json, "{\"except\":[");
+    (void)state;
+    for (uint64_t i = 0; i < MANY; i++)
+        n += (size_t)sprintf(json + n, "%s\"%016" PRIx64 "\"", i ? "," : "", (i / 2 + 1) * 0x9e3779b97f4a7c15u);
+    memcpy(json + n, "]}", sizeof "]}");
+    assert_int_equal(wsg_meta_parse(wsb_span_str(json), &m, NULL), WSB_OK);
+    assert_int_equal(m.except_count, MANY);
+    for (size_t i = 1; i < MANY; i++)
+        assert_true(m.except[i - 1] <= m.except[i]);
+    for (uint64_t i = 0; i < MANY / 2; i++) {
+        assert_true(wsg_meta_excepts(&m, (i + 1) * 0x9e3779b97f4a7c15u));
+        assert_false(wsg_meta_excepts(&m, (i + 1) * 0x9e3779b97f4a7c15u + 1));
+    }
+    wsg_meta_deinit(&m);
+    free(json);
+}
+
 /* The same metadata with blanks behind it is long, and is read by the pass that looks for lists first. */
 static void test_long_metadata_means_what_short_does(void **state)
 {
@@ -232,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_there_is_an_end_to_what_is_not_a_list),
         cmocka_unit_test(test_too_many_headers_are_refused),
         cmocka_unit_test(test_65536_targets_are_taken),
+        cmocka_unit_test(test_very_many_are_excepted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
