@@ -165,8 +165,8 @@ static void go_on(struct wsg_session *s)
     process_unread(s);
     if (s->in_is_ws)
         wsg_unfinished_follow(s);
-    if (end && s->state != WSG_SESSION_DEAD && !(s->paused & WSG_PAUSE_TURN))
-        wsg_session_half_close(s, end);
+    if (end && s->state != WSG_SESSION_DEAD)
+        wsg_session_half_close(s, end); /* or it still comes behind something */
 }
 
 static int64_t debt_of(int64_t left)
@@ -259,9 +259,19 @@ static bool waits_for_response(const struct wsg_session *s)
            !(s->route && s->route->policy.half_close_aborts);
 }
 
+/*
+ * What it has said before is not used yet, because somebody is not ready for it; with TLS the end may come with the same read. While a
+ * response is under way, the next request that waits does not keep the client from being told of.
+ */
+static bool comes_behind(const struct wsg_session *s)
+{
+    bool is_answering = s->state == WSG_SESSION_EXCHANGE && s->exchange->request_complete;
+    return s->unread && s->paused && (!is_answering || (s->paused & WSG_PAUSE_TURN));
+}
+
 void wsg_session_half_close(struct wsg_session *s, const char *why)
 {
-    if (s->paused & WSG_PAUSE_TURN) { /* behind what it has said */
+    if (comes_behind(s)) {
         s->unread->end = why;
         return;
     }

@@ -57,6 +57,36 @@ static void one_round(struct fixture *f)
     wsg_sessions_reap(&f->env);
 }
 
+/* As the worker takes them: in order, without a hole. */
+static size_t count_messages(struct fixture *f, uint32_t *next)
+{
+    size_t count = 0;
+    struct wsb_span rest = wsb_buf_span(&f->env.outbox.buf);
+    struct wsg_out out;
+    while (wsg_outbox_next(&rest, &out)) {
+        if (out.kind != WSG_OUT_EVENT || out.envelope.header.type != WSB_DATA)
+            continue;
+        uint32_t number;
+        assert_int_equal(out.envelope.payload.len, sizeof number);
+        memcpy(&number, out.envelope.payload.ptr, sizeof number);
+        assert_int_equal(number, (*next)++);
+        count++;
+    }
+    wsb_buf_clear(&f->env.outbox.buf);
+    return count;
+}
+
+static void send_messages(struct fixture *f)
+{
+    static uint8_t all[MESSAGES * 10];
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+        static const uint8_t head[6] = {0x82, 0x84}; /* masked with zeros */
+        memcpy(all + (size_t)i * 10, head, sizeof head);
+        memcpy(all + (size_t)i * 10 + 6, &i, sizeof i);
+    }
+    client_write(f, all, sizeof all);
+}
+
 static void test_requests_are_answered_in_turns(void **state)
 {
     struct fixture *f = *state;
@@ -111,10 +141,9 @@ static void test_another_client_does_not_wait(void **state)
     close(busy);
 }
 
-static void test_who_hangs_up_behind_its_requests_gets_all_answers(void **state)
+/* It says that this was all, in TLS and on the socket. */
+static void end_output(struct fixture *f)
 {
-    struct fixture *f = *state;
-    send_requests(f, REQUESTS / 4);
     if (f->tls) {
         uint8_t out[1024];
         struct wsb_tls_io io = {.out = out, .room = sizeof out};
@@ -122,11 +151,66 @@ static void test_who_hangs_up_behind_its_requests_gets_all_answers(void **state)
         assert_int_equal(write(f->client, out, io.len), (ssize_t)io.len);
     }
     assert_int_equal(shutdown(f->client, SHUT_WR), 0);
+}
+
+static void test_who_hangs_up_behind_its_requests_gets_all_answers(void **state)
+{
+    struct fixture *f = *state;
+    send_requests(f, REQUESTS / 4);
+    end_output(f);
     for (int i = 0; i < 200 && count_of((char *)f->got, "HTTP/1.1 404") < REQUESTS / 4; i++) {
         one_round(f);
         read_some(f);
     }
     assert_int_equal(count_of((char *)f->got, "HTTP/1.1 404"), REQUESTS / 4);
+}
+
+/* And who takes its time to read them: what was not used because of that is used then. */
+static void test_who_hangs_up_and_reads_late_gets_all_answers(void **state)
+{
+    struct fixture *f = *state;
+    int small = 4096;
+    assert_int_equal(setsockopt(session_of(f)->watch.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    send_requests(f, REQUESTS);
+    end_output(f);
+    for (int i = 0; i < 100 && !(session_of(f)->paused & WSG_PAUSE_OUTPUT); i++)
+        one_round(f);
+    assert_true(session_of(f)->paused & WSG_PAUSE_OUTPUT);
+    for (int i = 0; i < 1000 && count_of((char *)f->got, "HTTP/1.1 404") < REQUESTS; i++) {
+        one_round(f);
+        read_some(f);
+    }
+    assert_int_equal(count_of((char *)f->got, "HTTP/1.1 404"), REQUESTS);
+}
+
+/* Everything it has said has come with its end, and its handler has too much: nothing of it is lost. */
+static void test_an_end_behind_what_waits_for_the_handler(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t next = 0;
+    open_websocket(f);
+    send_messages(f);
+    end_output(f);
+    struct wsg_session *s = session_of(f);
+    wsg_loop_round(f->env.loop, 0); /* a first turn, and with TLS more is read */
+    wsg_session_command(s, &(struct wsg_command){.type = WSG_CMD_PAUSE, .by = WSG_BY_GATE});
+    for (int i = 0; i < 5; i++) {
+        wsg_sessions_flush(&f->env);
+        wsg_loop_round(f->env.loop, 0);
+    }
+    (void)count_messages(f, &next);
+    assert_in_range(next, 1, MESSAGES - 1);
+    assert_int_equal(s->state, WSG_SESSION_OPEN);
+    wsg_session_command(s, &(struct wsg_command){.type = WSG_CMD_RESUME, .by = WSG_BY_GATE});
+    for (int i = 0; i < 100 && next < MESSAGES; i++) {
+        wsg_sessions_flush(&f->env);
+        (void)count_messages(f, &next);
+        wsg_loop_round(f->env.loop, 0);
+    }
+    assert_int_equal(next, MESSAGES);
+    for (int i = 0; i < 5; i++)
+        one_round(f);
+    assert_int_equal(f->env.slots.used, 0); /* and then it ends */
 }
 
 static void test_who_ends_in_line_is_in_nobodys_way(void **state)
@@ -140,36 +224,6 @@ static void test_who_ends_in_line_is_in_nobodys_way(void **state)
     assert_int_equal(f->env.turns.count, 0);
     one_round(f);
     assert_null(f->env.dead);
-}
-
-/* As the worker takes them: in order, without a hole. */
-static size_t count_messages(struct fixture *f, uint32_t *next)
-{
-    size_t count = 0;
-    struct wsb_span rest = wsb_buf_span(&f->env.outbox.buf);
-    struct wsg_out out;
-    while (wsg_outbox_next(&rest, &out)) {
-        if (out.kind != WSG_OUT_EVENT || out.envelope.header.type != WSB_DATA)
-            continue;
-        uint32_t number;
-        assert_int_equal(out.envelope.payload.len, sizeof number);
-        memcpy(&number, out.envelope.payload.ptr, sizeof number);
-        assert_int_equal(number, (*next)++);
-        count++;
-    }
-    wsb_buf_clear(&f->env.outbox.buf);
-    return count;
-}
-
-static void send_messages(struct fixture *f)
-{
-    static uint8_t all[MESSAGES * 10];
-    for (uint32_t i = 0; i < MESSAGES; i++) {
-        static const uint8_t head[6] = {0x82, 0x84}; /* masked with zeros */
-        memcpy(all + (size_t)i * 10, head, sizeof head);
-        memcpy(all + (size_t)i * 10 + 6, &i, sizeof i);
-    }
-    client_write(f, all, sizeof all);
 }
 
 static void test_messages_come_in_turns_and_in_order(void **state)
@@ -346,9 +400,11 @@ int main(void)
         TEST(test_a_round_follows_for_those_in_line),
         TEST(test_another_client_does_not_wait),
         TEST(test_who_hangs_up_behind_its_requests_gets_all_answers),
+        TEST(test_who_hangs_up_and_reads_late_gets_all_answers),
         TEST(test_who_ends_in_line_is_in_nobodys_way),
         TEST(test_messages_come_in_turns_and_in_order),
         TEST(test_a_pause_while_it_is_in_line),
+        TEST(test_an_end_behind_what_waits_for_the_handler),
         TEST(test_a_debt_of_the_line_keeps_nobody_from_being_read),
         TEST(test_a_session_that_dies_in_its_turn_has_no_timer),
         TEST(test_a_goodbye_at_the_end_of_a_turn),
