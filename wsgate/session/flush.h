@@ -46,6 +46,12 @@ struct wsg_flushing {
     struct wsg_fan fan;
 };
 
+/* It has something to write, for its client alone; or what many get, which may wait a moment for more. Idempotent. */
+void wsg_session_mark_dirty(struct wsg_session *s);
+void wsg_session_mark_fanned(struct wsg_session *s);
+/* Write now: somebody is about to be called slow. */
+void wsg_session_make_room(struct wsg_session *s);
+
 /* The end of a round: write what the sessions have queued, or so much of it as a round may, and wake the loop for the rest. */
 void wsg_sessions_flush(struct wsg_env *env);
 

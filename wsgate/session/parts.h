@@ -152,20 +152,9 @@ void wsg_session_turn_away(struct wsg_session *s, enum wsg_refusal why);
 void wsg_session_linger(struct wsg_session *s);
 uint32_t wsg_session_linger_ms(const struct wsg_session *s); /* how long it is waited for the client to close */
 
-/* flush.c */
-void wsg_session_mark_dirty(struct wsg_session *s);
-void wsg_session_mark_fanned(struct wsg_session *s); /* the same with what many get: it may wait a moment for more */
-void wsg_session_make_room(struct wsg_session *s);
-
-/* reading.c, session.c */
-void wsg_session_on_socket(struct wsg_watch *w, uint32_t events);
+/* session.c */
 void wsg_session_on_timer(struct wsg_timer *t);
-void wsg_session_stop_reading(struct wsg_session *s); /* it ends: nobody goes on with it */
-void wsg_session_keep_unread(struct wsg_session *s, const uint8_t *data, size_t len);
-void wsg_session_drop_unread(struct wsg_session *s);
 void wsg_session_set_timer(struct wsg_session *s, uint32_t after_ms);
-void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on);
-void wsg_session_watch(struct wsg_session *s); /* bring what epoll waits for in line with the state */
 /* Something waits for the client, and it has taken some since this was last asked. */
 bool wsg_session_has_taken(struct wsg_session *s);
 size_t wsg_session_waiting(const struct wsg_session *s);
@@ -173,16 +162,8 @@ size_t wsg_session_waiting(const struct wsg_session *s);
 struct wsg_receipt *wsg_session_add_receipt(struct wsg_session *s, const struct wsg_command *c);
 void wsg_session_end_receipt(struct wsg_session *s, struct wsg_receipt *r, enum wsb_outcome outcome,
                              const char *reason);
-void wsg_session_end_pause(struct wsg_session *s); /* of the handler, if there is one */
 wsb_err wsg_session_renew_id(struct wsg_session *s);
 const char *wsg_env_date(struct wsg_env *env);
-
-/* What a read brought, in plain. */
-void wsg_session_take_bytes(struct wsg_session *s, const uint8_t *data, size_t len);
-/* An orderly end of what the client says; it may still be waiting for what it has been promised. */
-void wsg_session_half_close(struct wsg_session *s, const char *why);
-/* The client is gone, or will send no more. */
-void wsg_session_end_of_input(struct wsg_session *s, const char *why);
 
 /* secure.c: of sessions with TLS only, but for the last two */
 WSB_MUST_CHECK wsb_err wsg_secure_begin(struct wsg_session *s, struct wsb_tls_context *context);

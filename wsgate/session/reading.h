@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "loop/loop.h"
 
 struct wsg_session;
 struct wsg_env;
@@ -53,6 +54,26 @@ static inline void wsg_turns_charge(struct wsg_turns *t, size_t units)
     t->left -= (int64_t)units;
 }
 
+void wsg_session_on_socket(struct wsg_watch *w, uint32_t events);
+void wsg_session_watch(struct wsg_session *s); /* bring what epoll waits for in line with the state */
+/* For a reason (enum wsg_pause) it is not read, or is again, unless there are others. */
+void wsg_session_set_paused(struct wsg_session *s, uint8_t reason, bool on);
+void wsg_session_end_pause(struct wsg_session *s); /* of the handler, if there is one */
+
+/* What a read brought, in plain. */
+void wsg_session_take_bytes(struct wsg_session *s, const uint8_t *data, size_t len);
+void wsg_session_keep_unread(struct wsg_session *s, const uint8_t *data, size_t len);
+void wsg_session_drop_unread(struct wsg_session *s);
+
+/* An orderly end of what the client says; it may still be waiting for what it has been promised. */
+void wsg_session_half_close(struct wsg_session *s, const char *why);
+/* The client is gone, or will send no more. */
+void wsg_session_end_of_input(struct wsg_session *s, const char *why);
+/* The session ends: nobody goes on with it. */
+void wsg_session_stop_reading(struct wsg_session *s);
+
+/* The bus has caught up: read some of those again that had stopped. */
+void wsg_sessions_unstall(struct wsg_env *env);
 /* Go on with those that stand in line, and give the events of the next round their work. Sessions may end. */
 void wsg_sessions_go_on(struct wsg_env *env);
 

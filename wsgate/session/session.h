@@ -259,8 +259,6 @@ bool wsg_sessions_reap(struct wsg_env *env);
  * some that are looked at. False: there is none.
  */
 bool wsg_sessions_end_silent(struct wsg_env *env);
-/* The bus has caught up: read again. */
-void wsg_sessions_unstall(struct wsg_env *env);
 
 /* No more waiting: the connection is gone now. */
 void wsg_session_kill(struct wsg_session *s, const char *why);
