@@ -7,7 +7,7 @@
 
 enum {
     SESSION_BYTES = 1 << 20, /* that one session writes in its turn */
-    STEP = 128,              /* sessions that a round writes to: a millisecond or two */
+    STEP = 128,              /* sessions that a round writes to, or ends: a millisecond or two */
     STEP_BYTES = 1 << 20,    /* and about as much as it writes */
     FAN_MANY = 64,
     FAN_PAUSE_US = 200,
@@ -79,6 +79,7 @@ static void on_drained(struct wsg_session *s)
         wsg_session_kill(s, "both sides are done");
     } else if (s->state == WSG_SESSION_LINGER && !s->shut) {
         s->shut = true;
+        s->env->flushing.ended++;
         (void)shutdown(s->watch.fd, SHUT_WR); /* then read to the end, so that no reset destroys what we said last */
         wsg_session_set_timer(s, wsg_session_linger_ms(s));
     }
@@ -119,10 +120,12 @@ static void flush_next(struct wsg_line *line, struct wsg_allowance *left)
 {
     struct wsg_session *s = leave(line);
     uint64_t before = s->out.written;
+    uint32_t ended = s->env->flushing.ended;
     if (s->state != WSG_SESSION_DEAD)
         flush(s);
     uint64_t written = s->out.written - before;
-    left->sessions -= left->sessions != 0;
+    uint32_t turns = 1 + s->env->flushing.ended - ended;
+    left->sessions -= turns < left->sessions ? turns : left->sessions;
     left->bytes -= written < left->bytes ? (size_t)written : left->bytes;
 }
 
@@ -190,12 +193,20 @@ static void wake_for_the_rest(struct wsg_env *env)
         wsg_loop_wake_by(env->loop, fan_us); /* 0 where there is none */
 }
 
+/* Those that have ended since the last one were work as well. */
+static void begin_round(struct wsg_flushing *f)
+{
+    uint32_t ended = f->ended < STEP / 2 ? f->ended : STEP / 2;
+    f->left = (struct wsg_allowance){STEP - ended, STEP_BYTES};
+    f->ended = 0;
+}
+
 void wsg_sessions_flush(struct wsg_env *env)
 {
     wsg_sessions_go_on(env);
     wsg_sessions_count(env); /* before anybody hears of what it counts */
     wsg_packings_step(env);
-    env->flushing.left = (struct wsg_allowance){STEP, STEP_BYTES};
+    begin_round(&env->flushing);
     flush_dirty(env);
     flush_fan(env);
     wsg_compress_round_end(env);

@@ -36,12 +36,13 @@ struct wsg_fan {
 
 /* What a round may still write. */
 struct wsg_allowance {
-    uint32_t sessions;
+    uint32_t sessions; /* to write to, or to end */
     size_t bytes;
 };
 
 struct wsg_flushing {
     struct wsg_line dirty;
+    uint32_t ended;            /* sessions that were killed or shut since the last round */
     struct wsg_allowance left; /* of what is for one client */
     struct wsg_fan fan;
 };

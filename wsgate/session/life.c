@@ -227,6 +227,7 @@ void wsg_session_kill(struct wsg_session *s, const char *why)
     if (s->is_dialed)
         wsg_dialed_end(s);
     s->state = WSG_SESSION_DEAD;
+    s->env->flushing.ended++;
     wsg_loop_unwatch(s->env->loop, &s->watch);
     wsg_loop_disarm(s->env->loop, &s->timer);
     if (s->secure)
