@@ -88,3 +88,7 @@ $("ping").addEventListener("submit", async (event) => {
 addEventListener("message", (event) => {
   if (event.origin === location.origin && event.data?.drawing) showState("drawing-state")(event.data.drawing);
 });
+
+/* The picture may have been faster than this script. */
+const drawingState = $("drawing").contentDocument?.documentElement?.dataset.state;
+if (drawingState) showState("drawing-state")(drawingState);

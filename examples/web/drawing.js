@@ -21,6 +21,7 @@ import("./link.js").then(({ connect }) => {
       if (shape && shape !== held && Number.isFinite(x) && Number.isFinite(y)) place(shape, x, y);
     },
     onState(state) {
+      svg.dataset.state = state; /* for a page that does not listen yet */
       parent.postMessage({ drawing: state }, location.origin);
     },
   });

@@ -14,13 +14,24 @@ const browser = await chromium.launch({
     "--disable-component-update", "--disable-sync"],
 });
 
-async function openPage(name) {
+/* Let the page's script come only when the drawing has its connection, as it may on a busy machine. */
+async function delayScript(page) {
+  const connected = page.waitForEvent("websocket", (ws) => ws.url().endsWith("/drawing"))
+    .then((ws) => ws.waitForEvent("framereceived"));
+  await page.route("**/app.js", async (route) => {
+    await connected;
+    await route.continue();
+  });
+}
+
+async function openPage(name, { isScriptLate = false } = {}) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 800 }, ignoreHTTPSErrors: true });
   const page = await context.newPage();
   page.setDefaultTimeout(DEADLINE_MS);
   page.on("pageerror", (error) => {
     throw error;
   });
+  if (isScriptLate) await delayScript(page);
   await page.goto(`${url}?room=test`);
   await page.fill("#name", name);
   for (const id of ["chat-state", "drawing-state", "echo-state"]) await page.waitForSelector(`#${id}.open`);
@@ -49,7 +60,7 @@ async function screenOf(page, id) {
 }
 
 try {
-  const [alice, bob] = [await openPage("alice"), await openPage("bob")];
+  const [alice, bob] = [await openPage("alice"), await openPage("bob", { isScriptLate: true })];
   console.log("both are connected");
 
   await say(alice, "hello <b>bob</b> ✓");
