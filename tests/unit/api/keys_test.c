@@ -116,6 +116,8 @@ static void test_keys_of_the_environment_are_not_for_local_handles(void **state)
 static void test_keys_that_are_refused(void **state)
 {
     const struct fixture *f = *state;
+    char ipc[sizeof f->dir + 6];
+    (void)snprintf(ipc, sizeof ipc, "ipc://%s", f->dir);
     const struct {
         const char *address, *server_key, *key_file, *env_server_key, *env_key_file;
         enum wsb_reason want;
@@ -127,8 +129,8 @@ static void test_keys_that_are_refused(void **state)
         {NOWHERE, NULL, f->own, NULL, NULL, WSB_REASON_MISUSE, "gate's public key: server_key or WSBUS_SERVER_KEY"},
         {NOWHERE, NULL, NULL, NULL, f->own, WSB_REASON_MISUSE, "gate's public key: server_key or WSBUS_SERVER_KEY"},
         {NOWHERE, NULL, f->own, "", NULL, WSB_REASON_MISUSE, "not the gate's public key"},
-        {"/tmp", SOME_KEY, f->own, NULL, NULL, WSB_REASON_MISUSE, "are for addresses with tcp://"},
-        {"ipc:///tmp", SOME_KEY, NULL, NULL, NULL, WSB_REASON_MISUSE, "are for addresses with tcp://"},
+        {f->dir, SOME_KEY, f->own, NULL, NULL, WSB_REASON_MISUSE, "are for addresses with tcp://"},
+        {ipc, SOME_KEY, NULL, NULL, NULL, WSB_REASON_MISUSE, "are for addresses with tcp://"},
         {NULL, NULL, f->own, NULL, NULL, WSB_REASON_MISUSE, "are for addresses with tcp://"},
         {NOWHERE, "", f->own, NULL, NULL, WSB_REASON_ADDRESS, "the gate's public key is not 40 characters of Z85"},
         {NOWHERE, "short", f->own, NULL, NULL, WSB_REASON_ADDRESS, "the gate's public key is not 40 characters"},
