@@ -8,7 +8,7 @@ import pytest
 import zmq
 
 import wsbus
-from conftest import PYTHON, ROOT, eventually
+from conftest import HANDLERS, PYTHON, ROOT, eventually
 from raw import PING, PONG, Raw, close_frame, frame
 from wsbus import META, MORE, conn_hex, make_header, make_record
 
@@ -64,7 +64,7 @@ def test_welcome(make_gate, take_seat):
     assert sorted(meta["routes"]) == ["a", "b"]
     assert meta["heartbeat_ms"] == 1000
     assert meta["max_message"] == 32 << 20
-    assert "batch" in meta["features"]
+    assert {"batch", "records"} <= set(meta["features"])
     handler, = gate.wsctl("handlers")["handlers"]
     assert (handler["id"], handler["name"], handler["language"], handler["batch"]) == (meta["id"], "the test", "python", True)
     other = take_seat(gate, ["a"])
@@ -99,6 +99,42 @@ def test_nothing_is_taken_before_hello(plain):
     plain.send(77, b"anyone?", seq=9)  # but PING is
     fields, payload, _ = plain.read()
     assert (fields[1], fields[6], payload) == (5, 9, b"anyone?")
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_a_handler_that_takes_records_gets_messages_of_one_part(gate, plain, is_batch):
+    def read():
+        while True:
+            assert plain.socket.poll(20000), "nothing came"
+            part, = plain.socket.recv_multipart()
+            fields, payload, meta = wsbus.parse_alone(part)
+            for record in wsbus.parse_batch(payload) if fields[1] == 127 else [(fields, payload, meta)]:
+                if record[0][1] != 12:
+                    return record
+
+    plain.send(64, meta={"routes": ["nowhere"], "records": True}, seq=1)
+    assert plain.read()[0][1] == 15  # what is refused begins nothing: it is of two parts
+    plain.send(64, meta={"routes": ["echo"], "records": True, "batch": is_batch}, seq=2)
+    assert read()[0][1] == 1
+    assert gate.wsctl("handlers")["handlers"][0]["records"] is True
+    with Raw(gate) as client:
+        client.upgrade("/echo")
+        assert read()[0][1] == 2
+        for size in (0, 1, 300, 70000):
+            client.say("x" * size)
+            fields, payload, meta = read()
+            assert (fields[1], payload, meta) == (3, b"x" * size, b"")
+    assert read()[0][1] == 4
+    plain.send(64, meta={"routes": ["echo"]}, seq=3)  # said again without it: from then on in parts
+    assert plain.read()[0][1] == 1
+
+
+# An IMMEDIATE socket of libzmq's ends the process when its connection ends in front of the second part of a message.
+@pytest.mark.parametrize("language", [language for language in HANDLERS if language not in ("raw", "c", "python-shm")])
+def test_helpers_take_records(gate, echo, language):
+    echo(gate, language)
+    handler, = gate.wsctl("handlers")["handlers"]
+    assert (handler["link"], handler["records"]) == ("zmq", True)
 
 
 def test_hello_again_is_answered_and_changes_the_routes(make_gate):

@@ -59,6 +59,17 @@ def test_python_reads_batches(vector):
         (record["payload"], record["meta"] or "") for record in vector["records"]]
 
 
+@pytest.mark.parametrize("vector", VECTORS["alone"], ids=ids(VECTORS["alone"]))
+def test_python_reads_messages_of_one_part(vector):
+    data, record = bytes.fromhex(vector["hex"]), vector["record"]
+    if vector["valid"]:
+        fields, payload, meta = wsbus.parse_alone(data)
+        assert (fields[1], payload.hex(), meta.decode()) == (record["type"], record["payload"], record["meta"] or "")
+    else:
+        with pytest.raises(wsbus.ProtocolError):
+            wsbus.parse_alone(data)
+
+
 @pytest.mark.parametrize("vector", VECTORS["pairs"], ids=ids(VECTORS["pairs"]))
 def test_python_writes_pairs(vector):
     assert wsbus.make_pairs([tuple(int(n, 16) for n in pair) for pair in vector["pairs"]]).hex() == vector["hex"]
@@ -67,4 +78,4 @@ def test_python_writes_pairs(vector):
 def test_node_reads_all_vectors():
     run = subprocess.run(["node", str(ROOT / "tests/vectors/check.mjs")], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.strip() == "%d vectors" % sum(len(VECTORS[kind]) for kind in ("headers", "messages", "batches", "pairs"))
+    assert run.stdout.strip() == "%d vectors" % sum(len(VECTORS[kind]) for kind in ("headers", "messages", "batches", "alone", "pairs"))

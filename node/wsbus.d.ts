@@ -148,6 +148,8 @@ export const COMMAND: Readonly<Record<string, number>>;
 /** These throw RangeError on bytes that are no envelope. */
 export function parseHeader(bytes: Buffer): Header;
 export function parseParts(parts: readonly Buffer[]): Message;
+/** A message that came as one part. */
+export function parseAlone(bytes: Buffer): Message;
 export function parseBatch(bytes: Buffer): Generator<Message, void, undefined>;
 export function makeHeader(fields: Partial<Header> & { type: number }): Buffer;
 export function makeRecord(header: Buffer, payload?: Buffer, meta?: Buffer): Buffer;

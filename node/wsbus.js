@@ -94,7 +94,16 @@ export function parseParts(parts) {
   return { header, payload: parts[1], meta: hasMeta ? parts[2].toString() : "" };
 }
 
-export function* parseBatch(bytes) {
+/* A message that came as one part; it may be a BATCH. */
+export function parseAlone(bytes) {
+  const records = [...parseRecords(bytes, true)];
+  if (records.length !== 1) throw new RangeError(`${records.length} records in one part`);
+  return records[0];
+}
+
+export const parseBatch = (bytes) => parseRecords(bytes, false);
+
+function* parseRecords(bytes, mayBeBatch) {
   for (let at = 0; at < bytes.length;) {
     if (bytes.length - at < PREFIX_SIZE + HEADER_SIZE) throw new RangeError("a record is cut short");
     const size = bytes.readUInt32LE(at);
@@ -105,7 +114,7 @@ export function* parseBatch(bytes) {
     const header = parseHeader(bytes.subarray(at + PREFIX_SIZE, at + PREFIX_SIZE + HEADER_SIZE));
     const start = at + PREFIX_SIZE + HEADER_SIZE;
     const hasMeta = Boolean(header.flags & FLAG.META);
-    if (header.type === BATCH || header.size !== size - (start - at) - metaSize || hasMeta !== metaSize > 0) {
+    if ((header.type === BATCH && !mayBeBatch) || header.size !== size - (start - at) - metaSize || hasMeta !== metaSize > 0) {
       throw new RangeError("a record's header is not true");
     }
     if (bytes.subarray(end, next).some((byte) => byte !== 0)) throw new RangeError("padding that is not zero");
@@ -694,7 +703,7 @@ export class Handler {
     this.#helloSeq = this.#seq;
     this.#hellos += 1;
     this.#refusal = null;
-    this.#say("hello", { meta: { ...this.#options, batch: true, ack: true, pid: process.pid, language: "node" } });
+    this.#say("hello", { meta: { ...this.#options, batch: true, records: true, ack: true, pid: process.pid, language: "node" } });
   }
 
   #askAgain() {
@@ -832,7 +841,7 @@ export class Handler {
 
   #decode(parts) {
     try {
-      const message = parseParts(parts);
+      const message = parts.length === 1 ? parseAlone(parts[0]) : parseParts(parts);
       const messages = message.header.type === BATCH ? [...parseBatch(message.payload)] : [message];
       return messages.map(({ header, payload, meta }) => ({
         type: EVENT[header.type] ?? String(header.type), code: header.code, opcode: header.code, flags: header.flags,

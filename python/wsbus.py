@@ -268,8 +268,20 @@ def parse_parts(parts):
     return fields, parts[1], meta
 
 
+def parse_alone(data):
+    """(fields, payload, metadata) of a message that came as one part; it may be a BATCH."""
+    records = list(_parse_records(data, may_be_batch=True))
+    if len(records) != 1:
+        raise ProtocolError("%d records in one part" % len(records))
+    return records[0]
+
+
 def parse_batch(data):
     """Yield (fields, payload, metadata) for each record of a batch."""
+    return _parse_records(data, may_be_batch=False)
+
+
+def _parse_records(data, may_be_batch):
     at = 0
     while at < len(data):
         if len(data) - at < PREFIX.size + HEADER.size:
@@ -279,7 +291,7 @@ def parse_batch(data):
         if size < PREFIX.size + HEADER.size + meta_len or at + padded > len(data):
             raise ProtocolError("a record's lengths are not true")
         fields = parse_header(bytes(data[at + 8:at + 40]))
-        if fields[1] == BATCH or fields[4] != size - 40 - meta_len or bool(fields[3] & META) != bool(meta_len):
+        if (fields[1] == BATCH and not may_be_batch) or fields[4] != size - 40 - meta_len or bool(fields[3] & META) != bool(meta_len):
             raise ProtocolError("a record's header is not true")
         if any(data[at + size:at + padded]):
             raise ProtocolError("padding that is not zero")
@@ -864,8 +876,8 @@ class Handler(Commands):
         return True
 
     def _hello(self):
-        meta = {"routes": self.routes, "name": self.name, "batch": True, "pid": os.getpid(), "language": "python", "level": self.level,
-                **self._terms}
+        meta = {"routes": self.routes, "name": self.name, "batch": True, "records": True, "pid": os.getpid(), "language": "python",
+                "level": self.level, **self._terms}
         if self._credit:
             meta["credit"] = {"messages": self._credit[0], "bytes": self._credit[1]}
         self._seq += 1
@@ -958,7 +970,7 @@ class Handler(Commands):
 
     def _decode(self, parts):
         try:
-            fields, payload, meta = parse_parts(parts)
+            fields, payload, meta = parse_alone(parts[0]) if len(parts) == 1 else parse_parts(parts)
             records = parse_batch(payload) if fields[1] == BATCH else [(fields, payload, meta)]
             return [Event(*record) for record in records]
         except ValueError as error:  # no envelope, or metadata that is no JSON

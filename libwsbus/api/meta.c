@@ -93,6 +93,7 @@ wsb_err wsb_hello_write(struct wsb_buf *out, const struct wsb_handler_options *o
     wsb_json_array_end(&j);
     wsb_json_kstr(&j, "name", name_of(o));
     wsb_json_kbool(&j, "batch", true);
+    wsb_json_kbool(&j, "records", true);
     wsb_json_ku64(&j, "pid", (uint64_t)getpid());
     wsb_json_kcstr(&j, "language", "C");
     wsb_json_kcstr(&j, "level", levels[o->level]);

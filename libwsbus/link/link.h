@@ -110,6 +110,9 @@ struct wsb_server_ops {
                       struct wsb_span meta);
     /* Has anybody subscribed to the topic? NULL: nobody can. */
     bool (*is_wanted)(const struct wsb_server *s, const char *topic);
+    /* The peer of this message takes each one that follows as one ZeroMQ part, a record (envelope.h), or no longer does. NULL: its link
+     * has no parts. */
+    void (*take_records)(struct wsb_server *s, const struct wsb_inbound *in, bool on);
     /* Keep an eye on whether the peer of this message still runs, from now until unwatch. heartbeat_ms: how often its ZeroMQ
      * sends heartbeats, as it says; 0: never. All three may be NULL: nothing is known then. */
     void (*watch)(struct wsb_server *s, const struct wsb_inbound *in, uint32_t heartbeat_ms);

@@ -1,6 +1,8 @@
 /*
  * The handler's end over ZeroMQ: a DEALER and the monitor that tells when it is connected. IMMEDIATE, so that nothing is
- * queued for a gate that is not there, and what was queued for one that died dies with it. Queues out are not bounded here
+ * queued for a gate that is not there, and what was queued for one that died dies with it; what it was about to receive as well,
+ * even in the middle of a message of several parts, which libzmq does not survive (`!_more` in fq.cpp). So HELLO asks for messages
+ * of one part. Queues out are not bounded here
  * in messages: whoever sends bounds them in bytes, by the account of the blocks.
  */
 #include <errno.h>
@@ -63,7 +65,7 @@ static wsb_err take_parts(void *socket, struct received *m)
         }
         zmq_msg_close(&part);
     }
-    return malformed || m->count < 2 ? WSB_ERR_PROTO : WSB_OK;
+    return malformed ? WSB_ERR_PROTO : WSB_OK;
 }
 
 static struct wsb_span part_span(struct received *m, size_t at)
@@ -97,7 +99,9 @@ static wsb_err zc_recv(struct wsb_client *c, struct wsb_received **ret)
         return WSB_ERR_NOMEM;
     z->spare = m;
     wsb_err err = take_parts(z->socket, m);
-    if (!err)
+    if (!err && m->count == 1)
+        err = wsb_record_alone(part_span(m, 0), &m->base.envelope);
+    else if (!err)
         err = wsb_envelope_from_parts(part_span(m, 0), part_span(m, 1), part_span(m, 2), &m->base.envelope);
     if (err) {
         drop_parts(m);

@@ -83,6 +83,7 @@ struct wsb_zmtp_conn {
     uint64_t since_ms, heard_ms;
     uint32_t ttl_ms;       /* it wants to be given up after so long a silence; 0: never */
     uint32_t heartbeat_ms; /* it says something at least so often; 0: it does not */
+    bool takes_records;    /* it wants each message as one part */
     bool is_watched;
     struct wsb_life life;
     struct wsb_subscriber subscriber; /* EVENTS */

@@ -215,17 +215,26 @@ static wsb_err zs_send(struct wsb_server *s, struct wsb_span peer, const struct 
 {
     struct wsb_zmtp_server *z = self(s);
     struct wsb_zmtp_conn *conn = wsb_zmtp_find(z, peer);
-    const struct wsb_zmtp_parcel parcel = {.header = h, .payload = payload, .meta = meta};
+    struct wsb_zmtp_parcel parcel = {.header = h, .payload = payload, .meta = meta};
     if (!conn || conn->is_deaf || conn->out.bytes >= z->queue_max) {
         wsb_block_free(payload);
         return conn && !conn->is_deaf ? WSB_AGAIN : WSB_CLOSED;
     }
+    parcel.is_record = conn->takes_records && wsb_record_size(payload->len, meta.len) != 0;
     if (wsb_zmtp_outbox_push(&conn->out, &parcel, wsb_zmtp_conn_is_curve(conn)) != WSB_OK) {
         wsb_zmtp_refuse(z, conn, WSB_ZMTP_WHY_MEMORY); /* rather than a hole in what it is told */
         return WSB_CLOSED;
     }
     wsb_zmtp_note_dirty(z, conn);
     return WSB_OK;
+}
+
+static void zs_take_records(struct wsb_server *s, const struct wsb_inbound *in, bool on)
+{
+    const struct wsb_zmtp_letter *l = in->message;
+    (void)s;
+    if (l->sender)
+        l->sender->takes_records = on;
 }
 
 static bool zs_is_behind(const struct wsb_server *s, struct wsb_span peer)
@@ -500,6 +509,7 @@ const struct wsb_server_ops wsb_zmtp_server_ops = {
     .flush = zs_flush,
     .publish = zs_publish,
     .is_wanted = zs_is_wanted,
+    .take_records = zs_take_records,
     .watch = zs_watch,
     .unwatch = zs_unwatch,
     .has_unread = zs_has_unread,

@@ -99,6 +99,24 @@ void wsb_record_begin(uint8_t *out, const struct wsb_header *header, struct wsb_
     *ret_payload = payload;
 }
 
+size_t wsb_record_back(size_t payload_len, size_t meta_len)
+{
+    return wsb_record_size(payload_len, meta_len) - WSB_RECORD_FRONT - payload_len;
+}
+
+void wsb_record_wrap(uint8_t front[WSB_RECORD_FRONT], uint8_t *back, const struct wsb_header *header,
+                     struct wsb_span meta)
+{
+    size_t back_len = wsb_record_back(header->payload_len, meta.len);
+    put32(front, (uint32_t)(WSB_RECORD_FRONT + (size_t)header->payload_len + meta.len));
+    put32(front + 4, (uint32_t)meta.len);
+    wsb_header_write(front + WSB_RECORD_PREFIX, header);
+    if (meta.len)
+        memcpy(back, meta.ptr, meta.len);
+    if (back_len > meta.len)
+        memset(back + meta.len, 0, back_len - meta.len);
+}
+
 wsb_err wsb_record_append(struct wsb_buf *batch, const struct wsb_envelope *e)
 {
     size_t size = wsb_record_size(e->payload.len, e->meta.len);

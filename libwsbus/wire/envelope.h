@@ -123,6 +123,12 @@ size_t wsb_record_size(size_t payload_len, size_t meta_len);
  */
 void wsb_record_begin(uint8_t *out, const struct wsb_header *header, struct wsb_span meta, uint8_t **ret_payload);
 
+/* The same where the payload lies elsewhere: what is in front of it, and what comes behind it, metadata and padding. */
+enum { WSB_RECORD_FRONT = WSB_RECORD_PREFIX + WSB_HEADER_SIZE };
+size_t wsb_record_back(size_t payload_len, size_t meta_len); /* bytes */
+void wsb_record_wrap(uint8_t front[WSB_RECORD_FRONT], uint8_t *back, const struct wsb_header *header,
+                     struct wsb_span meta);
+
 /* Append a whole record to a batch. Sets payload_len and the META flag from the spans. */
 WSB_MUST_CHECK wsb_err wsb_record_append(struct wsb_buf *batch, const struct wsb_envelope *e);
 

@@ -9,7 +9,8 @@
 
 enum {
     WSB_ZMTP_GREETING = 64,
-    WSB_ZMTP_GREETING_FRONT = 12 /* of it: the signature and the version, which a peer has to see before it says the rest */
+    WSB_ZMTP_GREETING_FRONT =
+        12 /* of it: the signature and the version, which a peer has to see before it says the rest */
 };
 
 enum wsb_zmtp_mechanism { WSB_ZMTP_NULL, WSB_ZMTP_CURVE };

@@ -1,6 +1,7 @@
 /*
- * Frames on their way out. An entry is one message: bytes in front of the payload, the payload's block, and bytes behind it. Where
- * it has to be sealed, each frame has room for what a box adds, and its plain bytes lie where they stay when they are sealed.
+ * Frames on their way out. An entry is one message: bytes in front of the payload, the payload's block, and bytes behind it, which
+ * are frames of their own, or the rest of the payload's where the message is one record. Where it has to be sealed, each frame has
+ * room for what a box adds, and its plain bytes lie where they stay when they are sealed.
  */
 #include "zmtp/outbox.h"
 
@@ -21,6 +22,7 @@ struct wsb_zmtp_out {
     size_t front_len, back_len;
     bool is_plain; /* it is still to be sealed */
     bool is_command;
+    bool is_record;  /* all of it is one frame */
     bool is_shared;  /* its block may be in other outboxes as well */
     uint8_t bytes[]; /* front, back */
 };
@@ -28,6 +30,7 @@ struct wsb_zmtp_out {
 /* The payload in hand: a box that is not complete. */
 struct wsb_zmtp_sealing {
     struct wsb_box box;
+    uint8_t *tag;         /* borrowed: where it goes */
     struct wsb_block *to; /* owned: where others hold the block as well, what is sealed goes here; NULL: in place */
     size_t at;
 };
@@ -123,12 +126,18 @@ wsb_err wsb_zmtp_outbox_push_command(struct wsb_zmtp_outbox *o, struct wsb_span 
 static size_t front_of(const struct wsb_zmtp_parcel *parcel, bool is_curve)
 {
     size_t topic_len = parcel->topic.len, payload_len = parcel->payload->len;
+    if (parcel->is_record) {
+        size_t size = wsb_record_size(payload_len, parcel->meta.len);
+        return frame_size(size, is_curve) - size + WSB_RECORD_FRONT;
+    }
     return (topic_len ? frame_size(topic_len, is_curve) : 0) + frame_size(WSB_HEADER_SIZE, is_curve) +
            frame_size(payload_len, is_curve) - payload_len;
 }
 
 static size_t back_of(const struct wsb_zmtp_parcel *parcel, bool is_curve)
 {
+    if (parcel->is_record)
+        return wsb_record_back(parcel->payload->len, parcel->meta.len);
     return parcel->meta.len ? frame_size(parcel->meta.len, is_curve) : 0;
 }
 
@@ -138,25 +147,36 @@ size_t wsb_zmtp_outbox_cost(const struct wsb_zmtp_parcel *parcel, bool is_curve)
            sizeof(struct wsb_zmtp_out) + ENTRY_COST;
 }
 
-wsb_err wsb_zmtp_outbox_push(struct wsb_zmtp_outbox *o, const struct wsb_zmtp_parcel *parcel, bool is_curve)
+static void write_parts(uint8_t *at, const struct wsb_zmtp_parcel *parcel, bool is_curve)
 {
     const struct wsb_span topic = parcel->topic, meta = parcel->meta;
-    size_t payload_len = parcel->payload->len;
+    if (topic.len)
+        at = frame_write(at, WSB_ZMTP_MORE, topic, is_curve);
+    at = frame_begin(at, WSB_ZMTP_MORE, WSB_HEADER_SIZE, is_curve);
+    wsb_header_write(at, parcel->header);
+    at = frame_begin(at + WSB_HEADER_SIZE, meta.len ? WSB_ZMTP_MORE : 0, parcel->payload->len, is_curve);
+    if (meta.len)
+        (void)frame_write(at, 0, meta, is_curve);
+}
+
+static void write_record(uint8_t *at, const struct wsb_zmtp_parcel *parcel, bool is_curve)
+{
+    size_t size = wsb_record_size(parcel->payload->len, parcel->meta.len);
+    at = frame_begin(at, 0, size, is_curve);
+    wsb_record_wrap(at, at + WSB_RECORD_FRONT, parcel->header, parcel->meta);
+}
+
+wsb_err wsb_zmtp_outbox_push(struct wsb_zmtp_outbox *o, const struct wsb_zmtp_parcel *parcel, bool is_curve)
+{
     struct wsb_zmtp_out *e = entry_new(front_of(parcel, is_curve), back_of(parcel, is_curve));
     if (!e) {
         wsb_block_free(parcel->payload);
         return WSB_ERR_NOMEM;
     }
-    uint8_t *at = e->bytes;
-    if (topic.len)
-        at = frame_write(at, WSB_ZMTP_MORE, topic, is_curve);
-    at = frame_begin(at, WSB_ZMTP_MORE, WSB_HEADER_SIZE, is_curve);
-    wsb_header_write(at, parcel->header);
-    at = frame_begin(at + WSB_HEADER_SIZE, meta.len ? WSB_ZMTP_MORE : 0, payload_len, is_curve);
     e->block = parcel->payload;
+    e->is_record = parcel->is_record;
     e->is_shared = e->block->refs > 1 && !is_curve;
-    if (meta.len)
-        (void)frame_write(at, 0, meta, is_curve);
+    (parcel->is_record ? write_record : write_parts)(e->bytes, parcel, is_curve);
     append(o, e, is_curve);
     return WSB_OK;
 }
@@ -188,12 +208,14 @@ static wsb_err sealing_begin(struct wsb_zmtp_outbox *o, struct wsb_curvezmq_sess
         wsb_block_free(to);
         return WSB_ERR_NOMEM;
     }
+    uint8_t *text = body + WSB_CURVEZMQ_FRONT;
+    s->tag = body + WSB_CURVEZMQ_HEAD;
     s->to = to;
     s->at = 0;
     if (to)
         to->len = e->block->len;
     wsb_curvezmq_seal_begin(session, body, &s->box);
-    wsb_box_seal(&s->box, body + WSB_CURVEZMQ_FRONT, body + WSB_CURVEZMQ_FRONT, 1);
+    wsb_box_seal(&s->box, text, text, (size_t)(e->bytes + e->front_len - text));
     o->sealing = s;
     return WSB_OK;
 }
@@ -213,11 +235,13 @@ static wsb_err seal_front(struct wsb_zmtp_outbox *o, struct wsb_curvezmq_session
     return WSB_OK;
 }
 
-/* The tag of the payload's frame lies in front of the flags, with which the front ends. */
 static void sealing_end(struct wsb_zmtp_outbox *o, struct wsb_zmtp_out *e)
 {
     struct wsb_zmtp_sealing *s = o->sealing;
-    wsb_box_end(&s->box, e->bytes + e->front_len - 1 - WSB_BOX_TAG);
+    uint8_t *back = e->bytes + e->front_len;
+    if (e->is_record)
+        wsb_box_seal(&s->box, back, back, e->back_len);
+    wsb_box_end(&s->box, s->tag);
     if (s->to) {
         wsb_block_free(e->block);
         e->block = s->to;
@@ -245,7 +269,7 @@ static void seal_back(struct wsb_curvezmq_session *session, struct wsb_zmtp_out 
 {
     struct wsb_zmtp_head head;
     uint8_t *back = e->bytes + e->front_len;
-    if (e->back_len && wsb_zmtp_head_parse(back, e->back_len, SIZE_MAX, &head) == WSB_OK)
+    if (e->back_len && !e->is_record && wsb_zmtp_head_parse(back, e->back_len, SIZE_MAX, &head) == WSB_OK)
         seal_body(session, back + head.len, head.body_len);
 }
 

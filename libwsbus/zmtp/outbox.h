@@ -30,6 +30,8 @@ struct wsb_zmtp_outbox {
 /* One message: an envelope, and in front of it a topic where there is one. */
 struct wsb_zmtp_parcel {
     struct wsb_span topic; /* empty: none */
+    bool
+        is_record; /* the envelope is one part, a record, and not one part for each of what it has; there is no topic */
     const struct wsb_header *header;
     struct wsb_block *payload;
     struct wsb_span meta;

@@ -1,7 +1,7 @@
 /* Runs the shared envelope vectors through the Node module. Prints how many; fails on the first that differs. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { makeHeader, makePairs, parseBatch, parseHeader, parseParts } from "../../node/wsbus.js";
+import { makeHeader, makePairs, parseAlone, parseBatch, parseHeader, parseParts } from "../../node/wsbus.js";
 
 const vectors = JSON.parse(readFileSync(new URL("envelope.json", import.meta.url)));
 const bytes = (hex) => Buffer.from(hex, "hex");
@@ -45,6 +45,16 @@ for (const vector of vectors.batches) {
   assert.deepEqual(
     records.map(({ payload, meta }) => [payload.toString("hex"), meta]),
     vector.records.map(({ payload, meta }) => [payload, meta ?? ""]), vector.name);
+  count += 1;
+}
+
+for (const vector of vectors.alone) {
+  const { valid, value } = verdict(() => parseAlone(bytes(vector.hex)));
+  assert.equal(valid, vector.valid, vector.name);
+  if (valid) {
+    const { type, payload, meta } = vector.record;
+    assert.deepEqual([value.header.type, value.payload.toString("hex"), value.meta], [type, payload, meta ?? ""], vector.name);
+  }
   count += 1;
 }
 

@@ -7,6 +7,7 @@ hexadecimal; 64-bit numbers are strings of 16 hexadecimal digits, because JSON n
   headers   32 bytes <-> fields; `valid` false: must be refused
   messages  parts as they come over ZeroMQ; `meta` null: no such part
   batches   the payload of a BATCH; `records` come out of it, and then it ends well (`valid`) or must be refused
+  alone     a message that came as one part, and the one record that comes out of it, or it must be refused
   pairs     the payload of an ACK of connection 0 <-> [connection, seq]
 """
 import json
@@ -141,6 +142,26 @@ batches = [
 ]
 
 
+def alone(name, data, told=None):
+    return {"name": name, "hex": data.hex(), "valid": told is not None, "record": told}
+
+
+inside = record(payload=b"abc", **TEXT) + record(type=80)
+alones = [
+    alone("payload", record(payload=b"x", **TEXT), told(payload=b"x", **TEXT)),
+    alone("metadata", record(**HELLO), told(**HELLO)),
+    alone("payload and metadata", record(type=2, payload=b"1234", meta=b"{}"), told(type=2, payload=b"1234", meta=b"{}")),
+    alone("nothing but a header", record(type=80), told(type=80)),
+    alone("a batch", record(type=127, payload=inside), told(type=127, payload=inside)),
+    alone("nothing", b""),
+    alone("a header", header(type=80)),
+    alone("two records", inside),
+    alone("a record, and more behind it", record(type=80) + b"\0"),
+    alone("cut", record(payload=b"x", **TEXT)[:-1]),
+    alone("padding that is not zero", record(payload=b"x", pad=b"\1", **TEXT)),
+]
+
+
 def pairs_of(name, *pairs):
     data = b"".join(struct.pack("<QQ", conn, seq) for conn, seq in pairs)
     return {"name": name, "hex": data.hex(), "pairs": [[hex64(conn), hex64(seq)] for conn, seq in pairs]}
@@ -153,6 +174,7 @@ pairs = [
 ]
 
 path = pathlib.Path(__file__).with_name("envelope.json")
-text = json.dumps({"about": "Made by make_envelope.py.", "headers": headers, "messages": messages, "batches": batches, "pairs": pairs},
+text = json.dumps({"about": "Made by make_envelope.py.", "headers": headers, "messages": messages, "batches": batches, "alone": alones,
+                   "pairs": pairs},
                   indent=1)
 path.write_text(text + "\n", encoding="utf-8")

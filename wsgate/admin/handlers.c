@@ -60,6 +60,7 @@ static void write_handler(struct wsg_admin *a, const struct wsg_handler *h, stru
     wsb_json_kcstr(j, "level", wsb_level_name((enum wsb_level)h->level));
     write_link(wsg_gate_hub(a->gate), h, j);
     wsb_json_kbool(j, "batch", h->batch);
+    wsb_json_kbool(j, "records", h->records);
     wsb_json_key(j, "routes");
     wsb_json_array(j);
     for (size_t i = 0; i < h->route_count; i++)

@@ -48,6 +48,7 @@ struct wsg_handler {
     struct wsb_direct *direct; /* borrowed from its link: where it can be written to directly; NULL: nowhere */
     void **known; /* borrowed from its link, which finds it here for each message; NULL: its peer has gone */
     bool batch;
+    bool records;        /* over ZeroMQ: it takes each message as one part */
     bool acks;           /* it acknowledges: what it was sent is kept until then */
     bool has_credit;     /* it is sent only what it granted */
     bool presence;       /* it wants JOINED and LEFT */

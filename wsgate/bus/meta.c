@@ -304,10 +304,10 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
         (err = get_int(root, "limit", 0, WSG_TARGETS_MAX, &limit, fault)) ||
         (err = get_int(root, "at", 0, INT64_MAX, &at, fault)) || (err = decode_names(root, m, fault)) ||
         (err = get_amounts(root, m, fault)) || (err = get_slow(root, &m->slow, fault)) ||
-        (err = get_flag(root, "batch", &m->batch, fault)) || (err = get_flag(root, "ack", &m->ack, fault)) ||
-        (err = get_flag(root, "presence", &m->presence, fault)) || (err = get_flag(root, "all", &m->all, fault)) ||
-        (err = get_level(root, &m->level, fault)) || (err = get_kinds(root, &m->kinds, fault)) ||
-        (err = get_fields(root, m, fault)))
+        (err = get_flag(root, "batch", &m->batch, fault)) || (err = get_flag(root, "records", &m->records, fault)) ||
+        (err = get_flag(root, "ack", &m->ack, fault)) || (err = get_flag(root, "presence", &m->presence, fault)) ||
+        (err = get_flag(root, "all", &m->all, fault)) || (err = get_level(root, &m->level, fault)) ||
+        (err = get_kinds(root, &m->kinds, fault)) || (err = get_fields(root, m, fault)))
         return err;
     m->code = (uint16_t)code;
     m->status = (uint16_t)status;

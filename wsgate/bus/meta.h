@@ -40,6 +40,7 @@ struct wsg_meta {
     int64_t pid;
     uint8_t kinds; /* of HELLO: enum wsg_kind, or-ed; default all */
     bool batch;
+    bool records;
     bool ack;
     bool presence;
     bool all;

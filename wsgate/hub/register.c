@@ -37,6 +37,7 @@ static void welcome(struct wsg_hub *h, struct wsg_handler *to, uint64_t seq)
     wsb_json_key(&j, "features");
     wsb_json_array(&j);
     wsb_json_cstr(&j, "batch");
+    wsb_json_cstr(&j, "records");
     wsb_json_cstr(&j, "groups");
     wsb_json_cstr(&j, "outcomes");
     wsb_json_cstr(&j, "ack");
@@ -219,6 +220,7 @@ void wsg_on_hello(const struct wsg_incoming *in)
         return;
     }
     to->batch = in->meta->batch;
+    to->records = in->meta->records;
     to->level = in->meta->level >= 0 ? (uint8_t)in->meta->level : WSB_LOG_INFO;
     h->presence_count += (uint32_t)in->meta->presence - (uint32_t)to->presence;
     to->presence = in->meta->presence;
@@ -233,6 +235,8 @@ void wsg_on_hello(const struct wsg_incoming *in)
     if (to->known)
         *to->known = to;
     struct wsb_server *server = wsg_hub_server_for(h, to);
+    if (server->ops->take_records)
+        server->ops->take_records(server, in->by, to->records);
     if (server->ops->watch)
         server->ops->watch(server, in->by, in->meta->heartbeat_ms);
     welcome(h, to, in->e->header.seq);

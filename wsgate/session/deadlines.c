@@ -188,7 +188,7 @@ static void ping_if_due(struct wsg_session *s, uint64_t now_ms)
     if (wsg_deliver_has_room(s, 0) && wsg_websocket_append(s, WSB_OP_PING, wsb_span(NULL, 0)) == WSB_OK)
         s->alive_ping_us = wsg_loop_now_us(s->env->loop);
     else
-        s->heard_ms = (uint32_t)now_ms; /* no room for it: in an interval again */
+        s->heard_ms = (uint32_t)now_ms;             /* no room for it: in an interval again */
     s->taken += (uint32_t)(s->out.queued - before); /* that the kernel takes the ping is no sign of life */
 }
 

@@ -27,7 +27,8 @@ static void test_hello_says_who_we_are(void **state)
     char want[300];
     (void)snprintf(
         want, sizeof want,
-        "{\"routes\":[\"echo\",\"chat\"],\"name\":\"tester\",\"batch\":true,\"pid\":%d,\"language\":\"C\","
+        "{\"routes\":[\"echo\",\"chat\"],\"name\":\"tester\",\"batch\":true,\"records\":true,\"pid\":%d,\"language\":"
+        "\"C\","
         "\"level\":\"debug\",\"ack\":true,\"heartbeat_ms\":1000,\"credit\":{\"messages\":16384,\"bytes\":33554432}}",
         (int)getpid());
     assert_string_equal(hello.meta, want);

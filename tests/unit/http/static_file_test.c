@@ -149,7 +149,7 @@ static void test_open_tells_size_time_and_a_tag_that_changes(void **state)
     assert_int_equal(before.size, 5);
     assert_int_equal(before.mtime_s, 784111777);
     assert_string_equal(before.etag, "\"5-ae1b981bc490a05\""); /* the same on each host that has the file */
-    times[1].tv_nsec = 6; /* the same second */
+    times[1].tv_nsec = 6;                                      /* the same second */
     assert_int_equal(utimensat(t->root, "a.txt", times, 0), 0);
     assert_int_equal(wsg_static_open_stepwise(t->root, "a.txt", &after), WSB_OK);
     assert_string_not_equal(before.etag, after.etag);

@@ -178,6 +178,36 @@ static void test_batches_of_the_vectors(void **state)
     }
 }
 
+/* As one part of ZeroMQ, or in a ring; and written around a payload that lies elsewhere, it is the same. */
+static void test_records_that_stand_alone(void **state)
+{
+    (void)state;
+    size_t i;
+    json_t *row;
+    json_array_foreach(list("alone"), i, row)
+    {
+        size_t len;
+        uint8_t *in = bytes(row, "hex", &len);
+        struct wsb_envelope e;
+        bool valid = json_is_true(json_object_get(row, "valid"));
+        if (wsb_record_alone(wsb_span(in, len), &e) != (valid ? WSB_OK : WSB_ERR_PROTO))
+            fail_msg("%s", name_of(row));
+        if (valid) {
+            uint8_t front[WSB_RECORD_FRONT];
+            size_t back_len = wsb_record_back(e.payload.len, e.meta.len);
+            uint8_t *back = malloc(back_len ? back_len : 1);
+            assert_non_null(back);
+            assert_true(is_told(&e, json_object_get(row, "record")));
+            wsb_record_wrap(front, back, &e.header, e.meta);
+            assert_int_equal(sizeof front + e.payload.len + back_len, len);
+            assert_memory_equal(front, in, sizeof front);
+            assert_memory_equal(back, in + len - back_len, back_len);
+            free(back);
+        }
+        free(in);
+    }
+}
+
 /* Each beginning of a valid batch ends in an error, except where a record ends. */
 static void test_a_batch_cut_anywhere_else_is_refused(void **state)
 {
@@ -277,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_headers_of_the_vectors),
         cmocka_unit_test(test_messages_of_the_vectors),
         cmocka_unit_test(test_batches_of_the_vectors),
+        cmocka_unit_test(test_records_that_stand_alone),
         cmocka_unit_test(test_a_batch_cut_anywhere_else_is_refused),
         cmocka_unit_test(test_sizes_of_records),
         cmocka_unit_test(test_append_says_what_is_true),

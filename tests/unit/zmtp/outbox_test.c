@@ -57,8 +57,21 @@ static struct wsb_block *block_of(struct fixture *f, size_t len)
 static void push(struct fixture *f, const char *topic, struct wsb_block *b, const char *meta, bool is_curve)
 {
     const struct wsb_header h = {.type = WSB_DATA, .payload_len = (uint32_t)b->len, .conn = 9};
-    const struct wsb_zmtp_parcel parcel = {wsb_span_str(topic), &h, b, wsb_span_str(meta)};
+    const struct wsb_zmtp_parcel parcel = {
+        .topic = wsb_span_str(topic), .header = &h, .payload = b, .meta = wsb_span_str(meta)};
     assert_int_equal(wsb_zmtp_outbox_push(&f->box, &parcel, is_curve), WSB_OK);
+}
+
+static void push_record(struct fixture *f, struct wsb_block *b, const char *meta, bool is_curve)
+{
+    const struct wsb_header h = {
+        .type = WSB_DATA, .flags = *meta ? WSB_FLAG_META : 0, .payload_len = (uint32_t)b->len, .conn = 9};
+    const struct wsb_zmtp_parcel parcel = {.is_record = true, .header = &h, .payload = b, .meta = wsb_span_str(meta)};
+    size_t before = f->box.own;
+    size_t cost = wsb_zmtp_outbox_cost(&parcel, is_curve);
+    assert_int_equal(wsb_zmtp_outbox_push(&f->box, &parcel, is_curve), WSB_OK);
+    if (is_curve)
+        assert_int_equal(f->box.own - before, cost);
 }
 
 /* Write all that is ready, at most so many bytes at a time. */
@@ -136,6 +149,21 @@ static void expect_header(struct fixture *f, size_t *at, bool is_curve, size_t p
     assert_int_equal(h.conn, 9);
 }
 
+static void expect_record(struct fixture *f, size_t *at, bool is_curve, size_t payload_len, const char *meta)
+{
+    struct wsb_span got;
+    struct wsb_envelope e;
+    assert_int_equal(frame_next(f, at, is_curve, &got), 0);
+    assert_int_equal(wsb_record_alone(got, &e), WSB_OK);
+    assert_int_equal(e.header.conn, 9);
+    assert_int_equal(e.payload.len, payload_len);
+    for (size_t i = 0; i < payload_len; i++) {
+        if (e.payload.ptr[i] != (uint8_t)(i * 5 + (i >> 8)))
+            fail_msg("byte %zu of %zu", i, payload_len);
+    }
+    assert_true(wsb_span_eq_str(e.meta, meta));
+}
+
 static const size_t sizes[] = {0, 1, 222, 223, 255, 256, 5000, 200000};
 static const size_t steps[] = {1, 7, 1000, OUT_MAX};
 
@@ -169,6 +197,44 @@ static void check_messages(struct fixture *f, bool is_curve)
     }
 }
 
+/* Each one frame, whatever it has. */
+static void check_records(struct fixture *f, bool is_curve)
+{
+    static const char *const metas[] = {"", "{\"meta\":\"data\"}", "{}"};
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        for (size_t s = 0; s < COUNT(steps); s++) {
+            size_t at = 0;
+            f->out_len = 0;
+            for (size_t m = 0; m < COUNT(metas); m++)
+                push_record(f, block_of(f, sizes[i]), metas[m], is_curve);
+            struct wsb_block *shared = block_of(f, sizes[i]);
+            push_record(f, wsb_block_ref(shared), "{}", is_curve);
+            seal_in(f, steps[s]);
+            write_in(f, steps[COUNT(steps) - 1 - s] > 7 ? steps[COUNT(steps) - 1 - s] : 7);
+            for (size_t m = 0; m < COUNT(metas); m++)
+                expect_record(f, &at, is_curve, sizes[i], metas[m]);
+            expect_record(f, &at, is_curve, sizes[i], "{}");
+            assert_int_equal(at, f->out_len);
+            assert_int_equal(f->box.bytes, 0);
+            assert_int_equal(f->box.own, 0);
+            for (size_t k = 0; k < shared->len; k++) /* whoever else has it has it as it was */
+                assert_int_equal(shared->data[k], (uint8_t)(k * 5 + (k >> 8)));
+            wsb_block_free(shared);
+            assert_int_equal(wsb_account_bytes(f->account), 0);
+        }
+    }
+}
+
+static void test_records(void **state)
+{
+    check_records(*state, /*is_curve=*/false);
+}
+
+static void test_sealed_records(void **state)
+{
+    check_records(*state, /*is_curve=*/true);
+}
+
 static void test_messages(void **state)
 {
     check_messages(*state, /*is_curve=*/false);
@@ -185,7 +251,7 @@ static void test_a_block_of_many_is_sealed_for_each(void **state)
     struct wsb_zmtp_outbox plain = {0};
     struct wsb_block *b = block_of(f, 3000);
     const struct wsb_header h = {.type = WSB_DATA, .payload_len = 3000, .conn = 9};
-    const struct wsb_zmtp_parcel parcel = {wsb_span_str("t"), &h, wsb_block_ref(b), wsb_span(NULL, 0)};
+    const struct wsb_zmtp_parcel parcel = {.topic = wsb_span_str("t"), .header = &h, .payload = wsb_block_ref(b)};
     struct iovec iov[IOVS];
     size_t at = 0, bytes;
     push(f, "t", b, NULL, /*is_curve=*/true);
@@ -258,6 +324,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_messages),
         TEST(test_sealed_messages),
+        TEST(test_records),
+        TEST(test_sealed_records),
         TEST(test_a_block_of_many_is_sealed_for_each),
         TEST(test_what_has_not_left_is_freed),
         cmocka_unit_test_setup_teardown(test_waste_is_shed_in_steps, setup, teardown),

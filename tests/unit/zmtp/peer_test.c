@@ -354,7 +354,8 @@ static void test_peers_with_keys(void **state)
     at = put_box(&c, stream, at, 4, 0, "bc", 2); /* a command to the RFC, a message to libzmq */
     at = put_box(&c, stream, at, 0, 2, "\4PING\0\1", 7);
     at = put_box(&c, stream, at, 0, 0, "", 0);
-    run_every_way("messages", &curve_rules, stream, at, "greeting welcome ready message(a,bc) ping(100,) message() more");
+    run_every_way("messages", &curve_rules, stream, at,
+                  "greeting welcome ready message(a,bc) ping(100,) message() more");
     at = put_box(&c, stream, at, 0, 0, long_part, sizeof long_part);
     char want[LOG_MAX];
     (void)snprintf(want, sizeof want, "greeting welcome ready message(a,bc) ping(100,) message() message(%.*s) more",
