@@ -404,6 +404,25 @@ def test_python_takes_text_wherever_a_payload_is(played, join):
     assert [played.hear(name)[1] for name in ("reject", "respond", "body")] == ["nö\n".encode(), b"a", "é".encode()]
 
 
+def test_node_refuses_too_many_exceptions_at_the_call(gate, processes, tmp_path):
+    script = tmp_path / "many.mjs"
+    script.write_text("""import { Handler } from "%s";
+const bus = new Handler({ routes: ["echo"], bus: "%s" });
+for (const count of [65536, 65537]) {
+  try {
+    bus.publish("x", { route: "echo", except: Array.from({ length: count }, (_, i) => BigInt(i + 1)) });
+    console.log(count, "taken");
+  } catch (error) {
+    console.log(count, error.name, error.message);
+  }
+}
+process.exit(0);
+""" % (ROOT / "node/wsbus.js", gate.dir))
+    process = processes(["node", script])
+    process.wait_line("65536 taken")
+    process.wait_line("65537 RangeError publish: `except` has 65537 connections, and may have 65536")
+
+
 def test_python_sends_to_very_many_in_several_commands(gate, take_seat):
     """As many as one command cannot name; each is answered for, under one number. What cannot be cut is an error at the call."""
     bus = take_seat(gate, ["echo"])
@@ -416,8 +435,13 @@ def test_python_sends_to_very_many_in_several_commands(gate, take_seat):
         outcomes = [bus.hear("outcome") for _ in range(66000)]
         assert {o.seq for o in outcomes} == {seq}
         assert sum(o.outcome == "written" for o in outcomes) == 1
-        with pytest.raises(ValueError, match="publish: .* bytes of metadata are more than a command has, 4194304"):
-            bus.publish("x", route="echo", but=strangers * 4)
+        with pytest.raises(ValueError, match="publish: `but` has 65999 connections, and may have 65536"):
+            bus.publish("x", route="echo", but=strangers)
+        with pytest.raises(ValueError, match="tag: .* bytes of metadata are more than a command has, 4194304"):
+            bus.tag(conn, "x" * (4 << 20))
+        bus.publish("to all but very many", route="echo", but=strangers[:65536])
+        bus.flush()
+        assert client.read_message() == "to all but very many"
         bus.send(conn, "and it goes on")
         bus.flush()
         assert client.read_message() == "and it goes on"

@@ -1,6 +1,10 @@
 """No step of a loop does very much, whatever is asked of it: counted in calls to the kernel and in allocations, which are the same on any
 machine. bench/longest_step.py says what that is in time."""
 
+import resource
+import signal
+import socket
+
 import pytest
 import wsbus
 import zmq
@@ -190,6 +194,32 @@ def a_close_of_all(crowd):
 WORKS = [
     publishes_to_all, sends_by_name, sends_by_ids, sends_one_by_one, requests_that_wait, closes_of_requests_that_wait, responses_one_by_one, a_list_of_all, many_names_for_one, many_groups, a_list_of_names,
     joins_that_many_watch, a_handler_comes_and_goes, many_come_at_once, a_look_at_the_metrics, closes_one_by_one, a_close_of_all]
+
+
+# What the kernel has accepted for a gate that does not run is served when it goes on, though it ends then.
+def test_the_last_clients_of_a_gate_come_in_steps(make_gate, take_seat, tmp_path):
+    steps = Steps(tmp_path)
+    gate = make_gate(env=steps.env, args=["--workers", "1", "--drain-timeout", "60s"])
+    seat = take_seat(gate)
+    gate.signal(signal.SIGSTOP)
+    waiting = int(open("/proc/sys/net/core/somaxconn").read())
+    waiting = min(waiting, 2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 200)
+    clients = [socket.create_connection(("127.0.0.1", gate.port), 20) for _ in range(waiting)]
+    for client in clients:
+        client.sendall(b"GET /echo HTTP/1.1\r\nHost: h\r\n\r\n")
+    gate.signal(signal.SIGTERM)
+    steps.forget()
+    gate.signal(signal.SIGCONT)
+    for _ in clients:
+        seat.respond(seat.hear("request").conn, b"here")
+    seat.flush()
+    for client in clients:
+        assert client.recv(12) == b"HTTP/1.1 200", "it was let in, and answered"
+        client.close()
+    gate.process.wait(60)
+    most = steps.most()
+    print("the last clients: %r" % (most,))
+    assert 0 < most.calls <= CALLS and 0 < most.allocations <= ALLOCATIONS, most
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -40,6 +40,7 @@ const BATCH = 127;
 const NOTHING = Buffer.alloc(0);
 const BATCH_BYTES = 256 << 10;
 const META_MAX = 4 << 20;
+const TARGETS_A_COMMAND = 65536; /* ids in a list */
 const RETRY_MS = 100; /* after the gate has not taken something */
 const WAITING_BYTES_MAX = 64 << 20; /* of commands that the gate does not take, or that wait for its welcome */
 const PONGS_MAX = 16; /* waiting for a gate that does not read */
@@ -509,8 +510,10 @@ export class Handler {
     this.#put("send", { conn, payload: Buffer.from(payload), code: opcode, meta, flags: plain ? FLAG.PLAIN : 0 });
   }
 
-  /* To one of group, route, user, tag, all; not to those in `except`. */
+  /* To one of group, route, user, tag, all; not to those in `except`, 65,536 at most. */
   publish(payload, { group, route, user, tag, all, except = [], slow, key, plain }, opcode = opcodeOf(payload)) {
+    if (except.length > TARGETS_A_COMMAND)
+      throw new RangeError(`publish: \`except\` has ${except.length} connections, and may have ${TARGETS_A_COMMAND}`);
     const meta = { ...audience({ group, route, user, tag, all }), except: except.map(connHex), slow, key };
     this.#put("publish", { payload: Buffer.from(payload), code: opcode, meta, flags: plain ? FLAG.PLAIN : 0 });
   }

@@ -446,11 +446,13 @@ class Commands(_Owned):
 
     def publish(self, payload, group=None, route=None, but=(), opcode=None, outcome=False, user=None, tag=None, all=False,
                 slow=None, key=None, plain=False):
-        """Send a message to a group, a route, a user, to who has a tag, or to all; one of these. Not to those in `but`."""
+        """Send a message to a group, a route, a user, to who has a tag, or to all; one of these. Not to those in `but`, 65,536 at most."""
         payload, opcode = _message(payload, opcode)
         meta = {**_audience(group=group, route=route, user=user, tag=tag, all=all or None), **_there(slow=slow, key=key)}
         if but:
             meta["except"] = [conn_hex(c) for c in but]
+            if len(meta["except"]) > TARGETS_A_COMMAND:
+                raise ValueError("publish: `but` has %d connections, and may have %d" % (len(meta["except"]), TARGETS_A_COMMAND))
         return self._command("publish", 0, payload, opcode, outcome, PLAIN if plain else 0, meta)
 
     def tag(self, conn, *tags, unset=(), user=None, outcome=False):

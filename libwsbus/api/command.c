@@ -301,6 +301,8 @@ static enum wsb_reason check_audience(const struct wsb_audience *to, const char 
     if (!to || !audience_word(to, ret_key, ret_word))
         return WSB_REASON_MISUSE;
     enum wsb_reason reason = *ret_word ? check_text(*ret_word, 1, WORD_MAX) : WSB_REASON_OK;
+    if (!reason && to->except_count > TARGETS_A_COMMAND)
+        return WSB_REASON_TOO_BIG;
     return reason ? reason : check_ids(to->except, to->except_count);
 }
 

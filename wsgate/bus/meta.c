@@ -301,7 +301,7 @@ static wsb_err decode(json_t *root, struct wsg_meta *m, struct wsb_fault *fault)
         (err = get_int(root, "pid", 0, INT32_MAX, &m->pid, fault)) ||
         (err = get_int(root, "weight", 1, 1000, &weight, fault)) ||
         (err = get_int(root, "heartbeat_ms", 0, 60000, &heartbeat_ms, fault)) ||
-        (err = get_int(root, "limit", 0, WSG_TARGETS_MAX, &limit, fault)) ||
+        (err = get_int(root, "limit", 0, WSG_LIST_MAX, &limit, fault)) ||
         (err = get_int(root, "at", 0, INT64_MAX, &at, fault)) || (err = decode_names(root, m, fault)) ||
         (err = get_amounts(root, m, fault)) || (err = get_slow(root, &m->slow, fault)) ||
         (err = get_flag(root, "batch", &m->batch, fault)) || (err = get_flag(root, "records", &m->records, fault)) ||

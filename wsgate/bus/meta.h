@@ -8,7 +8,11 @@
 #include "base/span.h"
 #include "wsbus/msg.h"
 
-enum { WSG_TARGETS_MAX = 1 << 18, WSG_FIELDS_MAX = 128 };
+enum {
+    WSG_TARGETS_MAX = 1 << 16, /* ids in a list: to read and to sort them takes a millisecond or two */
+    WSG_LIST_MAX = 1 << 18,    /* members that LIST tells of */
+    WSG_FIELDS_MAX = 128
+};
 
 /* One header of a response. */
 struct wsg_field {

@@ -107,26 +107,25 @@ static void turn_away(int fd, bool is_secure)
     close(fd);
 }
 
-static void on_client(struct wsg_watch *watch, uint32_t events)
+/* False: there is nobody, or nobody can be let in now. */
+static bool accept_some(struct wsg_acceptor *a)
 {
-    struct wsg_acceptor *a = CONTAINER(watch, struct wsg_acceptor, watch);
     struct wsg_worker *w = a->worker;
     struct wsg_address peer;
     int fd;
-    (void)events;
     for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
         if (a->tls && has_too_many_handshakes(w)) {
             hold_handshakes(w);
-            return;
+            return false;
         }
-        wsb_err err = wsg_socket_accept(watch->fd, &fd, &peer);
+        wsb_err err = wsg_socket_accept(a->watch.fd, &fd, &peer);
         if (err == WSB_AGAIN)
-            return;
+            return false;
         if (err == WSB_ERR_LIMIT) {
             WSB_LOG_FEW(&w->accept_lines, WSB_LOG_LIMIT_LINES, wsg_loop_now_ms(w->loop) / ACCEPT_LINES_EVERY,
                         WSB_LOG_GATE, WSB_LOG_WARN, "cannot accept: out of descriptors or memory");
             pause_accepting(w);
-            return;
+            return false;
         }
         if (err)
             continue;
@@ -136,6 +135,13 @@ static void on_client(struct wsg_watch *watch, uint32_t events)
         }
         (void)!wsg_session_open(&w->env, fd, a->entrance, &peer, a->tls); /* it counts what goes wrong */
     }
+    return true;
+}
+
+static void on_client(struct wsg_watch *watch, uint32_t events)
+{
+    (void)events;
+    (void)accept_some(CONTAINER(watch, struct wsg_acceptor, watch));
 }
 
 wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, uint8_t entrance, bool owns_fd, struct wsb_tls_context *tls)
@@ -164,13 +170,13 @@ void wsg_worker_set_tls(struct wsg_worker *w, struct wsb_tls_context *const *con
     }
 }
 
-/* Those whose handshake the kernel has finished are clients: a listener that closes would reset them. */
-static void accept_waiting(struct wsg_worker *w)
+/* Those whose handshake the kernel has finished are clients: a listener that closes would reset them. False: there are none. */
+static bool accept_waiting(struct wsg_worker *w)
 {
-    for (size_t i = 0; i < w->acceptor_count; i++) {
-        for (int turn = 0; turn < LAST_ACCEPTS && w->acceptors[i].watch.events; turn++)
-            on_client(&w->acceptors[i].watch, 0);
-    }
+    bool has_more = false;
+    for (size_t i = 0; i < w->acceptor_count; i++)
+        has_more = (w->acceptors[i].watch.events && accept_some(&w->acceptors[i])) || has_more;
+    return has_more;
 }
 
 static void tell(struct wsg_session *s, uint8_t type)
@@ -194,7 +200,18 @@ static void on_drain_tick(struct wsg_timer *t)
     struct wsg_worker *w = CONTAINER(t, struct wsg_worker, drain.timer);
     struct wsg_drain_plan *d = &w->drain;
     uint64_t now_ms = wsg_loop_now_ms(w->loop);
-    if (now_ms >= d->force_ms) {
+    bool is_forced = now_ms >= d->force_ms;
+    if (w->acceptor_count && accept_waiting(w) && !is_forced && d->last_accepts++ < LAST_ACCEPTS) {
+        (void)!wsg_loop_arm(w->loop, t, now_ms + 1);
+        return;
+    }
+    if (w->acceptor_count) {
+        wsg_worker_stop_listening(w);
+        /* not at once: what those who have just come have sent already is read first */
+        if (!is_forced && wsg_loop_arm(w->loop, t, now_ms + DRAIN_TICK_MS) == WSB_OK)
+            return;
+    }
+    if (is_forced) {
         if (tell_some(w, &d->forced, WSG_CMD_DRAIN))
             (void)!wsg_loop_arm(w->loop, t, now_ms + 1);
         return;
@@ -206,18 +223,13 @@ static void on_drain_tick(struct wsg_timer *t)
 
 void wsg_worker_drain(struct wsg_worker *w, uint32_t spread_ms, uint64_t force_ms)
 {
-    accept_waiting(w);
-    wsg_worker_stop_listening(w);
     w->env.draining = true;
     uint64_t ticks = spread_ms / DRAIN_TICK_MS + 1;
     uint64_t each = w->env.slots.count / ticks + 1; /* more than are told at once are told in ticks that are shorter */
     uint64_t tick_ms = each > DRAINED_AT_ONCE ? (uint64_t)DRAIN_TICK_MS * DRAINED_AT_ONCE / each : DRAIN_TICK_MS;
     w->drain = (struct wsg_drain_plan){
         .timer.fn = on_drain_tick, .tick_ms = tick_ms ? (uint32_t)tick_ms : 1, .force_ms = force_ms};
-    /* not at once: what those who have just come have sent already is read first */
-    if (force_ms <= wsg_loop_now_ms(w->loop) ||
-        wsg_loop_arm(w->loop, &w->drain.timer, wsg_loop_now_ms(w->loop) + DRAIN_TICK_MS) != WSB_OK)
-        on_drain_tick(&w->drain.timer);
+    on_drain_tick(&w->drain.timer);
 }
 
 void wsg_worker_stop_listening(struct wsg_worker *w)

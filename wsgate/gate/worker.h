@@ -44,8 +44,9 @@ struct wsg_down {
 /* Clients are closed so many at a time, and none with messages under way before the time for that is over. */
 struct wsg_drain_plan {
     struct wsg_timer timer;
-    uint32_t at;     /* the next place that is looked at */
-    uint32_t forced; /* the same, once everybody is closed */
+    uint32_t last_accepts; /* rounds of them that there were */
+    uint32_t at;           /* the next place that is looked at */
+    uint32_t forced;       /* the same, once everybody is closed */
     uint32_t tick_ms;
     uint64_t force_ms; /* then everybody is closed */
 };

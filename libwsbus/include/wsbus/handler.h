@@ -352,7 +352,7 @@ struct wsb_audience {
     const char *tag;
     bool all;
     const wsb_conn *except; /* who does not get it; may be NULL when except_count is 0 */
-    size_t except_count;
+    size_t except_count;    /* at most 65,536: TOO_BIG */
 };
 
 /**

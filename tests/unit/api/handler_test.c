@@ -429,6 +429,9 @@ static void test_arguments_that_make_no_sense(void **state)
     REFUSED(WSB_REASON_UTF8, wsb_publish(h, &(struct wsb_audience){.group = "\xff"}, WSB_TEXT, text, 1, NULL));
     REFUSED(WSB_REASON_MISUSE,
             wsb_publish(h, &(struct wsb_audience){.group = "a", .except_count = 1}, WSB_TEXT, text, 1, NULL));
+    REFUSED(WSB_REASON_TOO_BIG,
+            wsb_publish(h, &(struct wsb_audience){.group = "a", .except = &to, .except_count = 65537}, WSB_TEXT, text,
+                        1, NULL));
     REFUSED(WSB_REASON_MISUSE,
             wsb_publish(h, &(struct wsb_audience){.group = "a", .all = true}, WSB_TEXT, text, 1, NULL));
     REFUSED(WSB_REASON_MISUSE, wsb_publish(h, &(struct wsb_audience){.tag = name}, WSB_TEXT, text, 1, NULL));

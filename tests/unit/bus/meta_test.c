@@ -243,7 +243,9 @@ static void test_there_is_an_end_to_what_is_not_a_list(void **state)
     assert_too_much("{\"x\":[", "{},", "1]}", 3000, "4096 values");
     assert_too_much("{\"x\":[", "[", "", 5000, "32 levels");
     assert_too_much("{\"x\":\"", "0123456789abcdef", "\"}", 20000, "262144 bytes");
-    assert_too_much("{\"to\":[", "\"0000000000000001\",", "\"0000000000000001\"]}", WSG_TARGETS_MAX, "262144 ids");
+    assert_too_much("{\"to\":[", "\"0000000000000001\",", "\"0000000000000001\"]}", WSG_TARGETS_MAX, "65536 ids");
+    assert_too_much("{\"all\":true,\"except\":[", "\"0000000000000001\",", "\"0000000000000001\"]}", WSG_TARGETS_MAX,
+                    "65536 ids");
 }
 
 int main(void)
