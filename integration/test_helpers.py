@@ -548,6 +548,7 @@ with wsbus_shm.Handler(["echo"], bus=sys.argv[1]) as bus:
 """, gate.dir))
     program.wait_line("ended")
     assert len([line for line in program.lines if line.startswith("child: this Handler belongs to process %d" % program.pid)]) == 3, program.output
+    gate.wait_handlers("echo", 1)  # its registration may still be under way
     client = Raw(gate).upgrade()
     assert client.ask("still here") == "still here"
 

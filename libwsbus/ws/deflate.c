@@ -17,11 +17,14 @@
 #include "ws/zstream.h"
 
 enum {
-    DEFLATERS = 8,          /* kinds that a thread keeps */
-    SMALL_MESSAGE = 4096,   /* up to here a window of its size does: less to clear and to look through */
-    SMALL_BITS = 12,        /* of that window */
-    UNMASK_PIECE = 4096,    /* stays in the first-level cache until it is inflated */
-    ROOM_FIRST = 4096,      /* for an inflated message */
+    DEFLATERS = 8,        /* kinds that a thread keeps */
+    SMALL_MESSAGE = 4096, /* up to here a window of its size does: less to clear and to look through */
+    SMALL_BITS = 12,      /* of that window */
+    UNMASK_PIECE = 4096,  /* stays in the first-level cache until it is inflated */
+    ROOM_FIRST = 4096,    /* for an inflated message */
+    ROOM_MOST = 64 << 10, /* that is filled in one go */
+    WORK_OF_A_BYTE =
+        4, /* to read one that is packed, in bytes that are made: tables may cost more than what they make */
     TRIM_ABOVE = 256 << 10, /* of a buffer that is kept */
 };
 
@@ -40,7 +43,8 @@ struct wsb_deflate {
     struct wsb_inflater *inflater;     /* owned; only with takeover, NULL: not needed yet */
     struct wsb_deflater *deflater;     /* likewise */
     struct wsb_deflate_params params;
-    size_t charged; /* to the account */
+    struct wsb_unpacking *unpacking; /* owned; NULL: no message is half unpacked */
+    size_t charged;                  /* to the account */
     uint8_t read_bits;
     uint8_t write_bits;
     uint8_t level;
@@ -147,16 +151,6 @@ wsb_err wsb_deflate_new(struct wsb_deflate **ret, struct wsb_deflate_shared *sha
     return WSB_OK;
 }
 
-void wsb_deflate_free(struct wsb_deflate *d)
-{
-    if (!d)
-        return;
-    wsb_deflate_account_release(d->shared->account, d->charged);
-    wsb_inflater_free(d->inflater);
-    wsb_deflater_free(d->deflater);
-    free(d);
-}
-
 const struct wsb_deflate_params *wsb_deflate_params_of(const struct wsb_deflate *d)
 {
     return &d->params;
@@ -164,13 +158,23 @@ const struct wsb_deflate_params *wsb_deflate_params_of(const struct wsb_deflate 
 
 /* ---------------------------------------------------------------- unpacking */
 
-/* A message on its way from packed to itself. */
-struct unpacking {
-    struct wsb_inflater *inflater; /* borrowed */
-    struct wsb_buf *out;           /* borrowed */
+/*
+ * A message on its way from packed to itself. One that takes long is interrupted, and then has copies of its own of what it still
+ * needs: the rest of its bytes, and where connections share an inflater, that.
+ */
+struct wsb_unpacking {
+    struct wsb_inflater *inflater; /* borrowed from the connection, or from the thread until it is interrupted */
+    struct wsb_buf out;            /* owned */
+    struct wsb_buf held;           /* owned: the rest of the payload, unmasked, of one that was interrupted */
+    struct wsb_ws_event ev;        /* its payload, len and mask are those of the packed bytes */
+    size_t taken;                  /* of the payload */
+    struct wsb_span piece;         /* borrowed: what was taken and is not used */
+    uint8_t plain[UNMASK_PIECE];   /* where pieces are unmasked */
     size_t max;
     struct wsb_utf8 utf8;
     bool is_text;
+    bool is_full;     /* the room was used up: more may wait inside the inflater */
+    bool has_its_end; /* all of it is taken, and what the sender cut off */
 };
 
 static wsb_err inflater_of(struct wsb_deflate *d, struct wsb_inflater **ret)
@@ -190,9 +194,9 @@ static wsb_err inflater_of(struct wsb_deflate *d, struct wsb_inflater **ret)
 }
 
 /* Some room behind what there is, never beyond max. None left: *ret_room is 0. */
-static wsb_err make_room(const struct unpacking *u, size_t *ret_room)
+static wsb_err make_room(struct wsb_unpacking *u, size_t *ret_room)
 {
-    struct wsb_buf *out = u->out;
+    struct wsb_buf *out = &u->out;
     size_t left = u->max - out->len;
     size_t ready = out->cap - out->len;
     if (ready == 0) {
@@ -202,87 +206,205 @@ static wsb_err make_room(const struct unpacking *u, size_t *ret_room)
             return err;
         ready = out->cap - out->len;
     }
-    *ret_room = ready < left ? ready : left;
+    ready = ready < left ? ready : left;
+    *ret_room = ready < ROOM_MOST ? ready : ROOM_MOST;
     return WSB_OK;
 }
 
 /* The message is as large as it may be: anything more is too much. */
-static wsb_err inflate_nothing(const struct unpacking *u, struct wsb_span *in)
+static wsb_err inflate_nothing(struct wsb_unpacking *u)
 {
     uint8_t one_too_many;
     size_t n;
-    wsb_err err = wsb_inflater_next(u->inflater, in, &one_too_many, 1, &n);
+    wsb_err err = wsb_inflater_next(u->inflater, &u->piece, &one_too_many, 1, &n);
+    u->is_full = false;
     return !err && n ? WSB_ERR_LIMIT : err;
 }
 
-static wsb_err inflate_piece(struct unpacking *u, struct wsb_span in)
+/* *ret_work: what that was, in bytes that were made of it. */
+static wsb_err inflate_some(struct wsb_unpacking *u, size_t *ret_work)
 {
-    for (;;) {
-        size_t room;
-        size_t n = 0;
-        wsb_err err = make_room(u, &room);
-        if (err)
-            return err;
-        if (room == 0)
-            return inflate_nothing(u, &in);
-        uint8_t *to = u->out->data + u->out->len;
-        err = wsb_inflater_next(u->inflater, &in, to, room, &n);
-        if (err)
-            return err;
-        if (u->is_text && !wsb_utf8_feed(&u->utf8, to, n))
-            return WSB_ERR_UTF8;
-        u->out->len += n;
-        if (n < room)
-            return WSB_OK;
-    }
-}
-
-static wsb_err inflate_masked(struct unpacking *u, const struct wsb_ws_event *ev)
-{
-    WSB_SCRATCH uint8_t plain[UNMASK_PIECE];
-    for (size_t at = 0; at < ev->len; at += UNMASK_PIECE) {
-        size_t n = ev->len - at < UNMASK_PIECE ? ev->len - at : UNMASK_PIECE;
-        wsb_mask_copy(plain, ev->payload + at, n, ev->mask, /*phase=*/at);
-        wsb_err err = inflate_piece(u, wsb_span(plain, n));
-        if (err)
-            return err;
-    }
+    size_t room, n = 0, before = u->piece.len;
+    wsb_err err = make_room(u, &room);
+    if (!err && room == 0)
+        err = inflate_nothing(u);
+    else if (!err)
+        err = wsb_inflater_next(u->inflater, &u->piece, u->out.data + u->out.len, room, &n);
+    if (err)
+        return err;
+    if (u->is_text && !wsb_utf8_feed(&u->utf8, u->out.data + u->out.len, n))
+        return WSB_ERR_UTF8;
+    u->out.len += n;
+    u->is_full = room && n == room;
+    *ret_work = n + WORK_OF_A_BYTE * (before - u->piece.len);
     return WSB_OK;
 }
 
-/* RFC 7692 §7.2.2 item 1: put back what the sender cut off. One that ends with BFINAL has had nothing cut off. */
-static wsb_err inflate_end(struct unpacking *u)
+/* The next piece of what is to be inflated. False: there is none. */
+static bool take_piece(struct wsb_unpacking *u)
 {
+    /* RFC 7692 §7.2.2 item 1: put back what the sender cut off. One that ends with BFINAL has had nothing cut off. */
     static const uint8_t tail[] = {0x00, 0x00, 0xff, 0xff};
-    if (!wsb_inflater_is_ended(u->inflater)) {
-        wsb_err err = inflate_piece(u, wsb_span(tail, sizeof tail));
+    const struct wsb_ws_event *ev = &u->ev;
+    size_t left = ev->len - u->taken;
+    size_t n = left < UNMASK_PIECE ? left : UNMASK_PIECE;
+    if (n) {
+        if (ev->masked)
+            wsb_mask_copy(u->plain, ev->payload + u->taken, n, ev->mask, /*phase=*/u->taken);
+        u->piece = wsb_span(ev->masked ? u->plain : ev->payload + u->taken, n);
+        u->taken += n;
+        return true;
+    }
+    if (u->has_its_end || wsb_inflater_is_ended(u->inflater))
+        return false;
+    u->has_its_end = true;
+    u->piece = wsb_span(tail, sizeof tail);
+    return true;
+}
+
+/* WSB_AGAIN: the budget is used up. */
+static wsb_err inflate_on(struct wsb_unpacking *u, size_t *budget)
+{
+    while (u->piece.len || u->is_full || take_piece(u)) {
+        size_t work;
+        if (*budget == 0)
+            return WSB_AGAIN;
+        wsb_err err = inflate_some(u, &work);
         if (err)
             return err;
+        *budget -= work < *budget ? work : *budget;
     }
     if (!wsb_inflater_is_complete(u->inflater))
         return WSB_ERR_PROTO;
     return u->is_text && !wsb_utf8_is_complete(&u->utf8) ? WSB_ERR_UTF8 : WSB_OK;
 }
 
-wsb_err wsb_deflate_unpack(struct wsb_deflate *d, struct wsb_ws_event *ev, size_t max_message)
+/* Its bytes belong to others, and so may its inflater: they stay as they are for as long as it takes. */
+static wsb_err interrupt(struct wsb_deflate *d, const struct wsb_unpacking *now)
 {
-    struct unpacking u = {.out = &d->shared->unpacked, .max = max_message, .is_text = ev->opcode == WSB_OP_TEXT};
-    assert(ev->type == WSB_WS_MESSAGE && ev->rsv == WSB_RSV1);
-    wsb_utf8_init(&u.utf8);
-    wsb_buf_clear(u.out);
-    wsb_err err = inflater_of(d, &u.inflater);
-    if (!err)
-        err = ev->masked ? inflate_masked(&u, ev) : inflate_piece(&u, wsb_span(ev->payload, ev->len));
-    if (!err)
-        err = inflate_end(&u);
-    if (err)
-        return err;
+    struct wsb_unpacking *u = malloc(sizeof *u);
+    const struct wsb_ws_event *ev = &now->ev;
+    size_t left = ev->len - now->taken;
+    if (!u)
+        return WSB_ERR_NOMEM;
+    *u = *now;
+    u->held = (struct wsb_buf){0};
+    if (wsb_buf_reserve(&u->held, now->piece.len + left + 1) != WSB_OK) {
+        free(u);
+        return WSB_ERR_NOMEM;
+    }
+    if (now->piece.len)
+        memcpy(u->held.data, now->piece.ptr, now->piece.len);
+    if (left && ev->masked)
+        wsb_mask_copy(u->held.data + now->piece.len, ev->payload + now->taken, left, ev->mask, /*phase=*/now->taken);
+    else if (left)
+        memcpy(u->held.data + now->piece.len, ev->payload + now->taken, left);
+    u->held.len = now->piece.len + left;
+    u->ev.payload = u->held.data;
+    u->ev.len = u->held.len;
+    u->ev.masked = false;
+    u->piece = wsb_span(NULL, 0);
+    u->taken = 0;
+    if (!d->reads_in_order)
+        d->shared->inflater = NULL; /* it is this message's now */
+    d->unpacking = u;
+    return WSB_OK;
+}
+
+static void give_back_inflater(struct wsb_deflate *d, struct wsb_inflater *inflater)
+{
+    if (d->reads_in_order)
+        return;
+    if (d->shared->inflater)
+        wsb_inflater_free(inflater);
+    else
+        d->shared->inflater = inflater;
+}
+
+static void drop_unpacking(struct wsb_deflate *d)
+{
+    if (!d->unpacking)
+        return;
+    give_back_inflater(d, d->unpacking->inflater);
+    wsb_buf_deinit(&d->unpacking->out);
+    wsb_buf_deinit(&d->unpacking->held);
+    free(d->unpacking);
+    d->unpacking = NULL;
+}
+
+void wsb_deflate_free(struct wsb_deflate *d)
+{
+    if (!d)
+        return;
+    drop_unpacking(d);
+    wsb_deflate_account_release(d->shared->account, d->charged);
+    wsb_inflater_free(d->inflater);
+    wsb_deflater_free(d->deflater);
+    free(d);
+}
+
+static void hand_out(struct wsb_deflate *d, struct wsb_unpacking *u, struct wsb_ws_event *ev)
+{
+    *ev = u->ev;
     ev->rsv = 0;
     ev->masked = false;
     ev->checked = true;
-    ev->payload = u.out->data;
-    ev->len = u.out->len;
-    return WSB_OK;
+    ev->payload = u->out.data;
+    ev->len = u->out.len;
+    wsb_buf_deinit(&d->shared->unpacked);
+    d->shared->unpacked = u->out;
+    u->out = (struct wsb_buf){0};
+}
+
+wsb_err wsb_deflate_unpack_some(struct wsb_deflate *d, struct wsb_ws_event *ev, size_t max_message, size_t *budget)
+{
+    WSB_SCRATCH struct wsb_unpacking u;
+    assert(ev->type == WSB_WS_MESSAGE && ev->rsv == WSB_RSV1 && !d->unpacking);
+    u.ev = *ev;
+    u.out = d->shared->unpacked;
+    d->shared->unpacked = (struct wsb_buf){0};
+    wsb_buf_clear(&u.out);
+    u.held = (struct wsb_buf){0};
+    u.taken = 0;
+    u.piece = wsb_span(NULL, 0);
+    u.max = max_message;
+    u.is_text = ev->opcode == WSB_OP_TEXT;
+    u.is_full = u.has_its_end = false;
+    wsb_utf8_init(&u.utf8);
+    wsb_err err = inflater_of(d, &u.inflater);
+    if (!err)
+        err = inflate_on(&u, budget);
+    if (err == WSB_AGAIN && interrupt(d, &u) == WSB_OK)
+        return WSB_AGAIN;
+    if (!err)
+        hand_out(d, &u, ev);
+    else
+        wsb_buf_deinit(&u.out);
+    return err == WSB_AGAIN ? WSB_ERR_NOMEM : err;
+}
+
+wsb_err wsb_deflate_unpack_more(struct wsb_deflate *d, struct wsb_ws_event *ev, size_t *budget)
+{
+    struct wsb_unpacking *u = d->unpacking;
+    wsb_err err = inflate_on(u, budget);
+    if (err == WSB_AGAIN)
+        return err;
+    if (!err)
+        hand_out(d, u, ev);
+    drop_unpacking(d);
+    return err;
+}
+
+wsb_err wsb_deflate_unpack(struct wsb_deflate *d, struct wsb_ws_event *ev, size_t max_message)
+{
+    size_t all = SIZE_MAX;
+    return wsb_deflate_unpack_some(d, ev, max_message, &all);
+}
+
+size_t wsb_deflate_unpacking_held(const struct wsb_deflate *d)
+{
+    const struct wsb_unpacking *u = d->unpacking;
+    return u ? sizeof *u + u->out.cap + u->held.cap : 0;
 }
 
 /* ------------------------------------------------------------------ packing */

@@ -81,6 +81,21 @@ const struct wsb_deflate_params *wsb_deflate_params_of(const struct wsb_deflate 
  */
 WSB_MUST_CHECK wsb_err wsb_deflate_unpack(struct wsb_deflate *d, struct wsb_ws_event *ev, size_t max_message);
 
+/**
+ * The same in steps, for what may take long: a few bytes can make very many.
+ *
+ * @budget   bytes to be made of it, about; afterwards what is left of them. Bytes that are read count as well
+ *
+ * Returns   as above; and WSB_AGAIN: it is half done, what it needs of ev has been copied, and the next call for this connection is
+ *           wsb_deflate_unpack_more() or wsb_deflate_free()
+ */
+WSB_MUST_CHECK wsb_err wsb_deflate_unpack_some(struct wsb_deflate *d, struct wsb_ws_event *ev, size_t max_message,
+                                               size_t *budget);
+/* Go on with it; WSB_AGAIN: it is still not done. *ret_ev is set with WSB_OK. */
+WSB_MUST_CHECK wsb_err wsb_deflate_unpack_more(struct wsb_deflate *d, struct wsb_ws_event *ret_ev, size_t *budget);
+/* Bytes that a message which is half unpacked keeps; 0: there is none. */
+size_t wsb_deflate_unpacking_held(const struct wsb_deflate *d);
+
 /* How a packed message depends on others. */
 enum wsb_deflate_context {
     WSB_DEFLATE_IN_ORDER, /* it may refer to earlier ones, as agreed: it must be sent, and in this order */

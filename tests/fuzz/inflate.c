@@ -54,7 +54,13 @@ static wsb_err unpack(struct end *e, uint8_t opcode, struct wsb_span packed, boo
         wsb_mask_copy(copy, packed.ptr, packed.len, mask, 0);
     }
     ev->payload = masked ? copy : packed.ptr;
-    return wsb_deflate_unpack(e->deflate, ev, limit);
+    if (!masked)
+        return wsb_deflate_unpack(e->deflate, ev, limit);
+    size_t budget = 1 + packed.len % 100; /* in steps, which must not need what was shown to the first */
+    wsb_err err = wsb_deflate_unpack_some(e->deflate, ev, limit, &budget);
+    for (memset(copy, 0, sizeof copy); err == WSB_AGAIN; budget = 1000)
+        err = wsb_deflate_unpack_more(e->deflate, ev, &budget);
+    return err;
 }
 
 static void check_again(struct end *from, struct end *to, const struct wsb_ws_event *ev)

@@ -11,6 +11,11 @@
 #include "base/log.h"
 #include "session/parts.h"
 
+enum {
+    UNPACK_STEP = 256 << 10, /* bytes that are made of a client's message before others have their turn */
+    UNPACKED_A_UNIT = 64     /* of work */
+};
+
 /* ---------------------------------------------------------------- agreement */
 
 static struct wsb_deflate_policy policy_of(const struct wsg_route_policy *p, bool takeover)
@@ -80,18 +85,44 @@ void wsg_compress_end(struct wsg_session *s)
 
 /* ----------------------------------------------------------------- incoming */
 
+static void charge(struct wsg_session *s, size_t left)
+{
+    wsg_turns_charge(&s->env->turns, (UNPACK_STEP - left) / UNPACKED_A_UNIT);
+}
+
+static void count_unpacked(struct wsg_session *s, size_t len)
+{
+    wsg_count(&s->route->tally.unpacked, 1);
+    wsg_count(&s->route->tally.unpacked_bytes, len);
+    s->env->is_deflate_used = true;
+}
+
 wsb_err wsg_compress_unpack(struct wsg_session *s, struct wsb_ws_event *ev)
 {
-    struct wsg_route_tally *t = &s->route->tally;
+    size_t budget = UNPACK_STEP;
     size_t packed_len = ev->len;
-    wsb_err err = wsb_deflate_unpack(s->deflate, ev, s->route->policy.max_message);
-    if (err)
-        return err;
-    wsg_count(&t->unpacked, 1);
-    wsg_count(&t->unpacked_from_bytes, packed_len);
-    wsg_count(&t->unpacked_bytes, ev->len);
-    s->env->is_deflate_used = true;
-    return WSB_OK;
+    wsb_err err = wsb_deflate_unpack_some(s->deflate, ev, s->route->policy.max_message, &budget);
+    charge(s, budget); /* whatever has become of it */
+    if (!err || err == WSB_AGAIN)
+        wsg_count(&s->route->tally.unpacked_from_bytes, packed_len);
+    if (!err)
+        count_unpacked(s, ev->len);
+    return err;
+}
+
+wsb_err wsg_compress_unpack_more(struct wsg_session *s, struct wsb_ws_event *ret_ev)
+{
+    size_t budget = UNPACK_STEP;
+    wsb_err err = wsb_deflate_unpack_more(s->deflate, ret_ev, &budget);
+    charge(s, budget);
+    if (!err)
+        count_unpacked(s, ret_ev->len);
+    return err;
+}
+
+size_t wsg_compress_held(const struct wsg_session *s)
+{
+    return s->is_compressed ? wsb_deflate_unpacking_held(s->deflate) : 0;
 }
 
 /* ----------------------------------------------------------------- outgoing */

@@ -26,8 +26,12 @@ const char *wsg_compress_text(const struct wsg_session *s, char text[WSB_DEFLATE
 /* No more messages, either way. */
 void wsg_compress_end(struct wsg_session *s);
 
-/* A message of the client that came packed. */
+/* A message of the client that came packed. WSB_AGAIN: it is so much work that it is done in steps; what ev had has been copied, and no
+ * other may be unpacked before unpack_more() has said something else. */
 WSB_MUST_CHECK wsb_err wsg_compress_unpack(struct wsg_session *s, struct wsb_ws_event *ev);
+WSB_MUST_CHECK wsb_err wsg_compress_unpack_more(struct wsg_session *s, struct wsb_ws_event *ret_ev);
+/* Bytes that a message which is half unpacked keeps; 0: there is none. */
+size_t wsg_compress_held(const struct wsg_session *s);
 
 /* Pack a message for the client if that is worth it; what it says is good until the next call. `may_be_dropped`: from the queue. */
 void wsg_compress_pack(struct wsg_session *s, const struct wsg_command *c, bool may_be_dropped,

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <utlist.h>
 
+#include "session/compress.h"
 #include "session/parts.h"
 
 enum {
@@ -86,7 +87,10 @@ static void give_way(struct wsg_session *s)
         return;
     }
     u->is_in_line = true;
-    DL_APPEND(s->env->turns.line, u);
+    if (wsg_compress_held(s)) /* what it keeps is much: it is done with before others begin */
+        DL_PREPEND(s->env->turns.line, u);
+    else
+        DL_APPEND(s->env->turns.line, u);
     s->env->turns.count++;
     wsg_session_set_paused(s, WSG_PAUSE_TURN, true);
 }
@@ -152,7 +156,7 @@ static void process_unread(struct wsg_session *s)
     u->is_dropped = NULL;
     if (s->state == WSG_SESSION_DEAD)
         return;
-    if (u->is_in_line || used < u->bytes.len)
+    if (u->is_in_line || used < u->bytes.len || wsg_compress_held(s))
         wsb_buf_consume(&u->bytes, used);
     else
         wsg_session_drop_unread(s);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "session/compress.h"
 #include "session/parts.h"
 #include "ws/close.h"
 
@@ -107,7 +108,7 @@ static void grow(struct wsg_session *s, size_t held)
 void wsg_unfinished_follow(struct wsg_session *s)
 {
     bool is_reading = s->state == WSG_SESSION_OPEN || s->state == WSG_SESSION_CLOSING;
-    size_t held = is_reading ? wsb_ws_in_held(&s->in.ws) : 0;
+    size_t held = is_reading ? wsb_ws_in_held(&s->in.ws) + wsg_compress_held(s) : 0;
     if (held)
         grow(s, held);
     else

@@ -475,18 +475,11 @@ static void fail(struct wsg_session *s, wsb_err err)
                           err == WSB_ERR_LIMIT ? "message too big" : wsb_err_name(err));
 }
 
-static void on_message(struct wsg_session *s, struct wsb_ws_event *ev)
+/* err: what was said when it was unpacked. */
+static void take_message(struct wsg_session *s, const struct wsb_ws_event *ev, wsb_err err)
 {
-    if (s->state != WSG_SESSION_OPEN)
-        return; /* we said goodbye already */
-    bool is_packed = ev->rsv != 0;
-    wsb_err err = is_packed ? wsg_compress_unpack(s, ev) : WSB_OK;
-    if (is_packed) /* whatever has become of it */
-        wsg_turns_charge(&s->env->turns, ev->len >> 6);
     if (!err)
         err = wsg_emit_message(s, ev);
-    if (!ev->masked)
-        wsb_ws_in_release(&s->in.ws); /* a big message leaves no big buffer behind */
     if (err) {
         fail(s, err);
         return;
@@ -497,6 +490,27 @@ static void on_message(struct wsg_session *s, struct wsb_ws_event *ev)
     struct wsg_traffic *t = wsg_session_traffic(s);
     t->messages_in++;
     t->bytes_in += ev->len;
+}
+
+static void on_message(struct wsg_session *s, struct wsb_ws_event *ev)
+{
+    bool is_taken = s->state == WSG_SESSION_OPEN; /* or we said goodbye already */
+    wsb_err err = is_taken && ev->rsv ? wsg_compress_unpack(s, ev) : WSB_OK;
+    if (is_taken && err != WSB_AGAIN)
+        take_message(s, ev, err);
+    if (!ev->masked)
+        wsb_ws_in_release(&s->in.ws); /* a big message leaves no big buffer behind */
+}
+
+/* Of the message that is half unpacked; what came behind it waits. */
+static void on_more_of_message(struct wsg_session *s)
+{
+    struct wsb_ws_event ev = {0};
+    wsb_err err = wsg_compress_unpack_more(s, &ev);
+    if (err == WSB_AGAIN)
+        return;
+    take_message(s, &ev, err);
+    wsg_terms_charge(s, wsg_unfinished_rest(s, ev.len));
 }
 
 static void on_ping(struct wsg_session *s, const struct wsb_ws_event *ev)
@@ -559,6 +573,11 @@ static void on_close(struct wsg_session *s, const struct wsb_ws_event *ev)
 wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t len, size_t *ret_used)
 {
     WSB_SCRATCH struct wsb_ws_event ev;
+    if (wsg_compress_held(s) && s->state == WSG_SESSION_OPEN) {
+        *ret_used = 0;
+        on_more_of_message(s);
+        return WSB_OK;
+    }
     wsb_err err = wsb_ws_in_next(&s->in.ws, data, len, ret_used, &ev);
     if (err == WSB_MORE)
         return WSB_MORE;
@@ -570,7 +589,8 @@ wsb_err wsg_websocket_step(struct wsg_session *s, const uint8_t *data, size_t le
     switch (ev.type) {
     case WSB_WS_MESSAGE:
         on_message(s, &ev);
-        wsg_terms_charge(s, wsg_unfinished_rest(s, ev.len));
+        if (!wsg_compress_held(s))
+            wsg_terms_charge(s, wsg_unfinished_rest(s, ev.len));
         break;
     case WSB_WS_PING:
         on_ping(s, &ev);

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "session/compress.h"
 #include "session/parts.h"
 #include "unit/session/fixture.h"
 
@@ -181,6 +182,93 @@ static void test_messages_come_unpacked_and_are_counted(void **state)
     wsb_deflate_free(d);
 }
 
+enum { MUCH = 2 << 20 };
+
+/* A message of so many a's, packed, and a short one behind it, in one write. */
+static void say_much(struct fixture *f, bool takeover)
+{
+    struct wsg_route *r = compress_route(f, 0, takeover);
+    struct wsb_span packed;
+    char *text = malloc(MUCH);
+    assert_non_null(text);
+    memset(text, 'a', MUCH);
+    r->policy.max_message = r->policy.max_frame = MUCH;
+    open_offering(f, "ws/a");
+    forget(f);
+    struct wsb_deflate *d = client_of(f);
+    assert_int_equal(wsb_deflate_pack(d, WSB_DEFLATE_IN_ORDER, wsb_span(text, MUCH), &packed), WSB_OK);
+    assert_in_range(packed.len, 126, 60000);
+    uint8_t *frames = calloc(1, packed.len + 15);
+    assert_non_null(frames);
+    memcpy(frames, ((uint8_t[]){0xc1, 0xfe, (uint8_t)(packed.len >> 8), (uint8_t)packed.len}), 4); /* a mask of zeros */
+    memcpy(frames + 8, packed.ptr, packed.len);
+    memcpy(frames + 8 + packed.len, "\x81\x81\0\0\0\0b", 7);
+    client_write(f, frames, packed.len + 15);
+    free(frames);
+    free(text);
+    wsb_deflate_free(d);
+}
+
+/* Some hundred thousand bytes of it a round; what came behind it waits. */
+static void test_a_message_that_is_much_is_unpacked_in_turns(void **state)
+{
+    struct fixture *f = *state;
+    for (int takeover = 0; takeover < 2; takeover++) {
+        int rounds = 0;
+        say_much(f, takeover);
+        for (size_t held = 0; !strstr(f->events, "data:"); rounds++, held = wsg_compress_held(session_of(f))) {
+            size_t now = wsg_compress_held(session_of(f));
+            assert_in_range(rounds, 0, 100);
+            assert_true(now <= MUCH + 100000 && now >= held);
+            assert_int_equal(f->env.unfinished_held, now);
+            assert_true(!now || f->env.turns.count == 1);
+            hear_round(f);
+        }
+        assert_in_range(rounds, 4, 20);
+        turn(f);
+        assert_string_equal(f->events, "data:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa data:b");
+        assert_int_equal(wsg_compress_held(session_of(f)), 0);
+        assert_int_equal(f->env.unfinished_held, 0);
+        assert_null(session_of(f)->unread);
+        assert_int_equal(session_of(f)->paused, 0);
+        assert_int_equal(f->routes.routes[0].tally.unpacked_bytes, (uint64_t)MUCH * (unsigned)(takeover + 1));
+        connect_client(f);
+    }
+}
+
+/* It is paused meanwhile, as its handler has too much: it is finished when that is over. */
+static void test_a_pause_while_a_message_is_unpacked(void **state)
+{
+    struct fixture *f = *state;
+    say_much(f, true);
+    while (!wsg_compress_held(session_of(f)))
+        hear_round(f);
+    wsg_session_command(session_of(f), &(struct wsg_command){.type = WSG_CMD_PAUSE, .by = WSG_BY_GATE});
+    for (int i = 0; i < 20; i++)
+        hear_round(f);
+    assert_string_equal(f->events, "");
+    assert_true(wsg_compress_held(session_of(f)) > 0);
+    assert_null(f->env.turns.line);
+    wsg_session_command(session_of(f), &(struct wsg_command){.type = WSG_CMD_RESUME, .by = WSG_BY_GATE});
+    for (int i = 0; i < 20; i++)
+        hear_round(f);
+    assert_string_equal(f->events, "data:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa data:b");
+}
+
+/* We say goodbye, or the client is gone, while it is unpacked: nothing of it is heard, and nothing is left. */
+static void test_an_end_while_a_message_is_unpacked(void **state)
+{
+    struct fixture *f = *state;
+    say_much(f, true);
+    while (!wsg_compress_held(session_of(f)))
+        hear_round(f);
+    wsg_websocket_close(session_of(f), WSG_BY_GATE, 1001, wsb_span_str("enough"));
+    assert_int_equal(wsg_compress_held(session_of(f)), 0);
+    turn(f);
+    assert_null(strstr(f->events, "data:"));
+    assert_int_equal(f->env.unfinished_held, 0);
+}
+
 static void test_what_is_no_deflate_is_a_protocol_error(void **state)
 {
     struct fixture *f = *state;
@@ -310,6 +398,9 @@ int main(void)
         ROW(test_a_client_that_is_rejected_gives_its_memory_back),
         ROW(test_memory_that_is_used_up_costs_the_context_only),
         ROW(test_messages_come_unpacked_and_are_counted),
+        ROW(test_a_message_that_is_much_is_unpacked_in_turns),
+        ROW(test_a_pause_while_a_message_is_unpacked),
+        ROW(test_an_end_while_a_message_is_unpacked),
         ROW(test_what_is_no_deflate_is_a_protocol_error),
         ROW(test_small_and_plain_messages_are_not_packed),
         ROW(test_a_dropped_message_spoils_no_context),

@@ -117,6 +117,22 @@ static size_t put_frame(uint8_t *out, uint8_t opcode, bool fin, uint8_t rsv, boo
 }
 
 /* Read one message from a stream, in pieces of `step` bytes. */
+static size_t unpack_step = SIZE_MAX; /* bytes of work, after which it is interrupted */
+
+static wsb_err unpack(struct wsb_deflate *d, struct wsb_ws_event *ev, size_t max)
+{
+    size_t budget = unpack_step;
+    wsb_err err = wsb_deflate_unpack_some(d, ev, max, &budget);
+    while (err == WSB_AGAIN) {
+        assert_true(wsb_deflate_unpacking_held(d) > 0);
+        assert_int_equal(budget, 0);
+        budget = unpack_step;
+        err = wsb_deflate_unpack_more(d, ev, &budget);
+    }
+    assert_int_equal(wsb_deflate_unpacking_held(d), 0);
+    return err;
+}
+
 static wsb_err read_message(struct wsb_ws_in *in, struct wsb_deflate *d, const uint8_t *stream, size_t len, size_t step,
                             size_t max, struct wsb_ws_event *ev)
 {
@@ -132,7 +148,7 @@ static wsb_err read_message(struct wsb_ws_in *in, struct wsb_deflate *d, const u
             if (err == WSB_MORE)
                 break;
             if (ev->type == WSB_WS_MESSAGE)
-                return ev->rsv ? wsb_deflate_unpack(d, ev, max) : WSB_OK;
+                return ev->rsv ? unpack(d, ev, max) : WSB_OK;
         }
     }
     return WSB_MORE;
@@ -188,6 +204,77 @@ static void test_deflate_unpacks_rows(void **state)
         for (int how = 0; how < 4; how++)
             check_row(&rows[i], how & 1, how & 2 ? WSB_ROLE_CLIENT : WSB_ROLE_SERVER);
     }
+}
+
+static void test_deflate_unpacks_rows_in_steps(void **state)
+{
+    static const size_t some[] = {1, 5, 1000};
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+        unpack_step = some[i];
+        test_deflate_unpacks_rows(state);
+    }
+    unpack_step = SIZE_MAX;
+}
+
+/* What it was packed as is overwritten meanwhile, and others of the thread unpack theirs. */
+static void check_interrupted(bool takeover, bool masked)
+{
+    enum { LEN = 100000 };
+    static uint8_t text[LEN], packed[LEN];
+    struct wsb_deflate_params p = params_of(takeover, 15, 15);
+    struct end client, server;
+    struct wsb_span out;
+    end_init(&client, WSB_ROLE_CLIENT, &p);
+    end_init(&server, WSB_ROLE_SERVER, &p);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < LEN; i++)
+            text[i] = (uint8_t)(i * i >> 7 ^ i % (size_t)(5 + round));
+        assert_int_equal(wsb_deflate_pack(client.deflate, WSB_DEFLATE_IN_ORDER, wsb_span(text, LEN), &out), WSB_OK);
+        struct wsb_ws_event ev = {.type = WSB_WS_MESSAGE,
+                                  .opcode = WSB_OP_BINARY,
+                                  .rsv = WSB_RSV1,
+                                  .masked = masked,
+                                  .mask = {1, 2, 3, 4},
+                                  .payload = packed,
+                                  .len = out.len};
+        for (size_t i = 0; i < out.len; i++)
+            packed[i] = out.ptr[i] ^ (masked ? ev.mask[i % 4] : 0);
+        size_t budget = 1000;
+        wsb_err err = wsb_deflate_unpack_some(server.deflate, &ev, LEN, &budget);
+        assert_int_equal(err, WSB_AGAIN);
+        memset(packed, 0xff, sizeof packed);
+        for (int steps = 0; err == WSB_AGAIN; steps++) {
+            struct wsb_deflate *other;
+            struct wsb_ws_event hello = {.type = WSB_WS_MESSAGE,
+                                         .opcode = WSB_OP_TEXT,
+                                         .rsv = WSB_RSV1,
+                                         .payload = (const uint8_t *)HELLO,
+                                         .len = 7};
+            assert_int_equal(wsb_deflate_new(&other, server.shared, WSB_ROLE_SERVER, &p, 1), WSB_OK);
+            assert_int_equal(wsb_deflate_unpack(other, &hello, MAX_MESSAGE), WSB_OK);
+            assert_memory_equal(hello.payload, "Hello", 5);
+            wsb_deflate_free(other);
+            assert_in_range(steps, 0, 1000);
+            budget = 1000;
+            err = wsb_deflate_unpack_more(server.deflate, &ev, &budget);
+        }
+        assert_int_equal(err, WSB_OK);
+        assert_int_equal(ev.len, LEN);
+        assert_memory_equal(ev.payload, text, LEN);
+    }
+    size_t budget = 10;
+    struct wsb_ws_event ev = {
+        .type = WSB_WS_MESSAGE, .opcode = WSB_OP_BINARY, .rsv = WSB_RSV1, .payload = out.ptr, .len = out.len};
+    (void)!wsb_deflate_unpack_some(server.deflate, &ev, LEN, &budget); /* and one that is never done */
+    end_deinit(&client);
+    end_deinit(&server);
+}
+
+static void test_deflate_is_interrupted(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 4; how++)
+        check_interrupted(how & 1, how & 2);
 }
 
 /* Where RSV1 may stand. Frames are unmasked: the reader is a client's. */
@@ -427,6 +514,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_deflate_unpacks_rows),
+        cmocka_unit_test(test_deflate_unpacks_rows_in_steps),
+        cmocka_unit_test(test_deflate_is_interrupted),
         cmocka_unit_test(test_deflate_rsv1_only_where_agreed),
         cmocka_unit_test(test_deflate_takeover_is_what_was_agreed),
         cmocka_unit_test(test_deflate_bomb_is_bounded),
