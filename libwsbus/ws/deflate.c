@@ -300,10 +300,10 @@ static wsb_err interrupt(struct wsb_deflate *d, const struct wsb_unpacking *now)
     else if (left)
         memcpy(u->held.data + now->piece.len, ev->payload + now->taken, left);
     u->held.len = now->piece.len + left;
-    u->ev.payload = u->held.data;
-    u->ev.len = u->held.len;
+    u->piece = wsb_span(u->held.data, now->piece.len); /* the pieces stay what they are, and so does what is found first */
+    u->ev.payload = u->held.data + now->piece.len;
+    u->ev.len = left;
     u->ev.masked = false;
-    u->piece = wsb_span(NULL, 0);
     u->taken = 0;
     if (!d->reads_in_order)
         d->shared->inflater = NULL; /* it is this message's now */
