@@ -19,7 +19,7 @@
 #include "base/json.h"
 #include "base/log_sums.h"
 
-enum { CELLS = 1024, CELL_BYTES = 1008, CLOSE_WAIT_MS = 1000, PRIORITY_BYTES = sizeof "<3>" - 1 };
+enum { CELL_BYTES = 1008, CLOSE_WAIT_MS = 1000, PRIORITY_BYTES = sizeof "<3>" - 1 };
 
 struct cell {
     _Atomic size_t turn;
@@ -199,7 +199,7 @@ static bool push(const char *text, size_t len)
 {
     size_t at = atomic_load_explicit(&sink.head, memory_order_relaxed);
     for (;;) {
-        struct cell *c = &sink.cells[at % CELLS];
+        struct cell *c = &sink.cells[at % WSB_LOG_QUEUE];
         size_t turn = atomic_load_explicit(&c->turn, memory_order_acquire);
         if (turn == at) {
             if (!atomic_compare_exchange_weak_explicit(&sink.head, &at, at + 1, memory_order_relaxed,
@@ -218,12 +218,12 @@ static bool push(const char *text, size_t len)
 
 static bool pop(char *text, size_t *ret_len)
 {
-    struct cell *c = &sink.cells[sink.tail % CELLS];
+    struct cell *c = &sink.cells[sink.tail % WSB_LOG_QUEUE];
     if (atomic_load_explicit(&c->turn, memory_order_acquire) != sink.tail + 1)
         return false;
     memcpy(text, c->text, c->len);
     *ret_len = c->len;
-    atomic_store_explicit(&c->turn, sink.tail + CELLS, memory_order_release);
+    atomic_store_explicit(&c->turn, sink.tail + WSB_LOG_QUEUE, memory_order_release);
     sink.tail++;
     return true;
 }
@@ -374,7 +374,7 @@ static void *writer_main(void *arg)
             return NULL;
         atomic_store(&sink.writer_sleeps, true);
         atomic_thread_fence(memory_order_seq_cst);
-        struct cell *c = &sink.cells[sink.tail % CELLS];
+        struct cell *c = &sink.cells[sink.tail % WSB_LOG_QUEUE];
         if (atomic_load_explicit(&c->turn, memory_order_acquire) == sink.tail + 1 || atomic_load(&sink.stopping)) {
             atomic_store(&sink.writer_sleeps, false);
             continue;
@@ -389,7 +389,7 @@ wsb_err wsb_log_open(int fd, enum wsb_log_format format, enum wsb_level level, b
 {
     if (atomic_load(&is_open) || fd < 0)
         return WSB_ERR_MISUSE;
-    struct cell *cells = calloc(CELLS, sizeof *cells);
+    struct cell *cells = calloc(WSB_LOG_QUEUE, sizeof *cells);
     if (!cells)
         return WSB_ERR_NOMEM;
     int wake_fd = eventfd(0, EFD_CLOEXEC);
@@ -397,7 +397,7 @@ wsb_err wsb_log_open(int fd, enum wsb_log_format format, enum wsb_level level, b
         free(cells);
         return WSB_ERR_IO;
     }
-    for (size_t i = 0; i < CELLS; i++)
+    for (size_t i = 0; i < WSB_LOG_QUEUE; i++)
         atomic_init(&cells[i].turn, i);
     sink.cells = cells;
     sink.wake_fd = wake_fd;

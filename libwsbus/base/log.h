@@ -82,6 +82,7 @@ void wsb_log_tell_left_out(void);
 
 void wsb_log_set_level(enum wsb_log_module module, enum wsb_level level);
 enum wsb_level wsb_log_get_level(enum wsb_log_module module);
+enum { WSB_LOG_QUEUE = 1024 /* lines that may wait for whoever reads */ };
 uint64_t wsb_log_lost(void); /* lines lost since open */
 
 const char *wsb_log_module_name(enum wsb_log_module module);

@@ -300,7 +300,8 @@ static wsb_err interrupt(struct wsb_deflate *d, const struct wsb_unpacking *now)
     else if (left)
         memcpy(u->held.data + now->piece.len, ev->payload + now->taken, left);
     u->held.len = now->piece.len + left;
-    u->piece = wsb_span(u->held.data, now->piece.len); /* the pieces stay what they are, and so does what is found first */
+    u->piece =
+        wsb_span(u->held.data, now->piece.len); /* the pieces stay what they are, and so does what is found first */
     u->ev.payload = u->held.data + now->piece.len;
     u->ev.len = left;
     u->ev.masked = false;
