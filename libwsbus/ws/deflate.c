@@ -405,7 +405,8 @@ wsb_err wsb_deflate_unpack(struct wsb_deflate *d, struct wsb_ws_event *ev, size_
 size_t wsb_deflate_unpacking_held(const struct wsb_deflate *d)
 {
     const struct wsb_unpacking *u = d->unpacking;
-    return u ? sizeof *u + u->out.cap + u->held.cap : 0;
+    size_t inflater = d->reads_in_order ? 0 : wsb_inflater_cost(WSB_DEFLATE_BITS_MAX);
+    return u ? sizeof *u + u->out.cap + u->held.cap + inflater : 0;
 }
 
 /* ------------------------------------------------------------------ packing */
