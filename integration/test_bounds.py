@@ -61,7 +61,7 @@ def test_memory_is_bounded_and_nothing_is_lost(make_gate, take_seat, tmp_path, w
 
     eventually(offer, "the kernels of all clients are full")
     eventually(lambda: is_paused(gate), "all clients are paused")
-    gate.assert_grew_less(before, 40)
+    gate.assert_grew_less(before, 56)  # 16 MiB may be under way to the hub, in buffers that double; and what is retained, there and at the link
     route = gate.wsctl("stats")["routes"]["echo"]
     assert route["messages_in"] == route["delivered"] + route["retained_messages"] + sum(route["in_dropped"].values())
     assert sum(route["in_dropped"].values()) == 0
