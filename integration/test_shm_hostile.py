@@ -22,7 +22,7 @@ from shm_peer import Peer, Refused
 
 RING = 64 << 10
 WRITTEN, GONE, STALE, INVALID = (wsbus.OUTCOMES.index(name) for name in ("written", "gone", "stale", "invalid"))
-GROWTH_MIB = 32  # the C library keeps what the largest message took, 20 MiB, and rings have pages
+GROWTH_MIB = 48  # the C library keeps what the largest message took, in a buffer that doubles: 32 MiB; and rings have pages
 
 
 class Echoes:

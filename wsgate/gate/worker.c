@@ -162,7 +162,7 @@ wsb_err wsg_worker_listen(struct wsg_worker *w, int fd, uint8_t entrance, bool o
 void wsg_worker_set_tls(struct wsg_worker *w, struct wsb_tls_context *const *contexts, size_t count)
 {
     (void)count;                                     /* where there are no assertions */
-    for (size_t i = 0; i < w->acceptor_count; i++) { /* none of them once the gate ends */
+    for (size_t i = 0; i < w->acceptor_count; i++) { /* none of them once the last clients are in */
         struct wsg_acceptor *a = &w->acceptors[i];
         assert(a->entrance < count);
         wsb_tls_context_unref(a->tls);
@@ -202,8 +202,8 @@ static void on_drain_tick(struct wsg_timer *t)
     uint64_t now_ms = wsg_loop_now_ms(w->loop);
     bool is_forced = now_ms >= d->force_ms;
     if (w->acceptor_count && accept_waiting(w) && !is_forced && d->last_accepts++ < LAST_ACCEPTS) {
-        (void)!wsg_loop_arm(w->loop, t, now_ms + 1);
-        return;
+        if (wsg_loop_arm(w->loop, t, now_ms + 1) == WSB_OK)
+            return;
     }
     if (w->acceptor_count) {
         wsg_worker_stop_listening(w);

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "session/compress.h"
 #include "session/parts.h"
 
 /* Between requests: what was promised still leaves. */
@@ -35,10 +36,14 @@ static void drain(struct wsg_session *s)
 }
 
 /* What has no messages under way is drained at once. */
-static void quiet(struct wsg_session *s)
+void wsg_session_quiet(struct wsg_session *s)
 {
     if (s->state != WSG_SESSION_OPEN) {
         drain(s);
+        return;
+    }
+    if (s->unread && wsg_compress_held(s)) {
+        s->unread->is_quiet_due = true;
         return;
     }
     wsg_session_set_paused(s, WSG_PAUSE_QUIET, true);
@@ -164,7 +169,7 @@ void wsg_session_command(struct wsg_session *s, const struct wsg_command *c)
         drain(s);
         break;
     case WSG_CMD_QUIET:
-        quiet(s);
+        wsg_session_quiet(s);
         break;
     case WSG_CMD_FAIL:
         fail_by_command(s, c);

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "session/compress.h"
 #include "session/parts.h"
 #include "session/quota.h"
 #include "ws/close.h"
@@ -72,7 +73,7 @@ void wsg_deadlines_arm(struct wsg_session *s)
         due_ms = earlier(due_ms, idle_end_ms(s));
     if (p->lifetime_ms)
         due_ms = earlier(due_ms, lifetime_end_ms(s));
-    if (p->message_timeout_ms && s->unfinished)
+    if (p->message_timeout_ms && s->unfinished && !wsg_compress_held(s)) /* or all of it is here */
         due_ms = earlier(due_ms, message_end_ms(s));
     if (s->terms)
         due_ms = earlier(due_ms, s->terms->until_ms);
@@ -211,7 +212,7 @@ void wsg_websocket_timer(struct wsg_session *s)
         wsg_websocket_end(s, WSG_ENDED_TOKEN, WSB_CLOSE_POLICY, "the token has expired");
     } else if (wsg_websocket_is_over(s)) {
         wsg_websocket_end(s, WSG_ENDED_LIFETIME, WSB_CLOSE_GOING_AWAY, "lifetime is over");
-    } else if (p->message_timeout_ms && s->unfinished && now_ms >= message_end_ms(s)) {
+    } else if (p->message_timeout_ms && s->unfinished && !wsg_compress_held(s) && now_ms >= message_end_ms(s)) {
         wsg_websocket_give_up(s, WSG_ENDED_MESSAGE, WSB_CLOSE_POLICY, "the message takes too long");
     } else if (s->alive_ping_us && now_ms >= ping_due_ms(s, now_ms) && takes_something(s)) {
         s->heard_ms = (uint32_t)now_ms; /* slow, and alive */

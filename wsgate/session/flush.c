@@ -186,7 +186,8 @@ static void wake_for_the_rest(struct wsg_env *env)
     const struct wsg_flushing *f = &env->flushing;
     uint64_t now_us = wsg_loop_now_us(env->loop);
     uint64_t fan_us = f->fan.line.count ? fan_due_us(env) : 0;
-    bool has_rest = f->dirty.count || wsg_packings_wait(env) || (env->turns.line && !env->outbox_full);
+    bool has_rest =
+        f->dirty.count || wsg_packings_wait(env) || ((env->turns.line || env->turns.held) && !env->outbox_full);
     if (has_rest || (f->fan.line.count && fan_us < now_us))
         wsg_loop_wake_by(env->loop, now_us);
     else

@@ -38,7 +38,10 @@ static void leave_line(struct wsg_session *s)
 {
     if (!s->unread || !s->unread->is_in_line)
         return;
-    DL_DELETE(s->env->turns.line, s->unread);
+    if (s->unread->is_held)
+        DL_DELETE(s->env->turns.held, s->unread);
+    else
+        DL_DELETE(s->env->turns.line, s->unread);
     s->env->turns.count--;
     s->unread->is_in_line = false;
 }
@@ -86,12 +89,16 @@ static void give_way(struct wsg_session *s)
         wsg_session_kill(s, "out of memory");
         return;
     }
+    struct wsg_turns *t = &s->env->turns;
     u->is_in_line = true;
-    if (wsg_compress_held(s)) /* what it keeps is much: it is done with before others begin */
-        DL_PREPEND(s->env->turns.line, u);
+    u->is_held = wsg_compress_held(s) != 0;
+    if (!u->is_held)
+        DL_APPEND(t->line, u);
+    else if (t->is_finishing)
+        DL_PREPEND(t->held, u);
     else
-        DL_APPEND(s->env->turns.line, u);
-    s->env->turns.count++;
+        DL_APPEND(t->held, u);
+    t->count++;
     wsg_session_set_paused(s, WSG_PAUSE_TURN, true);
 }
 
@@ -179,17 +186,33 @@ static int64_t debt_of(int64_t left)
     return debt > -WSG_WORK_DEBT ? debt : -WSG_WORK_DEBT;
 }
 
+static void have_turn(struct wsg_session *s)
+{
+    leave_line(s);
+    wsg_session_set_paused(s, WSG_PAUSE_TURN, false);
+}
+
+/* One step for the first one of whom a message is half unpacked, beside what others may have. */
+static void finish_message(struct wsg_env *env)
+{
+    struct wsg_turns *t = &env->turns;
+    if (!t->held || is_full(env))
+        return;
+    t->left = WSG_WORK_LINE;
+    t->is_finishing = true;
+    have_turn(t->held->owner);
+    t->is_finishing = false;
+}
+
 /* Those in line and the events pay for themselves alone: who is in line does not keep others from being read. */
 void wsg_sessions_go_on(struct wsg_env *env)
 {
     struct wsg_turns *t = &env->turns;
     int64_t events_debt = debt_of(t->left);
+    finish_message(env);
     t->left = t->line_debt + WSG_WORK_LINE;
-    while (t->line && t->left > 0 && !is_full(env)) { /* whose turn is over again is behind the others */
-        struct wsg_session *s = t->line->owner;
-        leave_line(s);
-        wsg_session_set_paused(s, WSG_PAUSE_TURN, false);
-    }
+    while (t->line && t->left > 0 && !is_full(env)) /* whose turn is over again is behind the others */
+        have_turn(t->line->owner);
     t->line_debt = debt_of(t->left);
     t->left = events_debt + WSG_WORK_EVENTS;
 }

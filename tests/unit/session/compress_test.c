@@ -248,7 +248,7 @@ static void test_a_pause_while_a_message_is_unpacked(void **state)
         hear_round(f);
     assert_string_equal(f->events, "");
     assert_true(wsg_compress_held(session_of(f)) > 0);
-    assert_null(f->env.turns.line);
+    assert_null(f->env.turns.held);
     wsg_session_command(session_of(f), &(struct wsg_command){.type = WSG_CMD_RESUME, .by = WSG_BY_GATE});
     for (int i = 0; i < 20; i++)
         hear_round(f);
@@ -267,6 +267,39 @@ static void test_an_end_while_a_message_is_unpacked(void **state)
     turn(f);
     assert_null(strstr(f->events, "data:"));
     assert_int_equal(f->env.unfinished_held, 0);
+}
+
+/* The gate drains meanwhile: the message is heard, and only then that there is no more. */
+static void test_a_drain_while_a_message_is_unpacked(void **state)
+{
+    struct fixture *f = *state;
+    say_much(f, true);
+    while (!wsg_compress_held(session_of(f)))
+        hear_round(f);
+    wsg_session_command(session_of(f), &(struct wsg_command){.type = WSG_CMD_QUIET, .by = WSG_BY_GATE});
+    assert_int_equal(session_of(f)->paused & WSG_PAUSE_QUIET, 0);
+    for (int i = 0; i < 20; i++)
+        hear_round(f);
+    assert_non_null(strstr(f->events, "data:aaaaaaaa"));
+    assert_null(strstr(f->events, "data:b"));
+    assert_int_equal(session_of(f)->paused & WSG_PAUSE_QUIET, WSG_PAUSE_QUIET);
+}
+
+/* All of it has come: its clock does not go on. */
+static void test_a_message_that_is_unpacked_is_not_late(void **state)
+{
+    struct fixture *f = *state;
+    say_much(f, true);
+    session_of(f)->route->policy.message_timeout_ms = 1000;
+    while (!wsg_compress_held(session_of(f)))
+        hear_round(f);
+    assert_non_null(session_of(f)->unfinished);
+    session_of(f)->unfinished->since_ms -= 5000;
+    session_of(f)->timer.fn(&session_of(f)->timer);
+    assert_int_equal(session_of(f)->state, WSG_SESSION_OPEN);
+    for (int i = 0; i < 20; i++)
+        hear_round(f);
+    assert_string_equal(f->events, "data:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa data:b");
 }
 
 static void test_what_is_no_deflate_is_a_protocol_error(void **state)
@@ -401,6 +434,8 @@ int main(void)
         ROW(test_a_message_that_is_much_is_unpacked_in_turns),
         ROW(test_a_pause_while_a_message_is_unpacked),
         ROW(test_an_end_while_a_message_is_unpacked),
+        ROW(test_a_drain_while_a_message_is_unpacked),
+        ROW(test_a_message_that_is_unpacked_is_not_late),
         ROW(test_what_is_no_deflate_is_a_protocol_error),
         ROW(test_small_and_plain_messages_are_not_packed),
         ROW(test_a_dropped_message_spoils_no_context),
