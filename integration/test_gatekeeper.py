@@ -254,6 +254,19 @@ def test_a_gatekeeper_may_be_waited_for(make_gate, take_seat):
         handler.hear("open")
 
 
+@pytest.mark.parametrize("behind", [b"", frame(1, b"said too early")], ids=["nothing", "a message"])
+def test_who_hangs_up_before_the_decision_is_told_at_once(make_gate, take_seat, behind):
+    """Whatever it has said behind its handshake; and nobody is kept busy by its end."""
+    gate = make_gate(routes=["ask=/ask,accept=handler,accept_timeout=600s"])
+    seat = take_seat(gate, ["ask"])
+    client = Raw(gate)
+    client.send(upgrade_request("/ask") + behind)
+    asked = seat.hear("open")
+    client.close()
+    closed = seat.hear("closed")
+    assert (closed.conn, closed.meta["reason"]) == (asked.conn, "the client went away")
+
+
 def test_a_gatekeeper_that_does_not_decide_504(make_gate, take_seat):
     gate = make_gate(routes=[DOOR, club("accept_timeout=300ms")])
     door, handler = take_seat(gate, ["door"]), take_seat(gate, ["club"])

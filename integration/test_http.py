@@ -12,7 +12,7 @@ import time
 import pytest
 
 from conftest import BOTH_WIRES, BUILD, DEADLINE, eventually
-from raw import Raw
+from raw import Raw, upgrade_request
 
 pytestmark = BOTH_WIRES
 
@@ -621,6 +621,24 @@ def test_the_example_in_c(make_gate, processes):
     with Raw(gate) as client:
         answer = client.send(get("/hello")).read_response()
         assert answer.status == 200 and answer.body
+
+
+@pytest.mark.parametrize("byte", [b"\x80", b"\xad"])
+@pytest.mark.parametrize("upgrade", [False, True])
+def test_a_head_that_no_handler_can_be_told_is_refused(make_gate, take_seat, byte, upgrade):
+    """Written as JSON it is six times as long, and more than metadata may be; others are not in its way."""
+    gate = make_gate(routes=["web=/web"], args=["--max-head", "1MiB", "--workers", "1"])
+    bus = take_seat(gate, ["web"])
+    with Raw(gate) as client, Raw(gate) as other:
+        large = b"X-Large: " + byte * 1000000
+        client.send(upgrade_request("/web", extra=["X"]).replace(b"X\r\n\r\n", large + b"\r\n\r\n") if upgrade
+                    else b"GET /web HTTP/1.1\r\nHost: h\r\n" + large + b"\r\n\r\n")
+        other.send(get("/web"))
+        bus.respond(bus.hear("request").conn, "here")
+        bus.flush()
+        assert other.read_response().body == b"here"
+        assert client.read_response().status == 431
+    assert gate.process.poll() is None
 
 
 @pytest.mark.parametrize("byte", [b"a", b'"', b"\xff"])

@@ -8,6 +8,8 @@
 #include "session/parts.h"
 #include "ws/handshake.h"
 
+enum { META_OF_REQUEST_MAX = WSB_META_MAX - 4096 /* the hub adds to it when it gives it to a second handler */ };
+
 /* False: there is no memory, and its connection will be ended. */
 static bool put(struct wsg_session *s, const struct wsg_out *out)
 {
@@ -317,5 +319,6 @@ wsb_err wsg_meta_of_request(struct wsg_session *s, const struct wsg_http_head *h
     if (s->exchange->claims)
         put_claims(&j, s->exchange->claims);
     wsb_json_object_end(&j);
-    return wsb_json_end(&j);
+    wsb_err err = wsb_json_end(&j);
+    return !err && out->len > META_OF_REQUEST_MAX ? WSB_ERR_LIMIT : err;
 }

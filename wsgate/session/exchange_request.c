@@ -130,8 +130,12 @@ static void begin_routed(struct wsg_session *s, const struct wsg_http_head *head
         wsg_exchange_refuse(s, WSG_REFUSED_BODY_SIZE, 413, too_long, NULL, 0);
         return;
     }
-    if (wsg_meta_of_request(s, head, params, /*handshake=*/NULL, &x->meta) != WSB_OK ||
-        wsg_session_identify(s, head, params) != WSB_OK) {
+    wsb_err err = wsg_meta_of_request(s, head, params, /*handshake=*/NULL, &x->meta);
+    if (err == WSB_ERR_LIMIT) {
+        wsg_exchange_error(s, 431, "the head is too large to be told to a handler", NULL, 0);
+        return;
+    }
+    if (err || wsg_session_identify(s, head, params) != WSB_OK) {
         wsg_exchange_error(s, 500, "out of memory", NULL, 0);
         return;
     }

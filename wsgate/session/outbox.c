@@ -32,7 +32,7 @@ wsb_err wsg_outbox_begin(struct wsg_outbox *o, const struct wsg_out *entry, uint
                        .is_idempotent = entry->is_idempotent};
     size_t size = wsb_record_size(e->header.payload_len, e->meta.len);
     assert(o->begun == 0);
-    if (!size)
+    if (!size || e->meta.len > WSB_META_MAX) /* whoever reads it would refuse it, and all behind it */
         return WSB_ERR_LIMIT;
     wsb_err err = wsb_buf_reserve(&o->buf, sizeof p + size);
     if (err)

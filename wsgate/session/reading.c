@@ -25,7 +25,7 @@ void wsg_session_watch(struct wsg_session *s)
         return;
     if (s->paused == 0 && !s->is_stalled && !s->read_ended)
         events |= EPOLLIN;
-    else if ((s->paused & WSG_PAUSE_EXCHANGE) && !s->half_closed)
+    else if ((s->paused & WSG_PAUSE_EXCHANGE) && !s->half_closed && !(s->unread && s->unread->end))
         events |= EPOLLRDHUP; /* the client says no more, or is gone */
     if (s->wants_write)
         events |= EPOLLOUT;
@@ -78,7 +78,7 @@ void wsg_session_keep_unread(struct wsg_session *s, const uint8_t *data, size_t 
         return;
     struct wsg_unread *u = unread_of(s);
     if (!u || wsb_buf_append(&u->bytes, data, len) != WSB_OK)
-        wsg_session_kill(s, "out of memory");
+        wsg_session_end_of_input(s, "out of memory");
 }
 
 /* Its turn is over, and there may be more to use. */
@@ -86,7 +86,7 @@ static void give_way(struct wsg_session *s)
 {
     struct wsg_unread *u = unread_of(s);
     if (!u) {
-        wsg_session_kill(s, "out of memory");
+        wsg_session_end_of_input(s, "out of memory"); /* whoever was told of it is told of its end */
         return;
     }
     struct wsg_turns *t = &s->env->turns;
@@ -288,18 +288,20 @@ static bool waits_for_response(const struct wsg_session *s)
 
 /*
  * What it has said before is not used yet, because somebody is not ready for it; with TLS the end may come with the same read. While a
- * response is under way, the next request that waits does not keep the client from being told of.
+ * response is under way, the next request that waits does not keep the client from being told of; nor does what is behind a handshake that
+ * a gatekeeper has not answered.
  */
 static bool comes_behind(const struct wsg_session *s)
 {
     bool is_answering = s->state == WSG_SESSION_EXCHANGE && s->exchange->request_complete;
-    return s->unread && s->paused && (!is_answering || (s->paused & WSG_PAUSE_TURN));
+    return s->unread && s->paused && s->state != WSG_SESSION_PENDING && (!is_answering || (s->paused & WSG_PAUSE_TURN));
 }
 
 void wsg_session_half_close(struct wsg_session *s, const char *why)
 {
     if (comes_behind(s)) {
         s->unread->end = why;
+        wsg_session_watch(s); /* it is known, and would be told of again and again */
         return;
     }
     if (waits_for_response(s)) {

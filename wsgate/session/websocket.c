@@ -322,8 +322,12 @@ void wsg_websocket_begin(struct wsg_session *s, const struct wsg_http_head *head
         wsg_session_kill(s, "out of memory");
         return;
     }
-    if (!wsg_compress_agree(s, &req) || wsg_meta_of_request(s, head, params, &req, &x->meta) != WSB_OK ||
-        wsg_session_identify(s, head, params) != WSB_OK) {
+    wsb_err err = wsg_compress_agree(s, &req) ? wsg_meta_of_request(s, head, params, &req, &x->meta) : WSB_ERR_NOMEM;
+    if (err == WSB_ERR_LIMIT) {
+        wsg_exchange_error(s, 431, "the head is too large to be told to a handler", NULL, 0);
+        return;
+    }
+    if (err || wsg_session_identify(s, head, params) != WSB_OK) {
         wsg_session_kill(s, "out of memory");
         return;
     }
