@@ -130,6 +130,10 @@ struct wsg_receipt *wsg_session_add_receipt(struct wsg_session *s, const struct 
 {
     if (!(c->flags & WSB_FLAG_WANT_OUTCOME))
         return NULL;
+    if (s->state == WSG_SESSION_DEAD) { /* by what the command has brought about: nobody would drop the receipt */
+        wsg_emit_outcome(s, c->origin, c->seq, WSB_OUTCOME_GONE, "closed before it was written");
+        return NULL;
+    }
     struct wsg_receipt *r = malloc(sizeof *r);
     if (!r) {
         wsg_emit_outcome(s, c->origin, c->seq, WSB_OUTCOME_DROPPED,

@@ -213,6 +213,50 @@ static void test_an_end_behind_what_waits_for_the_handler(void **state)
     assert_int_equal(f->env.slots.used, 0); /* and then it ends */
 }
 
+static size_t count_outcomes(struct fixture *f)
+{
+    size_t count = 0;
+    struct wsb_span rest = wsb_buf_span(&f->env.outbox.buf);
+    struct wsg_out out;
+    while (wsg_outbox_next(&rest, &out))
+        count += out.envelope.header.type == WSB_OUTCOME && out.envelope.header.seq == 9;
+    wsb_buf_clear(&f->env.outbox.buf);
+    return count;
+}
+
+/* CLOSE lets it go on with what waits, and with TLS come to its end, before the command is done: it is answered for once all the same. */
+static void test_a_close_that_comes_to_the_end(void **state)
+{
+    enum { FEW = 400 };
+    struct fixture *f = *state;
+    static uint8_t all[FEW * 10];
+    open_websocket(f);
+    for (uint32_t i = 0; i < FEW; i++)
+        memcpy(all + (size_t)i * 10, "\x82\x84\0\0\0\0more", 10);
+    client_write(f, all, sizeof all);
+    end_output(f);
+    struct wsg_session *s = session_of(f);
+    wsg_loop_round(f->env.loop, 0);
+    wsg_session_command(s, &(struct wsg_command){.type = WSG_CMD_PAUSE, .by = WSG_BY_GATE});
+    for (int i = 0; i < 5; i++) {
+        wsg_sessions_flush(&f->env);
+        wsg_loop_round(f->env.loop, 0);
+    }
+    wsb_buf_clear(&f->env.outbox.buf);
+    wsg_session_command(s, &(struct wsg_command){.type = WSB_CLOSE,
+                                                 .by = WSG_BY_HANDLER,
+                                                 .status = 1000,
+                                                 .flags = WSB_FLAG_WANT_OUTCOME,
+                                                 .origin = 7,
+                                                 .seq = 9});
+    size_t outcomes = count_outcomes(f);
+    for (int i = 0; i < 20; i++) {
+        one_round(f);
+        outcomes += count_outcomes(f);
+    }
+    assert_int_equal(outcomes, 1);
+}
+
 static void test_who_ends_in_line_is_in_nobodys_way(void **state)
 {
     struct fixture *f = *state;
@@ -405,6 +449,7 @@ int main(void)
         TEST(test_messages_come_in_turns_and_in_order),
         TEST(test_a_pause_while_it_is_in_line),
         TEST(test_an_end_behind_what_waits_for_the_handler),
+        TEST(test_a_close_that_comes_to_the_end),
         TEST(test_a_debt_of_the_line_keeps_nobody_from_being_read),
         TEST(test_a_session_that_dies_in_its_turn_has_no_timer),
         TEST(test_a_goodbye_at_the_end_of_a_turn),
