@@ -2,7 +2,6 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "session/compress.h"
 #include "session/parts.h"
 
 /* Between requests: what was promised still leaves. */
@@ -20,7 +19,9 @@ static void drain(struct wsg_session *s)
     case WSG_SESSION_PROXY:
     case WSG_SESSION_SECURING:
     case WSG_SESSION_HTTP:
-        if (!s->request_begun && !s->unread) /* its next request may lie there: it is the last one */
+        if (s->unread)
+            s->unread->is_quiet_due = true; /* its next request may lie there: it is the last one */
+        else if (!s->request_begun)
             end_idle(s, "the gate is shutting down");
         break;
     case WSG_SESSION_EXCHANGE:
@@ -35,19 +36,17 @@ static void drain(struct wsg_session *s)
     }
 }
 
-/* What has no messages under way is drained at once. */
+/* What has no messages under way is drained at once. What was read, and waits for its turn, is under way. */
 void wsg_session_quiet(struct wsg_session *s)
 {
     if (s->state != WSG_SESSION_OPEN) {
         drain(s);
-        return;
-    }
-    if (s->unread && wsg_compress_held(s)) {
+    } else if (s->unread) {
         s->unread->is_quiet_due = true;
-        return;
+    } else {
+        wsg_session_set_paused(s, WSG_PAUSE_QUIET, true);
+        wsg_emit_quiet(s);
     }
-    wsg_session_set_paused(s, WSG_PAUSE_QUIET, true);
-    wsg_emit_quiet(s);
 }
 
 static void close_by_command(struct wsg_session *s, const struct wsg_command *c)

@@ -163,10 +163,14 @@ static void process_unread(struct wsg_session *s)
     u->is_dropped = NULL;
     if (s->state == WSG_SESSION_DEAD)
         return;
-    if (u->is_in_line || used < u->bytes.len || wsg_compress_held(s))
+    if (u->is_in_line || used < u->bytes.len || wsg_compress_held(s)) {
         wsb_buf_consume(&u->bytes, used);
-    else
-        wsg_session_drop_unread(s);
+        return;
+    }
+    bool is_quiet_due = u->is_quiet_due;
+    wsg_session_drop_unread(s);
+    if (is_quiet_due)
+        wsg_session_quiet(s);
 }
 
 /* Nothing is in its way any more: what waits is used. */

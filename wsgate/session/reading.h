@@ -38,20 +38,19 @@ struct wsg_unread {
     struct wsg_session *owner;      /* borrowed */
     struct wsg_unread *prev, *next; /* while is_in_line */
     bool is_in_line;
-    bool is_held;      /* is_in_line: among those of whom a message is half unpacked */
-    bool is_quiet_due; /* wsg_session_quiet() waits for the message that is half unpacked */
+    bool is_held;      /* is_in_line: in `held`, and not in `line` */
+    bool is_quiet_due; /* wsg_session_quiet() waits until they are used */
     bool *is_dropped;  /* borrowed: while it is being used; set when it goes */
     const char *end;   /* static: why nothing follows these bytes; NULL: something may */
 };
 
 struct wsg_turns {
     struct wsg_unread *line; /* borrowed list: sessions whose turn is over, first over, first gone on */
-    struct wsg_unread *
-        held; /* the same for those of whom a message is half unpacked: the first is done with, a step a round, before the next */
-    bool is_finishing; /* the first of `held` has its step */
-    size_t count;      /* of both */
-    int64_t line_debt; /* what those in line have used beyond theirs; not above 0 */
-    int64_t left;      /* units of work; what was dearer than what was left is paid for by the next rounds */
+    struct wsg_unread *held; /* the same, of whom a message is half unpacked: one after the other, a step a round */
+    bool is_finishing;       /* the first of `held` has its step */
+    size_t count;            /* of both */
+    int64_t line_debt;       /* what those in line have used beyond theirs; not above 0 */
+    int64_t left;            /* units of work; what was dearer than what was left is paid for by the next rounds */
 };
 
 static inline void wsg_turns_charge(struct wsg_turns *t, size_t units)

@@ -250,7 +250,7 @@ WSB_MUST_CHECK wsb_err wsg_session_open(struct wsg_env *env, int fd, uint8_t ent
  * Returns   nothing: when the command asks for an outcome it is in the outbox at once, or when the kernel has the bytes
  */
 void wsg_session_command(struct wsg_session *s, const struct wsg_command *c);
-/* It says no more to its handler, for the gate drains: behind what is half unpacked, and said at once otherwise. */
+/* It says no more to its handler, for the gate drains: behind what was read already, and at once where that is nothing. */
 void wsg_session_quiet(struct wsg_session *s);
 
 void wsg_sessions_count(struct wsg_env *env); /* add the round's messages to the routes' tallies; flush does, first */

@@ -516,8 +516,6 @@ static void on_more_of_message(struct wsg_session *s)
     take_message(s, &ev, err);
     wsg_terms_charge(s, wsg_unfinished_rest(s, ev.len));
     wsg_turns_charge(&s->env->turns, WSG_WORK_TURN); /* the next one begins in a turn of its own */
-    if (s->unread && s->unread->is_quiet_due)
-        wsg_session_quiet(s);
 }
 
 static void on_ping(struct wsg_session *s, const struct wsb_ws_event *ev)

@@ -213,6 +213,60 @@ static void test_an_end_behind_what_waits_for_the_handler(void **state)
     assert_int_equal(f->env.slots.used, 0); /* and then it ends */
 }
 
+/* The gate drains: what was read before is heard all the same, and nothing that comes then. */
+static void test_a_drain_behind_what_was_read(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t next = 0;
+    open_websocket(f);
+    send_messages(f);
+    struct wsg_session *s = session_of(f);
+    wsg_loop_round(f->env.loop, 0);
+    assert_non_null(s->unread);
+    wsg_session_command(s, &(struct wsg_command){.type = WSG_CMD_QUIET, .by = WSG_BY_GATE});
+    assert_int_equal(s->paused & WSG_PAUSE_QUIET, 0);
+    for (int i = 0; i < 200 && !(s->paused & WSG_PAUSE_QUIET); i++) {
+        wsg_sessions_flush(&f->env);
+        (void)count_messages(f, &next);
+        wsg_loop_round(f->env.loop, 0);
+    }
+    (void)count_messages(f, &next);
+    assert_int_equal(s->paused, WSG_PAUSE_QUIET);
+    assert_null(s->unread);
+    assert_in_range(next, 1000, MESSAGES);
+    uint32_t before = next;
+    for (int i = 0; i < 20; i++)
+        one_round(f);
+    (void)count_messages(f, &next);
+    assert_int_equal(next, before);
+}
+
+/* Its turn ended exactly with its last request: it is idle, and ends. */
+static void test_a_drain_of_one_whose_turn_is_just_over(void **state)
+{
+    struct fixture *f = *state;
+    struct wsg_session *s = session_of(f);
+    size_t count = 0;
+    do {
+        for (int i = 0; i < 20; i++) {
+            one_round(f);
+            read_some(f);
+        }
+        f->got_len = 0;
+        assert_in_range(++count, 1, 60);
+        send_requests(f, count);
+        wsg_loop_round(f->env.loop, 0);
+    } while (!(s->unread && s->unread->bytes.len == 0 && s->state == WSG_SESSION_HTTP));
+    f->env.draining = true;
+    wsg_session_command(s, &(struct wsg_command){.type = WSG_CMD_QUIET, .by = WSG_BY_GATE});
+    assert_int_equal(s->state, WSG_SESSION_HTTP); /* not known yet */
+    for (int i = 0; i < 5; i++) {
+        wsg_sessions_flush(&f->env);
+        wsg_loop_round(f->env.loop, 0);
+    }
+    assert_true(s->state == WSG_SESSION_LINGER || s->state == WSG_SESSION_DEAD);
+}
+
 static size_t count_outcomes(struct fixture *f)
 {
     size_t count = 0;
@@ -450,6 +504,8 @@ int main(void)
         TEST(test_a_pause_while_it_is_in_line),
         TEST(test_an_end_behind_what_waits_for_the_handler),
         TEST(test_a_close_that_comes_to_the_end),
+        TEST(test_a_drain_behind_what_was_read),
+        TEST(test_a_drain_of_one_whose_turn_is_just_over),
         TEST(test_a_debt_of_the_line_keeps_nobody_from_being_read),
         TEST(test_a_session_that_dies_in_its_turn_has_no_timer),
         TEST(test_a_goodbye_at_the_end_of_a_turn),
