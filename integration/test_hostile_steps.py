@@ -2,20 +2,23 @@
 thousandfold. No step of a loop does very much of it, and another client is answered meanwhile. Counted, as in test_longest_step.py."""
 
 import base64
+import contextlib
 import json
+import signal
+import ssl
 import subprocess
 import zlib
 
 import pytest
 
-from conftest import BUILD, is_sanitized
+from conftest import BOTH_WIRES, BUILD, is_sanitized
 from raw import Raw, frame
 from steps import Steps
 
 CLIENTS, BYTES = 32, 60000
 CALLS, ALLOCATIONS, SIGNATURES, CODED = 400, 8000, 16, 1 << 20
 
-pytestmark = pytest.mark.skipif(is_sanitized(BUILD / "wsgate" / "wsgate"), reason="a sanitizer has an allocator of its own")
+pytestmark = [BOTH_WIRES, pytest.mark.skipif(is_sanitized(BUILD / "wsgate" / "wsgate"), reason="a sanitizer has an allocator of its own")]
 
 
 def b64(data):
@@ -68,6 +71,29 @@ class Trial:
         self.seat.flush()
         assert self.probe.read_message() == "yes"
 
+    def attack_by_records(self, clients=16, records=2000):
+        """A request that is refused, and behind it records of a byte that nobody uses any more."""
+        attackers = [Raw(self.gate) for _ in range(clients)]
+        self.ask()
+        self.steps.forget()
+        for attacker in attackers:
+            attacker.send(b"no request\r\n\r\n")
+            assert attacker.read_response().status == 400
+        self.gate.signal(signal.SIGSTOP)  # so that all of them are there at once
+        for attacker in attackers:
+            attacker.socket.setblocking(False)
+            with contextlib.suppress(BlockingIOError, ssl.SSLWantWriteError):
+                for _ in range(records):
+                    attacker.socket.send(b"x")
+        self.gate.signal(signal.SIGCONT)
+        self.ask()
+        self.ask()
+        most = self.steps.most()
+        print("records of a byte", most)
+        for attacker in attackers:
+            attacker.reset()
+        return most
+
     def attack(self, payload, path=None, clients=CLIENTS, extra=()):
         attackers = [Raw(self.gate) for _ in range(clients)]
         for attacker in attackers if path else []:
@@ -94,6 +120,7 @@ def test_no_client_makes_a_step_long(make_gate, take_seat, tmp_path, workers):
             t.attack(request("OPTIONS *")), t.attack(frame(2, b"x"), "/echo"), t.attack(frame(9, b"x"), "/echo"),
             t.attack(request("GET /signed?token=" + wrong_token()), clients=8),
             t.attack(bomb(16 << 20), "/packed", clients=4, extra=["Sec-WebSocket-Extensions: permessage-deflate"]),
+            t.attack_by_records(),
             t.attack(bomb(), "/packed", clients=2, extra=["Sec-WebSocket-Extensions: permessage-deflate"])):
         assert what.calls <= CALLS and what.signatures <= SIGNATURES and what.coded <= CODED
         assert what.allocations <= 2 * ALLOCATIONS  # the loop that hands out what the others have said does it in loads

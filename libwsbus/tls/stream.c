@@ -20,14 +20,33 @@ struct wsb_tls_stream {
     bool is_open; /* the handshake is done. OpenSSL would say no again in the middle of a later message of TLS's own */
     bool is_failed;
     bool is_finished;
+    uint32_t key_updates; /* that the peer has sent */
+    uint64_t received;    /* plain bytes */
 };
+
+/* Each makes new keys: far more work than the bytes that ask for it, and OpenSSL goes on with them for as long as there are any. */
+enum { KEY_UPDATES = 16, BYTES_A_KEY_UPDATE = 256 << 10 };
+
+static bool has_too_many_keys(const struct wsb_tls_stream *s)
+{
+    return s->key_updates > KEY_UPDATES + s->received / BYTES_A_KEY_UPDATE;
+}
+
+static void on_message(int is_ours, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
+{
+    struct wsb_tls_stream *s = arg;
+    (void)version;
+    (void)ssl;
+    if (!is_ours && type == SSL3_RT_HANDSHAKE && len && *(const uint8_t *)data == SSL3_MT_KEY_UPDATE)
+        s->key_updates++;
+}
 
 /* --------------------------------------------------------------------- the BIO */
 
 static int bio_read(BIO *bio, char *data, size_t room, size_t *ret_len)
 {
     struct wsb_tls_stream *s = BIO_get_data(bio);
-    size_t len = s->io ? s->io->in.len : 0;
+    size_t len = s->io && !has_too_many_keys(s) ? s->io->in.len : 0;
     BIO_clear_retry_flags(bio);
     len = len < room ? len : room;
     if (len == 0) {
@@ -122,6 +141,8 @@ wsb_err wsb_tls_stream_new(struct wsb_tls_context *context, const char *host, st
     BIO_set_data(bio, s);
     SSL_set_bio(s->ssl, bio, bio);
     bio = NULL;
+    SSL_set_msg_callback(s->ssl, on_message);
+    SSL_set_msg_callback_arg(s->ssl, s);
     if (!set_side(s, host)) {
         err = wsb_fault_set(fault, WSB_ERR_MISUSE, 0, "TLS: '%.100s' is no name of a host", host ? host : "");
         goto out;
@@ -201,8 +222,15 @@ wsb_err wsb_tls_stream_read(struct wsb_tls_stream *s, struct wsb_tls_io *io, uin
     int result = SSL_read_ex(s->ssl, data, room, &len);
     wsb_err err = result == 1 ? WSB_OK : outcome(s, result, fault);
     s->io = NULL;
-    if (!err)
+    if (err == WSB_MORE && has_too_many_keys(s)) {
+        s->is_failed = true;
+        s->reason = WSB_TLS_OTHER;
+        return wsb_fault_set(fault, WSB_ERR_PROTO, 0, "TLS: the peer changes its keys again and again");
+    }
+    if (!err) {
+        s->received += len;
         *ret_len = len;
+    }
     return err;
 }
 

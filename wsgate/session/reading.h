@@ -27,6 +27,7 @@ enum {
     WSG_WORK_TURN = 250,   /* of one session in its turn */
     WSG_WORK_MESSAGE = 1,
     WSG_WORK_CONTROL = 4, /* a ping is answered */
+    WSG_WORK_RECORD = 4,  /* of TLS, beside its bytes */
     WSG_WORK_HTTP = 8,    /* an event of the parser */
     WSG_WORK_ERROR = 12,  /* a response of the gate's own */
     WSG_WORK_FILE = 40

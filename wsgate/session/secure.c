@@ -448,6 +448,7 @@ static void use(struct wsg_session *s, struct wsb_span in)
     for (;;) {
         size_t len = 0;
         wsb_err err = wsb_tls_stream_read(s->secure->stream, &io, s->env->scratch, WSG_SCRATCH_BYTES, &len, &fault);
+        wsg_turns_charge(&s->env->turns, WSG_WORK_RECORD + (len >> 10)); /* whatever becomes of it */
         if (!send_records(s, &io) || err == WSB_MORE)
             return;
         if (err == WSB_CLOSED)

@@ -516,6 +516,78 @@ static void test_finish_before_the_handshake_says_nothing(void **state)
     assert_false(wsb_tls_stream_is_open(server.stream));
 }
 
+/* A client of OpenSSL's own, which can do what ours does not. */
+static SSL *raw_client(SSL_CTX **ret_context)
+{
+    *ret_context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(*ret_context);
+    assert_non_null(ssl);
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_connect_state(ssl);
+    return ssl;
+}
+
+static size_t said_by(SSL *ssl, uint8_t *to, size_t room)
+{
+    int n = BIO_read(SSL_get_wbio(ssl), to, (int)room);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void shake_hands(SSL *ssl, uint8_t *wire)
+{
+    wsb_err err = WSB_MORE;
+    while (!SSL_is_init_finished(ssl) || err == WSB_MORE) {
+        (void)SSL_do_handshake(ssl);
+        struct wsb_tls_io io = {.in = wsb_span(wire, said_by(ssl, wire, ROOM)), .out = server.out, .room = ROOM};
+        if (err == WSB_MORE)
+            err = wsb_tls_stream_handshake(server.stream, &io, &server.fault);
+        assert_true(err == WSB_OK || err == WSB_MORE);
+        if (io.len)
+            assert_int_equal(BIO_write(SSL_get_rbio(ssl), server.out, (int)io.len), (int)io.len);
+    }
+}
+
+/* The new keys of 27 bytes cost more than a record of 16 KiB: some are taken, and some more for much that was said with the last. */
+static void test_keys_are_not_changed_without_end(void **state)
+{
+    static const struct {
+        int updates;
+        wsb_err want;
+    } rows[] = {{1, WSB_MORE}, {16, WSB_MORE}, {17, WSB_ERR_PROTO}, {1500, WSB_ERR_PROTO}};
+    static uint8_t wire[ROOM], plain[WSB_TLS_RECORD_BYTES];
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        SSL_CTX *context;
+        SSL *ssl = raw_client(&context);
+        size_t len = 0, got = 0;
+        serve_file("a");
+        assert_int_equal(wsb_tls_stream_new(server.context, NULL, &server.stream, &server.fault), WSB_OK);
+        shake_hands(ssl, wire);
+        for (int n = 0; n < rows[i].updates; n++) {
+            assert_int_equal(SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+            assert_int_equal(SSL_do_handshake(ssl), 1);
+            len += said_by(ssl, wire + len, ROOM - len);
+        }
+        struct wsb_tls_io io = {.in = wsb_span(wire, len), .out = server.out, .room = ROOM};
+        assert_int_equal(wsb_tls_stream_read(server.stream, &io, plain, sizeof plain, &got, &server.fault),
+                         rows[i].want);
+        if (rows[i].want == WSB_MORE) {
+            assert_int_equal(io.in.len, 0);
+            assert_int_equal(SSL_write(ssl, "hello", 5), 5);
+            io.in = wsb_span(wire, said_by(ssl, wire, ROOM));
+            assert_int_equal(wsb_tls_stream_read(server.stream, &io, plain, sizeof plain, &got, &server.fault), WSB_OK);
+            assert_int_equal(got, 5);
+        } else {
+            assert_true(len - io.in.len <= (size_t)17 * 64); /* the others were not looked at */
+            assert_non_null(strstr(server.fault.text, "keys again and again"));
+            assert_false(wsb_tls_stream_is_open(server.stream));
+        }
+        SSL_free(ssl);
+        SSL_CTX_free(context);
+        end_close(&server);
+    }
+}
+
 static void test_changed_record_ends_the_connection(void **state)
 {
     (void)state;
@@ -718,6 +790,7 @@ int main(void)
         cmocka_unit_test_teardown(test_write_takes_what_there_is_room_for, teardown),
         cmocka_unit_test_teardown(test_goodbye_is_told_apart_from_the_end, teardown),
         cmocka_unit_test_teardown(test_finish_before_the_handshake_says_nothing, teardown),
+        cmocka_unit_test_teardown(test_keys_are_not_changed_without_end, teardown),
         cmocka_unit_test_teardown(test_changed_record_ends_the_connection, teardown),
         cmocka_unit_test_teardown(test_context_may_go_before_its_streams, teardown),
         cmocka_unit_test_teardown(test_sessions_are_resumed_while_their_key_is_kept, teardown),
