@@ -220,7 +220,6 @@ void wsg_on_hello(const struct wsg_incoming *in)
         return;
     }
     to->batch = in->meta->batch;
-    to->records = in->meta->records;
     to->level = in->meta->level >= 0 ? (uint8_t)in->meta->level : WSB_LOG_INFO;
     h->presence_count += (uint32_t)in->meta->presence - (uint32_t)to->presence;
     to->presence = in->meta->presence;
@@ -235,6 +234,7 @@ void wsg_on_hello(const struct wsg_incoming *in)
     if (to->known)
         *to->known = to;
     struct wsb_server *server = wsg_hub_server_for(h, to);
+    to->records = server->ops->take_records && in->meta->records;
     if (server->ops->take_records)
         server->ops->take_records(server, in->by, to->records);
     if (server->ops->watch)

@@ -194,7 +194,7 @@ static void wake_for_the_rest(struct wsg_env *env)
         wsg_loop_wake_by(env->loop, fan_us); /* 0 where there is none */
 }
 
-/* Those that have ended since the last one were work as well. */
+/* Those that have ended since were work as well; who ended while the last one wrote counts in both. */
 static void begin_round(struct wsg_flushing *f)
 {
     uint32_t ended = f->ended < STEP / 2 ? f->ended : STEP / 2;
