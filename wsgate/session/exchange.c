@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "session/parts.h"
+#include "session/secure.h"
 
 void wsg_exchange_free(struct wsg_session *s)
 {
@@ -48,7 +49,8 @@ void wsg_exchange_emit_aborted(struct wsg_session *s, const char *why)
 static void finish(struct wsg_session *s)
 {
     struct wsg_exchange *x = s->exchange;
-    bool keep = x->keep_alive && x->request_complete && !s->env->draining;
+    bool is_last = wsg_secure_has_ended(s) && !s->unread;
+    bool keep = x->keep_alive && x->request_complete && !s->env->draining && !is_last;
     log_exchange(s);
     wsg_access_end(s);
     if (x->is_sent)

@@ -6,6 +6,7 @@
 
 #include "session/compress.h"
 #include "session/parts.h"
+#include "session/secure.h"
 
 enum {
     DISCARD_MAX = 32 << 20,
@@ -171,6 +172,8 @@ static void process_unread(struct wsg_session *s)
     wsg_session_drop_unread(s);
     if (is_quiet_due)
         wsg_session_quiet(s);
+    if (s->state == WSG_SESSION_HTTP && wsg_secure_has_ended(s)) /* that was all, and it is answered */
+        wsg_session_half_close(s, "the client closed the connection");
 }
 
 /* Nothing is in its way any more: what waits is used. */

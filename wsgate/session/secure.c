@@ -31,6 +31,7 @@ struct wsg_secure {
     uint64_t sent;                   /* bytes of records, ever */
     bool is_shaking;                 /* counted as a handshake under way */
     bool has_finished;               /* close_notify is said */
+    bool has_ended;                  /* the client has said it */
     bool is_resumed;
     const char *version; /* static; NULL until the handshake is done */
     const char *cipher;  /* static */
@@ -451,6 +452,7 @@ static void use(struct wsg_session *s, struct wsb_span in)
         wsg_turns_charge(&s->env->turns, WSG_WORK_RECORD + (len >> 10)); /* whatever becomes of it */
         if (!send_records(s, &io) || err == WSB_MORE)
             return;
+        s->secure->has_ended = err == WSB_CLOSED;
         if (err == WSB_CLOSED)
             wsg_session_half_close(s, "the client closed the connection");
         else if (err)
@@ -489,6 +491,11 @@ void wsg_secure_read(struct wsg_session *s)
 }
 
 /* --------------------------------------------------------------------- showing */
+
+bool wsg_secure_has_ended(const struct wsg_session *s)
+{
+    return s->secure && s->secure->has_ended;
+}
 
 bool wsg_secure_has_begun(const struct wsg_session *s)
 {

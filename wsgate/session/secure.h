@@ -61,6 +61,8 @@ struct wsg_secure_info {
 struct wsg_session;
 
 /* The first byte of its ClientHello has come; without TLS none ever has. */
+/* The client has said by TLS that this was all: nothing more comes but what was read. */
+bool wsg_secure_has_ended(const struct wsg_session *s);
 bool wsg_secure_has_begun(const struct wsg_session *s);
 /* False: there is no TLS, or no handshake yet. */
 bool wsg_secure_info(const struct wsg_session *s, struct wsg_secure_info *ret);

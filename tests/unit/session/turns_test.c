@@ -401,6 +401,47 @@ static void test_a_request_and_the_end_behind_a_response_that_waits(void **state
         close(others[i]);
 }
 
+/* It says by TLS that this was all, and leaves TCP to us: it is answered, and then the connection ends at once. */
+static void check_end_of_tls(struct fixture *f, const char *requests, size_t answers)
+{
+    uint8_t out[1024];
+    struct wsb_tls_io io = {.out = out, .room = sizeof out};
+    if (!f->tls) /* there is only one end to say */
+        return;
+    client_write(f, requests, strlen(requests));
+    wsb_tls_stream_finish(f->tls, &io);
+    assert_int_equal(write(f->client, out, io.len), (ssize_t)io.len);
+    const struct wsg_command here = {
+        .type = WSB_RESPOND, .by = WSG_BY_HANDLER, .status = 200, .payload = wsb_span_str("here")};
+    bool has_ended = false;
+    for (int i = 0; i < 20 && !has_ended; i++) {
+        one_round(f);
+        read_some(f);
+        has_ended = f->env.slots.used == 0 || session_of(f)->state == WSG_SESSION_LINGER;
+        if (!has_ended && session_of(f)->state == WSG_SESSION_EXCHANGE)
+            wsg_session_command(session_of(f), &here);
+    }
+    one_round(f);
+    read_some(f);
+    assert_true(has_ended);
+    assert_int_equal(count_of((char *)f->got, "HTTP/1.1 "), answers);
+}
+
+static void test_the_end_of_tls_behind_one_request(void **state)
+{
+    check_end_of_tls(*state, "GET /ws/a HTTP/1.1\r\nHost: h\r\n\r\n", 1);
+}
+
+static void test_the_end_of_tls_behind_two_requests(void **state)
+{
+    check_end_of_tls(*state, "GET /ws/a HTTP/1.1\r\nHost: h\r\n\r\nGET /ws/b HTTP/1.1\r\nHost: h\r\n\r\n", 2);
+}
+
+static void test_the_end_of_tls_behind_one_that_the_gate_answers(void **state)
+{
+    check_end_of_tls(*state, "GET /ws/a HTTP/1.1\r\nHost: h\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n", 2);
+}
+
 /* What those in line have used too much of is paid for by them. */
 static void test_a_debt_of_the_line_keeps_nobody_from_being_read(void **state)
 {
@@ -506,6 +547,9 @@ int main(void)
         TEST(test_a_close_that_comes_to_the_end),
         TEST(test_a_drain_behind_what_was_read),
         TEST(test_a_drain_of_one_whose_turn_is_just_over),
+        TEST(test_the_end_of_tls_behind_one_request),
+        TEST(test_the_end_of_tls_behind_two_requests),
+        TEST(test_the_end_of_tls_behind_one_that_the_gate_answers),
         TEST(test_a_debt_of_the_line_keeps_nobody_from_being_read),
         TEST(test_a_session_that_dies_in_its_turn_has_no_timer),
         TEST(test_a_goodbye_at_the_end_of_a_turn),
