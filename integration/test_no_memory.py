@@ -1,16 +1,17 @@
 """A gate for which one allocation in many fails: no client and no handler sees a hole; who would, is closed."""
 
+import contextlib
 import signal
 import subprocess
 
 import pytest
 
-from conftest import BUILD, Gate, is_sanitized
-from raw import CLOSE, Raw, close_code
+from conftest import BUILD, Gate, eventually, is_sanitized
+from raw import CLOSE, Raw, close_code, frame
 
 EVERY = 200
 CLIENTS, MESSAGES = 40, 200
-# From SIGUSR2 on, one in EVERY allocations of the program fails.
+# From SIGUSR2 on, until the next one, one in EVERY allocations of the program fails.
 SHIM = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -31,12 +32,12 @@ static int fails(void)
     errno = ENOMEM;
     return 1;
 }
-static void start(int number) { (void)number; atomic_store(&on, 1); }
+static void change(int number) { (void)number; atomic_store(&on, !atomic_load(&on)); }
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 void *malloc(size_t n) { return fails() ? NULL : __libc_malloc(n); }
 void *calloc(size_t k, size_t n) { return fails() ? NULL : __libc_calloc(k, n); }
 void *realloc(void *p, size_t n) { return fails() ? NULL : __libc_realloc(p, n); }
-__attribute__((constructor)) static void init(void) { signal(SIGUSR2, start); }
+__attribute__((constructor)) static void init(void) { signal(SIGUSR2, change); }
 """
 
 
@@ -98,3 +99,30 @@ def with_end(client, step):
         if isinstance(error, AssertionError) and "a hole" in str(error):
             raise
         client.code = 1006
+
+
+@pytest.mark.skipif(is_sanitized(BUILD / "wsgate" / "wsgate"), reason="a sanitizer has an allocator of its own")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_whoever_was_told_of_a_connection_is_told_of_its_end(processes, take_seat, shim, tmp_path, monkeypatch, workers):
+    """Bursts take many turns, and what waits for the next one needs memory; at the end nobody counts what is not there."""
+    monkeypatch.setenv("LD_PRELOAD", str(shim))
+    gate = Gate(tmp_path / "gate", args=["--workers", workers])
+    monkeypatch.delenv("LD_PRELOAD")
+    processes.started.append(gate)
+    seat = take_seat(gate)
+    burst = frame(2, b"x") * 2000
+    for _ in range(20):
+        clients = [Raw(gate).upgrade() for _ in range(20)]
+        gate.signal(signal.SIGUSR2)
+        for client in clients:
+            with contextlib.suppress(ConnectionError):
+                for _ in range(5):
+                    client.socket.sendall(burst)
+        while seat.read(200) is not None:
+            pass
+        gate.signal(signal.SIGUSR2)
+        for client in clients:
+            client.reset()
+        eventually(lambda: seat.read(0) is None and gate.wsctl("handlers")["handlers"][0]["connections"] == 0,
+                   "the hub has heard of all ends")
+    assert gate.process.poll() is None, gate.output
