@@ -1,9 +1,9 @@
 /*
  * The handler's end over ZeroMQ: a DEALER and the monitor that tells when it is connected. IMMEDIATE, so that nothing is
- * queued for a gate that is not there, and what was queued for one that died dies with it; what it was about to receive as well,
- * even in the middle of a message of several parts, which libzmq does not survive (`!_more` in fq.cpp). So HELLO asks for messages
- * of one part. Queues out are not bounded here
- * in messages: whoever sends bounds them in bytes, by the account of the blocks.
+ * queued for a gate that is not there, and what was queued for one that died dies with it; what it was about to receive as
+ * well, even in the middle of a message of several parts, which libzmq does not survive (`!_more` in fq.cpp). So HELLO asks
+ * for messages of one part. Queues out are not bounded here in messages: whoever sends bounds them in bytes, by the account
+ * of the blocks.
  */
 #include <errno.h>
 #include <stdlib.h>

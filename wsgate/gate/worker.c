@@ -107,12 +107,15 @@ static void turn_away(int fd, bool is_secure)
     close(fd);
 }
 
-/* False: there is nobody, or nobody can be let in now. */
+/* As many as one round may. False: there is nobody, or nobody can be let in now. */
 static bool accept_some(struct wsg_acceptor *a)
 {
     struct wsg_worker *w = a->worker;
     struct wsg_address peer;
     int fd;
+    if (a->round_us == wsg_loop_now_us(w->loop))
+        return true; /* the gate drains, and its descriptor was readable as well */
+    a->round_us = wsg_loop_now_us(w->loop);
     for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
         if (a->tls && has_too_many_handshakes(w)) {
             hold_handshakes(w);

@@ -25,6 +25,7 @@ struct wsg_acceptor {
     uint8_t entrance;            /* index of the listener in the configuration */
     bool owns_fd;                /* a Unix socket's descriptor is shared by all workers */
     struct wsb_tls_context *tls; /* a reference; NULL: plain */
+    uint64_t round_us;           /* the latest round in which it let somebody in */
 };
 
 /* Commands of the hub for the sessions of a worker: those of a round together, and the first worker's when they are many. */
